@@ -1,0 +1,106 @@
+"""Requests are tried again while that can help, in smaller batches where Qdrant wants those."""
+
+from __future__ import annotations
+
+from concurrent import futures
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from playback import DOWN, LATE, PLACE, Clock, Flaky, answered
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+
+from tsds_qdrant import errors
+from tsds_qdrant.collections.batches import Batches
+from tsds_qdrant.collections.failures import OversizedError
+from tsds_qdrant.collections.retries import retrying
+
+
+def test_a_passing_failure_is_waited_out() -> None:
+    clock, call = Clock(), Flaky(DOWN, DOWN, DOWN, DOWN)
+    assert retrying(call, PLACE, clock.patience()) == "done"
+    assert call.calls == 5
+    assert len(clock.waits) == 4
+    for wait, least in zip(clock.waits, [0.5, 1, 2, 4], strict=True):
+        assert least <= wait <= least * 1.5
+    again = Clock()
+    retrying(Flaky(DOWN, DOWN, DOWN, DOWN), PLACE, again.patience())
+    assert again.waits == clock.waits
+
+
+def test_attempts_are_bounded() -> None:
+    clock, call = Clock(), Flaky(*[DOWN] * 99)
+    with pytest.raises(errors.UnreachableError, match="503: Service Unavailable"):
+        retrying(call, PLACE, clock.patience(attempts=4))
+    assert call.calls == 4
+    clock, call = Clock(), Flaky(*[DOWN] * 99)
+    with pytest.raises(errors.UnreachableError):
+        retrying(call, PLACE, clock.patience(attempts=12))
+    assert max(clock.waits) <= 45
+
+
+def test_a_requested_wait_is_kept() -> None:
+    clock = Clock()
+    busy = ResourceExhaustedResponse("rate limit", 20)
+    assert retrying(Flaky(busy), PLACE, clock.patience()) == "done"
+    assert 20 <= clock.waits[0] <= 20.25
+    call = Flaky(ResourceExhaustedResponse("rate limit", 3600))
+    with pytest.raises(errors.UnreachableError, match=r"busy.*rate limit"):
+        retrying(call, PLACE, clock.patience())
+    assert call.calls == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
+def test_a_final_failure_is_not_repeated(status: int) -> None:
+    call = Flaky(answered(status, "no"))
+    with pytest.raises(errors.CollectionError):
+        retrying(call, PLACE, Clock().patience())
+    assert call.calls == 1
+
+
+def test_a_slow_request_is_repeated_once_then_split() -> None:
+    call = Flaky(LATE, LATE, LATE)
+    with pytest.raises(OversizedError):
+        retrying(call, PLACE, Clock().patience(), splittable=True)
+    assert call.calls == 2
+    with pytest.raises(errors.UnreachableError, match="timed out"):
+        retrying(Flaky(LATE, LATE, LATE), PLACE, Clock().patience())
+
+
+def test_errors_of_ours_and_bugs_pass_at_once() -> None:
+    for error in (errors.InputError("ours"), KeyError("bug")):
+        call = Flaky(error)
+        with pytest.raises(type(error)):
+            retrying(call, PLACE, Clock().patience())
+        assert call.calls == 1
+
+
+@given(st.integers(0, 300), st.integers(1, 60), st.integers(1, 60), st.booleans())
+def test_batches_shrink_to_what_is_accepted(
+    count: int, size: int, accepted: int, threads: bool
+) -> None:
+    batches = Batches(size, PLACE, Clock().patience())
+    done: list[int] = []
+
+    def call(rows: range) -> list[int]:
+        if len(rows) > accepted:
+            raise answered(413, "too large")
+        return list(rows)
+
+    with futures.ThreadPoolExecutor(2) as executor:
+        parts = batches.run(
+            count, call, executor=executor if threads else None, on_batch=done.append
+        )
+    assert [row for part in parts for row in part] == list(range(count))
+    assert all(len(part) <= accepted for part in parts)
+    assert sum(done) == count
+    if count > size > accepted:
+        assert batches.size <= accepted
+
+
+def test_a_single_row_that_is_too_large_is_refused() -> None:
+    def call(rows: range) -> None:
+        raise answered(413, "too large")
+
+    with pytest.raises(errors.RequestRejectedError, match="413"):
+        Batches(8, PLACE, Clock().patience()).run(20, call)

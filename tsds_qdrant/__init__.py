@@ -1,0 +1,85 @@
+"""Task-specific data selection by optimal transport, on a Qdrant vector database.
+
+    from tsds_qdrant import SelectionSettings, open_collection, select
+
+    collection = open_collection("./store", "pool")
+    selection = select(collection, queries, SelectionSettings(sizes=(1000,)))
+    selection.selected_ids
+
+Names are imported when they are first used, so that the command line starts at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tsds_qdrant.collections import create_collection, open_collection
+    from tsds_qdrant.collections.protocol import Collection
+    from tsds_qdrant.embedding import Embedder, SentenceTransformerEmbedder
+    from tsds_qdrant.errors import TsdsError
+    from tsds_qdrant.lists import NeighborLists
+    from tsds_qdrant.records import TextTemplate
+    from tsds_qdrant.selection import Selection
+    from tsds_qdrant.settings import SelectionSettings
+    from tsds_qdrant.transport import TransportProblem, TransportSolution, solve_transport
+    from tsds_qdrant.workflow.check import check
+    from tsds_qdrant.workflow.ingest import ingest_records, ingest_vectors
+    from tsds_qdrant.workflow.select import select
+    from tsds_qdrant.workflow.storing import Destination
+    from tsds_qdrant.workflow.trace import trace_path
+
+_HOMES = {
+    "Collection": "tsds_qdrant.collections.protocol",
+    "Destination": "tsds_qdrant.workflow.storing",
+    "Embedder": "tsds_qdrant.embedding",
+    "NeighborLists": "tsds_qdrant.lists",
+    "Selection": "tsds_qdrant.selection",
+    "SelectionSettings": "tsds_qdrant.settings",
+    "SentenceTransformerEmbedder": "tsds_qdrant.embedding",
+    "TextTemplate": "tsds_qdrant.records",
+    "TransportProblem": "tsds_qdrant.transport",
+    "TransportSolution": "tsds_qdrant.transport",
+    "TsdsError": "tsds_qdrant.errors",
+    "check": "tsds_qdrant.workflow.check",
+    "create_collection": "tsds_qdrant.collections",
+    "ingest_records": "tsds_qdrant.workflow.ingest",
+    "ingest_vectors": "tsds_qdrant.workflow.ingest",
+    "open_collection": "tsds_qdrant.collections",
+    "select": "tsds_qdrant.workflow.select",
+    "solve_transport": "tsds_qdrant.transport",
+    "trace_path": "tsds_qdrant.workflow.trace",
+}
+
+__all__ = [
+    "Collection",
+    "Destination",
+    "Embedder",
+    "NeighborLists",
+    "Selection",
+    "SelectionSettings",
+    "SentenceTransformerEmbedder",
+    "TextTemplate",
+    "TransportProblem",
+    "TransportSolution",
+    "TsdsError",
+    "check",
+    "create_collection",
+    "ingest_records",
+    "ingest_vectors",
+    "open_collection",
+    "select",
+    "solve_transport",
+    "trace_path",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tsds_qdrant' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""``python -m tsds_qdrant``."""
+
+from tsds_qdrant.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""How far approximate search may have moved the probabilities: measured, not assumed.
+
+A seeded sample of the searches is repeated by a scan. Three errors are told apart, and their sum
+bounds the total variation of p by the triangle inequality, in expectation over the sample:
+neighbours that a list missed (total variation of the row, averaged over rows), densities that
+came out too low (relative error, averaged over p), and the threshold that both have moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsds_qdrant.lists import FloatArray, IntArray, NeighborLists
+from tsds_qdrant.neighborhoods import Neighborhoods
+from tsds_qdrant.search import recall_of
+from tsds_qdrant.sweep import Sweep
+from tsds_qdrant.transport import TransportSolution
+
+SAMPLED_LISTS = 16
+SAMPLED_DENSITIES = 32
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What a sample of exact searches says about an approximate selection.
+
+    Attributes:
+        recall: share of the neighbours in use that the lists hold; None if not measurable.
+        density_error: mean relative error of the densities in use.
+        variation_bound: bound on the total variation between p and the exact p, estimated.
+        lists: how many lists were repeated.
+        densities: how many densities were repeated.
+    """
+
+    recall: float | None
+    density_error: float | None
+    variation_bound: float | None
+    lists: int = 0
+    densities: int = 0
+
+
+EXACT = Accuracy(recall=1.0, density_error=0.0, variation_bound=0.0)
+UNKNOWN = Accuracy(recall=None, density_error=None, variation_bound=None)
+
+
+def measure(neighborhoods: Neighborhoods, solution: TransportSolution, seed: int) -> Accuracy:
+    """Repeat a seeded sample of the searches behind ``solution`` by scans."""
+    searcher = neighborhoods.searcher
+    if searcher.scan_reason:
+        return EXACT
+    if not searcher.info.limits.exact:
+        return UNKNOWN
+    rng = np.random.default_rng(seed)
+    lists = solution.problem.lists
+    rows = np.sort(rng.permutation(lists.queries)[:SAMPLED_LISTS])
+    recall, row_error, slope_error = _list_errors(neighborhoods, solution, rows)
+    if not np.isfinite(solution.threshold):
+        return Accuracy(recall, None, None, len(rows))
+    density_error, densities = _density_error(neighborhoods, solution, rng)
+    shift = _threshold_shift(solution, slope_error)
+    bound = min(1.0, row_error + density_error + shift)
+    return Accuracy(recall, density_error, bound, len(rows), densities)
+
+
+def _list_errors(
+    neighborhoods: Neighborhoods, solution: TransportSolution, rows: IntArray
+) -> tuple[float, float, float]:
+    """Recall, mean total variation of a row, and the mean error of the slope T."""
+    lists = solution.problem.lists
+    used = np.add.reduceat((solution.plan > 0).astype(np.int64), lists.offsets[:-1])
+    depth = neighborhoods.searcher.checked_limit(int(used[rows].max()) + 1)
+    queries = neighborhoods.queries[rows]
+    found, _ = neighborhoods.searcher.nearest(queries, depth, probe=True)
+    truth = neighborhoods.searcher.repeat_exactly(queries, depth)
+    ends = np.cumsum(truth.counts)
+    numbers = neighborhoods.index.numbers(truth.ids)
+    densities = np.ones(len(neighborhoods.index))
+    densities[: len(solution.problem.densities)] = solution.problem.densities
+    exact = NeighborLists.from_rows(
+        np.split(numbers, ends[:-1]), np.split(truth.distances, ends[:-1])
+    )
+    stored = NeighborLists.from_rows(
+        [lists.candidates[lists.offsets[r] : lists.offsets[r + 1]] for r in rows],
+        [lists.distances[lists.offsets[r] : lists.offsets[r + 1]] for r in rows],
+    )
+    weights = np.full(len(rows), 1.0 / len(rows))
+    errors, slopes = [], []
+    for one in (stored, exact):
+        sweep = Sweep.over(one, densities, weights)
+        threshold = min(solution.threshold, float(sweep.totals.min()))
+        table = np.zeros((len(rows), len(densities)))
+        table[one.query_of_entry, one.candidates] = sweep.plan(threshold)
+        errors.append(table)
+        slopes.append(sweep.slope_below(threshold))
+    row_error = float(np.abs(errors[0] - errors[1]).sum()) / 2
+    return recall_of(found, truth), row_error, abs(slopes[0] - slopes[1])
+
+
+def _density_error(
+    neighborhoods: Neighborhoods, solution: TransportSolution, rng: np.random.Generator
+) -> tuple[float, int]:
+    if neighborhoods.bandwidth == 0:
+        return 0.0, 0
+    p = solution.probabilities
+    support = np.flatnonzero(p)
+    chosen = np.unique(rng.choice(support, size=SAMPLED_DENSITIES, p=p[support] / p.sum()))
+    exact = neighborhoods.exact_densities(chosen)
+    mine = solution.problem.densities[chosen]
+    return float(np.mean(np.abs(exact / mine - 1.0))), len(chosen)
+
+
+def _threshold_shift(solution: TransportSolution, slope_error: float) -> float:
+    """Mass that moves when T is wrong by ``slope_error``: 1 - s / s'."""
+    problem = solution.problem
+    sweep = Sweep.over(problem.lists, problem.densities, problem.query_weights)
+    low = sweep.threshold(max(problem.budget - slope_error, 0.0))
+    high = sweep.threshold(problem.budget + slope_error)
+    if not np.isfinite(high):
+        high = sweep.horizon
+    shift: FloatArray = np.array([1 - low / solution.threshold, 1 - solution.threshold / high])
+    return float(np.clip(shift, 0.0, 1.0).max())

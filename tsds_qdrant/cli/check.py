@@ -1,0 +1,75 @@
+"""``tsds-qdrant check``."""
+
+from __future__ import annotations
+
+import typer
+
+from tsds_qdrant.cli.options import (
+    AskKeyOption,
+    CollectionOption,
+    GrpcOption,
+    JsonOption,
+    QdrantOption,
+    RecallOption,
+    VectorOption,
+    api_key,
+)
+from tsds_qdrant.cli.terminal import print_json, say
+
+
+def check(
+    qdrant: QdrantOption,
+    collection: CollectionOption,
+    vector: VectorOption = None,
+    recall: RecallOption = 0.98,
+    grpc: GrpcOption = False,
+    ask_api_key: AskKeyOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a deployment has and whether selection will work on it; nothing is written.
+
+    Ends with exit code 1 if it will not.
+
+    \b
+    Example:
+        tsds-qdrant check --qdrant http://localhost:6333 --collection pool
+    """
+    from tsds_qdrant.collections import open_collection
+    from tsds_qdrant.workflow.check import check as check_collection
+
+    opened = open_collection(
+        qdrant, collection, vector=vector, api_key=api_key(ask_api_key), grpc=grpc
+    )
+    try:
+        report = check_collection(opened, recall=recall)
+    finally:
+        opened.close()
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        info = report.info
+        facts = {
+            "collection": f"{info.name} in {info.location} ({info.engine})",
+            "points": f"{info.count}, of which {info.indexed} in an HNSW graph",
+            "vectors": f"{info.dimension} dimensions, {info.metric}"
+            + (f", named '{info.vector}'" if info.vector else ""),
+            "layout": f"{info.shards} shards, {info.segments} segments, "
+            f"quantisation {info.quantization or 'none'}",
+            "payload indexes": ", ".join(info.payload_indexes) or "none",
+            "model": info.metadata.get("model") or "unknown",
+            "search": (
+                f"exact ({report.scan_reason})"
+                if report.scan_reason
+                else f"HNSW with ef {report.ef}"
+            )
+            + f", {report.milliseconds:.2f} ms each in batches",
+        }
+        for name, fact in facts.items():
+            typer.echo(f"{name:>16}: {fact}")
+        for note in report.notes:
+            typer.echo(f"            note: {note}")
+        for problem in report.problems:
+            typer.echo(f"         problem: {problem}")
+        say("selection will work" if not report.problems else "selection will not work")
+    if report.problems:
+        raise typer.Exit(1)

@@ -1,0 +1,226 @@
+"""``tsds-qdrant select``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tsds_qdrant.cli.options import (
+    AskKeyOption,
+    BandwidthOption,
+    BatchOption,
+    CollectionOption,
+    CostScaleOption,
+    DeviceOption,
+    ExactOption,
+    FilterOption,
+    GrpcOption,
+    JsonOption,
+    ModelOption,
+    QdrantOption,
+    QueriesOption,
+    RecallOption,
+    SeedOption,
+    TemplateOption,
+    TextFieldOption,
+    VectorOption,
+    WeightFieldOption,
+    api_key,
+    filter_of,
+    number_or_auto,
+    sizes_of,
+)
+from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tsds_qdrant.selection import Selection
+
+
+def select(
+    qdrant: QdrantOption,
+    collection: CollectionOption,
+    queries: QueriesOption,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The selection: .jsonl, .csv (also .gz, .zst), .parquet or .ids.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="N[,N..]", help="How many; several give nested samples."),
+    ] = None,
+    ratio: Annotated[
+        float | None, typer.Option("--ratio", metavar="R", help="How many, as a share of the pool.")
+    ] = None,
+    probabilities: Annotated[
+        Path | None,
+        typer.Option(
+            "--probabilities", metavar="FILE", help="Every candidate with p > 0, same formats."
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            metavar="A",
+            help="Alignment (1) or diversity (0); by the size if unset.",
+        ),
+    ] = None,
+    support: Annotated[
+        int | None,
+        typer.Option(
+            "--support", metavar="K", help="Choose alpha so that K candidates have p > 0."
+        ),
+    ] = None,
+    cost_scale: CostScaleOption = "auto",
+    bandwidth: BandwidthOption = "auto",
+    regularizer: Annotated[
+        str, typer.Option("--regularizer", metavar="kde|uniform|tv", help="What keeps p diverse.")
+    ] = "kde",
+    sampler: Annotated[
+        str,
+        typer.Option(
+            "--sampler", metavar="stable|multinomial|top", help="How the sample is drawn from p."
+        ),
+    ] = "stable",
+    exact: ExactOption = False,
+    recall: RecallOption = 0.98,
+    seed: SeedOption = 0,
+    filter_json: FilterOption = None,
+    vector: VectorOption = None,
+    text_field: TextFieldOption = None,
+    template: TemplateOption = None,
+    weight_field: WeightFieldOption = None,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    batch_size: BatchOption = 64,
+    grpc: GrpcOption = False,
+    ask_api_key: AskKeyOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Select candidates for the task that the examples show.
+
+    Set a size and an output file; everything else has a default that follows from the data. The
+    collection is only read. A manifest with all settings and figures goes beside the output.
+
+    \b
+    Example:
+        tsds-qdrant select --qdrant ./store --collection pool --queries task.jsonl \\
+          --size 1000 --out selected.jsonl
+        tsds-qdrant select --qdrant http://localhost:6333 --collection pool --queries Q.npy \\
+          --ratio 0.01 --alpha 0.5 --out selected.parquet --probabilities p.parquet
+    """
+    from tsds_qdrant.cli.examples import task_examples
+    from tsds_qdrant.collections import open_collection
+    from tsds_qdrant.outputs import check_rows_path
+    from tsds_qdrant.settings import SelectionSettings
+    from tsds_qdrant.workflow.results import (
+        manifest,
+        sample_paths,
+        write_manifest,
+        write_probabilities,
+        write_samples,
+    )
+    from tsds_qdrant.workflow.select import select as select_candidates
+
+    settings = SelectionSettings(
+        sizes=sizes_of(size),
+        ratio=ratio,
+        alpha=alpha,
+        support=support,
+        cost_scale=number_or_auto(cost_scale, "--cost-scale"),
+        bandwidth=number_or_auto(bandwidth, "--bandwidth"),
+        regularizer=regularizer,  # type: ignore[arg-type]  # checked by SelectionSettings
+        sampler=sampler,  # type: ignore[arg-type]
+        exact=exact,
+        recall=recall,
+        seed=seed,
+        where=filter_of(filter_json),
+    )
+    if out is None and probabilities is None:
+        raise SettingsError("there is nowhere to write; give --out or --probabilities")
+    if size is None and ratio is None:
+        raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")
+    for path in (*(sample_paths(out, settings.sizes or (0,)).values() if out else ()),):
+        check_rows_path(path)
+    if probabilities:
+        check_rows_path(probabilities)
+    key = api_key(ask_api_key)
+    opened = open_collection(qdrant, collection, vector=vector, api_key=key, grpc=grpc)
+    try:
+        with progress_bars(quiet=as_json) as progress:
+            examples = task_examples(
+                queries,
+                opened.info(),
+                text_field=text_field,
+                template=template,
+                weight_field=weight_field,
+                model=model,
+                device=device,
+                batch_size=batch_size,
+                api_key=key,
+                progress=progress,
+            )
+            selection = select_candidates(
+                opened,
+                examples.vectors,
+                settings,
+                query_weights=examples.weights,
+                progress=progress,
+            )
+        source = {"source": queries}
+        written = write_samples(opened, selection, out) if out else []
+        if probabilities:
+            write_probabilities(selection, probabilities)
+            written.append(probabilities)
+        written.append(write_manifest(selection, out or probabilities or "", queries=source))
+    finally:
+        opened.close()
+    if as_json:
+        print_json(manifest(selection, queries=source))
+    else:
+        say(summary(selection))
+        say("wrote " + ", ".join(map(str, written)))
+
+
+def summary(selection: Selection) -> str:
+    """A few lines on a selection, for a person."""
+    solution, accuracy, counts = selection.solution, selection.accuracy, selection.counts
+    drawn = ", ".join(str(size) for size in selection.samples)
+    lines = [
+        f"selected {drawn} of {selection.candidates} candidates for "
+        f"{solution.problem.lists.queries} task examples",
+        f"alpha {selection.alpha:.4g}, cost scale {selection.cost_scale:.4g}, "
+        f"bandwidth {selection.bandwidth:.4g}: {solution.support} candidates with p > 0, "
+        f"effective sample size {solution.effective_size:.0f}, "
+        f"mean distance {solution.transport_cost:.3f}",
+    ]
+    if solution.regime == "pool":
+        lines.append(
+            "the task has no say: at this alpha every candidate gets its even share; raise alpha"
+        )
+    searches = counts.neighbor_searches + counts.density_searches
+    how = (
+        f"exact, {selection.scan_reason}"
+        if selection.scan_reason
+        else f"HNSW with ef {selection.ef}, recall "
+        + ("not measurable" if accuracy.recall is None else f"{accuracy.recall:.3f}")
+        + (
+            ""
+            if accuracy.variation_bound is None
+            else f", p within {accuracy.variation_bound:.4f} in total variation"
+        )
+    )
+    lines.append(f"{searches} searches in {counts.seconds:.2f} s ({how})")
+    if selection.densities_capped:
+        lines.append(
+            f"{selection.densities_capped} densities met the limit of "
+            f"{selection.settings.density_limit} neighbours and are lower bounds"
+        )
+    return "\n".join(lines)

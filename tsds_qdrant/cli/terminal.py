@@ -1,0 +1,76 @@
+"""What the terminal shows: progress bars on stderr, tables and JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from tsds_qdrant.progress import Progress, silent
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Talk to the user, on stderr."""
+    if not quiet:
+        typer.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` for a machine, on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a plain table on stdout, numbers to the right."""
+    widths = [
+        max(len(column), *(len(row[k]) for row in rows)) if rows else len(column)
+        for k, column in enumerate(columns)
+    ]
+    for row in (columns, ["-" * width for width in widths], *rows):
+        cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+@contextmanager
+def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
+    """A progress callback that draws bars on stderr, if that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description:>14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, rate="")
+        task = bars.tasks[tasks[stage]]
+        bars.update(task.id, completed=done, total=total or None)
+        if task.speed:
+            bars.update(task.id, rate=f"{task.speed:.0f}/s")
+
+    with bars:
+        yield show

@@ -1,0 +1,105 @@
+"""Collections of Qdrant points: embedded in a directory, or on a server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tsds_qdrant.collections.protocol import Collection, Metric
+from tsds_qdrant.errors import SettingsError
+
+API_KEY_VARIABLE = "TSDS_QDRANT_API_KEY"
+
+
+def is_server(location: str) -> bool:
+    """Whether ``location`` is a URL (or ``:memory:``) rather than a path.
+
+    Raises:
+        SettingsError: a URL of another scheme, or one that carries a password.
+    """
+    if location == ":memory:":
+        return True
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        return False
+    if scheme not in ("http", "https"):
+        raise SettingsError(f"'{scheme}://' is no Qdrant address; use http://, https:// or a path")
+    if "@" in rest.split("/", 1)[0]:
+        raise SettingsError(
+            f"the address of '{rest.split('@', 1)[1]}' holds a password; "
+            f"leave it out and set {API_KEY_VARIABLE}"
+        )
+    return True
+
+
+def open_collection(
+    location: str,
+    name: str,
+    *,
+    vector: str | None = None,
+    api_key: str | None = None,
+    grpc: bool = False,
+) -> Collection:
+    """Open an existing collection.
+
+    Args:
+        location: a directory (embedded engine) or the URL of a server.
+        name: the collection.
+        vector: name of the vector to search; needed only if there are several.
+        api_key: for servers that ask for one; ``TSDS_QDRANT_API_KEY`` by default.
+        grpc: speak gRPC to the server (faster for large answers).
+
+    Raises:
+        CollectionNotFoundError: no such collection or vector.
+        UnsupportedCollectionError: sparse, multivector, or dot product of unequal lengths.
+        UnreachableError: no server answers.
+    """
+    if is_server(location):
+        from tsds_qdrant.collections.server import ServerCollection
+
+        key = api_key or os.environ.get(API_KEY_VARIABLE)
+        return ServerCollection.open(location, name, vector=vector, api_key=key, prefer_grpc=grpc)
+    from tsds_qdrant.collections.edge import EdgeCollection
+
+    return EdgeCollection.open(location, name, vector=vector)
+
+
+def create_collection(
+    location: str,
+    name: str,
+    *,
+    dimension: int,
+    metric: Metric = "Cosine",
+    metadata: Mapping[str, Any] | None = None,
+    api_key: str | None = None,
+) -> Collection:
+    """Create an empty collection of ``dimension`` under ``metric``.
+
+    Raises:
+        CollectionExistsError: there is one of that name.
+    """
+    if is_server(location):
+        from tsds_qdrant.collections.server import ServerCollection
+
+        key = api_key or os.environ.get(API_KEY_VARIABLE)
+        return ServerCollection.create(
+            location, name, dimension=dimension, metric=metric, metadata=metadata, api_key=key
+        )
+    from tsds_qdrant.collections.edge import EdgeCollection
+
+    return EdgeCollection.create(
+        location, name, dimension=dimension, metric=metric, metadata=metadata
+    )
+
+
+def collection_exists(location: str, name: str, *, api_key: str | None = None) -> bool:
+    """Whether ``name`` is a collection at ``location``."""
+    if is_server(location):
+        from tsds_qdrant.collections.server import list_collections
+
+        return name in list_collections(location, api_key or os.environ.get(API_KEY_VARIABLE))
+    from tsds_qdrant.collections.directory import collection_names
+
+    return Path(location).is_dir() and name in collection_names(location)

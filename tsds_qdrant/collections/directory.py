@@ -1,0 +1,108 @@
+"""How embedded collections lie on disk: ``LOCATION/NAME`` is the directory of one shard.
+
+The engine keeps its own ``edge_config.json`` there; ``tsds.json`` beside it holds what ``ingest``
+wants to remember (model, text field, ..).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tsds_qdrant.errors import (
+    CollectionNotFoundError,
+    SettingsError,
+    UnsupportedCollectionError,
+)
+
+CONFIG_FILE = "edge_config.json"
+METADATA_FILE = "tsds.json"
+
+
+def shard_path(location: str, name: str) -> Path:
+    """The directory of collection ``name``.
+
+    Raises:
+        SettingsError: a name that is no plain file name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,200}", name):
+        raise SettingsError(
+            f"'{name}' cannot name a collection; use letters, digits, '-', '_' and '.'"
+        )
+    return Path(location) / name
+
+
+def collection_names(location: str) -> list[str]:
+    """Names of the collections below ``location``, sorted; none if it does not exist."""
+    return sorted(path.parent.name for path in Path(location).glob(f"*/{CONFIG_FILE}"))
+
+
+def read_config(location: str, name: str) -> dict[str, Any]:
+    """The engine's own configuration of the collection.
+
+    Raises:
+        CollectionNotFoundError: there is no shard; the message names those that exist.
+    """
+    file = shard_path(location, name) / CONFIG_FILE
+    if not file.is_file():
+        names = collection_names(location)
+        known = f"it holds {', '.join(names)}" if names else "it holds none"
+        raise CollectionNotFoundError(
+            f"no collection '{name}' in {location} ({known}); "
+            f"check --qdrant and --collection, or make it with 'tsds-qdrant ingest'"
+        )
+    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return config
+
+
+def chosen_vector(config: Mapping[str, Any], vector: str | None, name: str) -> str:
+    """The name of the dense vector to search: ``vector``, or the only one there is.
+
+    Raises:
+        CollectionNotFoundError: no vector of that name, or several and none is named.
+        UnsupportedCollectionError: no dense vector, or a multivector.
+    """
+    vectors: Mapping[str, Any] = config.get("vectors") or {}
+    if not vectors:
+        raise UnsupportedCollectionError(
+            f"collection '{name}' has no dense vector; selection needs one, ingest the texts anew"
+        )
+    names = ", ".join(f"'{n}'" for n in sorted(vectors))
+    if vector is None:
+        if len(vectors) > 1:
+            raise CollectionNotFoundError(
+                f"collection '{name}' has the vectors {names}; choose one with --vector"
+            )
+        vector = next(iter(vectors))
+    if vector not in vectors:
+        raise CollectionNotFoundError(
+            f"collection '{name}' has no vector '{vector}', it has {names}; "
+            f"choose one with --vector"
+        )
+    if vectors[vector].get("multivector_config"):
+        raise UnsupportedCollectionError(
+            f"vector '{vector}' of collection '{name}' is a multivector; "
+            f"choose a plain dense vector with --vector"
+        )
+    return vector
+
+
+def read_metadata(directory: Path) -> dict[str, Any]:
+    """What :func:`write_metadata` stored, or nothing."""
+    file = directory / METADATA_FILE
+    if not file.exists():
+        return {}
+    metadata: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return metadata
+
+
+def write_metadata(directory: Path, metadata: Mapping[str, Any]) -> None:
+    """Replace the metadata in one step."""
+    file = directory / METADATA_FILE
+    draft = file.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    draft.replace(file)

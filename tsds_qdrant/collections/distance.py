@@ -1,0 +1,141 @@
+"""Qdrant's scores and the distances of the transport problem, in one place.
+
+Cosine and unit-length dot products s give the chord d = sqrt(2 - 2 s); Euclid and Manhattan
+scores are distances already. Qdrant computes in float32, so a cosine distance below about
+4e-4 cannot be told from zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import compress
+
+import numpy as np
+
+from tsds_qdrant.collections.protocol import (
+    Float32Array,
+    FloatArray,
+    Hits,
+    Metric,
+)
+from tsds_qdrant.errors import InputError, UnsupportedCollectionError
+
+UNIT_SAMPLE = 256
+"""So many stored vectors are looked at under the metric Dot."""
+UNIT_TOLERANCE = 1e-3
+"""How far from 1 the length of a vector may be under the metric Dot."""
+
+
+def is_similarity(metric: Metric) -> bool:
+    """Whether larger scores are nearer."""
+    return metric in ("Cosine", "Dot")
+
+
+def score_to_distance(scores: FloatArray, metric: Metric) -> FloatArray:
+    """Distances of ``scores`` (n,): float64, cast to float32 first as REST and gRPC differ."""
+    rounded = np.asarray(scores, dtype=np.float32).astype(np.float64)
+    if not is_similarity(metric):
+        return rounded
+    chord: FloatArray = np.sqrt(2.0 - 2.0 * np.clip(rounded, -1.0, 1.0))
+    return chord
+
+
+def score_threshold(max_distance: float, metric: Metric) -> float:
+    """The threshold that keeps every hit at ``max_distance`` or nearer.
+
+    Qdrant's ``score_threshold`` is strict and float32: this one is loose by a few units in the
+    last place, callers drop what lies beyond ``max_distance``.
+    """
+    if is_similarity(metric):
+        score = np.float32(1.0 - max_distance * max_distance / 2.0)
+        return float(score - np.float32(4e-7))
+    score = np.float32(max_distance)
+    return float(np.nextafter(score * np.float32(1 + 1e-6), np.float32(math.inf)))
+
+
+def within(hits: Hits, max_distance: float | None) -> Hits:
+    """``hits`` without those farther than ``max_distance``, which a loose threshold let pass."""
+    if max_distance is None:
+        return hits
+    keep = ~(hits.distances > max_distance)
+    if keep.all():
+        return hits
+    search = np.repeat(np.arange(len(hits.counts)), hits.counts)
+    return Hits(
+        list(compress(hits.ids, keep.tolist())),
+        hits.distances[keep],
+        np.bincount(search[keep], minlength=len(hits.counts)),
+    )
+
+
+def normalized(vectors: Float32Array, metric: Metric) -> Float32Array:
+    """``vectors`` (n, D) as Qdrant stores them: of unit length under Cosine."""
+    if metric != "Cosine":
+        return vectors
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    unit: Float32Array = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(
+        np.float32
+    )
+    return unit
+
+
+def check_unit_length(stored: Iterable[tuple[object, Float32Array | None]], place: str) -> None:
+    """Check a sample of the stored vectors of a collection under Dot.
+
+    Raises:
+        UnsupportedCollectionError: one is not of unit length, so dot products are no distances.
+    """
+    for point_id, row in stored:
+        length = 1.0 if row is None else float(np.linalg.norm(row))
+        if not abs(length - 1.0) <= UNIT_TOLERANCE:
+            raise UnsupportedCollectionError(
+                f"{place} compares by dot product, and point {point_id} has length "
+                f"{length:.4g}, not 1, so products are no distances; use a collection with the "
+                f"Cosine metric"
+            )
+
+
+def checked_vectors(
+    vectors: Float32Array,
+    dimension: int,
+    metric: Metric,
+    *,
+    what: str = "vector",
+    first: int = 0,
+) -> Float32Array:
+    """``vectors`` (n, D) as contiguous float32.
+
+    Raises:
+        InputError: another dimension, NaN, infinity, length zero under Cosine, or another
+            length than one under Dot; the message names the first row at fault, counted from
+            ``first``.
+    """
+    array = np.asarray(vectors)
+    if array.ndim != 2 or array.shape[1] != dimension:
+        shape = " x ".join(map(str, array.shape))
+        raise InputError(
+            f"{what}s of shape {shape} do not fit a collection of dimension {dimension}; "
+            f"use the model that made the collection's vectors"
+        )
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        raise InputError(
+            f"{what} {first + int(np.argmax(bad))} holds NaN or infinity; remove or repair that row"
+        )
+    if metric == "Cosine":
+        short = np.einsum("ij,ij->i", array, array) < np.finfo(np.float32).eps
+        if short.any():
+            raise InputError(
+                f"{what} {first + int(np.argmax(short))} has length zero, which has no cosine; "
+                f"remove or repair that row"
+            )
+    if metric == "Dot":
+        unequal = np.abs(np.einsum("ij,ij->i", array, array) - 1.0) > 2 * UNIT_TOLERANCE
+        if unequal.any():
+            raise InputError(
+                f"{what} {first + int(np.argmax(unequal))} is not of unit length, which the metric "
+                f"Dot needs here; normalise the vectors, or use Cosine"
+            )
+    return array

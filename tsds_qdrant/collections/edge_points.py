@@ -1,0 +1,131 @@
+"""The points of an embedded collection: counted, read, written and deleted by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import qdrant_edge as edge
+
+from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.failures import edge_failures
+from tsds_qdrant.collections.filters import edge_filter
+from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.protocol import (
+    CollectionInfo,
+    Filter,
+    Float32Array,
+    Payload,
+    PointId,
+    Record,
+)
+
+UPSERT_BATCH = 1_000
+SCROLL_PAGE = 10_000
+
+
+class EdgePoints:
+    """What :class:`Collection` does with points, except searching them."""
+
+    def __init__(self, shard: edge.EdgeShard, description: CollectionInfo) -> None:
+        self._shard = shard
+        self._description = description
+
+    def count(self, where: Filter | None = None) -> int:
+        """Count the points, exactly."""
+        with self._failures():
+            return self._shard.count(edge.CountRequest(exact=True, filter=edge_filter(where)))
+
+    def retrieve(
+        self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
+    ) -> list[Record]:
+        """Fetch stored points in the order of ``ids``; ids that do not exist are left out."""
+        wanted = checked_ids(ids)
+        found = {plain_id(point.id): point for point in self._stored(wanted, payloads, vectors)}
+        return [
+            Record(i, found[i].payload or {}, self._vector_of(found[i].vector))
+            for i in wanted
+            if i in found
+        ]
+
+    def existing(self, ids: Sequence[PointId]) -> set[PointId]:
+        """Which of ``ids`` are stored."""
+        return {plain_id(point.id) for point in self._stored(checked_ids(ids), False, False)}
+
+    def _stored(self, ids: list[PointId], payloads: bool, vectors: bool) -> list[edge.Record]:
+        with self._failures():
+            return self._shard.retrieve(
+                [edge_id(i) for i in ids], with_payload=payloads, with_vector=vectors
+            )
+
+    def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
+        """All ids, page by page, in ascending order (numbers before UUIDs)."""
+        condition = edge_filter(where)
+        offset = None
+        while True:
+            with self._failures():
+                page, offset = self._shard.scroll(
+                    edge.ScrollRequest(
+                        offset=offset,
+                        limit=SCROLL_PAGE,
+                        filter=condition,
+                        with_payload=False,
+                        with_vector=False,
+                    )
+                )
+            if page:
+                yield [plain_id(point.id) for point in page]
+            if offset is None:
+                return
+
+    def upsert(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array,
+        payloads: Sequence[Payload] | None = None,
+    ) -> None:
+        """Insert or replace points; they are in the write-ahead log on return."""
+        info = self._description
+        rows = checked_vectors(vectors, info.dimension, info.metric)
+        point_ids = checked_ids(ids)
+        for start in range(0, len(rows), UPSERT_BATCH):
+            batch = slice(start, start + UPSERT_BATCH)
+            points = [
+                edge.Point(
+                    edge_id(point_id),
+                    {info.vector: row} if info.vector else row,
+                    payloads[start + k] if payloads is not None else None,
+                )
+                for k, (point_id, row) in enumerate(
+                    zip(point_ids[batch], rows[batch].tolist(), strict=True)
+                )
+            ]
+            with self._failures():
+                self._shard.update(edge.UpdateOperation.upsert_points(points))
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete points; ids that do not exist are ignored."""
+        with self._failures():
+            self._shard.update(
+                edge.UpdateOperation.delete_points([edge_id(i) for i in checked_ids(ids)])
+            )
+
+    def _vector_of(self, stored: Any) -> Float32Array | None:
+        row = stored.get(self._description.vector) if isinstance(stored, dict) else stored
+        return None if row is None else np.array(row, dtype=np.float32)
+
+    def _failures(self) -> AbstractContextManager[None]:
+        return edge_failures(self._description.location, self._description.name)
+
+
+def edge_id(point_id: PointId) -> int | UUID:
+    """The id as the engine wants it."""
+    return UUID(point_id) if isinstance(point_id, str) else point_id
+
+
+def plain_id(point_id: int | UUID | str) -> PointId:
+    """The id as the rest of the package knows it."""
+    return point_id if isinstance(point_id, int) else str(point_id)

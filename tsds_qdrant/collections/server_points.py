@@ -1,0 +1,150 @@
+"""The points of a collection on a server: counted, read, written and deleted by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+
+from tsds_qdrant.collections.batches import Batches
+from tsds_qdrant.collections.description import vector_of
+from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.filters import server_filter
+from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.protocol import (
+    CollectionInfo,
+    Filter,
+    Float32Array,
+    Payload,
+    PointId,
+    Record,
+)
+from tsds_qdrant.collections.session import Session
+from tsds_qdrant.errors import InputError, UnreachableError
+
+POINT_BATCH = 1_000
+REQUEST_FLOATS = 500_000
+"""Numbers in one request: about 10 MB of JSON, a third of what Qdrant accepts by default."""
+SCROLL_PAGE = 10_000
+
+
+class ServerPoints:
+    """What :class:`Collection` does with points, except searching them."""
+
+    def __init__(self, session: Session, described: CollectionInfo) -> None:
+        self._session = session
+        self._name = session.place.collection
+        self._description = described
+        rows = min(POINT_BATCH, REQUEST_FLOATS // described.dimension)
+        self._reads = Batches(POINT_BATCH, session.place, session.patience)
+        self._writes = Batches(rows, session.place, session.patience)
+
+    def count(self, where: Filter | None = None) -> int:
+        """Count the points, exactly."""
+        condition = server_filter(where)
+        return self._session.send(
+            lambda client: client.count(self._name, count_filter=condition, exact=True).count
+        )
+
+    def retrieve(
+        self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
+    ) -> list[Record]:
+        """Fetch stored points in the order of ``ids``; ids that do not exist are left out."""
+        wanted = checked_ids(ids)
+        found = self._points(wanted, payloads=payloads, vectors=vectors)
+        return [found[point_id] for point_id in wanted if point_id in found]
+
+    def existing(self, ids: Sequence[PointId]) -> set[PointId]:
+        """Which of ``ids`` are stored."""
+        return set(self._points(checked_ids(ids), payloads=False, vectors=False))
+
+    def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
+        """All ids, page by page, in ascending order (numbers before UUIDs)."""
+        condition = server_filter(where)
+        limit = min(SCROLL_PAGE, self._description.limits.limit or SCROLL_PAGE)
+        offset: Any = None
+
+        def page(client: QdrantClient) -> tuple[list[models.Record], Any]:
+            return client.scroll(
+                self._name,
+                scroll_filter=condition,
+                limit=limit,
+                offset=offset,
+                with_payload=False,
+                with_vectors=False,
+            )
+
+        while True:
+            points, offset = self._session.send(page)
+            if points:
+                yield checked_ids([point.id for point in points])
+            if offset is None:
+                return
+
+    def upsert(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array,
+        payloads: Sequence[Payload] | None = None,
+    ) -> None:
+        """Insert or replace points; returns when they are stored."""
+        info = self._description
+        points: list[Any] = checked_ids(ids)
+        rows = checked_vectors(vectors, info.dimension, info.metric)
+        if len(points) != len(rows) or (payloads is not None and len(payloads) != len(rows)):
+            raise InputError(
+                f"{len(points)} ids and {len(rows)} vectors do not belong together; "
+                f"give every point an id, a vector and at most one payload"
+            )
+
+        def write(batch: range) -> None:
+            part = slice(batch.start, batch.stop)
+            values: Any = rows[part].tolist()
+            operation = self._session.client.upsert(
+                self._name,
+                models.Batch(
+                    ids=points[part],
+                    vectors={info.vector: values} if info.vector else values,
+                    payloads=None if payloads is None else list(payloads[part]),
+                ),
+                wait=True,
+            )
+            if operation.status != models.UpdateStatus.COMPLETED:
+                raise UnreachableError(
+                    f"{self._session.place} does not confirm {len(batch)} points "
+                    f"({operation.status}); store them again"
+                )
+
+        self._writes.run(len(rows), write)
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete points; ids that do not exist are ignored."""
+        points: list[Any] = checked_ids(ids)
+        self._writes.run(
+            len(points),
+            lambda rows: self._session.client.delete(
+                self._name,
+                models.PointIdsList(points=points[rows.start : rows.stop]),
+                wait=True,
+            ),
+        )
+
+    def _points(
+        self, ids: list[PointId], *, payloads: bool, vectors: bool
+    ) -> dict[PointId, Record]:
+        name = self._description.vector
+        pages = self._reads.run(
+            len(ids),
+            lambda rows: self._session.client.retrieve(
+                self._name,
+                ids[rows.start : rows.stop],
+                with_payload=payloads,
+                with_vectors=[name] if vectors and name else vectors,
+            ),
+        )
+        points: list[Any] = [point for page in pages for point in page]
+        return {
+            point.id: Record(point.id, point.payload or {}, vector_of(point.vector, name))
+            for point in points
+        }

@@ -1,0 +1,103 @@
+"""Every error that tsds_qdrant raises on purpose.
+
+    TsdsError                       exit code 1
+    ├── SettingsError               exit code 2: a setting that cannot be right
+    ├── InputError                  a file, record or vector that cannot be used
+    ├── OutputError                 a result that cannot be written
+    ├── MissingPackageError         an optional package that is not installed
+    ├── EmbeddingError              a model that cannot be loaded or run
+    ├── SupportError                more candidates wanted than the solution holds
+    ├── DepthError                  a setting that would fetch more than memory allows
+    └── CollectionError             something is wrong with a collection
+        ├── CollectionNotFoundError
+        ├── CollectionExistsError
+        ├── CollectionLockedError   embedded: open in another process
+        ├── CollectionMismatchError dimension, metric or model differ
+        ├── UnsupportedCollectionError
+        ├── PoisonedCollectionError a stored vector holds NaN or infinity
+        ├── AccessDeniedError       no or wrong API key
+        ├── RequestRejectedError    Qdrant refuses the request
+        └── UnreachableError        exit code 3: no answer from Qdrant
+
+A message is one sentence that holds the offending value, then the next step.
+"""
+
+from __future__ import annotations
+
+
+class TsdsError(Exception):
+    """Base of all errors raised on purpose; ``exit_code`` is what the CLI returns."""
+
+    exit_code = 1
+
+
+class SettingsError(TsdsError):
+    """A setting that cannot be right, whatever the data."""
+
+    exit_code = 2
+
+
+class InputError(TsdsError):
+    """A file, record, vector or query that cannot be used."""
+
+
+class OutputError(TsdsError):
+    """A result that cannot be written."""
+
+
+class MissingPackageError(TsdsError):
+    """An optional package that is not installed; the message names the pip line."""
+
+
+class EmbeddingError(TsdsError):
+    """A model that cannot be loaded or run."""
+
+
+class SupportError(TsdsError):
+    """More candidates are wanted than have a positive probability."""
+
+
+class DepthError(TsdsError):
+    """The settings ask for more neighbours than may be fetched."""
+
+
+class CollectionError(TsdsError):
+    """Something is wrong with a collection or with the Qdrant that holds it."""
+
+
+class CollectionNotFoundError(CollectionError):
+    """No collection, or no vector, of that name."""
+
+
+class CollectionExistsError(CollectionError):
+    """A collection of that name exists already."""
+
+
+class CollectionLockedError(CollectionError):
+    """An embedded collection that another process holds open."""
+
+
+class CollectionMismatchError(CollectionError):
+    """Dimension, metric or model differ from what the collection holds."""
+
+
+class UnsupportedCollectionError(CollectionError):
+    """A collection of a kind that selection cannot work on."""
+
+
+class PoisonedCollectionError(CollectionError):
+    """A stored vector holds NaN or infinity, which breaks approximate search."""
+
+
+class AccessDeniedError(CollectionError):
+    """Qdrant asks for another API key."""
+
+
+class RequestRejectedError(CollectionError):
+    """Qdrant refuses a request for good."""
+
+
+class UnreachableError(CollectionError):
+    """Qdrant gives no answer."""
+
+    exit_code = 3

@@ -1,0 +1,76 @@
+"""Fields of a record by dotted name, and what an error says about them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from tsds_qdrant.errors import InputError
+
+_MOST_LISTED = 20
+_MOST_COMPARED = 200
+
+
+def field_values(record: Any, path: str) -> list[Any]:
+    """Find the values at ``path``: one, none where there is no such field, or many with ``*``.
+
+    A key that equals ``path`` comes first; else dots separate the keys of nested records and
+    the positions in lists, and ``*`` stands for every position.
+    """
+    if isinstance(record, Mapping):
+        if path in record:
+            return [record[path]]
+        first, dot, rest = path.partition(".")
+        return field_values(record[first], rest) if dot and first in record else []
+    if not isinstance(record, (list, tuple)):
+        return []
+    first, dot, rest = path.partition(".")
+    if first == "*":
+        items = list(record)
+    elif first.isdecimal() and int(first) < len(record):
+        items = [record[int(first)]]
+    else:
+        return []
+    return [value for item in items for value in field_values(item, rest)] if dot else items
+
+
+def missing_field(record: Mapping[str, Any], path: str, number: int | None) -> InputError:
+    """Say which fields there are, and which of them was probably meant."""
+    names = list(islice(_paths(record), _MOST_COMPARED))
+    close = difflib.get_close_matches(path, names, n=1)
+    step = f"did you mean '{close[0]}'?" if close else "name one of them"
+    return InputError(f"{place_of(number)} has no field '{path}' ({listed_fields(record)}); {step}")
+
+
+def listed_fields(record: Mapping[str, Any]) -> str:
+    """List the names of the fields, the first twenty of them."""
+    if not record:
+        return "it has no fields"
+    names = ", ".join(str(name) for name in islice(record, _MOST_LISTED))
+    more = len(record) - _MOST_LISTED
+    return f"its fields: {names}" + (f" and {more} more" if more > 0 else "")
+
+
+def place_of(number: int | None) -> str:
+    """Name a record by its number, from 1."""
+    return "a record" if number is None else f"record {number}"
+
+
+def shown(value: Any) -> str:
+    """Show the beginning of a value."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else f"{text[:40]}.."
+
+
+def _paths(value: Any) -> Iterator[str]:
+    pairs: Iterator[tuple[Any, Any]] = iter(())
+    if isinstance(value, Mapping):
+        pairs = iter(value.items())
+    elif isinstance(value, (list, tuple)):
+        pairs = enumerate(value[:1])
+    for key, item in pairs:
+        yield str(key)
+        yield from (f"{key}.{path}" for path in _paths(item))

@@ -1,0 +1,197 @@
+"""The text of a record: one of its fields, or a template that joins several."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.records.fields import field_values, listed_fields, missing_field, place_of, shown
+
+CONVENTIONS = (
+    "{text}",
+    "{content}",
+    "{instruction}\n{input?}\n{output}",
+    "{prompt}\n{completion}",
+    "{prompt}\n{response}",
+    "{question}\n{answer}",
+    "{prompt}",
+    "{messages.*.content}",
+    "{conversations.*.value}",
+    "{document}",
+    "{body}",
+)
+"""Tried in this order on the first record when the user names neither field nor template."""
+
+_ESCAPE = re.compile(r"\\([nt\\])")
+_ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
+_PIECE = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<field>[^{}]+)\}|(?P<stray>[{}])")
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Text, then a field; ``path`` None is text alone."""
+
+    literal: str
+    path: str | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class TextTemplate:
+    r"""How the text of a record is made; kept with a collection as a small dictionary.
+
+    Attributes:
+        text_field: one field; dots reach into nested records and lists
+            (``messages.0.content``), ``*`` takes every item, one a line.
+        template: text with fields in braces, ``"{instruction}\n{output}"``; ``{{`` and ``}}``
+            are plain braces. A field with a question mark, ``{input?}``, may be missing or
+            empty; where it stands alone on a line, the line goes with it.
+
+    With neither, the first of ``CONVENTIONS`` whose fields the first record has is used.
+    """
+
+    text_field: str | None = None
+    template: str | None = None
+    _slots: tuple[_Slot, ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.text_field is not None and self.template is not None:
+            raise SettingsError(
+                f"both the text field '{self.text_field}' and the template '{self.template}' "
+                "are given; leave one out"
+            )
+        if self.text_field is not None:
+            if not self.text_field:
+                raise SettingsError("the text field '' has no name; name a field of the records")
+            object.__setattr__(self, "_slots", (_Slot("", self.text_field),))
+        elif self.template is not None:
+            object.__setattr__(self, "_slots", _parse(self.template))
+
+    @classmethod
+    def parse(cls, text_field: str | None = None, template: str | None = None) -> TextTemplate:
+        r"""Read the arguments of a command line.
+
+        In ``template`` the two characters ``\n`` mean a new line, ``\t`` a tab and ``\\`` a
+        backslash.
+
+        Raises:
+            SettingsError: both are given, or the template has no field or a stray brace.
+        """
+        if template is not None:
+            template = _ESCAPE.sub(lambda match: _ESCAPED[match[1]], template)
+        return cls(text_field, template)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, str]) -> TextTemplate:
+        """Rebuild what :meth:`to_dict` gave.
+
+        Raises:
+            SettingsError: as :meth:`parse`.
+        """
+        return cls(stored.get("text_field"), stored.get("template"))
+
+    def to_dict(self) -> dict[str, str]:
+        """Give ``{"text_field": ..}``, ``{"template": ..}``, or ``{}`` where undecided."""
+        parts = {"text_field": self.text_field, "template": self.template}
+        return {key: value for key, value in parts.items() if value is not None}
+
+    def decide(self, record: Mapping[str, Any]) -> TextTemplate:
+        """Settle on one of ``CONVENTIONS`` by the first record; itself where decided already.
+
+        Raises:
+            InputError: the record has the fields of none of them.
+        """
+        if self._slots:
+            return self
+        for template in CONVENTIONS:
+            candidate = TextTemplate(template=template)
+            if all(_has_text(record, slot) for slot in candidate._slots):
+                return candidate
+        raise InputError(
+            f"no field of the first record is known to hold its text ({listed_fields(record)}); "
+            "name it with --text-field or --template"
+        )
+
+    def render(self, record: Mapping[str, Any], number: int | None = None) -> str:
+        """Make the text of ``record``; ``number``, from 1, is for the message of an error.
+
+        Numbers are written as JSON writes them. An undecided template decides on this record.
+
+        Raises:
+            InputError: a field is missing, empty, blank, or neither text nor number.
+        """
+        slots = self.decide(record)._slots
+        text, line_dropped = "", False
+        for slot in slots:
+            literal = slot.literal
+            if line_dropped and literal.startswith("\n"):
+                literal = literal[1:]
+            text += literal
+            value = "" if slot.path is None else _text_of(record, slot, number)
+            text += value
+            line_dropped = slot.path is not None and not value and text[-1:] in ("", "\n")
+        if line_dropped:
+            text = text.removesuffix("\n")
+        if not text.strip():
+            raise InputError(f"{place_of(number)} has no text in any of its optional fields")
+        return text
+
+
+def _parse(template: str) -> tuple[_Slot, ...]:
+    slots: list[_Slot] = []
+    literal, start = "", 0
+    for match in _PIECE.finditer(template):
+        literal += template[start : match.start()]
+        start = match.end()
+        if match["stray"]:
+            raise SettingsError(
+                f"the template '{template}' has a stray '{match['stray']}' at character "
+                f"{match.start() + 1}; write fields as {{name}} and plain braces as {{{{ and }}}}"
+            )
+        if match["brace"]:
+            literal += match["brace"][0]
+            continue
+        path = match["field"]
+        optional = path.endswith("?") and path != "?"
+        slots.append(_Slot(literal, path.removesuffix("?") if optional else path, optional))
+        literal = ""
+    if not slots:
+        raise SettingsError(f"the template '{template}' has no field; write one as {{name}}")
+    literal += template[start:]
+    return (*slots, _Slot(literal)) if literal else tuple(slots)
+
+
+def _has_text(record: Mapping[str, Any], slot: _Slot) -> bool:
+    if slot.path is None or slot.optional:
+        return True
+    values = field_values(record, slot.path)
+    return bool(values) and all(value is None or isinstance(value, str) for value in values)
+
+
+def _text_of(record: Mapping[str, Any], slot: _Slot, number: int | None) -> str:
+    path = slot.path or ""
+    values = field_values(record, path)
+    if not values and not slot.optional:
+        raise missing_field(record, path, number)
+    texts = []
+    for value in values:
+        if isinstance(value, (bool, int, float)):
+            texts.append(json.dumps(value))
+        elif isinstance(value, str):
+            texts.append(value)
+        elif value is not None:
+            raise InputError(
+                f"{place_of(number)} holds {shown(value)} in '{path}', which is no text; "
+                "reach into it with dots, as in 'messages.0.content'"
+            )
+    text = "\n".join(text for text in texts if text.strip())
+    if not text and not slot.optional:
+        raise InputError(
+            f"{place_of(number)} is empty in '{path}'; fill it, drop the record, or mark the "
+            f"field as optional in a template, {{{path}?}}"
+        )
+    return text

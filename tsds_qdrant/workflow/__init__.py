@@ -1,0 +1,1 @@
+"""What the commands do: ingest, select, trace the path, check."""

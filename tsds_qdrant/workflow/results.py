@@ -1,0 +1,134 @@
+"""What a selection leaves on disk: the sample, the probabilities, the manifest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.outputs import sized_path, write_json, write_rows
+from tsds_qdrant.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
+
+PAYLOAD_PAGE = 1_000
+
+
+def sample_paths(out: str | Path, sizes: tuple[int, ...]) -> dict[int, Path]:
+    """Where the sample of each size goes: ``out`` itself, or ``out`` with the size in its name."""
+    if len(sizes) == 1:
+        return {sizes[0]: Path(out)}
+    return {size: sized_path(out, size) for size in sizes}
+
+
+def manifest_path(out: str | Path) -> Path:
+    """The manifest beside ``out``."""
+    return Path(f"{out}.manifest.json")
+
+
+def sample_rows(
+    collection: Collection, selection: Selection, size: int
+) -> Iterator[dict[str, Any]]:
+    """Rows of the sample with their payloads, fetched page by page."""
+    rows = selection.sample_rows(size)
+    while page := list(islice(rows, PAYLOAD_PAGE)):
+        stored = collection.retrieve([row["id"] for row in page])
+        payloads = {record.id: record.payload for record in stored}
+        for row in page:
+            yield {**row, "payload": payloads.get(row["id"])}
+
+
+def write_samples(collection: Collection, selection: Selection, out: str | Path) -> list[Path]:
+    """Write every sample, and return where; each file is there whole or not at all.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    paths = sample_paths(out, tuple(selection.samples))
+    for size, path in paths.items():
+        write_rows(path, sample_rows(collection, selection, size), columns=SAMPLE_COLUMNS)
+    return list(paths.values())
+
+
+def write_probabilities(selection: Selection, out: str | Path) -> None:
+    """Write every candidate with p > 0, most probable first.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_rows(out, selection.probability_rows(), columns=PROBABILITY_COLUMNS)
+
+
+def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, versions and figures of a selection, for :func:`write_json`.
+
+    Args:
+        selection: what to describe.
+        queries: what is known of the task examples (source, model, ..).
+    """
+    solution, info, accuracy = selection.solution, selection.collection, selection.accuracy
+    settings = vars(selection.settings)
+    threshold = solution.threshold
+    return {
+        "versions": {
+            "tsds-qdrant": version("tsds-qdrant"),
+            "engine": info.engine,
+            "numpy": version("numpy"),
+            "python": sys.version.split()[0],
+        },
+        "collection": {
+            "location": info.location,
+            "name": info.name,
+            "vector": info.vector,
+            "dimension": info.dimension,
+            "metric": info.metric,
+            "points": info.count,
+            "model": info.metadata.get("model"),
+        },
+        "queries": dict(queries) | {"count": solution.problem.lists.queries},
+        "settings": settings,
+        "solution": {
+            "candidates": selection.candidates,
+            "alpha": selection.alpha,
+            "cost_scale": selection.cost_scale,
+            "bandwidth": selection.bandwidth,
+            "regime": solution.regime,
+            "threshold": threshold if threshold != float("inf") else None,
+            "support": solution.support,
+            "effective_sample_size": solution.effective_size,
+            "transport_cost": solution.transport_cost,
+            "converged": solution.converged,
+            "primal_objective": solution.certificate.primal,
+            "dual_objective": solution.certificate.dual,
+        },
+        "samples": {
+            str(size): {
+                "distinct": len(sample.candidates),
+                "draws": int(sample.weights.sum()),
+            }
+            for size, sample in selection.samples.items()
+        },
+        "search": {
+            "exact": bool(selection.scan_reason),
+            "why": selection.scan_reason,
+            "ef": selection.ef,
+            **vars(selection.counts),
+            "densities_needed": selection.densities_needed,
+            "densities_capped": selection.densities_capped,
+        },
+        "accuracy": vars(accuracy),
+        "seconds": selection.seconds,
+    }
+
+
+def write_manifest(selection: Selection, out: str | Path, *, queries: Mapping[str, Any]) -> Path:
+    """Write the manifest beside ``out`` and return where.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    path = manifest_path(out)
+    write_json(path, manifest(selection, queries=queries))
+    return path

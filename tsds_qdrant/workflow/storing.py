@@ -1,0 +1,223 @@
+"""Storing chunks of points: only what is missing or different, then the index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tsds_qdrant.collections import collection_exists, create_collection, open_collection
+from tsds_qdrant.collections.distance import normalized
+from tsds_qdrant.collections.protocol import (
+    Collection,
+    Float32Array,
+    IntArray,
+    Metric,
+    Payload,
+    PointId,
+)
+from tsds_qdrant.embedding import Embedder
+from tsds_qdrant.errors import CollectionMismatchError
+from tsds_qdrant.progress import Progress
+
+SAME_VECTOR = 1e-6
+"""Largest difference of a coordinate between a vector and what Qdrant stores of it."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The collection to ingest into; it is made if it does not exist.
+
+    Attributes:
+        location: directory or URL.
+        name: the collection.
+        metric: of a new collection.
+        vector: which vector of an existing collection.
+        api_key: for servers.
+    """
+
+    location: str
+    name: str
+    metric: Metric = "Cosine"
+    vector: str | None = None
+    api_key: str | None = None
+
+    def existing(self) -> Collection | None:
+        """The collection, open, or None if there is none of that name."""
+        if not collection_exists(self.location, self.name, api_key=self.api_key):
+            return None
+        return open_collection(self.location, self.name, vector=self.vector, api_key=self.api_key)
+
+    def model(self) -> str | None:
+        """The model that made the collection's vectors, if there is one and it tells."""
+        collection = self.existing()
+        if collection is None:
+            return None
+        try:
+            return collection.info().metadata.get("model")
+        finally:
+            collection.close()
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    Attributes:
+        read: records or vectors read.
+        added: points that are new.
+        updated: points whose vector or payload was replaced.
+        unchanged: records that were stored already, by an earlier run or by an equal record.
+        count: points in the collection afterwards.
+        seconds: time by stage: ``store`` (read, embed, upsert) and ``index``.
+    """
+
+    read: int
+    added: int
+    updated: int
+    unchanged: int
+    count: int
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A point to be: its id, the text to embed ("" with a ready vector) and its payload."""
+
+    point_id: PointId
+    text: str
+    payload: Payload
+
+
+Chunk = tuple[list[Item], Float32Array | None]
+"""Items and their ready vectors (len, D), or None where their texts are to be embedded."""
+
+
+class StoringRun:
+    """One ingest under way."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        metadata: Mapping[str, Any],
+        embedder: Embedder | None,
+        total: int,
+        progress: Progress,
+    ) -> None:
+        self._destination = destination
+        self._metadata = metadata
+        self._embedder = embedder
+        self._total = total
+        self._progress = progress
+        self._collection = self._existing()
+
+    def store(self, chunks: Iterator[Chunk], *, ids_tell_all: bool) -> IngestReport:
+        """Store what is missing or different, then index."""
+        started = time.perf_counter()
+        read = added = updated = 0
+        try:
+            for chunk, rows in chunks:
+                known, stale = self._compare(chunk, rows, ids_tell_all)
+                if len(stale):
+                    self._upsert([chunk[k] for k in stale.tolist()], rows, stale, read)
+                read += len(chunk)
+                replaced = sum(chunk[k].point_id in known for k in stale.tolist())
+                updated += replaced
+                added += len(stale) - replaced
+                self._progress("ingest", read, self._total)
+            assert self._collection is not None
+            stored = time.perf_counter()
+            self._progress("index", 0, 1)
+            self._collection.optimize()
+            self._progress("index", 1, 1)
+            count = self._collection.count()
+        finally:
+            if self._collection is not None:
+                self._collection.close()
+        seconds = {"store": stored - started, "index": time.perf_counter() - stored}
+        return IngestReport(read, added, updated, read - added - updated, count, seconds)
+
+    def _compare(
+        self, chunk: list[Item], rows: Float32Array | None, ids_tell_all: bool
+    ) -> tuple[set[PointId], IntArray]:
+        """Which ids are stored, and which items are to be stored (the last of equal ids)."""
+        last = {item.point_id: k for k, item in enumerate(chunk)}
+        if self._collection is None:
+            return set(), np.array(sorted(last.values()), dtype=np.int64)
+        known = self._collection.existing(list(last))
+        if known and not ids_tell_all:
+            same = self._unchanged(chunk, rows, {i: last[i] for i in known})
+        else:
+            same = known
+        stale = sorted(k for point_id, k in last.items() if point_id not in same)
+        return known, np.array(stale, dtype=np.int64)
+
+    def _unchanged(
+        self, chunk: list[Item], rows: Float32Array | None, known: Mapping[PointId, int]
+    ) -> set[PointId]:
+        assert self._collection is not None
+        stored = [
+            record
+            for record in self._collection.retrieve(list(known), vectors=rows is not None)
+            if record.payload == chunk[known[record.id]].payload
+        ]
+        if rows is not None:
+            mine = normalized(
+                rows[[known[record.id] for record in stored]], self._collection.info().metric
+            )
+            stored = [
+                record
+                for record, row in zip(stored, mine, strict=True)
+                if record.vector is not None and np.abs(row - record.vector).max() <= SAME_VECTOR
+            ]
+        return {record.id for record in stored}
+
+    def _upsert(
+        self, items: list[Item], rows: Float32Array | None, stale: IntArray, done: int
+    ) -> None:
+        if rows is not None:
+            vectors = rows[stale]
+        else:
+            assert self._embedder is not None
+            embedded = 0
+
+            def on_batch(texts: int) -> None:
+                nonlocal embedded
+                embedded += texts
+                self._progress("ingest", done + embedded, self._total)
+
+            vectors = self._embedder.encode([item.text for item in items], on_batch)
+        if self._collection is None:
+            self._collection = create_collection(
+                self._destination.location,
+                self._destination.name,
+                dimension=vectors.shape[1],
+                metric=self._destination.metric,
+                metadata=self._metadata,
+                api_key=self._destination.api_key,
+            )
+        self._collection.upsert(
+            [item.point_id for item in items], vectors, [item.payload for item in items]
+        )
+
+    def _existing(self) -> Collection | None:
+        """The collection if there is one.
+
+        Raises:
+            CollectionMismatchError: another model made its vectors.
+        """
+        place = self._destination
+        collection = place.existing()
+        if collection is None:
+            return None
+        theirs, mine = collection.info().metadata.get("model"), self._metadata["model"]
+        if theirs and mine and theirs != mine:
+            collection.close()
+            raise CollectionMismatchError(
+                f"the vectors of collection '{place.name}' are made by model '{theirs}', "
+                f"not '{mine}'; use --model {theirs}, or another collection"
+            )
+        return collection
