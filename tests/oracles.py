@@ -14,28 +14,24 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
 from tsds_qdrant.lists import NeighborLists
-from tsds_qdrant.transport import Regularizer, TransportProblem
+from tsds_qdrant.transport import Regularizer, TransportProblem, TransportSolution
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A whole problem: all distances, every density.
-
-    Attributes:
-        distances: (M, N) d_ij.
-        densities: (N,) at least 1.
-        alpha: in (0, 1).
-        cost_scale: C.
-        query_weights: (M,) sum 1.
-    """
+    """A whole problem: d_ij (M, N), densities (N,), and weights (M,) that sum to 1."""
 
     distances: Array
     densities: Array
     alpha: float
     cost_scale: float
     query_weights: Array
+
+    def weights(self, regularizer: Regularizer) -> Array:
+        """(N,) w_j: 1 / density, or 1 where the regularizer knows no density."""
+        return 1 / self.densities if regularizer == "kde" else np.ones(len(self.densities))
 
     def problem(
         self, lists: NeighborLists | None = None, regularizer: Regularizer = "kde", **more: Any
@@ -83,6 +79,43 @@ def truncated(lists: NeighborLists, depths: Sequence[int] | npt.NDArray[np.int64
         [lists.distances[row] for row in rows],
         lists.complete & (lists.depths == depths),
     )
+
+
+def cut(x: Instance, seed: int) -> NeighborLists:
+    """The lists of ``x`` cut to depths that ``seed`` chooses."""
+    lists = full_lists(x.distances)
+    return truncated(lists, np.random.default_rng(seed).integers(1, lists.depths + 1))
+
+
+def worst_case(lists: NeighborLists, candidates: int) -> NeighborLists:
+    """``lists`` made whole with everything unlisted as near as the end of each list."""
+    rows = np.split(lists.candidates, lists.offsets[1:-1])
+    known = np.split(lists.distances, lists.offsets[1:-1])
+    rest = [np.setdiff1d(np.arange(candidates), row) for row in rows]
+    return NeighborLists.from_rows(
+        [np.concatenate(pair) for pair in zip(rows, rest, strict=True)],
+        [np.append(d, np.full(len(r), d[-1])) for d, r in zip(known, rest, strict=True)],
+        True,
+    )
+
+
+def plan_matrix(solution: TransportSolution, candidates: int) -> Array:
+    """(M, N) gamma."""
+    lists = solution.problem.lists
+    matrix = np.zeros((lists.queries, candidates))
+    matrix[lists.query_of_entry, lists.candidates] = solution.plan
+    return matrix
+
+
+def objective(x: Instance, plan: Array, regularizer: Regularizer) -> float:
+    """Problem RT as the paper writes it."""
+    m = x.query_weights[:, None]
+    if regularizer == "tv":
+        spread = 0.5 * np.abs(plan - m / plan.shape[1]).sum()
+    else:
+        w = x.weights(regularizer)
+        spread = (np.abs(plan - m * w / w.sum()) / (m * w)).max()
+    return float(x.alpha / x.cost_scale * (plan * x.distances).sum() + (1 - x.alpha) * spread)
 
 
 def solve_lp(

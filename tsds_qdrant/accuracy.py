@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tsds_qdrant.collections.protocol import Hits
 from tsds_qdrant.lists import FloatArray, IntArray, NeighborLists
 from tsds_qdrant.neighborhoods import Neighborhoods
-from tsds_qdrant.search import recall_of
+from tsds_qdrant.points import sorted_by_distance
+from tsds_qdrant.search import recall_of, search_numbers
 from tsds_qdrant.sweep import Sweep
 from tsds_qdrant.transport import TransportSolution
 
@@ -69,17 +71,21 @@ def _list_errors(
 ) -> tuple[float, float, float]:
     """Recall, mean total variation of a row, and the mean error of the slope T."""
     lists = solution.problem.lists
-    used = np.add.reduceat((solution.plan > 0).astype(np.int64), lists.offsets[:-1])
+    # Ties of the last candidate in use belong to it: any of them might have been in its place.
+    in_use = np.where(solution.plan > 0, lists.distances, -1.0)
+    last = np.repeat(np.maximum.reduceat(in_use, lists.offsets[:-1]), lists.depths)
+    used = np.add.reduceat((lists.distances <= last).astype(np.int64), lists.offsets[:-1])
     depth = neighborhoods.searcher.checked_limit(int(used[rows].max()) + 1)
-    queries = neighborhoods.queries[rows]
-    found, _ = neighborhoods.searcher.nearest(queries, depth, probe=True)
-    truth = neighborhoods.searcher.repeat_exactly(queries, depth)
+    truth = neighborhoods.searcher.repeat_exactly(neighborhoods.queries[rows], depth)
     ends = np.cumsum(truth.counts)
     numbers = neighborhoods.index.numbers(truth.ids)
+    order = sorted_by_distance(
+        search_numbers(truth), truth.distances, neighborhoods.index.keys[numbers]
+    )
     densities = np.ones(len(neighborhoods.index))
     densities[: len(solution.problem.densities)] = solution.problem.densities
     exact = NeighborLists.from_rows(
-        np.split(numbers, ends[:-1]), np.split(truth.distances, ends[:-1])
+        np.split(numbers[order], ends[:-1]), np.split(truth.distances[order], ends[:-1])
     )
     stored = NeighborLists.from_rows(
         [lists.candidates[lists.offsets[r] : lists.offsets[r + 1]] for r in rows],
@@ -95,7 +101,16 @@ def _list_errors(
         errors.append(table)
         slopes.append(sweep.slope_below(threshold))
     row_error = float(np.abs(errors[0] - errors[1]).sum()) / 2
-    return recall_of(found, truth), row_error, abs(slopes[0] - slopes[1])
+    recall = recall_of(_first(stored, used[rows]), _first(exact, used[rows]))
+    return recall, row_error, abs(slopes[0] - slopes[1])
+
+
+def _first(lists: NeighborLists, depths: IntArray) -> Hits:
+    """The ``depths`` (M,) nearest of each list (all of it if it is shorter)."""
+    places = np.arange(len(lists.candidates)) - np.repeat(lists.offsets[:-1], lists.depths)
+    kept = places < np.repeat(depths, lists.depths)
+    counts = np.bincount(lists.query_of_entry[kept], minlength=lists.queries)
+    return Hits(lists.candidates[kept].tolist(), lists.distances[kept], counts)
 
 
 def _density_error(

@@ -110,7 +110,7 @@ def expand(
         if neighborhoods.known_weight < wanted_weight and not known[lists.candidates].all():
             neighborhoods.learn(_next_unknown(sweep, known, wanted_weight, neighborhoods))
             continue
-        if neighborhoods.known_weight < wanted_weight and not lists.complete.any():
+        if neighborhoods.known_weight < wanted_weight and not lists.complete.all():
             _deepen(neighborhoods, sweep, wanted_weight)
             continue
         needed = known & np.isin(

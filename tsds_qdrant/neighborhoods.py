@@ -47,6 +47,7 @@ class Neighborhoods:
         self._candidates: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(queries)
         self._distances: list[FloatArray] = [np.empty(0)] * len(queries)
         self._complete = np.zeros(len(queries), dtype=np.bool_)
+        self._fetched = np.zeros(len(queries), dtype=np.int64)
         self._densities = np.empty(0)
         self._density_of_vector: dict[bytes, float] = {}
 
@@ -83,35 +84,48 @@ class Neighborhoods:
         return float(np.nansum(1.0 / self.densities))
 
     def deepen(self, rows: IntArray, limits: IntArray) -> None:
-        """Fetch the lists of ``rows`` (r,) to the depths ``limits`` (r,).
+        """Fetch the lists of ``rows`` (r,) to the depths ``limits`` (r,), or as far as ties reach.
 
         Raises:
             DepthError: the lists would not fit into memory.
         """
-        self._check_size(rows, limits)
-        for limit in np.unique(limits):
-            chosen = rows[limits == limit]
-            depth = self.searcher.checked_limit(int(limit))
-            hits, exact = self.searcher.nearest(self.queries[chosen], depth)
-            whole = exact or depth > self.searcher.candidates
-            self._store(chosen, hits, depth if whole else None)
-            short = chosen[hits.counts < depth]
-            if len(short) and not whole and self.searcher.info.limits.exact:
-                # A walk that comes back short proves nothing; a scan does.
-                again = self.searcher.repeat_exactly(self.queries[short], depth)
-                self._store(short, again, depth)
+        while len(rows):
+            limits = np.maximum(limits, 2 * self._fetched[rows])
+            self._check_size(rows, limits)
+            for limit in np.unique(limits):
+                self._fetch(rows[limits == limit], int(limit))
+            rows = rows[(self.depths[rows] == 0) & ~self._complete[rows]]
+            limits = 4 * self._fetched[rows]
+
+    def _fetch(self, rows: IntArray, limit: int) -> None:
+        depth = self.searcher.checked_limit(limit, spare=1)
+        hits, exact = self.searcher.nearest(self.queries[rows], depth)
+        whole = exact or depth > self.searcher.candidates
+        self._fetched[rows] = limit
+        self._store(rows, hits, depth if whole else None)
+        short = rows[hits.counts < min(depth, self.searcher.candidates)]
+        if len(short) and not exact and self.searcher.info.limits.exact:
+            # A walk that comes back short proves nothing; a scan does.
+            again = self.searcher.repeat_exactly(self.queries[short], depth)
+            self._store(short, again, depth)
 
     def _store(self, rows: IntArray, hits: Hits, exact_depth: int | None) -> None:
+        if exact_depth is not None:
+            self._complete[rows] = hits.counts < exact_depth
         numbers = self.index.numbers(hits.ids)
         search = search_numbers(hits)
         order = sorted_by_distance(search, hits.distances, self.index.keys[numbers])
         starts = np.concatenate([[0], np.cumsum(hits.counts)])
         for k, row in enumerate(rows.tolist()):
             part = order[starts[k] : starts[k + 1]]
-            self._candidates[row] = numbers[part]
-            self._distances[row] = hits.distances[part]
-        if exact_depth is not None:
-            self._complete[rows] = hits.counts < exact_depth
+            distances = hits.distances[part]
+            # *subtle*: which of the candidates tied at the cut came along is chance (500 copies
+            # of one text, say), so all of them wait for the next depth.
+            kept = len(part)
+            if kept and not self._complete[row]:
+                kept = int(np.searchsorted(distances, distances[-1]))
+            self._candidates[row] = numbers[part[:kept]]
+            self._distances[row] = distances[:kept]
 
     def _check_size(self, rows: IntArray, limits: IntArray) -> None:
         depths = self.depths

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from tsds_qdrant.lists import FloatArray
-from tsds_qdrant.sweep import Sweep
+from tsds_qdrant.sweep import Sweep, column_sums
 from tsds_qdrant.transport import alpha_of_slope, effective_sample_size, slope_budget
 
 
@@ -50,10 +50,9 @@ class RegularizationPath:
     candidates: int
     limit: float
 
-    @cached_property
-    def smallest_alpha(self) -> float:
-        """Below this alpha the fetched lists do not reach."""
-        return alpha_of_slope(self.sweep.slope_below(self.limit), self.cost_scale)
+    def reaches(self, alpha: float) -> bool:
+        """Whether the solution at ``alpha`` is known."""
+        return self.sweep.threshold(slope_budget(alpha, self.cost_scale)) <= self.limit
 
     @cached_property
     def entrances(self) -> FloatArray:
@@ -65,12 +64,12 @@ class RegularizationPath:
         return entered
 
     def at(self, alpha: float) -> PathPoint:
-        """The solution at ``alpha``, which must not lie below ``smallest_alpha``."""
+        """The solution at ``alpha``; the path must reach it."""
         return self._point(alpha, self.sweep.threshold(slope_budget(alpha, self.cost_scale)))
 
     def _point(self, alpha: float, threshold: float) -> PathPoint:
-        probabilities = self.sweep.probabilities(threshold, self.candidates)
         plan = self.sweep.plan(threshold)
+        probabilities = column_sums(self.sweep.lists, plan, self.candidates)
         return PathPoint(
             alpha=alpha,
             threshold=threshold,
@@ -104,13 +103,19 @@ class RegularizationPath:
     def threshold_for_effective_size(self, size: float) -> float:
         """The first threshold found at which 1 / sum p^2 is at least ``size``, or infinity.
 
-        Bisection over the breakpoints: the effective size grows with s but for small dents where
-        lists overlap, so the threshold is one that qualifies, not always the very first.
+        The effective size grows with s but for small dents where lists overlap, so the threshold
+        is one that qualifies, not always the very first. Doubling steps before the bisection make
+        it depend on the near breakpoints alone, however far the lists go on.
         """
         steps = self._rising_steps
-        if not len(steps) or self._effective_size(steps[-1]) < size:
-            return float("inf")
-        low, high = -1, len(steps) - 1
+        size *= 1 - 1e-9  # what rounding may take
+        low, high = -1, 0
+        while high < len(steps) and self._effective_size(steps[high]) < size:
+            low, high = high, 2 * high + 1
+        if high >= len(steps):
+            high = len(steps) - 1
+            if high <= low or self._effective_size(steps[high]) < size:
+                return float("inf")
         while high - low > 1:
             middle = (low + high) // 2
             if self._effective_size(steps[middle]) >= size:

@@ -20,10 +20,14 @@ from tsds_qdrant.progress import Progress, silent
 
 EF_LADDER = (128, 256, 512, 1024)
 PROBED_SEARCHES = 16
+DISTANCE_NOISE = 1e-6
+"""Distances closer than this are equal in float32."""
 SCAN_COUNT = 10_000
 """Up to so many points a scan costs no more than a walk (and Qdrant scans by itself)."""
 SCAN_SHARE = 0.03
 """From this share of the pool on, a scan is as fast as a walk with so large a limit."""
+TIE_TOLERANCE = 1e-6
+"""Relative difference between distances that float32 cannot tell apart."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +107,13 @@ class Searcher:
         if not self.scan_reason:
             self._run(query[None, :], limit=1, exact=False, kind="probe_searches")
 
-    def nearest(
-        self, vectors: Float32Array, limit: int, *, probe: bool = False
-    ) -> tuple[Hits, bool]:
+    def nearest(self, vectors: Float32Array, limit: int) -> tuple[Hits, bool]:
         """The ``limit`` nearest candidates of each row (B, D), and whether they are exact."""
         exact = self.is_exact(limit)
         if not exact and self.ef is None:
             self._probe(vectors, limit)
             exact = self.is_exact(limit)
-        kind = "probe_searches" if probe else "neighbor_searches"
-        return self._run(vectors, limit=limit, exact=exact, kind=kind), exact
+        return self._run(vectors, limit=limit, exact=exact, kind="neighbor_searches"), exact
 
     def around(
         self, vectors: Float32Array, limit: int, radius: float, *, exact: bool | None = None
@@ -130,8 +131,8 @@ class Searcher:
         """The same as :meth:`nearest` by a scan, counted as a probe."""
         return self._run(vectors, limit=limit, exact=True, kind="probe_searches")
 
-    def checked_limit(self, limit: int) -> int:
-        """``limit``, cut to the pool's size.
+    def checked_limit(self, limit: int, spare: int = 0) -> int:
+        """``limit``, and ``spare`` more where that is allowed, cut to the pool's size.
 
         Raises:
             DepthError: the deployment allows no such limit.
@@ -144,7 +145,7 @@ class Searcher:
                 f"'{self.info.name}' allows {allowed} (strict mode, max_query_limit); "
                 f"raise alpha, or have the limit raised"
             )
-        return limit
+        return min(limit + spare, self.candidates + 1, allowed or limit + spare)
 
     def _run(
         self,
@@ -184,7 +185,7 @@ class Searcher:
         return self._without_nan(hits, exact)
 
     def _without_nan(self, hits: Hits, exact: bool) -> Hits:
-        broken = np.isnan(hits.distances)
+        broken = ~np.isfinite(hits.distances)
         if not broken.any():
             return hits
         if not exact:
@@ -216,17 +217,19 @@ class Searcher:
 
 
 def recall_of(found: Hits, truth: Hits) -> float:
-    """Share of the hits of ``truth`` that stand in ``found`` too, search by search."""
+    """Share of the hits of ``truth`` that ``found`` makes up for, search by search.
+
+    A hit counts if it is no farther than the farthest true one: where many copies tie at the cut,
+    which of them come along is chance and no error.
+    """
     if not len(truth.ids):
         return 1.0
-    mine, right = _by_search(found), _by_search(truth)
-    return sum(len(a & b) for a, b in zip(mine, right, strict=True)) / len(truth.ids)
-
-
-def _by_search(hits: Hits) -> list[set[int | str]]:
-    ends = np.cumsum(hits.counts).tolist()
-    starts = [0, *ends[:-1]]
-    return [set(hits.ids[start:end]) for start, end in zip(starts, ends, strict=True)]
+    farthest = np.full(len(truth.counts), -np.inf)
+    np.maximum.at(farthest, search_numbers(truth), truth.distances)
+    owner = search_numbers(found)
+    near = found.distances <= farthest[owner] * (1 + TIE_TOLERANCE)
+    good = np.bincount(owner[near], minlength=len(truth.counts))
+    return float(np.minimum(good, truth.counts).sum()) / len(truth.ids)
 
 
 def search_numbers(hits: Hits) -> IntArray:

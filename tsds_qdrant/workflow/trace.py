@@ -59,10 +59,9 @@ def trace_path(
         checked_alpha(alpha)
     task = Task.begin(collection, queries, settings, query_weights, progress)
     _, path, _, _ = task.reach(alpha_target(min(alphas), task.cost_scale))
-    traced = [(alpha, path.at(alpha)) for alpha in alphas]
     return TracedPath(
-        tuple(point for _, point in traced if point.threshold <= path.limit),
-        tuple(alpha for alpha, point in traced if point.threshold > path.limit),
+        tuple(path.at(alpha) for alpha in alphas if path.reaches(alpha)),
+        tuple(alpha for alpha in alphas if not path.reaches(alpha)),
         task.cost_scale,
         task.neighborhoods.bandwidth,
         task.neighborhoods.searcher.candidates,
