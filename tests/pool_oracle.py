@@ -18,13 +18,8 @@ from tsds_qdrant.expansion import Expansion, Target, alpha_target, expand
 from tsds_qdrant.neighborhoods import Neighborhoods
 from tsds_qdrant.search import Searcher
 from tsds_qdrant.selection import Selection
-from tsds_qdrant.transport import (
-    Regularizer,
-    TransportProblem,
-    TransportSolution,
-    scaled_weights,
-    solve_transport,
-)
+from tsds_qdrant.tradeoff import scaled_weights
+from tsds_qdrant.transport import Regularizer, TransportProblem, TransportSolution, solve_transport
 
 METRICS: tuple[Metric, ...] = ("Cosine", "Euclid", "Manhattan")
 

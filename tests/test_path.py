@@ -13,7 +13,8 @@ from oracles import Array, Instance, cut, full_lists, random_instance
 from tsds_qdrant.lists import NeighborLists
 from tsds_qdrant.path import RegularizationPath
 from tsds_qdrant.sweep import Sweep
-from tsds_qdrant.transport import slope_budget, solve_transport
+from tsds_qdrant.tradeoff import slope_budget
+from tsds_qdrant.transport import solve_transport
 
 few = settings(deadline=None, max_examples=60)
 seeds = st.integers(0, 10**9)

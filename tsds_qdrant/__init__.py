@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from tsds_qdrant.settings import SelectionSettings
     from tsds_qdrant.transport import TransportProblem, TransportSolution, solve_transport
     from tsds_qdrant.workflow.check import check
+    from tsds_qdrant.workflow.destination import Destination
     from tsds_qdrant.workflow.ingest import ingest_records, ingest_vectors
     from tsds_qdrant.workflow.select import select
-    from tsds_qdrant.workflow.storing import Destination
     from tsds_qdrant.workflow.trace import trace_path
 
 _HOMES = {
     "Collection": "tsds_qdrant.collections.protocol",
-    "Destination": "tsds_qdrant.workflow.storing",
+    "Destination": "tsds_qdrant.workflow.destination",
     "Embedder": "tsds_qdrant.embedding",
     "NeighborLists": "tsds_qdrant.lists",
     "Selection": "tsds_qdrant.selection",

@@ -1,9 +1,9 @@
 """How far approximate search may have moved the probabilities: measured, not assumed.
 
-A seeded sample of the searches is repeated by a scan. Three errors are told apart, and their sum
-bounds the total variation of p by the triangle inequality, in expectation over the sample:
-neighbours that a list missed (total variation of the row, averaged over rows), densities that
-came out too low (relative error, averaged over p), and the threshold that both have moved.
+A seeded sample of the searches is repeated by a scan. Three errors are told apart, and by the
+triangle inequality their sum bounds the total variation of p: neighbours that a list missed
+(total variation of the row, averaged over rows), densities that came out too low (relative error,
+averaged over p), both with two standard errors added, and the threshold that the first has moved.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def measure(neighborhoods: Neighborhoods, solution: TransportSolution, seed: int
     recall, row_error, slope_error = _list_errors(neighborhoods, solution, rows)
     if not np.isfinite(solution.threshold):
         return Accuracy(recall, None, None, len(rows))
-    density_error, densities = _density_error(neighborhoods, solution, rng)
-    shift = _threshold_shift(solution, slope_error)
-    bound = min(1.0, row_error + density_error + shift)
-    return Accuracy(recall, density_error, bound, len(rows), densities)
+    errors = _density_errors(neighborhoods, solution, rng)
+    bound = row_error + _upper(errors) + _threshold_shift(solution, slope_error)
+    mean = float(errors.mean()) if len(errors) else 0.0
+    return Accuracy(recall, mean, min(1.0, bound), len(rows), len(errors))
 
 
 def _list_errors(
@@ -100,7 +100,7 @@ def _list_errors(
         table[one.query_of_entry, one.candidates] = sweep.plan(threshold)
         errors.append(table)
         slopes.append(sweep.slope_below(threshold))
-    row_error = float(np.abs(errors[0] - errors[1]).sum()) / 2
+    row_error = _upper(np.abs(errors[0] - errors[1]).sum(axis=1) / 2 * len(rows))
     recall = recall_of(_first(stored, used[rows]), _first(exact, used[rows]))
     return recall, row_error, abs(slopes[0] - slopes[1])
 
@@ -113,17 +113,26 @@ def _first(lists: NeighborLists, depths: IntArray) -> Hits:
     return Hits(lists.candidates[kept].tolist(), lists.distances[kept], counts)
 
 
-def _density_error(
+def _density_errors(
     neighborhoods: Neighborhoods, solution: TransportSolution, rng: np.random.Generator
-) -> tuple[float, int]:
+) -> FloatArray:
+    """Relative errors of sampled densities."""
     if neighborhoods.bandwidth == 0:
-        return 0.0, 0
+        return np.empty(0)
     p = solution.probabilities
     support = np.flatnonzero(p)
     chosen = np.unique(rng.choice(support, size=SAMPLED_DENSITIES, p=p[support] / p.sum()))
     exact = neighborhoods.exact_densities(chosen)
     mine = solution.problem.densities[chosen]
-    return float(np.mean(np.abs(exact / mine - 1.0))), len(chosen)
+    errors: FloatArray = np.abs(exact / mine - 1.0)
+    return errors
+
+
+def _upper(sampled: FloatArray) -> float:
+    """The mean of what is sampled, plus two standard errors; 0 if nothing is."""
+    if not len(sampled):
+        return 0.0
+    return float(sampled.mean() + 2.0 * sampled.std() / np.sqrt(len(sampled)))
 
 
 def _threshold_shift(solution: TransportSolution, slope_error: float) -> float:

@@ -84,8 +84,6 @@ class SentenceTransformerEmbedder:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
             os.environ.setdefault("TQDM_DISABLE", "1")
-            for library in ("sentence_transformers", "transformers", "huggingface_hub"):
-                logging.getLogger(library).setLevel(logging.ERROR)
             path = _model_path(self.name)
             try:
                 from sentence_transformers import SentenceTransformer
@@ -94,12 +92,17 @@ class SentenceTransformerEmbedder:
                     f"sentence-transformers cannot be imported ({_first_line(error)}); "
                     f"run: pip install sentence-transformers"
                 ) from error
+            # After the import: the libraries set their own levels when they are loaded.
+            for library in ("sentence_transformers", "transformers", "huggingface_hub"):
+                logging.getLogger(library).setLevel(logging.ERROR)
             try:
                 self._model = SentenceTransformer(path, device=self._device)
             except Exception as error:  # a missing model raises whatever the hub client raises
+                place = f" on device '{self._device}'" if self._device else ""
+                checks = "the device, its name" if self._device else "its name"
                 raise EmbeddingError(
-                    f"model '{self.name}' cannot be loaded ({_first_line(error)}); "
-                    f"check its name and the network, or give a local directory with --model"
+                    f"model '{self.name}' cannot be loaded{place} ({_first_line(error)}); "
+                    f"check {checks} and the network, or give a local directory with --model"
                 ) from error
         return self._model
 
@@ -109,6 +112,8 @@ def _model_path(name: str) -> str:
     if not name.startswith(PACKAGE_PREFIX):
         return name
     package = name.removeprefix(PACKAGE_PREFIX).replace("-", "_")
+    if not package:
+        raise EmbeddingError(f"model '{name}' names no package; write package:NAME")
     try:
         found = importlib.util.find_spec(package)
     except (ImportError, ValueError):

@@ -19,7 +19,7 @@ from tsds_qdrant.lists import FloatArray, IntArray, NeighborLists
 from tsds_qdrant.neighborhoods import Neighborhoods
 from tsds_qdrant.path import RegularizationPath
 from tsds_qdrant.sweep import Sweep
-from tsds_qdrant.transport import slope_budget
+from tsds_qdrant.tradeoff import slope_budget
 
 FIRST_DEPTH = 32
 FIRST_REACH = 0.5

@@ -76,7 +76,11 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        with temporary.open("xb") as stream:
+        stream = temporary.open("xb")
+    except OSError as error:
+        raise _refused(path, error) from None
+    try:
+        with stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -9,7 +9,8 @@ import numpy as np
 
 from tsds_qdrant.lists import FloatArray
 from tsds_qdrant.sweep import Sweep, column_sums
-from tsds_qdrant.transport import alpha_of_slope, effective_sample_size, slope_budget
+from tsds_qdrant.tradeoff import alpha_of_slope, slope_budget
+from tsds_qdrant.transport import effective_sample_size
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ from tsds_qdrant.progress import Progress, silent
 
 EF_LADDER = (128, 256, 512, 1024)
 PROBED_SEARCHES = 16
-DISTANCE_NOISE = 1e-6
-"""Distances closer than this are equal in float32."""
 SCAN_COUNT = 10_000
 """Up to so many points a scan costs no more than a walk (and Qdrant scans by itself)."""
 SCAN_SHARE = 0.03
@@ -98,8 +96,9 @@ class Searcher:
     def preflight(self, query: Float32Array) -> None:
         """Make sure that no stored NaN or infinity spoils every answer.
 
-        Such a vector tops every unfiltered HNSW answer and empties every thresholded one
-        (qdrant issue 9201); a scan is immune.
+        Such a vector tops every HNSW answer whose walk comes by and empties every thresholded
+        one (qdrant issue 9201); a scan is immune. One that only some walks meet is found later,
+        by the first of them.
 
         Raises:
             PoisonedCollectionError: the message names the point.
@@ -118,14 +117,20 @@ class Searcher:
     def around(
         self, vectors: Float32Array, limit: int, radius: float, *, exact: bool | None = None
     ) -> Hits:
-        """At most ``limit`` candidates within ``radius`` of each row (B, D)."""
-        return self._run(
-            vectors,
-            limit=limit,
-            exact=self.is_exact(limit) if exact is None else exact,
-            kind="density_searches" if exact is None else "probe_searches",
-            radius=radius,
-        )
+        """At most ``limit`` candidates within ``radius`` of each row (B, D), stored vectors.
+
+        Raises:
+            PoisonedCollectionError: see :meth:`preflight`.
+        """
+        scan = self.is_exact(limit) if exact is None else exact
+        kind = "density_searches" if exact is None else "probe_searches"
+        hits = self._run(vectors, limit=limit, exact=scan, kind=kind, radius=radius)
+        empty = vectors[hits.counts == 0]
+        if len(empty) and not scan:
+            # *subtle*: a stored vector finds itself, unless NaN on its way emptied the answer;
+            # without the radius that NaN shows.
+            self._run(empty, limit=limit, exact=False, kind="probe_searches")
+        return hits
 
     def repeat_exactly(self, vectors: Float32Array, limit: int) -> Hits:
         """The same as :meth:`nearest` by a scan, counted as a probe."""

@@ -10,12 +10,8 @@ from typing import Any
 from tsds_qdrant.density import checked_bandwidth
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.sampling import SAMPLERS, Sampler
-from tsds_qdrant.transport import (
-    REGULARIZERS,
-    Regularizer,
-    checked_alpha,
-    checked_cost_scale,
-)
+from tsds_qdrant.tradeoff import checked_alpha, checked_cost_scale
+from tsds_qdrant.transport import REGULARIZERS, Regularizer
 
 
 @dataclass(frozen=True)
@@ -78,6 +74,8 @@ class SelectionSettings:
             raise SettingsError(
                 f"'{self.sampler}' is no sampler; choose one of {', '.join(SAMPLERS)}"
             )
+        if self.seed < 0:
+            raise SettingsError(f"seed is {self.seed}; choose 0 or more")
         if not 0.0 < self.recall <= 1.0:
             raise SettingsError(f"recall is {self.recall:g}; choose it above 0 and at most 1")
         if self.density_limit < 1:

@@ -30,6 +30,12 @@ class ErrorMappingGroup(TyperGroup):
         except TsdsError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:
+            raise  # typer ends quietly when the reader of a pipe is gone
+        except OSError as error:
+            named = f" '{error.filename}'" if error.filename else ""
+            typer.echo(f"error: {error.strerror or error}{named}; make room or check it", err=True)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("interrupted; nothing is half done, run the command again", err=True)
             raise typer.Exit(INTERRUPTED) from None

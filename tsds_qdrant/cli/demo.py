@@ -19,7 +19,7 @@ def demo(
     ] = Path("demo-output"),
     size: Annotated[int, typer.Option("--size", min=1, help="How many to select.")] = 200,
     pool_size: Annotated[
-        int, typer.Option("--pool-size", min=200, help="How many candidates.")
+        int, typer.Option("--pool-size", min=1_000, help="How many candidates.")
     ] = 3_000,
     model: Annotated[
         str,

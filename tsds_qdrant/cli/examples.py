@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tsds_qdrant.collections.protocol import CollectionInfo
 from tsds_qdrant.embedding import SentenceTransformerEmbedder
+from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.progress import Progress
-from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records import TextTemplate, read_records
 from tsds_qdrant.workflow.queries import (
     COLLECTION_PREFIX,
     TaskExamples,
@@ -35,11 +36,17 @@ def task_examples(
     Raises:
         TsdsError: they cannot be used; see :mod:`tsds_qdrant.workflow.queries`.
     """
+    if weight_field and not is_text_source(source):
+        raise SettingsError(
+            f"--weight-field {weight_field} needs task examples that are records, and "
+            f"'{source}' holds vectors; leave it out"
+        )
     if source.startswith(COLLECTION_PREFIX):
         name = source.removeprefix(COLLECTION_PREFIX)
         return examples_of_collection(info.location, name, like=info, api_key=api_key)
     if not is_text_source(source):
         return examples_of_vectors(source)
+    read_records(source)  # a path that is missing or of no known format is refused here
     embedder = SentenceTransformerEmbedder(
         checked_model(info, model), device=device, batch_size=batch_size
     )

@@ -48,9 +48,13 @@ def ingest(
         int, typer.Option("--first-id", min=0, help="Id of the first row of vectors alone.")
     ] = 0,
     metric: Annotated[
-        str,
-        typer.Option("--metric", metavar="NAME", help="Cosine, Euclid, Manhattan or Dot, if new."),
-    ] = "Cosine",
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Cosine (if unset), Euclid, Manhattan or Dot, of a new collection.",
+        ),
+    ] = None,
     vector: VectorOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -72,13 +76,13 @@ def ingest(
     from tsds_qdrant.collections.protocol import METRICS
     from tsds_qdrant.embedding import DEFAULT_MODEL, SentenceTransformerEmbedder
     from tsds_qdrant.records import TextTemplate, load_vectors
+    from tsds_qdrant.workflow.destination import Destination
     from tsds_qdrant.workflow.ingest import ingest_records, ingest_vectors
-    from tsds_qdrant.workflow.storing import Destination
 
     if not files and vectors is None:
         raise SettingsError("there is nothing to ingest; give files of records, or --vectors X.npy")
-    known = next((name for name in METRICS if name.lower() == metric.lower()), None)
-    if known is None:
+    known = next((name for name in METRICS if name.lower() == (metric or "").lower()), None)
+    if metric is not None and known is None:
         raise SettingsError(f"--metric is '{metric}'; choose one of {', '.join(METRICS)}")
     destination = Destination(qdrant, collection, known, vector, api_key(ask_api_key))
     rows = None if vectors is None else load_vectors(vectors)

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tsds_qdrant.errors import SettingsError
+
+
+def checked_location(location: str) -> str:
+    """``location``, unless it is one that would silently mean a directory.
+
+    Raises:
+        SettingsError: it is empty, or ``HOST:PORT`` without a scheme.
+    """
+    if not location.strip():
+        raise SettingsError("--qdrant is empty; give a directory or the URL of a server")
+    if re.fullmatch(r"[A-Za-z0-9.-]+:[0-9]+", location) and not Path(location).exists():
+        raise SettingsError(f"--qdrant is '{location}'; write http://{location} for a server")
+    return location
+
 
 QdrantOption = Annotated[
     str,
@@ -16,6 +32,7 @@ QdrantOption = Annotated[
         "--qdrant",
         envvar="TSDS_QDRANT",
         metavar="PATH|URL",
+        callback=checked_location,
         help="Directory of embedded collections, or URL of a Qdrant server.",
     ),
 ]
@@ -101,7 +118,7 @@ RecallOption = Annotated[
     float,
     typer.Option("--recall", metavar="R", help="Recall that approximate searches must reach."),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Same seed, same selection.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same selection.")]
 FilterOption = Annotated[
     str | None,
     typer.Option(

@@ -71,7 +71,7 @@ def path(
     """
     from tsds_qdrant.cli.examples import task_examples
     from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.outputs import check_writable
+    from tsds_qdrant.plotting import check_plot, plot_path
     from tsds_qdrant.settings import SelectionSettings
     from tsds_qdrant.workflow.trace import DEFAULT_ALPHAS, trace_path
 
@@ -83,7 +83,7 @@ def path(
     )
     wanted = alphas_of(alphas) or DEFAULT_ALPHAS
     if plot:
-        check_writable(plot)
+        check_plot(plot)
     key = api_key(ask_api_key)
     opened = open_collection(qdrant, collection, vector=vector, api_key=key, grpc=grpc)
     try:
@@ -111,9 +111,7 @@ def path(
     finally:
         opened.close()
     if plot:
-        from tsds_qdrant.plotting import plot_path
-
-        plot_path(traced, plot)
+        plot_path(traced.points, traced.candidates, plot)
         say(f"wrote {plot}", quiet=as_json)
     if as_json:
         print_json({**vars(traced), "points": [vars(point) for point in traced.points]})

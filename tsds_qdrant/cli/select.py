@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,10 +119,11 @@ def select(
     """
     from tsds_qdrant.cli.examples import task_examples
     from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.outputs import check_rows_path
+    from tsds_qdrant.outputs import check_rows_path, check_writable
     from tsds_qdrant.settings import SelectionSettings
     from tsds_qdrant.workflow.results import (
         manifest,
+        manifest_path,
         sample_paths,
         write_manifest,
         write_probabilities,
@@ -147,10 +149,12 @@ def select(
         raise SettingsError("there is nowhere to write; give --out or --probabilities")
     if size is None and ratio is None:
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")
-    for path in (*(sample_paths(out, settings.sizes or (0,)).values() if out else ()),):
-        check_rows_path(path)
-    if probabilities:
-        check_rows_path(probabilities)
+    outputs = list(sample_paths(out, settings.wanted_sizes(1)).values()) if out else []
+    outputs += [probabilities] if probabilities else []
+    for place in outputs:
+        check_rows_path(place)
+    check_writable(manifest_path(out or probabilities or ""))
+    check_distinct(outputs, queries)
     key = api_key(ask_api_key)
     opened = open_collection(qdrant, collection, vector=vector, api_key=key, grpc=grpc)
     try:
@@ -187,6 +191,20 @@ def select(
     else:
         say(summary(selection))
         say("wrote " + ", ".join(map(str, written)))
+
+
+def check_distinct(outputs: Sequence[Path], queries: str) -> None:
+    """Check that no output takes the place of another, or of the task examples.
+
+    Raises:
+        SettingsError: one does.
+    """
+    places = [output.resolve() for output in outputs]
+    for output, place in zip(outputs, places, strict=True):
+        if place == Path(queries).resolve():
+            raise SettingsError(f"'{output}' holds the task examples; write to another file")
+        if places.count(place) > 1:
+            raise SettingsError(f"'{output}' is named for two outputs; rename one of them")
 
 
 def summary(selection: Selection) -> str:

@@ -66,7 +66,7 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
 
     def show(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, rate="")
+            tasks[stage] = bars.add_task(stage, total=total or None, rate="")
         task = bars.tasks[tasks[stage]]
         bars.update(task.id, completed=done, total=total or None)
         if task.speed:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.errors import (
+    CollectionError,
     CollectionNotFoundError,
     SettingsError,
     UnsupportedCollectionError,
@@ -55,8 +56,7 @@ def read_config(location: str, name: str) -> dict[str, Any]:
             f"no collection '{name}' in {location} ({known}); "
             f"check --qdrant and --collection, or make it with 'tsds-qdrant ingest'"
         )
-    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return config
+    return _read_json(file)
 
 
 def chosen_vector(config: Mapping[str, Any], vector: str | None, name: str) -> str:
@@ -71,7 +71,7 @@ def chosen_vector(config: Mapping[str, Any], vector: str | None, name: str) -> s
         raise UnsupportedCollectionError(
             f"collection '{name}' has no dense vector; selection needs one, ingest the texts anew"
         )
-    names = ", ".join(f"'{n}'" for n in sorted(vectors))
+    names = ", ".join(f"'{n}'" if n else "an unnamed one" for n in sorted(vectors))
     if vector is None:
         if len(vectors) > 1:
             raise CollectionNotFoundError(
@@ -96,8 +96,32 @@ def read_metadata(directory: Path) -> dict[str, Any]:
     file = directory / METADATA_FILE
     if not file.exists():
         return {}
-    metadata: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return metadata
+    return _read_json(file)
+
+
+def check_location(location: str) -> None:
+    """Check that a collection can be made below ``location``.
+
+    Raises:
+        CollectionError: a file is in the way, or the place is not writable.
+    """
+    place = Path(location).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise CollectionError(f"'{place}' is a file; give --qdrant a directory")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise CollectionError(f"the directory '{place}' is not writable; choose another --qdrant")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CollectionError(
+            f"'{file}' cannot be read ({error}); restore the collection from a copy, or ingest anew"
+        ) from error
+    return content
 
 
 def write_metadata(directory: Path, metadata: Mapping[str, Any]) -> None:

@@ -119,20 +119,24 @@ def checked_vectors(
             f"use the model that made the collection's vectors"
         )
     array = np.ascontiguousarray(array, dtype=np.float32)
-    bad = ~np.isfinite(array).all(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", array, array)
+    bad = ~np.isfinite(squares)
     if bad.any():
-        raise InputError(
-            f"{what} {first + int(np.argmax(bad))} holds NaN or infinity; remove or repair that row"
+        row = int(np.argmax(bad))
+        fault = (
+            "numbers too large for float32" if np.isfinite(array[row]).all() else "NaN or infinity"
         )
+        raise InputError(f"{what} {first + row} holds {fault}; remove or repair that row")
     if metric == "Cosine":
-        short = np.einsum("ij,ij->i", array, array) < np.finfo(np.float32).eps
+        short = squares < np.finfo(np.float32).eps
         if short.any():
             raise InputError(
                 f"{what} {first + int(np.argmax(short))} has length zero, which has no cosine; "
                 f"remove or repair that row"
             )
     if metric == "Dot":
-        unequal = np.abs(np.einsum("ij,ij->i", array, array) - 1.0) > 2 * UNIT_TOLERANCE
+        unequal = np.abs(squares - 1.0) > 2 * UNIT_TOLERANCE
         if unequal.any():
             raise InputError(
                 f"{what} {first + int(np.argmax(unequal))} is not of unit length, which the metric "

@@ -19,6 +19,7 @@ import qdrant_edge as edge
 
 from tsds_qdrant.collections.directory import (
     CONFIG_FILE,
+    check_location,
     chosen_vector,
     read_config,
     read_metadata,
@@ -111,6 +112,7 @@ class EdgeCollection(EdgePoints):
             raise CollectionExistsError(
                 f"collection '{name}' exists already in {location}; choose another name"
             )
+        check_location(location)
         params = edge.EdgeVectorParams(size=dimension, distance=getattr(edge.Distance, metric))
         with edge_failures(location, name):
             shard = edge.EdgeShard.create(str(path), edge.EdgeConfig(vectors=params))

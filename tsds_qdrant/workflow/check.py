@@ -11,6 +11,7 @@ import numpy as np
 from tsds_qdrant.collections.protocol import Collection, CollectionInfo
 from tsds_qdrant.errors import InputError, PoisonedCollectionError
 from tsds_qdrant.search import Searcher
+from tsds_qdrant.settings import SelectionSettings
 
 PROBED_POINTS = 64
 PROBE_LIMIT = 64
@@ -67,7 +68,13 @@ class CheckReport:
 
 
 def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> CheckReport:
-    """Describe ``collection`` and try a few searches on it; nothing is written."""
+    """Describe ``collection`` and try a few searches on it; nothing is written.
+
+    Raises:
+        SettingsError: ``recall`` is not in (0, 1].
+        CollectionError: Qdrant fails.
+    """
+    SelectionSettings(recall=recall)
     info = collection.info()
     try:
         searcher = Searcher(collection, recall=recall, seed=seed)

@@ -15,16 +15,18 @@ from pathlib import Path
 from tsds_qdrant.collections import open_collection
 from tsds_qdrant.corpus import Docstring, docstrings, sample, split_task
 from tsds_qdrant.embedding import Embedder
+from tsds_qdrant.errors import OutputError, SettingsError
 from tsds_qdrant.outputs import write_rows
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
+from tsds_qdrant.workflow.destination import Destination
 from tsds_qdrant.workflow.ingest import ingest_records
 from tsds_qdrant.workflow.queries import examples_of_records
 from tsds_qdrant.workflow.results import write_manifest, write_samples
 from tsds_qdrant.workflow.select import select
-from tsds_qdrant.workflow.storing import Destination, IngestReport
+from tsds_qdrant.workflow.storing import IngestReport
 
 COLLECTION = "docstrings"
 POOL_FILE = "pool.jsonl"
@@ -85,9 +87,19 @@ def run_demo(
     Raises:
         TsdsError: whatever ingest and select raise.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"'{directory}' cannot be made a directory ({error.strerror}); "
+            f"choose another with --dir"
+        ) from None
     started = time.perf_counter()
     split = split_task(sample(docstrings(roots), pool_size, seed), seed=seed)
+    if size > len(split.pool):
+        raise SettingsError(
+            f"size is {size} but there are {len(split.pool)} candidates; ask for fewer"
+        )
     write_rows(directory / POOL_FILE, split.pool, columns=COLUMNS)
     write_rows(directory / TASK_FILE, split.task_examples, columns=COLUMNS)
     read = time.perf_counter()

@@ -11,19 +11,23 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from tsds_qdrant.collections.distance import checked_vectors
-from tsds_qdrant.collections.protocol import Metric
 from tsds_qdrant.embedding import Embedder
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, count_records, read_records, record_id
-from tsds_qdrant.workflow.storing import Chunk, Destination, IngestReport, Item, StoringRun
+from tsds_qdrant.workflow.destination import Destination
+from tsds_qdrant.workflow.storing import (
+    Chunk,
+    IngestReport,
+    Item,
+    StoringRun,
+    VectorArray,
+)
 
 TEXT_CHUNK = 256
 VECTOR_CHUNK = 1_000
-VectorArray = npt.NDArray[np.floating[Any]]
+MAX_IDS = 2**64
 
 
 def ingest_records(
@@ -51,17 +55,17 @@ def ingest_records(
 
     Raises:
         InputError: a record cannot be used, or records and vectors differ in number.
-        CollectionMismatchError: the collection exists with another dimension or model.
+        CollectionMismatchError: the collection exists with another dimension, metric or model.
         EmbeddingError: the model fails.
     """
     if (embedder is None) == (vectors is None):
         raise SettingsError("records need either a model or ready vectors; give one of the two")
-    if vectors is not None:
-        check_vectors(vectors, destination.metric)
     counts = [count_records(file) for file in files]
     total = 0 if None in counts else sum(count or 0 for count in counts)
     records = chain.from_iterable(read_records(file) for file in files)
     first = next(records)
+    if vectors is not None and total and total != len(vectors):
+        raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
     if embedder or template.to_dict():
         template = template.decide(first)
     items = _items(chain([first], records), template, id_field, with_text=embedder is not None)
@@ -72,7 +76,7 @@ def ingest_records(
     }
     run = StoringRun(destination, metadata, embedder, total, progress)
     chunks = _chunked(items, TEXT_CHUNK) if vectors is None else _paired(items, vectors)
-    return run.store(chunks, ids_tell_all=id_field is None and vectors is None)
+    return run.store(chunks, ids_tell_all=id_field is None and vectors is None, vectors=vectors)
 
 
 def ingest_vectors(
@@ -87,24 +91,18 @@ def ingest_vectors(
 
     Raises:
         InputError: NaN, infinity, or a zero row under Cosine; nothing is stored then.
-        CollectionMismatchError: the collection exists with another dimension.
+        CollectionMismatchError: the collection exists with another dimension or metric.
+        SettingsError: the last id would be beyond 2^64 - 1.
     """
-    check_vectors(vectors, destination.metric)
+    if first_id + len(vectors) > MAX_IDS:
+        raise SettingsError(
+            f"the first id {first_id} leaves no room for {len(vectors)} vectors below 2^64; "
+            f"choose a smaller one"
+        )
     metadata: dict[str, Any] = {"model": model, "text": {}, "ids": "rows"}
     items = (Item(first_id + row, "", {}) for row in range(len(vectors)))
     run = StoringRun(destination, metadata, None, len(vectors), progress)
-    return run.store(_paired(items, vectors), ids_tell_all=False)
-
-
-def check_vectors(vectors: VectorArray, metric: Metric) -> None:
-    """Read all rows once, so that a bad one is found before anything is stored.
-
-    Raises:
-        InputError: a row holds NaN or infinity, or is zero under Cosine.
-    """
-    for start in range(0, len(vectors), 100 * VECTOR_CHUNK):
-        rows = np.asarray(vectors[start : start + 100 * VECTOR_CHUNK], dtype=np.float32)
-        checked_vectors(rows, rows.shape[1], metric, first=start)
+    return run.store(_paired(items, vectors), ids_tell_all=False, vectors=vectors)
 
 
 def _items(

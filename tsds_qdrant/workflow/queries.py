@@ -114,7 +114,9 @@ def examples_of_vectors(source: str) -> TaskExamples:
     Raises:
         InputError: the file cannot be used.
     """
-    vectors = np.asarray(load_vectors(source), dtype=np.float32)
+    # What float32 cannot hold becomes infinity, and is refused as such later on.
+    with np.errstate(over="ignore"):
+        vectors = np.asarray(load_vectors(source), dtype=np.float32)
     return TaskExamples(vectors, [""] * len(vectors), np.ones(len(vectors)))
 
 
@@ -129,10 +131,16 @@ def examples_of_collection(
     """All points of collection ``name``, which must fit the collection ``like``.
 
     Raises:
-        CollectionMismatchError: another model or metric.
+        CollectionMismatchError: another model.
         InputError: it holds no point.
+        SettingsError: it is ``like`` itself.
         UnsupportedCollectionError: a point has no vector.
     """
+    if (location, name) == (like.location, like.name):
+        raise SettingsError(
+            f"collection '{name}' holds the candidates and cannot give the task examples too; "
+            f"ingest those into a collection of their own"
+        )
     collection = open_collection(location, name, vector=vector, api_key=api_key)
     try:
         info = collection.info()

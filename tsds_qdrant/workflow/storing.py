@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tsds_qdrant.collections import collection_exists, create_collection, open_collection
-from tsds_qdrant.collections.distance import normalized
+from tsds_qdrant.collections import create_collection
+from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.protocol import (
-    Collection,
     Float32Array,
     IntArray,
     Metric,
@@ -22,44 +22,12 @@ from tsds_qdrant.collections.protocol import (
 from tsds_qdrant.embedding import Embedder
 from tsds_qdrant.errors import CollectionMismatchError
 from tsds_qdrant.progress import Progress
+from tsds_qdrant.workflow.destination import Destination
 
 SAME_VECTOR = 1e-6
 """Largest difference of a coordinate between a vector and what Qdrant stores of it."""
-
-
-@dataclass(frozen=True)
-class Destination:
-    """The collection to ingest into; it is made if it does not exist.
-
-    Attributes:
-        location: directory or URL.
-        name: the collection.
-        metric: of a new collection.
-        vector: which vector of an existing collection.
-        api_key: for servers.
-    """
-
-    location: str
-    name: str
-    metric: Metric = "Cosine"
-    vector: str | None = None
-    api_key: str | None = None
-
-    def existing(self) -> Collection | None:
-        """The collection, open, or None if there is none of that name."""
-        if not collection_exists(self.location, self.name, api_key=self.api_key):
-            return None
-        return open_collection(self.location, self.name, vector=self.vector, api_key=self.api_key)
-
-    def model(self) -> str | None:
-        """The model that made the collection's vectors, if there is one and it tells."""
-        collection = self.existing()
-        if collection is None:
-            return None
-        try:
-            return collection.info().metadata.get("model")
-        finally:
-            collection.close()
+CHECKED_ROWS = 100_000
+VectorArray = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -112,13 +80,29 @@ class StoringRun:
         self._embedder = embedder
         self._total = total
         self._progress = progress
-        self._collection = self._existing()
+        self._metric: Metric = destination.metric or "Cosine"
+        self._collection = destination.checked(metadata["model"])
 
-    def store(self, chunks: Iterator[Chunk], *, ids_tell_all: bool) -> IngestReport:
-        """Store what is missing or different, then index."""
+    def store(
+        self,
+        chunks: Iterator[Chunk],
+        *,
+        ids_tell_all: bool,
+        vectors: VectorArray | None = None,
+    ) -> IngestReport:
+        """Store what is missing or different, then index.
+
+        Args:
+            chunks: what to store.
+            ids_tell_all: points of equal id are equal and need no comparison.
+            vectors: the ready vectors of all chunks, checked before anything is stored.
+        """
         started = time.perf_counter()
         read = added = updated = 0
         try:
+            if vectors is not None:
+                self._check(vectors)
+            self._adopt()
             for chunk, rows in chunks:
                 known, stale = self._compare(chunk, rows, ids_tell_all)
                 if len(stale):
@@ -139,6 +123,35 @@ class StoringRun:
                 self._collection.close()
         seconds = {"store": stored - started, "index": time.perf_counter() - stored}
         return IngestReport(read, added, updated, read - added - updated, count, seconds)
+
+    def _check(self, vectors: VectorArray) -> None:
+        """Read all rows once, so that a bad one is found before anything is stored.
+
+        Raises:
+            CollectionMismatchError: the collection has another dimension.
+            InputError: a row holds NaN or infinity, or does not suit the metric.
+        """
+        dimension, metric = vectors.shape[1], self._metric
+        if self._collection is not None:
+            info = self._collection.info()
+            metric = info.metric
+            if dimension != info.dimension:
+                raise CollectionMismatchError(
+                    f"the vectors have dimension {dimension}, those of collection '{info.name}' "
+                    f"have {info.dimension}; use the model that made them, or another collection"
+                )
+        for start in range(0, len(vectors), CHECKED_ROWS):
+            # What float32 cannot hold becomes infinity, and is refused as such.
+            with np.errstate(over="ignore"):
+                rows = np.asarray(vectors[start : start + CHECKED_ROWS], dtype=np.float32)
+            checked_vectors(rows, dimension, metric, first=start)
+
+    def _adopt(self) -> None:
+        """Tell an empty collection that knows no model, made elsewhere or by a killed run, ours."""
+        if self._collection is not None:
+            info = self._collection.info()
+            if info.count == 0 and not info.metadata.get("model"):
+                self._collection.update_metadata(self._metadata)
 
     def _compare(
         self, chunk: list[Item], rows: Float32Array | None, ids_tell_all: bool
@@ -195,29 +208,10 @@ class StoringRun:
                 self._destination.location,
                 self._destination.name,
                 dimension=vectors.shape[1],
-                metric=self._destination.metric,
+                metric=self._metric,
                 metadata=self._metadata,
                 api_key=self._destination.api_key,
             )
         self._collection.upsert(
             [item.point_id for item in items], vectors, [item.payload for item in items]
         )
-
-    def _existing(self) -> Collection | None:
-        """The collection if there is one.
-
-        Raises:
-            CollectionMismatchError: another model made its vectors.
-        """
-        place = self._destination
-        collection = place.existing()
-        if collection is None:
-            return None
-        theirs, mine = collection.info().metadata.get("model"), self._metadata["model"]
-        if theirs and mine and theirs != mine:
-            collection.close()
-            raise CollectionMismatchError(
-                f"the vectors of collection '{place.name}' are made by model '{theirs}', "
-                f"not '{mine}'; use --model {theirs}, or another collection"
-            )
-        return collection

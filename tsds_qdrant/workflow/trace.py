@@ -13,8 +13,8 @@ from tsds_qdrant.expansion import alpha_target
 from tsds_qdrant.path import PathPoint
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.settings import SelectionSettings
-from tsds_qdrant.transport import checked_alpha
-from tsds_qdrant.workflow.select import Task
+from tsds_qdrant.tradeoff import checked_alpha
+from tsds_qdrant.workflow.task import Task
 
 DEFAULT_ALPHAS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
