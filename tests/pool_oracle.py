@@ -44,11 +44,15 @@ def edge_pool(
     payloads: Sequence[dict[str, Any]] | None = None,
     poisoned: Sequence[int] = (),
     optimized: bool = False,
+    hnsw: edge.HnswIndexConfig | None = None,
 ) -> Iterator[EdgeCollection]:
     """An embedded collection of ``rows``; those numbered ``poisoned`` get a NaN."""
     vectors = np.asarray(rows, dtype=np.float32)
     with tempfile.TemporaryDirectory() as directory:
-        pool = EdgeCollection.create(directory, "pool", dimension=vectors.shape[1], metric=metric)
+        params = edge.EdgeVectorParams(vectors.shape[1], getattr(edge.Distance, metric))
+        config = edge.EdgeConfig(vectors=params, hnsw_config=hnsw)
+        edge.EdgeShard.create(f"{directory}/pool", config).close()
+        pool = EdgeCollection.open(directory, "pool")
         pool.upsert(range(len(vectors)) if ids is None else ids, vectors, payloads)
         for number in poisoned:
             broken = [float("nan"), *vectors[number, 1:].tolist()]
