@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import qdrant_edge as edge
+from oracles import pairwise_distances
 from pool_oracle import (
     UnscannableCollection,
     clustered_rows,
@@ -17,7 +18,7 @@ from pool_oracle import (
     variation,
 )
 
-from tsds_qdrant import search
+from tsds_qdrant import accuracy, search
 from tsds_qdrant.accuracy import EXACT, SAMPLED_DENSITIES, SAMPLED_LISTS, UNKNOWN
 from tsds_qdrant.collections.edge import EdgeCollection
 from tsds_qdrant.selection import Selection
@@ -112,22 +113,22 @@ def test_recall_is_that_of_the_neighbors_in_use(run: Run, rows: np.ndarray) -> N
     assert found.accuracy.recall == pytest.approx(hits / used, abs=0.01)  # some are tied
 
 
-def test_density_errors_are_measured(run: Run) -> None:
+def test_density_errors_are_averaged_over_p(
+    run: Run, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # At bandwidth 0 a density is 1 and cannot be wrong.
-    uniform, kde = run(CASES[0], 10, False), run(CASES[1], 10, False)
-    assert (uniform.accuracy.density_error, uniform.accuracy.densities) == (0.0, 0)
-    assert kde.accuracy.density_error is not None
-    exact = run(CASES[1], 10, True)
-    right = dict(zip(exact.ids, exact.densities.tolist(), strict=True))
-    errors = [
-        p * abs(right[point_id] / density - 1)
-        for point_id, p, density in zip(
-            kde.ids, kde.probabilities.tolist(), kde.densities.tolist(), strict=True
-        )
-        if p > 0 and point_id in right
-    ]
-    assert kde.accuracy.density_error == pytest.approx(sum(errors), abs=0.15)
-    assert kde.accuracy.density_error > 0
+    uniform = run(CASES[0], 10, False).accuracy
+    assert (uniform.density_error, uniform.densities) == (0.0, 0)
+    monkeypatch.setattr(accuracy, "SAMPLED_DENSITIES", 20_000)
+    found = run(CASES[1], 10, False)
+    support = np.flatnonzero(found.probabilities)
+    chosen = rows[[int(found.ids[number]) for number in support]]
+    kernel = 1 - (pairwise_distances(chosen, rows, "Euclid") / found.bandwidth) ** 2
+    errors = np.abs(kernel.clip(0).sum(axis=1) / found.densities[support] - 1)
+    wanted = float(found.probabilities[support] @ errors)
+    assert wanted > 0.005
+    assert found.accuracy.density_error == pytest.approx(wanted, rel=0.1)
+    assert found.accuracy.densities <= len(support)
 
 
 def test_a_better_walk_errs_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,8 +155,9 @@ def test_scans_are_exact(run: Run) -> None:
 
 def test_unknown_where_scans_are_not_allowed(graph: EdgeCollection, rows: np.ndarray) -> None:
     collection = UnscannableCollection.over(graph)
-    found = select(collection, near_queries(rows, 10), CASES[1])
+    found = select(collection, near_queries(rows, 10), CASES[0])
     assert found.accuracy == UNKNOWN
+    assert select(collection, near_queries(rows, 10), CASES[1]).accuracy == UNKNOWN
     assert found.counts.probe_searches == 1  # the look for poison
 
 

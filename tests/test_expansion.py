@@ -147,6 +147,12 @@ def test_exact_copies_share_one_density_search() -> None:
         assert np.count_nonzero(solution.probabilities) > 301
         # A few have two searches: the first limit is too small for 301 copies.
         assert lazy.searches[1] <= lazy.densities_known - 300 + 10
+        # A copy of what is known needs none at all.
+        some, searches = lazy.neighborhoods.index.numbers([60]), lazy.searches
+        lazy.neighborhoods.densities[some] = np.nan
+        lazy.neighborhoods.learn(some)
+        assert lazy.neighborhoods.densities[some] > 300
+        assert lazy.searches == searches
     wanted = brute_force_by_id(rows, rows[49:50] + 0.01, 0.1, 2.0, 1.0, "Euclid")
     assert variation(lazy.by_id(solution), wanted) <= 1e-6
 

@@ -60,10 +60,10 @@ def measure(neighborhoods: Neighborhoods, solution: TransportSolution, seed: int
     recall, row_error, slope_error = _list_errors(neighborhoods, solution, rows)
     if not np.isfinite(solution.threshold):
         return Accuracy(recall, None, None, len(rows))
-    errors = _density_errors(neighborhoods, solution, rng)
+    errors, densities = _density_errors(neighborhoods, solution, rng)
     bound = row_error + _upper(errors) + _threshold_shift(solution, slope_error)
     mean = float(errors.mean()) if len(errors) else 0.0
-    return Accuracy(recall, mean, min(1.0, bound), len(rows), len(errors))
+    return Accuracy(recall, mean, min(1.0, bound), len(rows), densities)
 
 
 def _list_errors(
@@ -115,17 +115,18 @@ def _first(lists: NeighborLists, depths: IntArray) -> Hits:
 
 def _density_errors(
     neighborhoods: Neighborhoods, solution: TransportSolution, rng: np.random.Generator
-) -> FloatArray:
-    """Relative errors of sampled densities."""
+) -> tuple[FloatArray, int]:
+    """Relative errors of densities drawn by p, and how many different ones there are."""
     if neighborhoods.bandwidth == 0:
-        return np.empty(0)
+        return np.empty(0), 0
     p = solution.probabilities
     support = np.flatnonzero(p)
-    chosen = np.unique(rng.choice(support, size=SAMPLED_DENSITIES, p=p[support] / p.sum()))
+    drawn = rng.choice(support, size=SAMPLED_DENSITIES, p=p[support] / p.sum())
+    chosen, times = np.unique(drawn, return_counts=True)
     exact = neighborhoods.exact_densities(chosen)
     mine = solution.problem.densities[chosen]
     errors: FloatArray = np.abs(exact / mine - 1.0)
-    return errors
+    return np.repeat(errors, times), len(chosen)
 
 
 def _upper(sampled: FloatArray) -> float:
