@@ -116,8 +116,8 @@ def test_a_weight_that_is_no_positive_number_is_refused(tmp_path: Path, weight: 
 def test_the_template_of_the_collection_comes_first(tmp_path: Path, pool: Collection) -> None:
     stored = pool.info().metadata
     assert read(tmp_path / "a.jsonl", RECORDS, stored=stored).texts[0] == "one: first"
-    plain = [{"text": "first"}]
-    assert read(tmp_path / "b.jsonl", plain, stored=stored).texts == ["first"]
+    with pytest.raises(InputError, match="record 1 has no field 'title'"):
+        read(tmp_path / "b.jsonl", [{"text": "first"}], stored=stored)
     said = read(tmp_path / "a.jsonl", RECORDS, stored=stored, text_field="title")
     assert said.texts == ["one", "two"]
     both = read(tmp_path / "a.jsonl", RECORDS, stored=stored, template="{text} {title}")

@@ -63,5 +63,5 @@ def test_every_module_is_on_the_map() -> None:
 
 def test_scripts_of_the_readme_exist() -> None:
     root = Path(__file__).parent.parent
-    for script in set(re.findall(r"\bscripts/[a-z_]+\b", README)):
+    for script in set(re.findall(r"\bscripts/[a-z_]+(?:\.py)?", README)):
         assert (root / script).is_file(), script

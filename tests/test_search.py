@@ -23,7 +23,8 @@ from tsds_qdrant import search
 from tsds_qdrant.collections.edge import EdgeCollection
 from tsds_qdrant.collections.protocol import Hits
 from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
-from tsds_qdrant.search import EF_LADDER, SCAN_SHARE, Searcher, recall_of
+from tsds_qdrant.hits import recall_of
+from tsds_qdrant.search import EF_LADDER, SCAN_SHARE, Searcher
 from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.workflow.select import select
 

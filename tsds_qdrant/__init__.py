@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.workflow.check import check
     from tsds_qdrant.workflow.destination import Destination
     from tsds_qdrant.workflow.ingest import ingest_records, ingest_vectors
+    from tsds_qdrant.workflow.reselect import begin_run, reselect
     from tsds_qdrant.workflow.select import select
     from tsds_qdrant.workflow.trace import trace_path
 
@@ -42,11 +43,13 @@ _HOMES = {
     "TransportProblem": "tsds_qdrant.transport",
     "TransportSolution": "tsds_qdrant.transport",
     "TsdsError": "tsds_qdrant.errors",
+    "begin_run": "tsds_qdrant.workflow.reselect",
     "check": "tsds_qdrant.workflow.check",
     "create_collection": "tsds_qdrant.collections",
     "ingest_records": "tsds_qdrant.workflow.ingest",
     "ingest_vectors": "tsds_qdrant.workflow.ingest",
     "open_collection": "tsds_qdrant.collections",
+    "reselect": "tsds_qdrant.workflow.reselect",
     "select": "tsds_qdrant.workflow.select",
     "solve_transport": "tsds_qdrant.transport",
     "trace_path": "tsds_qdrant.workflow.trace",
@@ -64,11 +67,13 @@ __all__ = [
     "TransportProblem",
     "TransportSolution",
     "TsdsError",
+    "begin_run",
     "check",
     "create_collection",
     "ingest_records",
     "ingest_vectors",
     "open_collection",
+    "reselect",
     "select",
     "solve_transport",
     "trace_path",

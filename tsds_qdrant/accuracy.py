@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.collections.protocol import Hits
+from tsds_qdrant.hits import recall_of, search_numbers
 from tsds_qdrant.lists import FloatArray, IntArray, NeighborLists
 from tsds_qdrant.neighborhoods import Neighborhoods
 from tsds_qdrant.points import sorted_by_distance
-from tsds_qdrant.search import recall_of, search_numbers
 from tsds_qdrant.sweep import Sweep
 from tsds_qdrant.transport import TransportSolution
 
@@ -123,7 +123,7 @@ def _density_errors(
     support = np.flatnonzero(p)
     drawn = rng.choice(support, size=SAMPLED_DENSITIES, p=p[support] / p.sum())
     chosen, times = np.unique(drawn, return_counts=True)
-    exact = neighborhoods.exact_densities(chosen)
+    exact = neighborhoods.vicinities.exact(chosen)
     mine = solution.problem.densities[chosen]
     errors: FloatArray = np.abs(exact / mine - 1.0)
     return np.repeat(errors, times), len(chosen)

@@ -7,6 +7,7 @@
     ├── MissingPackageError         an optional package that is not installed
     ├── EmbeddingError              a model that cannot be loaded or run
     ├── SupportError                more candidates wanted than the solution holds
+    ├── StateError                  a run state that cannot be used
     ├── DepthError                  a setting that would fetch more than memory allows
     └── CollectionError             something is wrong with a collection
         ├── CollectionNotFoundError
@@ -59,6 +60,10 @@ class SupportError(TsdsError):
 
 class DepthError(TsdsError):
     """The settings ask for more neighbours than may be fetched."""
+
+
+class StateError(TsdsError):
+    """A run state that cannot be used: missing, foreign, broken, or in use."""
 
 
 class CollectionError(TsdsError):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
-from tsds_qdrant.collections.protocol import BoolArray, Float32Array, Hits
-from tsds_qdrant.density import densities_of
+from tsds_qdrant.collections.protocol import Float32Array, Hits, PointId
 from tsds_qdrant.errors import DepthError
+from tsds_qdrant.hits import search_numbers
 from tsds_qdrant.lists import FloatArray, IntArray, NeighborLists
 from tsds_qdrant.points import PointIndex, sorted_by_distance
-from tsds_qdrant.search import Searcher, search_numbers
+from tsds_qdrant.search import Searcher
+from tsds_qdrant.vicinities import Vicinities
 
-FIRST_DENSITY_LIMIT = 64
-FIRST_SCAN_LIMIT = 256
-DENSITY_GROWTH = 4
 ENTRIES_LIMIT = 50_000_000
 """So many list entries take about 2 GB in the solver."""
 
@@ -25,9 +21,12 @@ class Neighborhoods:
 
     Attributes:
         queries: (M, D) vectors of the query examples.
-        bandwidth: h; 0 makes every density 1.
         index: candidate numbers of all points seen.
-        capped: candidates whose density is a lower bound, as ``density_limit`` was met.
+        vicinities: densities and what they were summed over.
+        candidates: M arrays of candidate numbers, nearest first.
+        distances: M arrays of their distances.
+        complete: (M,) whether a list holds every candidate there is.
+        fetched: (M,) the depths that were asked for.
     """
 
     def __init__(
@@ -41,40 +40,46 @@ class Neighborhoods:
         self.searcher = searcher
         self.queries = queries
         self.index = PointIndex()
-        self.bandwidth = bandwidth
-        self.capped = 0
-        self._density_limit = density_limit
-        self._candidates: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(queries)
-        self._distances: list[FloatArray] = [np.empty(0)] * len(queries)
-        self._complete = np.zeros(len(queries), dtype=np.bool_)
-        self._fetched = np.zeros(len(queries), dtype=np.int64)
-        self._densities = np.empty(0)
-        self._density_of_vector: dict[bytes, float] = {}
+        self.vicinities = Vicinities(searcher, self.index, bandwidth, density_limit)
+        self.candidates: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(queries)
+        self.distances: list[FloatArray] = [np.empty(0)] * len(queries)
+        self.complete = np.zeros(len(queries), dtype=np.bool_)
+        self.fetched = np.zeros(len(queries), dtype=np.int64)
 
     @property
     def lists(self) -> NeighborLists:
         """The lists as far as they are fetched."""
-        return NeighborLists.from_rows(self._candidates, self._distances, self._complete)
+        return NeighborLists.from_rows(self.candidates, self.distances, self.complete)
 
     @property
     def depths(self) -> IntArray:
         """(M,) how many candidates each list holds."""
-        return np.array([len(row) for row in self._candidates], dtype=np.int64)
+        return np.array([len(row) for row in self.candidates], dtype=np.int64)
+
+    @property
+    def ends(self) -> FloatArray:
+        """(M,) the distance up to which each list holds all candidates."""
+        last = [row[-1] if len(row) else -np.inf for row in self.distances]
+        return np.where(self.complete, np.inf, last)
 
     @property
     def densities(self) -> FloatArray:
         """(candidates,) densities; NaN where not known."""
-        unseen = len(self.index) - len(self._densities)
-        if unseen:
-            new = np.full(unseen, np.nan if self.bandwidth > 0 else 1.0)
-            self._densities = np.concatenate([self._densities, new])
-        return self._densities
+        return self.vicinities.densities
+
+    @property
+    def bandwidth(self) -> float:
+        """h; 0 makes every density 1."""
+        return self.vicinities.bandwidth
 
     def set_bandwidth(self, bandwidth: float) -> None:
         """Use another bandwidth h from now on; densities known so far are forgotten."""
-        self.bandwidth = bandwidth
-        self._densities = np.empty(0)
-        self._density_of_vector = {}
+        self.vicinities.set_bandwidth(bandwidth)
+
+    @property
+    def capped(self) -> int:
+        """How many densities are lower bounds, as the limit of neighbours was met."""
+        return self.vicinities.capped
 
     @property
     def known_weight(self) -> float:
@@ -90,18 +95,18 @@ class Neighborhoods:
             DepthError: the lists would not fit into memory.
         """
         while len(rows):
-            limits = np.maximum(limits, 2 * self._fetched[rows])
+            limits = np.maximum(limits, 2 * self.fetched[rows])
             self._check_size(rows, limits)
             for limit in np.unique(limits):
                 self._fetch(rows[limits == limit], int(limit))
-            rows = rows[(self.depths[rows] == 0) & ~self._complete[rows]]
-            limits = 4 * self._fetched[rows]
+            rows = rows[(self.depths[rows] == 0) & ~self.complete[rows]]
+            limits = 4 * self.fetched[rows]
 
     def _fetch(self, rows: IntArray, limit: int) -> None:
         depth = self.searcher.checked_limit(limit, spare=1)
         hits, exact = self.searcher.nearest(self.queries[rows], depth)
         whole = exact or depth > self.searcher.candidates
-        self._fetched[rows] = limit
+        self.fetched[rows] = limit
         self._store(rows, hits, depth if whole else None)
         short = rows[hits.counts < min(depth, self.searcher.candidates)]
         if len(short) and not exact and self.searcher.info.limits.exact:
@@ -111,7 +116,7 @@ class Neighborhoods:
 
     def _store(self, rows: IntArray, hits: Hits, exact_depth: int | None) -> None:
         if exact_depth is not None:
-            self._complete[rows] = hits.counts < exact_depth
+            self.complete[rows] = hits.counts < exact_depth
         numbers = self.index.numbers(hits.ids)
         search = search_numbers(hits)
         order = sorted_by_distance(search, hits.distances, self.index.keys[numbers])
@@ -122,10 +127,10 @@ class Neighborhoods:
             # *subtle*: which of the candidates tied at the cut came along is chance (500 copies
             # of one text, say), so all of them wait for the next depth.
             kept = len(part)
-            if kept and not self._complete[row]:
+            if kept and not self.complete[row]:
                 kept = int(np.searchsorted(distances, distances[-1]))
-            self._candidates[row] = numbers[part[:kept]]
-            self._distances[row] = distances[:kept]
+            self.candidates[row] = numbers[part[:kept]]
+            self.distances[row] = distances[:kept]
 
     def _check_size(self, rows: IntArray, limits: IntArray) -> None:
         depths = self.depths
@@ -139,64 +144,68 @@ class Neighborhoods:
 
     def learn(self, candidates: IntArray) -> None:
         """Find the densities of ``candidates`` (c,): one search for each distinct vector."""
-        densities = self.densities
-        stored = self.searcher.collection.retrieve(
-            self.index.ids(candidates.tolist()), payloads=False, vectors=True
-        )
-        found = self.index.numbers([record.id for record in stored])
-        if len(found) < len(candidates):
-            self._forget(np.setdiff1d(candidates, found))
-        if not len(found):
-            return
-        vectors = np.stack([record.vector for record in stored if record.vector is not None])
-        marks = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in vectors]
-        first_of = {mark: row for row, mark in reversed(list(enumerate(marks)))}
-        new = np.array(
-            sorted(row for mark, row in first_of.items() if mark not in self._density_of_vector),
-            dtype=np.int64,
-        )
-        if len(new):
-            searched = self._search_densities(found[new], vectors[new])
-            for row, density in zip(new.tolist(), searched.tolist(), strict=True):
-                self._density_of_vector[marks[row]] = density
-        densities[found] = [self._density_of_vector[mark] for mark in marks]
+        missing = self.vicinities.learn(candidates)
+        if len(missing):
+            self.drop(missing)
 
-    def exact_densities(self, candidates: IntArray) -> FloatArray:
-        """(c,) densities of ``candidates``, by scans; nothing known is changed."""
-        stored = self.searcher.collection.retrieve(
-            self.index.ids(candidates.tolist()), payloads=False, vectors=True
+    def drop(self, candidates: IntArray) -> None:
+        """Take ``candidates`` that are no longer stored, or not as they were, out of everything."""
+        gone = np.zeros(len(self.index), dtype=np.bool_)
+        gone[candidates] = True
+        for row, listed in enumerate(self.candidates):
+            keep = ~gone[listed]
+            if not keep.all():
+                self.candidates[row] = listed[keep]
+                self.distances[row] = self.distances[row][keep]
+        self.vicinities.drop(candidates)
+
+    def insert(self, rows: IntArray, hits: Hits) -> None:
+        """Put new candidates into the lists of ``rows`` (r,): the hits of one search each.
+
+        What lies beyond the end of a list is left out: nothing is known of its neighbours there.
+        """
+        numbers = self.index.numbers(hits.ids)
+        ends = self.ends
+        starts = np.concatenate([[0], np.cumsum(hits.counts)])
+        for k, row in enumerate(rows.tolist()):
+            part = np.arange(starts[k], starts[k + 1])
+            part = part[hits.distances[part] <= ends[row]]
+            candidates = np.concatenate([self.candidates[row], numbers[part]])
+            distances = np.concatenate([self.distances[row], hits.distances[part]])
+            keys = self.index.keys[candidates]
+            order = sorted_by_distance(np.zeros_like(candidates), distances, keys)
+            self.candidates[row], self.distances[row] = candidates[order], distances[order]
+
+    def forget(self) -> None:
+        """Know nothing any more but the query examples and the bandwidth."""
+        self.__init__(  # type: ignore[misc]
+            self.searcher,
+            self.queries,
+            bandwidth=self.bandwidth,
+            density_limit=self.vicinities.limit,
         )
-        vectors = np.stack([record.vector for record in stored if record.vector is not None])
-        return self._search_densities(candidates, vectors, exact=True)
 
-    def _forget(self, candidates: IntArray) -> None:
-        """Take ``candidates`` that were deleted in the meantime out of all lists."""
-        for row, listed in enumerate(self._candidates):
-            keep = ~np.isin(listed, candidates)
-            self._candidates[row] = listed[keep]
-            self._distances[row] = self._distances[row][keep]
+    def replace_queries(self, queries: Float32Array) -> None:
+        """Take other query examples (M', D); those that are known already keep their lists."""
+        known = {row.tobytes(): number for number, row in enumerate(self.queries)}
+        old = [known.get(row.tobytes(), -1) for row in queries]
+        nothing, nowhere = np.empty(0, dtype=np.int64), np.empty(0)
+        self.candidates = [self.candidates[k] if k >= 0 else nothing for k in old]
+        self.distances = [self.distances[k] if k >= 0 else nowhere for k in old]
+        self.complete = np.array([k >= 0 and self.complete[k] for k in old], dtype=np.bool_)
+        self.fetched = np.array([self.fetched[k] if k >= 0 else 0 for k in old], dtype=np.int64)
+        self.queries = queries
 
-    def _search_densities(
-        self, candidates: IntArray, vectors: Float32Array, *, exact: bool | None = None
-    ) -> FloatArray:
-        """Densities around ``vectors`` (c, D), with larger limits where an answer is full."""
-        densities = np.ones(len(candidates))
-        open_rows = np.arange(len(candidates))
-        limit = FIRST_DENSITY_LIMIT
-        if exact or self.searcher.is_exact(limit):
-            limit = FIRST_SCAN_LIMIT
-        while len(open_rows):
-            depth = self.searcher.checked_limit(min(limit, self._density_limit))
-            hits = self.searcher.around(vectors[open_rows], depth, self.bandwidth, exact=exact)
-            owner = candidates[open_rows][search_numbers(hits)]
-            is_self = self.index.lookup(hits.ids) == owner
-            densities[open_rows] = densities_of(
-                hits.distances, hits.counts, is_self, self.bandwidth
-            )
-            full: BoolArray = hits.counts >= depth
-            open_rows = open_rows[full]
-            if len(open_rows) and depth >= min(self._density_limit, self.searcher.candidates):
-                self.capped += len(open_rows) if depth < self.searcher.candidates else 0
-                break
-            limit *= DENSITY_GROWTH
-        return densities
+    def moved(self) -> tuple[list[PointId], int]:
+        """Candidates of known density whose stored vector is another one now, and how many are."""
+        owners = np.flatnonzero(self.vicinities.place_of >= 0)
+        if self.bandwidth == 0:
+            return [], 0
+        places = self.vicinities.places
+        numbers = dict(zip(self.index.ids(owners.tolist()), owners.tolist(), strict=True))
+        moved = []
+        for record in self.vicinities.stored(owners):
+            place = places[int(self.vicinities.place_of[numbers[record.id]])]
+            if record.vector is None or record.vector.tobytes() != place.vector.tobytes():
+                moved.append(record.id)
+        return moved, len(owners)

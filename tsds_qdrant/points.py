@@ -76,6 +76,11 @@ def point_keys(ids: Sequence[PointId]) -> KeyArray:
     return keys
 
 
+def point_ids(keys: KeyArray) -> list[PointId]:
+    """The ids behind ``keys`` (n, 3)."""
+    return [str(UUID(int=(high << 64) | low)) if kind else low for kind, high, low in keys.tolist()]
+
+
 def sorted_by_distance(
     lists: IntArray, distances: npt.NDArray[np.float64], keys: KeyArray
 ) -> IntArray:

@@ -82,6 +82,27 @@ def _multinomial(
     return Sample(by_id[order], counts[order])
 
 
+def inclusion_probabilities(probabilities: FloatArray, size: int) -> FloatArray:
+    """(N,) chance of each candidate to be in a ``stable`` sample of ``size``, closely.
+
+    A candidate is drawn if its exponential variate falls below p_j t, with t such that ``size``
+    are drawn on average: 1 - exp(-p_j t).
+    """
+    if size >= np.count_nonzero(probabilities):
+        return (probabilities > 0).astype(np.float64)
+    low, high = 0.0, 1.0
+    while -np.expm1(-probabilities * high).sum() < size:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        if -np.expm1(-probabilities * middle).sum() < size:
+            low = middle
+        else:
+            high = middle
+    chances: FloatArray = -np.expm1(-probabilities * high)
+    return chances
+
+
 def uniform_noise(keys: KeyArray, seed: int) -> FloatArray:
     """(n,) numbers in (0, 1) that depend on ``seed`` and the id alone (SplitMix64 mixing)."""
     state = np.full(len(keys), np.uint64(seed % 2**64))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tsds_qdrant.collections.filters import filtered_fields
 from tsds_qdrant.collections.protocol import (
     Collection,
     CollectionInfo,
     Filter,
     Float32Array,
     Hits,
+    PointId,
 )
 from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
-from tsds_qdrant.lists import IntArray
+from tsds_qdrant.hits import recall_of
 from tsds_qdrant.progress import Progress, silent
 
 EF_LADDER = (128, 256, 512, 1024)
@@ -24,8 +27,6 @@ SCAN_COUNT = 10_000
 """Up to so many points a scan costs no more than a walk (and Qdrant scans by itself)."""
 SCAN_SHARE = 0.03
 """From this share of the pool on, a scan is as fast as a walk with so large a limit."""
-TIE_TOLERANCE = 1e-6
-"""Relative difference between distances that float32 cannot tell apart."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ class Searcher:
             return f"only {self.info.count} points"
         if not self.info.indexed:
             return "no HNSW graph yet"
-        if self.where is not None and not self.info.payload_indexes:
+        if self.where is not None and not filtered_fields(self.where) <= {
+            *self.info.payload_indexes
+        }:
             return "a filter without a payload index"
         return ""
 
@@ -132,6 +135,24 @@ class Searcher:
             self._run(empty, limit=limit, exact=False, kind="probe_searches")
         return hits
 
+    def among(
+        self,
+        vectors: Float32Array,
+        ids: Sequence[PointId],
+        *,
+        kind: str,
+        radius: float | None = None,
+    ) -> Hits:
+        """Which of the points ``ids`` lie within ``radius`` of each row (B, D); always exact."""
+        return self._run(
+            vectors,
+            limit=len(ids),
+            exact=self.info.limits.exact,
+            kind=kind,
+            radius=radius,
+            where={"must": [{"has_id": list(ids)}]},
+        )
+
     def repeat_exactly(self, vectors: Float32Array, limit: int) -> Hits:
         """The same as :meth:`nearest` by a scan, counted as a probe."""
         return self._run(vectors, limit=limit, exact=True, kind="probe_searches")
@@ -161,6 +182,7 @@ class Searcher:
         kind: str,
         radius: float | None = None,
         ef: int | None = None,
+        where: Filter | None = None,
     ) -> Hits:
         done = 0
         stage = {"neighbor_searches": "neighbours", "density_searches": "densities"}.get(kind, "")
@@ -178,7 +200,7 @@ class Searcher:
             max_distance=radius,
             exact=exact,
             ef=max(ef or self.ef or EF_LADDER[0], 2 * limit) if not exact else None,
-            where=self.where,
+            where=self.where if where is None else where,
             on_batch=on_batch,
         )
         self.counts = replace(
@@ -219,24 +241,3 @@ class Searcher:
                 self.ef = ef
                 return
         self.scan_reason = f"no ef up to {ladder[-1] if ladder else 0} reaches recall {self.recall}"
-
-
-def recall_of(found: Hits, truth: Hits) -> float:
-    """Share of the hits of ``truth`` that ``found`` makes up for, search by search.
-
-    A hit counts if it is no farther than the farthest true one: where many copies tie at the cut,
-    which of them come along is chance and no error.
-    """
-    if not len(truth.ids):
-        return 1.0
-    farthest = np.full(len(truth.counts), -np.inf)
-    np.maximum.at(farthest, search_numbers(truth), truth.distances)
-    owner = search_numbers(found)
-    near = found.distances <= farthest[owner] * (1 + TIE_TOLERANCE)
-    good = np.bincount(owner[near], minlength=len(truth.counts))
-    return float(np.minimum(good, truth.counts).sum()) / len(truth.ids)
-
-
-def search_numbers(hits: Hits) -> IntArray:
-    """(n,) which search each hit belongs to."""
-    return np.repeat(np.arange(len(hits.counts)), hits.counts)

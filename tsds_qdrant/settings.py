@@ -50,6 +50,8 @@ class SelectionSettings:
     density_limit: int = 100_000
 
     def __post_init__(self) -> None:
+        if not isinstance(self.sizes, tuple):
+            raise SettingsError(f"sizes is {self.sizes!r}; give a tuple like (1000,)")
         if self.sizes and self.ratio is not None:
             raise SettingsError("both a size and a ratio are given; leave one out")
         for size in self.sizes:
@@ -86,9 +88,13 @@ class SelectionSettings:
     def wanted_sizes(self, candidates: int) -> tuple[int, ...]:
         """The sizes to draw from a pool of ``candidates``, ascending.
 
+        None is needed where alpha or the support is set: then only p is computed.
+
         Raises:
-            SettingsError: neither a size nor a ratio is set.
+            SettingsError: neither a size nor a ratio is set, and alpha would follow from them.
         """
+        if not self.sizes and self.ratio is None and (self.alpha or self.support):
+            return ()
         if self.ratio is not None:
             return (max(1, math.ceil(self.ratio * candidates - 1e-9)),)
         if not self.sizes:

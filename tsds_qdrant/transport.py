@@ -62,6 +62,12 @@ class TransportProblem:
         object.__setattr__(
             self, "query_weights", scaled_weights(self.query_weights, self.lists.queries)
         )
+        object.__setattr__(self, "densities", np.asarray(self.densities, dtype=np.float64))
+        if self.lists.candidates.max() >= len(self.densities) or self.lists.candidates.min() < 0:
+            raise SettingsError(
+                f"candidates {self.lists.candidates.min()} to {self.lists.candidates.max()} are "
+                f"listed but there are {len(self.densities)} densities; give one for each number"
+            )
         if not (self.densities >= 1.0).all():
             raise SettingsError(
                 f"a density is {float(np.min(self.densities)):g}; densities are at least 1"

@@ -14,7 +14,10 @@ from tsds_qdrant.cli.check import check
 from tsds_qdrant.cli.demo import demo
 from tsds_qdrant.cli.ingest import ingest
 from tsds_qdrant.cli.path import path
+from tsds_qdrant.cli.reselect import reselect
+from tsds_qdrant.cli.runs import runs, show
 from tsds_qdrant.cli.select import select
+from tsds_qdrant.cli.watch import watch
 from tsds_qdrant.errors import TsdsError
 
 INTERRUPTED = 130
@@ -80,7 +83,7 @@ def group(
     """
 
 
-for command in (ingest, select, path, check, demo):
+for command in (ingest, select, reselect, watch, runs, show, path, check, demo):
     app.command()(command)
 
 

@@ -38,7 +38,7 @@ def demo(
     Example:
         tsds-qdrant demo --dir ./demo-output
     """
-    from tsds_qdrant.cli.select import summary
+    from tsds_qdrant.cli.summary import summary
     from tsds_qdrant.embedding import SentenceTransformerEmbedder
     from tsds_qdrant.workflow.demo import COLLECTION, SELECTED_FILE, TASK_FILE, run_demo
     from tsds_qdrant.workflow.results import manifest

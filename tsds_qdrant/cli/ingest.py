@@ -110,6 +110,8 @@ def ingest(
     if as_json:
         print_json(vars(report))
     rate = report.read / max(report.seconds["store"], 1e-9)
+    if report.text:
+        say(f"embedded '{report.text}' of each record", quiet=as_json)
     say(
         f"{collection}: read {report.read}, added {report.added}, updated {report.updated}, "
         f"unchanged {report.unchanged}; {report.count} points "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -33,11 +33,9 @@ from tsds_qdrant.cli.options import (
     number_or_auto,
     sizes_of,
 )
+from tsds_qdrant.cli.summary import summary
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
 from tsds_qdrant.errors import SettingsError
-
-if TYPE_CHECKING:
-    from tsds_qdrant.selection import Selection
 
 
 def select(
@@ -94,6 +92,22 @@ def select(
     recall: RecallOption = 0.98,
     seed: SeedOption = 0,
     filter_json: FilterOption = None,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", metavar="RUN", help="Keep the run here, for reselect and watch."),
+    ] = None,
+    since_field: Annotated[
+        str | None,
+        typer.Option(
+            "--since-field", metavar="FIELD", help="Find changes by this growing payload field."
+        ),
+    ] = None,
+    detect_updates: Annotated[
+        bool,
+        typer.Option(
+            "--detect-updates", help="Find vectors changed in place; reads all of them each time."
+        ),
+    ] = False,
     vector: VectorOption = None,
     text_field: TextFieldOption = None,
     template: TemplateOption = None,
@@ -121,6 +135,7 @@ def select(
     from tsds_qdrant.collections import open_collection
     from tsds_qdrant.outputs import check_rows_path, check_writable
     from tsds_qdrant.settings import SelectionSettings
+    from tsds_qdrant.workflow.reselect import begin_run
     from tsds_qdrant.workflow.results import (
         manifest,
         manifest_path,
@@ -147,7 +162,9 @@ def select(
     )
     if out is None and probabilities is None:
         raise SettingsError("there is nowhere to write; give --out or --probabilities")
-    if size is None and ratio is None:
+    if state is None and (since_field is not None or detect_updates):
+        raise SettingsError("--since-field and --detect-updates need a run; give --state RUN")
+    if size is None and ratio is None and (out or state or (alpha is None and support is None)):
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")
     outputs = list(sample_paths(out, settings.wanted_sizes(1)).values()) if out else []
     outputs += [probabilities] if probabilities else []
@@ -171,14 +188,27 @@ def select(
                 api_key=key,
                 progress=progress,
             )
-            selection = select_candidates(
-                opened,
-                examples.vectors,
-                settings,
-                query_weights=examples.weights,
-                progress=progress,
-            )
-        source = {"source": queries}
+            source = {"source": queries}
+            if state is None:
+                selection = select_candidates(
+                    opened,
+                    examples.vectors,
+                    settings,
+                    query_weights=examples.weights,
+                    progress=progress,
+                )
+            else:
+                _, selection = begin_run(
+                    state,
+                    opened,
+                    examples.vectors,
+                    settings,
+                    query_weights=examples.weights,
+                    query_facts=source,
+                    since_field=since_field,
+                    detect_updates=detect_updates,
+                    progress=progress,
+                )
         written = write_samples(opened, selection, out) if out else []
         if probabilities:
             write_probabilities(selection, probabilities)
@@ -205,40 +235,3 @@ def check_distinct(outputs: Sequence[Path], queries: str) -> None:
             raise SettingsError(f"'{output}' holds the task examples; write to another file")
         if places.count(place) > 1:
             raise SettingsError(f"'{output}' is named for two outputs; rename one of them")
-
-
-def summary(selection: Selection) -> str:
-    """A few lines on a selection, for a person."""
-    solution, accuracy, counts = selection.solution, selection.accuracy, selection.counts
-    drawn = ", ".join(str(size) for size in selection.samples)
-    lines = [
-        f"selected {drawn} of {selection.candidates} candidates for "
-        f"{solution.problem.lists.queries} task examples",
-        f"alpha {selection.alpha:.4g}, cost scale {selection.cost_scale:.4g}, "
-        f"bandwidth {selection.bandwidth:.4g}: {solution.support} candidates with p > 0, "
-        f"effective sample size {solution.effective_size:.0f}, "
-        f"mean distance {solution.transport_cost:.3f}",
-    ]
-    if solution.regime == "pool":
-        lines.append(
-            "the task has no say: at this alpha every candidate gets its even share; raise alpha"
-        )
-    searches = counts.neighbor_searches + counts.density_searches
-    how = (
-        f"exact, {selection.scan_reason}"
-        if selection.scan_reason
-        else f"HNSW with ef {selection.ef}, recall "
-        + ("not measurable" if accuracy.recall is None else f"{accuracy.recall:.3f}")
-        + (
-            ""
-            if accuracy.variation_bound is None
-            else f", p within {accuracy.variation_bound:.4f} in total variation"
-        )
-    )
-    lines.append(f"{searches} searches in {counts.seconds:.2f} s ({how})")
-    if selection.densities_capped:
-        lines.append(
-            f"{selection.densities_capped} densities met the limit of "
-            f"{selection.settings.density_limit} neighbours and are lower bounds"
-        )
-    return "\n".join(lines)

@@ -80,6 +80,18 @@ def normalized(vectors: Float32Array, metric: Metric) -> Float32Array:
     return unit
 
 
+def pairwise_distances(a: Float32Array, b: Float32Array, metric: Metric) -> Float32Array:
+    """(len(a), len(b)) distances in float32 arithmetic, good to about 1e-3 near zero."""
+    if metric == "Manhattan":
+        rows = [np.abs(b - row).sum(axis=1) for row in a]
+        return np.stack(rows).astype(np.float32, copy=False)
+    a, b = normalized(a, metric), normalized(b, metric)
+    squared = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None, :]
+    squared -= 2 * (a @ b.T)
+    distances: Float32Array = np.sqrt(np.maximum(squared, 0.0))
+    return distances
+
+
 def check_unit_length(stored: Iterable[tuple[object, Float32Array | None]], place: str) -> None:
     """Check a sample of the stored vectors of a collection under Dot.
 

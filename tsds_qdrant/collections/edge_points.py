@@ -13,7 +13,7 @@ import qdrant_edge as edge
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.failures import edge_failures
 from tsds_qdrant.collections.filters import edge_filter
-from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.ids import checked_ids, largest_in
 from tsds_qdrant.collections.protocol import (
     CollectionInfo,
     Filter,
@@ -112,6 +112,25 @@ class EdgePoints:
             self._shard.update(
                 edge.UpdateOperation.delete_points([edge_id(i) for i in checked_ids(ids)])
             )
+
+    def largest(self, field: str) -> int | float | str | None:
+        """The largest number, or latest date, that any point has in ``field``."""
+        with self._failures():
+            found, _ = self._shard.scroll(
+                edge.ScrollRequest(
+                    limit=1,
+                    order_by=edge.OrderBy(field, direction=edge.Direction.Desc),
+                    with_payload=[field],
+                    with_vector=False,
+                )
+            )
+        return largest_in(found[0].payload if found else None, field)
+
+    def index_payload(self, field: str) -> None:
+        """Make a range index on an integer payload field."""
+        schema = edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
+        with self._failures():
+            self._shard.update(edge.UpdateOperation.create_field_index(field, schema))
 
     def _vector_of(self, stored: Any) -> Float32Array | None:
         row = stored.get(self._description.vector) if isinstance(stored, dict) else stored

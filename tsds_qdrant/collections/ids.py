@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 from uuid import UUID
@@ -31,3 +31,13 @@ def checked_ids(ids: Sequence[Any]) -> list[PointId]:
                 f"{point_id!r} is no point id; use a number from 0 to 2^64 - 1 or a UUID"
             ) from error
     return checked
+
+
+def largest_in(payload: Mapping[str, Any] | None, field: str) -> int | float | str | None:
+    """The largest value of ``field`` (dots reach into nested payloads), or None."""
+    value: Any = payload
+    for key in field.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, list):
+        value = max(value, default=None)
+    return value if isinstance(value, (int, float, str)) else None

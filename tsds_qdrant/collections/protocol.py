@@ -14,6 +14,9 @@ Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+SEQUENCE_FIELD = "_tsds_seq"
+"""Payload field of points that ``ingest`` stored: a number that grows with every write."""
+
 PointId = int | str
 """An unsigned 64-bit integer, or a UUID in its lower-case hyphenated form."""
 
@@ -47,6 +50,11 @@ class Record:
     id: PointId
     payload: Payload
     vector: Float32Array | None = None
+
+    @property
+    def content(self) -> Payload:
+        """The payload without what ``ingest`` added to it."""
+        return {key: value for key, value in self.payload.items() if key != SEQUENCE_FIELD}
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,16 @@ class Collection(Protocol):
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
+
+    def largest(self, field: str) -> int | float | str | None:
+        """The largest number, or latest date, that any point has in the payload ``field``.
+
+        Raises:
+            RequestRejectedError: the field has no index that can be ordered by.
+        """
+
+    def index_payload(self, field: str) -> None:
+        """Make a range index on an integer payload field, to filter by; not inside the graph."""
 
     def optimize(self) -> None:
         """Build the index where the engine leaves that to its user (the embedded one does)."""

@@ -11,7 +11,7 @@ from tsds_qdrant.collections.batches import Batches
 from tsds_qdrant.collections.description import vector_of
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.filters import server_filter
-from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.ids import checked_ids, largest_in
 from tsds_qdrant.collections.protocol import (
     CollectionInfo,
     Filter,
@@ -117,6 +117,25 @@ class ServerPoints:
                 )
 
         self._writes.run(len(rows), write)
+
+    def largest(self, field: str) -> int | float | str | None:
+        """The largest number, or latest date, that any point has in ``field``."""
+        order = models.OrderBy(key=field, direction=models.Direction.DESC)
+        found, _ = self._session.send(
+            lambda client: client.scroll(
+                self._name, limit=1, order_by=order, with_payload=[field], with_vectors=False
+            )
+        )
+        return largest_in(found[0].payload if found else None, field)
+
+    def index_payload(self, field: str) -> None:
+        """Make a range index on an integer payload field."""
+        schema = models.IntegerIndexParams(
+            type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
+        )
+        self._session.send(
+            lambda client: client.create_payload_index(self._name, field, schema, wait=True)
+        )
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""

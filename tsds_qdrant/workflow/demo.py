@@ -138,7 +138,7 @@ def run_demo(
         selection=selection,
         hits=sum(record.payload["name"] in hidden for record in chosen),
         base_share=len(split.hidden) / len(split.pool),
-        shown=[Docstring(**record.payload) for record in chosen[:8]],  # type: ignore[typeddict-item]
+        shown=[Docstring(**record.content) for record in chosen[:8]],  # type: ignore[typeddict-item]
         seconds={
             "read": read - started,
             "ingest": stored - read,

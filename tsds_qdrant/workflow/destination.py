@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tsds_qdrant.collections import collection_exists, open_collection
 from tsds_qdrant.collections.protocol import Collection, Metric
@@ -35,19 +37,29 @@ class Destination:
 
     def model(self) -> str | None:
         """The model that made the collection's vectors, if there is one and it tells."""
+        model: str | None = self.metadata().get("model")
+        return model
+
+    def metadata(self) -> Mapping[str, Any]:
+        """What the collection remembers; nothing if there is none."""
         collection = self.existing()
         if collection is None:
-            return None
+            return {}
         try:
-            return collection.info().metadata.get("model")
+            return collection.info().metadata
         finally:
             collection.close()
 
-    def checked(self, model: str | None) -> Collection | None:
+    def checked(
+        self, model: str | None, text: Mapping[str, str] | None = None
+    ) -> Collection | None:
         """The collection, open, if it is fit for vectors of ``model``; None if there is none.
 
+        ``text`` says how texts to embed are made; it must be the collection's own way.
+
         Raises:
-            CollectionMismatchError: another model made its vectors, or another metric is wanted.
+            CollectionMismatchError: another model made its vectors, from other texts, or another
+                metric is wanted.
             SettingsError: a vector is named and there is no collection.
         """
         collection = self.existing()
@@ -65,6 +77,12 @@ class Destination:
                 f"the vectors of collection '{self.name}' are made by model '{theirs}', "
                 f"not '{model}'; use --model {theirs}, or another collection"
             )
+        elif text and info.metadata.get("text") and info.metadata["text"] != text:
+            problem = (
+                f"the texts of collection '{self.name}' are {_shown(info.metadata['text'])}, "
+                f"not {_shown(text)}; leave --text-field and --template out, or use another "
+                f"collection"
+            )
         elif self.metric and self.metric != info.metric:
             problem = (
                 f"collection '{self.name}' compares by {info.metric}, not {self.metric}; "
@@ -74,3 +92,7 @@ class Destination:
             collection.close()
             raise CollectionMismatchError(problem)
         return collection
+
+
+def _shown(text: Mapping[str, str]) -> str:
+    return f"'{next(iter(text.values()))}'"

@@ -66,6 +66,8 @@ def ingest_records(
     first = next(records)
     if vectors is not None and total and total != len(vectors):
         raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
+    if embedder and not template.to_dict():
+        template = TextTemplate.from_dict(destination.metadata().get("text", {}))
     if embedder or template.to_dict():
         template = template.decide(first)
     items = _items(chain([first], records), template, id_field, with_text=embedder is not None)

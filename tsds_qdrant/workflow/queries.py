@@ -80,7 +80,7 @@ def examples_of_records(
     Args:
         source: any file that :func:`~tsds_qdrant.records.read_records` reads.
         embedder: the collection's model.
-        template: how to make the text; if undecided, the collection's way is tried first.
+        template: how to make the text; if undecided, the collection's way.
         stored: metadata of the collection.
         weight_field: field of a record that holds its weight.
         progress: stage ``task examples``.
@@ -91,7 +91,7 @@ def examples_of_records(
     """
     records = list(read_records(source))
     if not template.to_dict():
-        template = _shared_template(stored, records[0])
+        template = TextTemplate.from_dict(stored.get("text", {})).decide(records[0])
     texts = [template.render(record, number) for number, record in enumerate(records, start=1)]
     done = 0
 
@@ -167,14 +167,6 @@ def examples_of_collection(
     if not vectors:
         raise InputError(f"collection '{name}' holds no task example; ingest some first")
     return TaskExamples(np.stack(vectors), texts, np.ones(len(vectors)))
-
-
-def _shared_template(stored: Mapping[str, Any], record: Mapping[str, Any]) -> TextTemplate:
-    """The collection's template if ``record`` has its fields, else by convention."""
-    template = TextTemplate.from_dict(stored.get("text", {}))
-    if template.to_dict() and _text_if_any(template, record):
-        return template
-    return TextTemplate().decide(record)
 
 
 def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:

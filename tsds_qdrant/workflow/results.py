@@ -35,7 +35,7 @@ def sample_rows(
     rows = selection.sample_rows(size)
     while page := list(islice(rows, PAYLOAD_PAGE)):
         stored = collection.retrieve([row["id"] for row in page])
-        payloads = {record.id: record.payload for record in stored}
+        payloads = {record.id: record.content for record in stored}
         for row in page:
             yield {**row, "payload": payloads.get(row["id"])}
 
@@ -102,6 +102,7 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
             "converged": solution.converged,
             "primal_objective": solution.certificate.primal,
             "dual_objective": solution.certificate.dual,
+            "total_weight": solution.problem.total_weight,
         },
         "samples": {
             str(size): {

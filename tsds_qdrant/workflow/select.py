@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant import accuracy
+from tsds_qdrant.accuracy import Accuracy
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import SupportError, TsdsError
 from tsds_qdrant.expansion import (
@@ -49,18 +50,36 @@ def select(
         DepthError: alpha is so small that the neighbour lists would not fit into memory.
         CollectionError: Qdrant fails.
     """
-    started = time.perf_counter()
     task = Task.begin(collection, queries, settings, query_weights, progress)
+    return select_for(task, settings.wanted_sizes(task.neighborhoods.searcher.candidates))
+
+
+def select_for(
+    task: Task, sizes: tuple[int, ...], *, known_accuracy: Accuracy | None = None
+) -> Selection:
+    """Solve ``task`` and draw samples of ``sizes``, fetching only what is not known yet.
+
+    Args:
+        task: begun, or resumed after a repair.
+        sizes: how many to draw, ascending.
+        known_accuracy: what was measured before, if nothing has changed since.
+
+    Raises:
+        SupportError, DepthError, CollectionError: see :func:`select`.
+    """
+    settings, started = task.settings, time.perf_counter()
     neighborhoods, searcher = task.neighborhoods, task.neighborhoods.searcher
-    sizes = settings.wanted_sizes(searcher.candidates)
     if settings.regularizer == "tv":
         problem, path, needed = _within_radius(task), None, 0
     else:
-        problem, path, needed, _ = task.reach(target_of(settings, max(sizes), task.cost_scale))
+        problem, path, needed, _ = task.reach(
+            target_of(settings, max(sizes, default=0), task.cost_scale)
+        )
     solution = solve_transport(problem)
     searched = time.perf_counter()
     samples = _drawn(task, solution, sizes)
-    measured = accuracy.measure(neighborhoods, solution, settings.seed)
+    drawn = time.perf_counter()
+    measured = known_accuracy or accuracy.measure(neighborhoods, solution, settings.seed)
     nearest_query, nearest_distance = _nearest(solution)
     seen = len(problem.densities)
     return Selection(
@@ -81,7 +100,11 @@ def select(
         scan_reason=searcher.scan_reason,
         densities_needed=needed,
         densities_capped=neighborhoods.capped,
-        seconds={"search": searched - started, "rest": time.perf_counter() - searched},
+        seconds={
+            "search": searched - started,
+            "sample": drawn - searched,
+            "measure": time.perf_counter() - drawn,
+        },
     )
 
 
@@ -103,7 +126,7 @@ def _within_radius(task: Task) -> TransportProblem:
 def _drawn(task: Task, solution: TransportSolution, sizes: tuple[int, ...]) -> dict[int, Sample]:
     keys = task.neighborhoods.index.keys[: len(solution.probabilities)]
     sampler, seed = task.settings.sampler, task.settings.seed
-    if sampler != "multinomial" and max(sizes) > solution.support:
+    if sizes and sampler != "multinomial" and max(sizes) > solution.support:
         raise SupportError(_advice(task, solution, max(sizes)))
     return {
         size: draw(solution.probabilities, keys, size, sampler=sampler, seed=seed) for size in sizes
@@ -112,7 +135,12 @@ def _drawn(task: Task, solution: TransportSolution, sizes: tuple[int, ...]) -> d
 
 def _advice(task: Task, solution: TransportSolution, size: int) -> str:
     """One sentence for a size beyond the support, with the alpha that would widen it."""
-    alpha = solution.problem.alpha
+    alpha, pool = solution.problem.alpha, task.neighborhoods.searcher.candidates
+    if size > pool:
+        return (
+            f"{size} candidates are wanted but the pool has only {pool}; ask for at most "
+            f"{solution.support}"
+        )
     fact = (
         f"{size} candidates are wanted but only {solution.support} of "
         f"{task.neighborhoods.searcher.candidates} have a positive probability at alpha {alpha:.4g}"
@@ -125,7 +153,7 @@ def _advice(task: Task, solution: TransportSolution, size: int) -> str:
     except TsdsError:
         return f"{fact}; {smaller}, or lower alpha"
     if threshold > path.limit:
-        return f"{fact}; {smaller}"
+        return f"{fact}; {smaller}, or set so small an alpha (1e-6) that the whole pool is taken"
     return f"{fact}; {smaller}, or set alpha to {_cut(path.alpha_at(threshold)):.4g} or less"
 
 

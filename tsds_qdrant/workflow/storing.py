@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ import numpy.typing as npt
 from tsds_qdrant.collections import create_collection
 from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.protocol import (
+    SEQUENCE_FIELD,
+    CollectionInfo,
     Float32Array,
     IntArray,
     Metric,
@@ -40,6 +43,7 @@ class IngestReport:
         updated: points whose vector or payload was replaced.
         unchanged: records that were stored already, by an earlier run or by an equal record.
         count: points in the collection afterwards.
+        text: the field or template that was embedded, "" with ready vectors.
         seconds: time by stage: ``store`` (read, embed, upsert) and ``index``.
     """
 
@@ -48,6 +52,7 @@ class IngestReport:
     updated: int
     unchanged: int
     count: int
+    text: str
     seconds: Mapping[str, float]
 
 
@@ -81,7 +86,8 @@ class StoringRun:
         self._total = total
         self._progress = progress
         self._metric: Metric = destination.metric or "Cosine"
-        self._collection = destination.checked(metadata["model"])
+        self._sequence: int | None = None
+        self._collection = destination.checked(metadata["model"], metadata["text"])
 
     def store(
         self,
@@ -113,6 +119,8 @@ class StoringRun:
                 added += len(stale) - replaced
                 self._progress("ingest", read, self._total)
             assert self._collection is not None
+            if self._sequence is not None:
+                self._collection.update_metadata({"settled": self._sequence})
             stored = time.perf_counter()
             self._progress("index", 0, 1)
             self._collection.optimize()
@@ -122,7 +130,9 @@ class StoringRun:
             if self._collection is not None:
                 self._collection.close()
         seconds = {"store": stored - started, "index": time.perf_counter() - stored}
-        return IngestReport(read, added, updated, read - added - updated, count, seconds)
+        text = next(iter(self._metadata["text"].values()), "") if self._embedder else ""
+        unchanged = read - added - updated
+        return IngestReport(read, added, updated, unchanged, count, text, seconds)
 
     def _check(self, vectors: VectorArray) -> None:
         """Read all rows once, so that a bad one is found before anything is stored.
@@ -151,7 +161,20 @@ class StoringRun:
         if self._collection is not None:
             info = self._collection.info()
             if info.count == 0 and not info.metadata.get("model"):
-                self._collection.update_metadata(self._metadata)
+                self._collection.update_metadata(self._birth())
+                info = self._collection.info()
+            self._follow(info)
+
+    def _birth(self) -> dict[str, Any]:
+        """Metadata of a new collection: ours, an identity, and where sequence numbers start."""
+        return {**self._metadata, "identity": uuid4().hex, "sequence": 0}
+
+    def _follow(self, info: CollectionInfo) -> None:
+        """Go on with the collection's sequence numbers, if it has them."""
+        self._sequence = info.metadata.get("sequence")
+        if self._sequence is not None and SEQUENCE_FIELD not in info.payload_indexes:
+            assert self._collection is not None
+            self._collection.index_payload(SEQUENCE_FIELD)
 
     def _compare(
         self, chunk: list[Item], rows: Float32Array | None, ids_tell_all: bool
@@ -175,7 +198,7 @@ class StoringRun:
         stored = [
             record
             for record in self._collection.retrieve(list(known), vectors=rows is not None)
-            if record.payload == chunk[known[record.id]].payload
+            if record.content == chunk[known[record.id]].payload
         ]
         if rows is not None:
             mine = normalized(
@@ -209,9 +232,15 @@ class StoringRun:
                 self._destination.name,
                 dimension=vectors.shape[1],
                 metric=self._metric,
-                metadata=self._metadata,
+                metadata=self._birth(),
                 api_key=self._destination.api_key,
             )
-        self._collection.upsert(
-            [item.point_id for item in items], vectors, [item.payload for item in items]
-        )
+            self._follow(self._collection.info())
+        payloads = [item.payload for item in items]
+        if self._sequence is not None:
+            # *subtle*: the number is known before points carry it, so that a run that follows a
+            # killed one takes another.
+            self._sequence += 1
+            self._collection.update_metadata({"sequence": self._sequence})
+            payloads = [{**payload, SEQUENCE_FIELD: self._sequence} for payload in payloads]
+        self._collection.upsert([item.point_id for item in items], vectors, payloads)

@@ -1,0 +1,46 @@
+"""A selection in a few lines, for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tsds_qdrant.selection import Selection
+
+
+def summary(selection: Selection) -> str:
+    """A few lines on a selection, for a person."""
+    solution, accuracy, counts = selection.solution, selection.accuracy, selection.counts
+    drawn = ", ".join(str(size) for size in selection.samples)
+    done = f"selected {drawn} of" if drawn else "solved for"
+    lines = [
+        f"{done} {selection.candidates} candidates for "
+        f"{solution.problem.lists.queries} task examples",
+        f"alpha {selection.alpha:.4g}, cost scale {selection.cost_scale:.4g}, "
+        f"bandwidth {selection.bandwidth:.4g}: {solution.support} candidates with p > 0, "
+        f"effective sample size {solution.effective_size:.0f}, "
+        f"mean distance {solution.transport_cost:.3f}",
+    ]
+    if solution.regime == "pool":
+        lines.append(
+            "the task has no say: at this alpha every candidate gets its even share; raise alpha"
+        )
+    searches = counts.neighbor_searches + counts.density_searches
+    how = (
+        f"exact, {selection.scan_reason}"
+        if selection.scan_reason
+        else f"HNSW with ef {selection.ef}, recall "
+        + ("not measurable" if accuracy.recall is None else f"{accuracy.recall:.3f}")
+        + (
+            ""
+            if accuracy.variation_bound is None
+            else f", p within {accuracy.variation_bound:.4f} in total variation"
+        )
+    )
+    lines.append(f"{searches} searches in {counts.seconds:.2f} s ({how})")
+    if selection.densities_capped:
+        lines.append(
+            f"{selection.densities_capped} densities met the limit of "
+            f"{selection.settings.density_limit} neighbours and are lower bounds"
+        )
+    return "\n".join(lines)

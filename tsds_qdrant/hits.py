@@ -1,0 +1,32 @@
+"""Figures of answers: which search a hit belongs to, and how many of the true hits were found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tsds_qdrant.collections.protocol import Hits
+from tsds_qdrant.lists import IntArray
+
+TIE_TOLERANCE = 1e-6
+"""Relative difference between distances that float32 cannot tell apart."""
+
+
+def recall_of(found: Hits, truth: Hits) -> float:
+    """Share of the hits of ``truth`` that ``found`` makes up for, search by search.
+
+    A hit counts if it is no farther than the farthest true one: where many copies tie at the cut,
+    which of them come along is chance and no error.
+    """
+    if not len(truth.ids):
+        return 1.0
+    farthest = np.full(len(truth.counts), -np.inf)
+    np.maximum.at(farthest, search_numbers(truth), truth.distances)
+    owner = search_numbers(found)
+    near = found.distances <= farthest[owner] * (1 + TIE_TOLERANCE)
+    good = np.bincount(owner[near], minlength=len(truth.counts))
+    return float(np.minimum(good, truth.counts).sum()) / len(truth.ids)
+
+
+def search_numbers(hits: Hits) -> IntArray:
+    """(n,) which search each hit belongs to."""
+    return np.repeat(np.arange(len(hits.counts)), hits.counts)

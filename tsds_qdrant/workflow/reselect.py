@@ -1,0 +1,228 @@
+"""Reselect: repair a run after its collection, or its task, has changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tsds_qdrant.changes import Changes, find_changes, first_mark
+from tsds_qdrant.collections import open_collection
+from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.protocol import Collection, PointId
+from tsds_qdrant.errors import CollectionMismatchError
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.repair import RepairReport, repair
+from tsds_qdrant.selection import Selection
+from tsds_qdrant.settings import SelectionSettings
+from tsds_qdrant.state import RunState
+from tsds_qdrant.tradeoff import scaled_weights
+from tsds_qdrant.workflow.difference import Difference, difference_of
+from tsds_qdrant.workflow.runs import (
+    StoredRun,
+    check_identity,
+    check_settings,
+    load_run,
+    resume_task,
+    save_run,
+)
+from tsds_qdrant.workflow.select import select_for
+from tsds_qdrant.workflow.task import Task
+
+ANEW_SHARE = 0.5
+"""From this share of places with another vector on, the collection counts as another one."""
+
+
+@dataclass(frozen=True)
+class Reselection:
+    """What :func:`reselect` did.
+
+    Attributes:
+        selection: the selection as it is now.
+        changes: what was found to have changed.
+        repaired: what the repair touched.
+        difference: how the sample changed.
+        number: of this run in the state's history.
+        run: its facts.
+    """
+
+    selection: Selection
+    changes: Changes
+    repaired: RepairReport
+    difference: Difference
+    number: int
+    run: dict[str, Any]
+
+
+def begin_run(
+    path: str | Path,
+    collection: Collection,
+    queries: npt.ArrayLike,
+    settings: SelectionSettings,
+    *,
+    query_weights: npt.ArrayLike | None = None,
+    query_facts: Mapping[str, Any] | None = None,
+    since_field: str | None = None,
+    detect_updates: bool = False,
+    progress: Progress = silent,
+) -> tuple[RunState, Selection]:
+    """Select as :func:`~tsds_qdrant.workflow.select.select` does, and keep the state in ``path``.
+
+    Args:
+        path: the state file; it is made, or must hold a run with the same settings.
+        collection: an open collection; it is only read.
+        queries: (M, D) vectors of the query examples.
+        settings: how many, and how; C and h are settled now and stay as they are.
+        query_weights: (M,) positive weights.
+        query_facts: where the query examples came from, to be stored.
+        since_field: find changes by this payload field, which only grows.
+        detect_updates: keep a hash of every vector, to find changes in place (reads them all).
+        progress: called as the searches go on.
+
+    Raises:
+        StateError: the file cannot be used, or holds a run with other settings.
+    """
+    state = RunState.create(path)
+    if state.facts():
+        check_settings(state.path, load_run(state)[0].settings, settings)
+    mark = first_mark(
+        collection, settings.where, since_field=since_field, detect_updates=detect_updates
+    )
+    task = Task.begin(collection, queries, settings, query_weights, progress)
+    sizes = settings.wanted_sizes(task.neighborhoods.searcher.candidates)
+    selection = select_for(task, sizes)
+    figures = {
+        "kind": "select",
+        "time": utc_now(),
+        "searches": selection.counts.neighbor_searches + selection.counts.density_searches,
+        "support": selection.solution.support,
+        "alpha": selection.alpha,
+        "seconds": selection.seconds,
+    }
+    save_run(state, task, selection, mark, queries=query_facts or {}, run=figures)
+    return state, selection
+
+
+def utc_now() -> str:
+    """The time, for a run's history."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def reselect(
+    state: RunState | str | Path,
+    *,
+    collection: Collection | None = None,
+    queries: npt.ArrayLike | None = None,
+    query_weights: npt.ArrayLike | None = None,
+    query_facts: Mapping[str, Any] | None = None,
+    named: Sequence[PointId] | None = None,
+    api_key: str | None = None,
+    progress: Progress = silent,
+) -> Reselection:
+    """Bring the run in ``state`` up to date and store it.
+
+    Args:
+        state: a run state, made by ``select --state`` or :func:`begin_run`.
+        collection: the run's collection if it is open already.
+        queries: (M, D) new query examples; those that the run knows keep their lists.
+        query_weights: (M,) weights of the new query examples.
+        query_facts: where they came from, to be stored.
+        named: look at these ids only, instead of looking for changes.
+        api_key: for a server.
+        progress: called as searches go on.
+
+    Raises:
+        StateError: the state cannot be used.
+        CollectionMismatchError: the collection is another one than in the run.
+        CollectionNotFoundError: it is gone.
+        SupportError: see :func:`~tsds_qdrant.workflow.select.select`.
+    """
+    state = state if isinstance(state, RunState) else RunState(state)
+    run, arrays, facts = load_run(state)
+    opened = collection
+    if opened is None:
+        place = run.collection
+        opened = open_collection(
+            place["location"], place["name"], vector=place["vector"], api_key=api_key
+        )
+    try:
+        started = time.perf_counter()
+        check_identity(opened.info(), run.collection)
+        task = resume_task(opened, run, arrays, facts, progress)
+        changes = _changes(opened, run, task, named)
+        looked = time.perf_counter()
+        repaired = repair(task.neighborhoods, changes.came, changes.gone)
+        if queries is not None:
+            task = _with_queries(task, queries, query_weights)
+        untouched = not (changes.came or changes.gone or queries is not None)
+        selection = select_for(
+            task, run.sizes, known_accuracy=run.drawn.accuracy if untouched else None
+        )
+        difference = difference_of(run.drawn, selection)
+        figures = {
+            "kind": "reselect",
+            "time": utc_now(),
+            "came": len(changes.came),
+            "gone": len(changes.gone),
+            "searches": selection.counts.neighbor_searches + selection.counts.density_searches,
+            "lists_touched": repaired.lists,
+            "places_touched": repaired.places,
+            "anew": repaired.anew,
+            "added": len(difference.added),
+            "removed": len(difference.removed),
+            "forced": difference.forced,
+            "support": selection.solution.support,
+            "alpha": selection.alpha,
+            "seconds": {
+                "look": looked - started,
+                "repair": time.perf_counter() - looked - selection.seconds["measure"],
+                "measure": selection.seconds["measure"],
+            },
+        }
+        number = save_run(
+            state,
+            task,
+            selection,
+            changes.mark,
+            queries=run.queries if query_facts is None else query_facts,
+            run=figures,
+        )
+    finally:
+        if collection is None:
+            opened.close()
+    return Reselection(selection, changes, repaired, difference, number, figures)
+
+
+def _changes(
+    collection: Collection, run: StoredRun, task: Task, named: Sequence[PointId] | None
+) -> Changes:
+    """What changed; places whose vector is another one now came anew."""
+    neighborhoods = task.neighborhoods
+    used = neighborhoods.index.ids(range(len(neighborhoods.index)))
+    changes = find_changes(collection, run.settings.where, run.mark, used, named=named)
+    seen = {*changes.came, *changes.gone}
+    moved, checked = neighborhoods.moved()
+    silently = [point_id for point_id in moved if point_id not in seen]
+    if checked and len(silently) >= max(2, ANEW_SHARE * checked):
+        raise CollectionMismatchError(
+            f"{len(silently)} of {checked} vectors of collection '{run.collection['name']}' are "
+            f"not those of the run: it was made anew; select anew with --state"
+        )
+    return Changes([*changes.came, *silently], changes.gone, changes.mark)
+
+
+def _with_queries(task: Task, queries: npt.ArrayLike, query_weights: npt.ArrayLike | None) -> Task:
+    info = task.neighborhoods.searcher.info
+    vectors = checked_vectors(
+        np.atleast_2d(np.asarray(queries)), info.dimension, info.metric, what="query example"
+    )
+    weights = np.asarray([] if query_weights is None else query_weights, dtype=np.float64)
+    task.neighborhoods.replace_queries(vectors)
+    return Task(
+        task.settings, task.neighborhoods, task.cost_scale, scaled_weights(weights, len(vectors))
+    )

@@ -1,0 +1,237 @@
+"""Runs: a task and its selection into a state file, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tsds_qdrant.accuracy import Accuracy
+from tsds_qdrant.changes import Mark
+from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.protocol import Collection, CollectionInfo, PointId
+from tsds_qdrant.errors import CollectionMismatchError, InputError, StateError
+from tsds_qdrant.lists import FloatArray
+from tsds_qdrant.neighborhood_arrays import from_arrays, to_arrays
+from tsds_qdrant.points import KeyArray, point_ids
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.search import Searcher
+from tsds_qdrant.selection import Selection
+from tsds_qdrant.settings import SelectionSettings
+from tsds_qdrant.state import RunState
+from tsds_qdrant.workflow.task import Task
+
+IDENTITY = ("location", "name", "vector", "dimension", "metric")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What an earlier run selected.
+
+    Attributes:
+        keys: (s, 3) id keys of the candidates with p > 0.
+        probabilities: (s,) their p.
+        samples: size -> (n,) rows of ``keys`` that were drawn, best rank first.
+        accuracy: what was measured.
+    """
+
+    keys: KeyArray
+    probabilities: FloatArray
+    samples: Mapping[int, npt.NDArray[np.int64]]
+    accuracy: Accuracy
+
+    @property
+    def ids(self) -> list[PointId]:
+        """Ids of ``keys``."""
+        return point_ids(self.keys)
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as its state file holds it, without the neighbourhoods.
+
+    Attributes:
+        settings: as given to the first selection.
+        sizes: what was drawn.
+        cost_scale: C, settled by the first selection.
+        collection: identity of the collection, see ``IDENTITY``, its model and its own mark.
+        queries: where the task examples came from, and their texts.
+        mark: how far changes are known.
+        drawn: the last selection.
+    """
+
+    settings: SelectionSettings
+    sizes: tuple[int, ...]
+    cost_scale: float
+    collection: Mapping[str, Any]
+    queries: Mapping[str, Any]
+    mark: Mark
+    drawn: Drawn
+
+
+def save_run(
+    state: RunState,
+    task: Task,
+    selection: Selection,
+    mark: Mark,
+    *,
+    queries: Mapping[str, Any],
+    run: Mapping[str, Any],
+) -> int:
+    """Store everything in one transaction and return the number of the run."""
+    neighborhoods = task.neighborhoods
+    info = selection.collection
+    support = np.flatnonzero(selection.probabilities)
+    row_of = np.full(len(selection.probabilities), -1, dtype=np.int64)
+    row_of[support] = np.arange(len(support))
+    facts = {
+        "settings": asdict(task.settings),
+        "sizes": list(selection.samples),
+        "cost_scale": task.cost_scale,
+        "bandwidth": neighborhoods.bandwidth,
+        "collection": identity_of(info),
+        "queries": dict(queries),
+        "mark": {"way": mark.way, "field": mark.field_name, "value": mark.value},
+        "ef": neighborhoods.searcher.ef,
+        "accuracy": vars(selection.accuracy),
+    }
+    arrays = {
+        "query_weights": task.query_weights,
+        "mark_keys": mark.keys,
+        "mark_prints": mark.prints,
+        "drawn_keys": selection.keys[support],
+        "drawn_probabilities": selection.probabilities[support],
+        **{
+            f"drawn_{size}": row_of[sample.candidates] for size, sample in selection.samples.items()
+        },
+        **to_arrays(neighborhoods),
+    }
+    return state.save(facts, arrays, run)
+
+
+def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """The stored run, all arrays, and all facts.
+
+    Raises:
+        StateError: the state holds no run, or one that cannot be read.
+    """
+    facts, arrays = state.facts(), state.arrays()
+    if not facts:
+        raise StateError(f"run state '{state.path}' is empty; select anew with --state")
+    try:
+        given = facts["settings"]
+        settings = SelectionSettings(
+            **{f.name: given[f.name] for f in fields(SelectionSettings) if f.name != "sizes"},
+            sizes=tuple(given["sizes"]),
+        )
+        run = StoredRun(
+            settings,
+            tuple(facts["sizes"]),
+            facts["cost_scale"],
+            facts["collection"],
+            facts["queries"],
+            Mark(
+                facts["mark"]["way"],
+                facts["mark"]["field"],
+                facts["mark"]["value"],
+                arrays["mark_keys"],
+                arrays["mark_prints"],
+            ),
+            Drawn(
+                arrays["drawn_keys"],
+                arrays["drawn_probabilities"],
+                {size: arrays[f"drawn_{size}"] for size in facts["sizes"]},
+                Accuracy(**facts["accuracy"]),
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError(
+            f"run state '{state.path}' lacks {error}; restore it from a copy, or select anew"
+        ) from error
+    return run, arrays, facts
+
+
+def resume_task(
+    collection: Collection,
+    run: StoredRun,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    facts: Mapping[str, Any],
+    progress: Progress = silent,
+) -> Task:
+    """The task as it was left, over the collection as it is now."""
+    settings = run.settings
+    searcher = Searcher(
+        collection,
+        where=settings.where,
+        exact=settings.exact,
+        recall=settings.recall,
+        seed=settings.seed,
+        progress=progress,
+    )
+    searcher.ef = facts["ef"]
+    neighborhoods = from_arrays(searcher, arrays, density_limit=settings.density_limit)
+    return Task(settings, neighborhoods, run.cost_scale, arrays["query_weights"])
+
+
+def identity_of(info: CollectionInfo) -> dict[str, Any]:
+    """What must stay the same for a run to go on."""
+    return {
+        **{name: getattr(info, name) for name in IDENTITY},
+        "model": info.metadata.get("model"),
+        "identity": info.metadata.get("identity"),
+    }
+
+
+def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
+    """Check that ``info`` is the collection of the run.
+
+    Raises:
+        CollectionMismatchError: the message says what differs.
+    """
+    now = identity_of(info)
+    for name, value in stored.items():
+        if name == "location" or now[name] == value:
+            continue
+        if name == "identity":
+            raise CollectionMismatchError(
+                f"collection '{info.name}' was made anew since the run; select anew with --state"
+            )
+        raise CollectionMismatchError(
+            f"{name} of collection '{info.name}' is '{now[name]}', in the run it was '{value}'; "
+            f"select anew with --state"
+        )
+
+
+def check_settings(path: object, stored: SelectionSettings, wanted: SelectionSettings) -> None:
+    """Check that a selection into an existing state asks for the same.
+
+    Raises:
+        StateError: the message says what differs.
+    """
+    mine, theirs = asdict(wanted), asdict(stored)
+    for name, value in mine.items():
+        before = theirs[name]
+        if (tuple(value) if isinstance(value, list) else value) != (
+            tuple(before) if isinstance(before, list) else before
+        ):
+            raise StateError(
+                f"run state '{path}' was made with {name} {before}, not {value}; "
+                f"use 'tsds-qdrant reselect', or another --state"
+            )
+
+
+def ids_of_file(path: Path) -> list[PointId]:
+    """Point ids from a text file, one a line; blank lines are skipped.
+
+    Raises:
+        InputError: no such file, or a line that is no point id.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}); give one id a line") from error
+    return checked_ids([int(line) if line.isdecimal() else line for line in lines])
