@@ -97,7 +97,7 @@ def follow(history: History, directory: Path, wanted: SelectionSettings, steps: 
     return steps
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     dimension=st.integers(2, 16),

@@ -104,7 +104,9 @@ def reselect(
                     collection=opened,
                     queries=None if examples is None else examples.vectors,
                     query_weights=None if examples is None else examples.weights,
-                    query_facts=None if queries is None else {"source": queries},
+                    query_facts=None
+                    if examples is None
+                    else {"source": queries, "texts": examples.texts},
                     named=named,
                     progress=progress,
                 )

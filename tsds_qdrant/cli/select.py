@@ -204,7 +204,7 @@ def select(
                     examples.vectors,
                     settings,
                     query_weights=examples.weights,
-                    query_facts=source,
+                    query_facts={**source, "texts": examples.texts},
                     since_field=since_field,
                     detect_updates=detect_updates,
                     progress=progress,
