@@ -247,3 +247,9 @@ def test_check_of_large_collections() -> None:
         report = check(collection)
         assert "point 4321 " in report.problems[0]
         assert not report.as_dict()["ok"]
+
+
+def test_sizes_are_a_sequence() -> None:
+    assert SelectionSettings(sizes=[5, 3]).sizes == (5, 3)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"sizes is 50; give a tuple like"):
+        SelectionSettings(sizes=50)  # type: ignore[arg-type]

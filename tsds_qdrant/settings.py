@@ -50,8 +50,9 @@ class SelectionSettings:
     density_limit: int = 100_000
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sizes, tuple):
+        if not isinstance(self.sizes, (tuple, list)):
             raise SettingsError(f"sizes is {self.sizes!r}; give a tuple like (1000,)")
+        object.__setattr__(self, "sizes", tuple(self.sizes))
         if self.sizes and self.ratio is not None:
             raise SettingsError("both a size and a ratio are given; leave one out")
         for size in self.sizes:
