@@ -34,7 +34,7 @@ from tsds_qdrant.workflow.runs import (
 from tsds_qdrant.workflow.select import select_for
 from tsds_qdrant.workflow.task import Task
 
-ANEW_SHARE = 0.5
+OTHER_SHARE = 0.5
 """From this share of places with another vector on, the collection counts as another one."""
 
 
@@ -208,7 +208,7 @@ def _changes(
     seen = {*changes.came, *changes.gone}
     moved, checked = neighborhoods.moved()
     silently = [point_id for point_id in moved if point_id not in seen]
-    if checked and len(silently) >= max(2, ANEW_SHARE * checked):
+    if checked and len(silently) >= max(2, OTHER_SHARE * checked):
         raise CollectionMismatchError(
             f"{len(silently)} of {checked} vectors of collection '{run.collection['name']}' are "
             f"not those of the run: it was made anew; select anew with --state"

@@ -19,11 +19,10 @@ from tsds_qdrant.lists import FloatArray
 from tsds_qdrant.neighborhood_arrays import from_arrays, to_arrays
 from tsds_qdrant.points import KeyArray, point_ids
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.search import Searcher
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.state import RunState
-from tsds_qdrant.workflow.task import Task
+from tsds_qdrant.workflow.task import Task, searcher_for
 
 IDENTITY = ("location", "name", "vector", "dimension", "metric")
 
@@ -164,14 +163,7 @@ def resume_task(
 ) -> Task:
     """The task as it was left, over the collection as it is now."""
     settings = run.settings
-    searcher = Searcher(
-        collection,
-        where=settings.where,
-        exact=settings.exact,
-        recall=settings.recall,
-        seed=settings.seed,
-        progress=progress,
-    )
+    searcher = searcher_for(collection, settings, progress)
     searcher.ef = facts["ef"]
     neighborhoods = from_arrays(searcher, arrays, density_limit=settings.density_limit)
     return Task(settings, neighborhoods, run.cost_scale, arrays["query_weights"])

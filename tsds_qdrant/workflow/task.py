@@ -32,6 +32,20 @@ BANDWIDTH_SHARE = 0.45
 """Derived bandwidth over typical distance; the README says why under "Choosing alpha, C and h"."""
 
 
+def searcher_for(
+    collection: Collection, settings: SelectionSettings, progress: Progress
+) -> Searcher:
+    """A searcher over ``collection`` that works as ``settings`` say."""
+    return Searcher(
+        collection,
+        where=settings.where,
+        exact=settings.exact,
+        recall=settings.recall,
+        seed=settings.seed,
+        progress=progress,
+    )
+
+
 @dataclass(frozen=True)
 class Task:
     """Task examples over a collection, their first neighbours fetched, C and h settled.
@@ -58,14 +72,7 @@ class Task:
         progress: Progress = silent,
     ) -> Task:
         """Check the input and fetch the first neighbours."""
-        searcher = Searcher(
-            collection,
-            where=settings.where,
-            exact=settings.exact,
-            recall=settings.recall,
-            seed=settings.seed,
-            progress=progress,
-        )
+        searcher = searcher_for(collection, settings, progress)
         vectors = checked_vectors(
             np.atleast_2d(np.asarray(queries)),
             searcher.info.dimension,
