@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from tsds_qdrant.cli.options import (
     AskKeyOption,
     BandwidthOption,
@@ -33,6 +27,20 @@ from tsds_qdrant.cli.options import (
     number_or_auto,
     sizes_of,
 )
+from tsds_qdrant.cli.select_options import (
+    AlphaOption,
+    DetectUpdatesOption,
+    OutOption,
+    ProbabilitiesOption,
+    RatioOption,
+    RegularizerOption,
+    SamplerOption,
+    SinceFieldOption,
+    SizeOption,
+    StateOption,
+    SupportOption,
+    check_distinct,
+)
 from tsds_qdrant.cli.summary import summary
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
 from tsds_qdrant.errors import SettingsError
@@ -42,72 +50,23 @@ def select(
     qdrant: QdrantOption,
     collection: CollectionOption,
     queries: QueriesOption,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="The selection: .jsonl, .csv (also .gz, .zst), .parquet or .ids.",
-        ),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option("--size", metavar="N[,N..]", help="How many; several give nested samples."),
-    ] = None,
-    ratio: Annotated[
-        float | None, typer.Option("--ratio", metavar="R", help="How many, as a share of the pool.")
-    ] = None,
-    probabilities: Annotated[
-        Path | None,
-        typer.Option(
-            "--probabilities", metavar="FILE", help="Every candidate with p > 0, same formats."
-        ),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            "--alpha",
-            metavar="A",
-            help="Alignment (1) or diversity (0); by the size if unset.",
-        ),
-    ] = None,
-    support: Annotated[
-        int | None,
-        typer.Option(
-            "--support", metavar="K", help="Choose alpha so that K candidates have p > 0."
-        ),
-    ] = None,
+    out: OutOption = None,
+    size: SizeOption = None,
+    ratio: RatioOption = None,
+    probabilities: ProbabilitiesOption = None,
+    alpha: AlphaOption = None,
+    support: SupportOption = None,
     cost_scale: CostScaleOption = "auto",
     bandwidth: BandwidthOption = "auto",
-    regularizer: Annotated[
-        str, typer.Option("--regularizer", metavar="kde|uniform|tv", help="What keeps p diverse.")
-    ] = "kde",
-    sampler: Annotated[
-        str,
-        typer.Option(
-            "--sampler", metavar="stable|multinomial|top", help="How the sample is drawn from p."
-        ),
-    ] = "stable",
+    regularizer: RegularizerOption = "kde",
+    sampler: SamplerOption = "stable",
     exact: ExactOption = False,
     recall: RecallOption = 0.98,
     seed: SeedOption = 0,
     filter_json: FilterOption = None,
-    state: Annotated[
-        Path | None,
-        typer.Option("--state", metavar="RUN", help="Keep the run here, for reselect and watch."),
-    ] = None,
-    since_field: Annotated[
-        str | None,
-        typer.Option(
-            "--since-field", metavar="FIELD", help="Find changes by this growing payload field."
-        ),
-    ] = None,
-    detect_updates: Annotated[
-        bool,
-        typer.Option(
-            "--detect-updates", help="Find vectors changed in place; reads all of them each time."
-        ),
-    ] = False,
+    state: StateOption = None,
+    since_field: SinceFieldOption = None,
+    detect_updates: DetectUpdatesOption = False,
     vector: VectorOption = None,
     text_field: TextFieldOption = None,
     template: TemplateOption = None,
@@ -221,17 +180,3 @@ def select(
     else:
         say(summary(selection))
         say("wrote " + ", ".join(map(str, written)))
-
-
-def check_distinct(outputs: Sequence[Path], queries: str) -> None:
-    """Check that no output takes the place of another, or of the task examples.
-
-    Raises:
-        SettingsError: one does.
-    """
-    places = [output.resolve() for output in outputs]
-    for output, place in zip(outputs, places, strict=True):
-        if place == Path(queries).resolve():
-            raise SettingsError(f"'{output}' holds the task examples; write to another file")
-        if places.count(place) > 1:
-            raise SettingsError(f"'{output}' is named for two outputs; rename one of them")

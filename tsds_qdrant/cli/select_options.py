@@ -1,0 +1,94 @@
+"""Options of ``tsds-qdrant select`` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tsds_qdrant.errors import SettingsError
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="The selection: .jsonl, .csv (also .gz, .zst), .parquet or .ids.",
+    ),
+]
+
+SizeOption = Annotated[
+    str | None,
+    typer.Option("--size", metavar="N[,N..]", help="How many; several give nested samples."),
+]
+
+RatioOption = Annotated[
+    float | None, typer.Option("--ratio", metavar="R", help="How many, as a share of the pool.")
+]
+
+ProbabilitiesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--probabilities", metavar="FILE", help="Every candidate with p > 0, same formats."
+    ),
+]
+
+AlphaOption = Annotated[
+    float | None,
+    typer.Option(
+        "--alpha",
+        metavar="A",
+        help="Alignment (1) or diversity (0); by the size if unset.",
+    ),
+]
+
+SupportOption = Annotated[
+    int | None,
+    typer.Option("--support", metavar="K", help="Choose alpha so that K candidates have p > 0."),
+]
+
+RegularizerOption = Annotated[
+    str, typer.Option("--regularizer", metavar="kde|uniform|tv", help="What keeps p diverse.")
+]
+
+SamplerOption = Annotated[
+    str,
+    typer.Option(
+        "--sampler", metavar="stable|multinomial|top", help="How the sample is drawn from p."
+    ),
+]
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="RUN", help="Keep the run here, for reselect and watch."),
+]
+
+SinceFieldOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since-field", metavar="FIELD", help="Find changes by this growing payload field."
+    ),
+]
+
+DetectUpdatesOption = Annotated[
+    bool,
+    typer.Option(
+        "--detect-updates", help="Find vectors changed in place; reads all of them each time."
+    ),
+]
+
+
+def check_distinct(outputs: Sequence[Path], queries: str) -> None:
+    """Check that no output takes the place of another, or of the task examples.
+
+    Raises:
+        SettingsError: one does.
+    """
+    places = [output.resolve() for output in outputs]
+    for output, place in zip(outputs, places, strict=True):
+        if place == Path(queries).resolve():
+            raise SettingsError(f"'{output}' holds the task examples; write to another file")
+        if places.count(place) > 1:
+            raise SettingsError(f"'{output}' is named for two outputs; rename one of them")
