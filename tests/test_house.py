@@ -22,8 +22,12 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 HIGHEST_LINES = 260
 
 PURE = {"transport", "tradeoff", "sweep", "certificate", "path", "density", "sampling"} | {
+    "baselines",
     "lists",
+    "ngrams",
     "points",
+    "quality",
+    "turning",
 }
 PURE_MAY_USE = {f"tsds_qdrant.{name}" for name in (*PURE, "errors", "collections.protocol")}
 GUESTS = {
@@ -36,6 +40,7 @@ GUESTS = {
     "typer": "tsds_qdrant.cli",
     "rich": "tsds_qdrant.cli",
     "matplotlib": "tsds_qdrant.plotting",
+    "plotly": "tsds_qdrant.report",
     "datasets": "tsds_qdrant.records",
 }
 

@@ -75,17 +75,19 @@ def _list_errors(
     in_use = np.where(solution.plan > 0, lists.distances, -1.0)
     last = np.repeat(np.maximum.reduceat(in_use, lists.offsets[:-1]), lists.depths)
     used = np.add.reduceat((lists.distances <= last).astype(np.int64), lists.offsets[:-1])
-    depth = neighborhoods.searcher.checked_limit(int(used[rows].max()) + 1)
+    reach = int((used + neighborhoods.hidden)[rows].max()) + 1
+    depth = neighborhoods.searcher.checked_limit(reach)
     truth = neighborhoods.searcher.repeat_exactly(neighborhoods.queries[rows], depth)
-    ends = np.cumsum(truth.counts)
     numbers = neighborhoods.index.numbers(truth.ids)
-    order = sorted_by_distance(
-        search_numbers(truth), truth.distances, neighborhoods.index.keys[numbers]
-    )
+    counted = ~neighborhoods.excluded[numbers]
+    numbers, distances = numbers[counted], truth.distances[counted]
+    search = search_numbers(truth)[counted]
+    ends = np.cumsum(np.bincount(search, minlength=len(rows)))
+    order = sorted_by_distance(search, distances, neighborhoods.index.keys[numbers])
     densities = np.ones(len(neighborhoods.index))
     densities[: len(solution.problem.densities)] = solution.problem.densities
     exact = NeighborLists.from_rows(
-        np.split(numbers[order], ends[:-1]), np.split(truth.distances[order], ends[:-1])
+        np.split(numbers[order], ends[:-1]), np.split(distances[order], ends[:-1])
     )
     stored = NeighborLists.from_rows(
         [lists.candidates[lists.offsets[r] : lists.offsets[r + 1]] for r in rows],

@@ -16,6 +16,7 @@ from tsds_qdrant.errors import EmbeddingError, MissingPackageError
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE_PREFIX = "package:"
+TOKENIZED_TEXTS = 1_000
 
 
 class Embedder(Protocol):
@@ -77,6 +78,20 @@ class SentenceTransformerEmbedder:
             if on_batch:
                 on_batch(len(rows))
         return np.empty((0, 0), dtype=np.float32) if vectors is None else vectors
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens the model's tokenizer makes of each of ``texts``, uncut.
+
+        Raises:
+            EmbeddingError: the model cannot be loaded.
+        """
+        tokenizer = self._loaded().tokenizer
+        counts: list[int] = []
+        for start in range(0, len(texts), TOKENIZED_TEXTS):
+            batch = list(texts[start : start + TOKENIZED_TEXTS])
+            encoded = tokenizer(batch, add_special_tokens=False, truncation=False, verbose=False)
+            counts += [len(ids) for ids in encoded["input_ids"]]
+        return counts
 
     def _loaded(self) -> Any:
         if self._model is None:

@@ -7,6 +7,7 @@
     ├── MissingPackageError         an optional package that is not installed
     ├── EmbeddingError              a model that cannot be loaded or run
     ├── SupportError                more candidates wanted than the solution holds
+    ├── ContaminationError          candidates copy test items, where that is to fail
     ├── StateError                  a run state that cannot be used
     ├── DepthError                  a setting that would fetch more than memory allows
     └── CollectionError             something is wrong with a collection
@@ -24,6 +25,8 @@ A message is one sentence that holds the offending value, then the next step.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class TsdsError(Exception):
@@ -60,6 +63,14 @@ class SupportError(TsdsError):
 
 class DepthError(TsdsError):
     """The settings ask for more neighbours than may be fetched."""
+
+
+class ContaminationError(TsdsError):
+    """Candidates that would be selected copy test items; ``found`` says which."""
+
+    def __init__(self, message: str, found: Any = None) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 class StateError(TsdsError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tsds_qdrant.collections.protocol import Float32Array, Hits, PointId
-from tsds_qdrant.errors import DepthError
+from tsds_qdrant.collections.protocol import BoolArray, Float32Array, Hits, PointId
+from tsds_qdrant.errors import DepthError, InputError
 from tsds_qdrant.hits import search_numbers
 from tsds_qdrant.lists import FloatArray, IntArray, NeighborLists
 from tsds_qdrant.points import PointIndex, sorted_by_distance
@@ -26,7 +26,7 @@ class Neighborhoods:
         candidates: M arrays of candidate numbers, nearest first.
         distances: M arrays of their distances.
         complete: (M,) whether a list holds every candidate there is.
-        fetched: (M,) the depths that were asked for.
+        fetched: (M,) the depths to which a search anew would fetch the same lists.
     """
 
     def __init__(
@@ -48,8 +48,47 @@ class Neighborhoods:
 
     @property
     def lists(self) -> NeighborLists:
-        """The lists as far as they are fetched."""
-        return NeighborLists.from_rows(self.candidates, self.distances, self.complete)
+        """The lists as far as they are fetched, without what is excluded."""
+        candidates, distances, excluded = self.candidates, self.distances, self.excluded
+        if excluded.any():
+            kept = [~excluded[row] for row in candidates]
+            candidates = [row[keep] for row, keep in zip(candidates, kept, strict=True)]
+            distances = [row[keep] for row, keep in zip(distances, kept, strict=True)]
+        return NeighborLists.from_rows(candidates, distances, self.complete)
+
+    @property
+    def excluded(self) -> BoolArray:
+        """(candidates,) those that count as deleted, though they are stored."""
+        return self.index.excluded
+
+    @property
+    def hidden(self) -> IntArray:
+        """(M,) how many candidates of each list are excluded."""
+        excluded = self.excluded
+        return np.array([np.sum(excluded[row]) for row in self.candidates], dtype=np.int64)
+
+    @property
+    def pool(self) -> int:
+        """N: how many candidates there are, without the excluded."""
+        return self.searcher.candidates - int(self.excluded.sum())
+
+    def set_excluded(self, candidates: IntArray) -> None:
+        """Count exactly ``candidates`` as deleted from now on; later searches keep to it.
+
+        Raises:
+            InputError: nothing is left.
+        """
+        before = self.excluded.copy()
+        self.excluded[:] = False
+        self.excluded[candidates] = True
+        self.vicinities.exclusion_changed(before != self.excluded)
+        if not self.pool:
+            raise InputError(
+                f"all {self.searcher.candidates} candidates are excluded; ingest others, or "
+                f"exclude less"
+            )
+        emptied = (self.depths > 0) & (self.depths == self.hidden) & ~self.complete
+        self.deepen(np.flatnonzero(emptied), self.fetched[emptied])
 
     @property
     def depths(self) -> IntArray:
@@ -85,7 +124,7 @@ class Neighborhoods:
     def known_weight(self) -> float:
         """A lower bound on Z = sum of 1 / density over the pool."""
         if self.bandwidth == 0:
-            return float(self.searcher.candidates)
+            return float(self.pool)
         return float(np.nansum(1.0 / self.densities))
 
     def deepen(self, rows: IntArray, limits: IntArray) -> None:
@@ -99,7 +138,7 @@ class Neighborhoods:
             self._check_size(rows, limits)
             for limit in np.unique(limits):
                 self._fetch(rows[limits == limit], int(limit))
-            rows = rows[(self.depths[rows] == 0) & ~self.complete[rows]]
+            rows = rows[(self.depths[rows] == self.hidden[rows]) & ~self.complete[rows]]
             limits = 4 * self.fetched[rows]
 
     def _fetch(self, rows: IntArray, limit: int) -> None:
@@ -155,6 +194,7 @@ class Neighborhoods:
         for row, listed in enumerate(self.candidates):
             keep = ~gone[listed]
             if not keep.all():
+                self.fetched[row] -= len(keep) - keep.sum()
                 self.candidates[row] = listed[keep]
                 self.distances[row] = self.distances[row][keep]
         self.vicinities.drop(candidates)
@@ -170,6 +210,7 @@ class Neighborhoods:
         for k, row in enumerate(rows.tolist()):
             part = np.arange(starts[k], starts[k + 1])
             part = part[hits.distances[part] <= ends[row]]
+            self.fetched[row] += len(part)
             candidates = np.concatenate([self.candidates[row], numbers[part]])
             distances = np.concatenate([self.distances[row], hits.distances[part]])
             keys = self.index.keys[candidates]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.collections.protocol import PointId
-from tsds_qdrant.lists import IntArray
+from tsds_qdrant.lists import BoolArray, IntArray
 
 KeyArray = npt.NDArray[np.uint64]
 
@@ -30,6 +30,7 @@ class PointIndex:
         self._numbers = _Numbers()
         self._keys = np.empty((0, 3), dtype=np.uint64)
         self._ids: list[PointId] = []
+        self._excluded = np.empty(0, dtype=np.bool_)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -53,6 +54,14 @@ class PointIndex:
         """(len, 3) keys of all ids; see :func:`point_keys`."""
         self._catch_up()
         return self._keys
+
+    @property
+    def excluded(self) -> BoolArray:
+        """(len,) whether each point counts as deleted; to be written to."""
+        unseen = len(self) - len(self._excluded)
+        if unseen:
+            self._excluded = np.concatenate([self._excluded, np.zeros(unseen, dtype=np.bool_)])
+        return self._excluded
 
     def _catch_up(self) -> None:
         if len(self._ids) < len(self._numbers):

@@ -25,16 +25,37 @@ SAMPLERS: tuple[Sampler, ...] = ("stable", "multinomial", "top")
 
 
 @dataclass(frozen=True)
+class Met:
+    """A bound that a sample has met.
+
+    Attributes:
+        name: of the bound.
+        most: what it allows.
+        used: how much of that the sample takes; None where that differs from place to place.
+        refused: how many candidates were passed over because of it.
+    """
+
+    name: str
+    most: int
+    used: int | None
+    refused: int
+
+
+@dataclass(frozen=True)
 class Sample:
     """A drawn sample.
 
     Attributes:
         candidates: (n,) candidate numbers, best rank first.
         weights: (n,) how often each was drawn; 1 but for ``multinomial``.
+        tokens: what they sum up to; None where tokens are not counted.
+        met: bounds that kept candidates out, the one that kept out most first.
     """
 
     candidates: IntArray
     weights: IntArray
+    tokens: int | None = None
+    met: tuple[Met, ...] = ()
 
 
 def draw(
@@ -64,10 +85,17 @@ def draw(
         raise SupportError(
             f"{size} candidates are wanted but only {len(support)} have a positive probability"
         )
+    order = ranked(probabilities, keys, sampler=sampler, seed=seed)[:size]
+    return Sample(order, np.ones(size, dtype=np.int64))
+
+
+def ranked(probabilities: FloatArray, keys: KeyArray, *, sampler: Sampler, seed: int) -> IntArray:
+    """(support,) the candidates with p > 0 in the order in which ``stable`` or ``top`` draw."""
+    support = np.flatnonzero(probabilities > 0)
     p, k = probabilities[support], keys[support]
     rank = -p if sampler == "top" else -np.log(uniform_noise(k, seed)) / p
-    order = np.lexsort((k[:, 2], k[:, 1], k[:, 0], rank))[:size]
-    return Sample(support[order], np.ones(size, dtype=np.int64))
+    order: IntArray = support[np.lexsort((k[:, 2], k[:, 1], k[:, 0], rank))]
+    return order
 
 
 def _multinomial(

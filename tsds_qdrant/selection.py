@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tsds_qdrant.accuracy import Accuracy
 from tsds_qdrant.collections.protocol import CollectionInfo, PointId
+from tsds_qdrant.contamination import Contamination
 from tsds_qdrant.lists import FloatArray, IntArray
 from tsds_qdrant.path import RegularizationPath
 from tsds_qdrant.points import KeyArray
+from tsds_qdrant.quotas import Traits
 from tsds_qdrant.sampling import Sample
 from tsds_qdrant.search import SearchCounts
 from tsds_qdrant.settings import SelectionSettings
@@ -42,6 +44,8 @@ class Selection:
         densities_needed: how many densities the solution depends on.
         densities_capped: how many of the densities met the limit and are lower bounds.
         seconds: time by stage.
+        contamination: what was kept out as a copy of a test item; None without test items.
+        traits: id -> what quotas, budgets and groups looked at, for candidates with p > 0.
     """
 
     settings: SelectionSettings
@@ -62,6 +66,8 @@ class Selection:
     densities_needed: int
     densities_capped: int
     seconds: dict[str, float]
+    contamination: Contamination | None = None
+    traits: Mapping[PointId, Traits] = field(default_factory=dict)
 
     @property
     def alpha(self) -> float:

@@ -116,6 +116,16 @@ class Sweep:
         room *= np.repeat(self.query_weights / threshold, self.lists.depths)
         return room
 
+    def even_plan(self, total: float) -> FloatArray:
+        """(n,) mass of each entry if every row spreads evenly over a pool of weight ``total``."""
+        even: FloatArray = self.weights * np.repeat(self.query_weights / total, self.lists.depths)
+        return even
+
+    def even_slope(self, total: float) -> float:
+        """S: the slope at which spreading from the nearer half to the whole pool pays."""
+        moved = self.even_plan(total) - self.plan(total / 2)
+        return total * float(moved @ self.lists.distances)
+
     def probabilities(self, threshold: float, candidates: int) -> FloatArray:
         """(candidates,) p_j, the column sums of :meth:`plan`."""
         return column_sums(self.lists, self.plan(threshold), candidates)

@@ -139,12 +139,9 @@ def solve_transport(problem: TransportProblem) -> TransportSolution:
         return _capped(problem, sweep, reachable, total, converged=proven)
     if threshold <= total / 2:
         return _capped(problem, sweep, threshold, total, converged=True)
-    pool_plan = sweep.weights * np.repeat(problem.query_weights / total, problem.lists.depths)
-    half_plan = sweep.plan(total / 2)
-    # S of the exact solution: what spreading from the nearer half to the whole pool would cost.
-    spread = total * float((pool_plan - half_plan) @ problem.lists.distances)
-    if spread >= problem.budget:
+    if sweep.even_slope(total) >= problem.budget:
         return _capped(problem, sweep, total / 2, total, converged=True, regime="half")
+    pool_plan = sweep.even_plan(total)
     return TransportSolution(
         problem,
         "pool",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.collections.protocol import Float32Array, Hits, Record
+from tsds_qdrant.collections.protocol import BoolArray, Float32Array, Hits, Record
 from tsds_qdrant.density import kernel
 from tsds_qdrant.hits import search_numbers
 from tsds_qdrant.lists import FloatArray, IntArray
@@ -40,16 +40,19 @@ class Vicinity:
     distances: FloatArray
     whole: bool
 
-    def density(self, candidate: int, bandwidth: float) -> float:
+    def density(self, candidate: int, bandwidth: float, excluded: BoolArray) -> float:
         """Density of ``candidate``, which lies here: itself counts 1, whether it was found or not.
 
         *subtle*: the values are summed nearest first without the candidate's own, so that copies,
-        and the same place after a repair, have the same density to the last bit.
+        and the same place after a repair, have the same density to the last bit. Members that
+        are ``excluded`` (by candidate number) do not count.
         """
-        values = kernel(self.distances, bandwidth)
-        own = np.flatnonzero(self.members == candidate)
+        kept = ~excluded[self.members]
+        members, distances = self.members[kept], self.distances[kept]
+        values = kernel(distances, bandwidth)
+        own = np.flatnonzero(members == candidate)
         if len(own):
-            first = int(np.searchsorted(self.distances, self.distances[own[0]]))
+            first = int(np.searchsorted(distances, distances[own[0]]))
             values = np.delete(values, first)
         return 1.0 + float(values.sum())
 
@@ -94,6 +97,13 @@ class Vicinities:
             nowhere = np.full(unseen, -1, dtype=np.int64)
             self._place_of = np.concatenate([self._place_of, nowhere])
         return self._densities
+
+    def exclusion_changed(self, changed: BoolArray) -> None:
+        """Sum anew after candidates ``changed`` (by number) were excluded, or are no longer."""
+        places = [k for k, place in enumerate(self._places) if changed[place.members].any()]
+        owners = np.flatnonzero(changed | np.isin(self.place_of, places))
+        owners = owners[self.place_of[owners] >= 0]
+        self._assign(owners, self.place_of[owners])
 
     @property
     def capped(self) -> int:
@@ -147,12 +157,14 @@ class Vicinities:
         vectors = [self._places[k].vector for k in self.place_of[candidates].tolist()]
         places = self._search(vectors, exact=True)
         pairs = zip(candidates.tolist(), places, strict=True)
-        return np.array([place.density(candidate, self._bandwidth) for candidate, place in pairs])
+        h, excluded = self._bandwidth, self._index.excluded
+        return np.array([place.density(candidate, h, excluded) for candidate, place in pairs])
 
     def drop(self, candidates: IntArray) -> None:
         """Take ``candidates`` out: they have no density, and are nobody's neighbour."""
         gone = np.zeros(len(self.densities), dtype=np.bool_)
         gone[candidates] = True
+        self._index.excluded[gone] = False
         self._place_of[gone] = -1
         self._densities[gone] = np.nan if self._bandwidth > 0 else 1.0
         touched = []
@@ -178,15 +190,18 @@ class Vicinities:
         self._refresh(places)
 
     def _assign(self, candidates: IntArray, places: IntArray) -> None:
-        densities = self.densities
+        densities, excluded = self.densities, self._index.excluded
         self._place_of[candidates] = places
+        densities[candidates] = np.nan
+        counted = ~excluded[candidates]
+        candidates, places = candidates[counted], places[counted]
         # Copies have equal densities if the search found them all: ask once for each case.
         known: dict[tuple[int, bool], float] = {}
         for candidate, number in zip(candidates.tolist(), places.tolist(), strict=True):
             place = self._places[number]
             case = number, bool((place.members == candidate).any())
             if case not in known:
-                known[case] = place.density(candidate, self._bandwidth)
+                known[case] = place.density(candidate, self._bandwidth, excluded)
             densities[candidate] = known[case]
 
     def _refresh(self, places: Sequence[int]) -> None:

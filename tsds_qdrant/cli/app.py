@@ -11,9 +11,13 @@ import typer
 from typer.core import TyperGroup
 
 from tsds_qdrant.cli.check import check
+from tsds_qdrant.cli.compare import compare
 from tsds_qdrant.cli.demo import demo
+from tsds_qdrant.cli.explain import explain
+from tsds_qdrant.cli.export import export
 from tsds_qdrant.cli.ingest import ingest
 from tsds_qdrant.cli.path import path
+from tsds_qdrant.cli.report import report
 from tsds_qdrant.cli.reselect import reselect
 from tsds_qdrant.cli.runs import runs, show
 from tsds_qdrant.cli.select import select
@@ -83,7 +87,21 @@ def group(
     """
 
 
-for command in (ingest, select, reselect, watch, runs, show, path, check, demo):
+for command in (
+    ingest,
+    select,
+    reselect,
+    export,
+    watch,
+    runs,
+    show,
+    explain,
+    report,
+    path,
+    compare,
+    check,
+    demo,
+):
     app.command()(command)
 
 

@@ -40,7 +40,7 @@ def demo(
     """
     from tsds_qdrant.cli.summary import summary
     from tsds_qdrant.embedding import SentenceTransformerEmbedder
-    from tsds_qdrant.workflow.demo import COLLECTION, SELECTED_FILE, TASK_FILE, run_demo
+    from tsds_qdrant.workflow.demo import REPORT_FILE, SELECTED_FILE, TASK_FILE, run_demo
     from tsds_qdrant.workflow.results import manifest
 
     say(f"reading docstrings, then embedding {pool_size} of them with {model}", quiet=as_json)
@@ -67,8 +67,7 @@ def demo(
         f"({report.share:.0%}); at random it would be {report.base_share:.0%}: {lift:.1f} times as "
         f"many."
     )
-    typer.echo(f"The selection is in {directory / SELECTED_FILE}. Try another size or alpha:\n")
     typer.echo(
-        f"  tsds-qdrant select --qdrant {directory} --collection {COLLECTION} "
-        f"--queries {directory / TASK_FILE} --size 500 --out selected-500.jsonl"
+        f"The selection is in {directory / SELECTED_FILE}, and what it is like in "
+        f"{directory / REPORT_FILE}: open that in a browser."
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tsds_qdrant.cli.guard_options import ExcludeReportOption, write_report
 from tsds_qdrant.cli.options import (
     AskKeyOption,
     BatchOption,
@@ -19,6 +20,8 @@ from tsds_qdrant.cli.options import (
 )
 from tsds_qdrant.cli.runs import StateArgument
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.cli.write_back import told
+from tsds_qdrant.errors import SettingsError
 
 
 def reselect(
@@ -45,6 +48,7 @@ def reselect(
         Path | None,
         typer.Option("--changed-ids", metavar="FILE", help="Look at these ids only, one a line."),
     ] = None,
+    exclude_report: ExcludeReportOption = None,
     text_field: TextFieldOption = None,
     template: TemplateOption = None,
     weight_field: WeightFieldOption = None,
@@ -71,13 +75,17 @@ def reselect(
     from tsds_qdrant.workflow.results import write_manifest, write_samples
     from tsds_qdrant.workflow.runs import ids_of_file, load_run
 
-    for path in (out, diff):
+    for path in (out, diff, exclude_report):
         if path:
             check_rows_path(path)
     named = None if changed_ids is None else ids_of_file(changed_ids)
     run_state = RunState(state)
     with run_state.held():
-        run = load_run(run_state)[0]
+        run, _, facts = load_run(run_state)
+        if exclude_report and not facts.get("guard"):
+            raise SettingsError(
+                f"run '{state}' keeps no test items out; leave --exclude-report out"
+            )
         key = api_key(ask_api_key)
         place = run.collection
         opened = open_collection(
@@ -118,6 +126,7 @@ def reselect(
             opened.close()
     if diff:
         write_rows(diff, done.difference.rows(), columns=DIFFERENCE_COLUMNS)
+    write_report(done.selection.contamination, exclude_report)
     if as_json:
         print_json({"run": done.number, **done.run})
         return
@@ -132,3 +141,7 @@ def reselect(
         f"{len(done.difference.removed)} removed, {len(done.difference.kept)} kept "
         f"({done.difference.forced:.1f} changes were forced by p)"
     )
+    if "kept_out" in done.run:
+        say(f"kept out {done.run['kept_out']} copies of test items")
+    if "write_back" in done.run:
+        say(told(done.run))

@@ -55,6 +55,8 @@ def show(state: StateArgument, as_json: JsonOption = False) -> None:
         + f", blind to {run.mark.blind_to}",
         "runs": len(opened.runs()),
     }
+    if run.tagging:
+        facts["write_back"] = f"as tsds.{run.tagging.name}, run {run.tagging.run}"
     if as_json:
         print_json(facts)
         return

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from tsds_qdrant.cli import guard_options as guards
+from tsds_qdrant.cli import select_options as own
 from tsds_qdrant.cli.options import (
     AskKeyOption,
     BandwidthOption,
@@ -27,46 +31,57 @@ from tsds_qdrant.cli.options import (
     number_or_auto,
     sizes_of,
 )
-from tsds_qdrant.cli.select_options import (
-    AlphaOption,
-    DetectUpdatesOption,
-    OutOption,
-    ProbabilitiesOption,
-    RatioOption,
-    RegularizerOption,
-    SamplerOption,
-    SinceFieldOption,
-    SizeOption,
-    StateOption,
-    SupportOption,
-    check_distinct,
+from tsds_qdrant.cli.report import ByOption, ReportOption, check_report_options, report_selection
+from tsds_qdrant.cli.select_method import (
+    MethodOption,
+    choice_path,
+    regularizer_of,
+    select_simply,
 )
 from tsds_qdrant.cli.summary import summary
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
-from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.cli.write_back import check_write_back, told, written_back
+from tsds_qdrant.errors import ContaminationError, SettingsError
 
 
 def select(
     qdrant: QdrantOption,
     collection: CollectionOption,
     queries: QueriesOption,
-    out: OutOption = None,
-    size: SizeOption = None,
-    ratio: RatioOption = None,
-    probabilities: ProbabilitiesOption = None,
-    alpha: AlphaOption = None,
-    support: SupportOption = None,
+    out: own.OutOption = None,
+    size: own.SizeOption = None,
+    ratio: own.RatioOption = None,
+    probabilities: own.ProbabilitiesOption = None,
+    method: MethodOption = "tsds",
+    alpha: own.AlphaOption = None,
+    support: own.SupportOption = None,
     cost_scale: CostScaleOption = "auto",
     bandwidth: BandwidthOption = "auto",
-    regularizer: RegularizerOption = "kde",
-    sampler: SamplerOption = "stable",
+    regularizer: own.RegularizerOption = "kde",
+    sampler: own.SamplerOption = "stable",
     exact: ExactOption = False,
     recall: RecallOption = 0.98,
     seed: SeedOption = 0,
     filter_json: FilterOption = None,
-    state: StateOption = None,
-    since_field: SinceFieldOption = None,
-    detect_updates: DetectUpdatesOption = False,
+    quota: guards.QuotaOption = None,
+    budget_tokens: guards.BudgetOption = None,
+    token_field: guards.TokenFieldOption = None,
+    max_per_group: guards.MaxPerGroupOption = None,
+    group_field: guards.GroupFieldOption = None,
+    exclude: guards.ExcludeOption = None,
+    exclude_radius: guards.RadiusOption = None,
+    exclude_ngrams: guards.NgramsOption = 13,
+    exclude_overlap: guards.OverlapOption = 0.0,
+    exclude_template: guards.ExcludeTemplateOption = None,
+    exclude_report: guards.ExcludeReportOption = None,
+    fail_on_contamination: guards.FailOption = False,
+    state: own.StateOption = None,
+    since_field: own.SinceFieldOption = None,
+    detect_updates: own.DetectUpdatesOption = False,
+    write_back: own.WriteBackOption = None,
+    dry_run: own.DryRunOption = False,
+    report: ReportOption = None,
+    by: ByOption = None,
     vector: VectorOption = None,
     text_field: TextFieldOption = None,
     template: TemplateOption = None,
@@ -81,7 +96,8 @@ def select(
     """Select candidates for the task that the examples show.
 
     Set a size and an output file; everything else has a default that follows from the data. The
-    collection is only read. A manifest with all settings and figures goes beside the output.
+    collection is only read, unless --write-back asks for more. A manifest with all settings and
+    figures goes beside the output.
 
     \b
     Example:
@@ -92,7 +108,7 @@ def select(
     """
     from tsds_qdrant.cli.examples import task_examples
     from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.outputs import check_rows_path, check_writable
+    from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.settings import SelectionSettings
     from tsds_qdrant.workflow.reselect import begin_run
     from tsds_qdrant.workflow.results import (
@@ -103,7 +119,9 @@ def select(
         write_probabilities,
         write_samples,
     )
-    from tsds_qdrant.workflow.select import select as select_candidates
+    from tsds_qdrant.workflow.runs import load_run
+    from tsds_qdrant.workflow.select import begin_task, select_for
+    from tsds_qdrant.workflow.write_back import Tagging
 
     settings = SelectionSettings(
         sizes=sizes_of(size),
@@ -112,52 +130,86 @@ def select(
         support=support,
         cost_scale=number_or_auto(cost_scale, "--cost-scale"),
         bandwidth=number_or_auto(bandwidth, "--bandwidth"),
-        regularizer=regularizer,  # type: ignore[arg-type]  # checked by SelectionSettings
+        regularizer=regularizer_of(method, regularizer),  # type: ignore[arg-type]
         sampler=sampler,  # type: ignore[arg-type]
         exact=exact,
         recall=recall,
         seed=seed,
         where=filter_of(filter_json),
+        **guards.bounds(quota, budget_tokens, token_field, max_per_group, group_field),
+    )
+    choice_out = choice_path(
+        method,
+        settings,
+        out,
+        {
+            "--state": state,
+            "--probabilities": probabilities,
+            "--write-back": write_back,
+            "--report": report,
+            "--exclude": exclude,
+        },
     )
     if out is None and probabilities is None:
         raise SettingsError("there is nowhere to write; give --out or --probabilities")
     if state is None and (since_field is not None or detect_updates):
         raise SettingsError("--since-field and --detect-updates need a run; give --state RUN")
-    if size is None and ratio is None and (out or state or (alpha is None and support is None)):
+    check_write_back(write_back, dry_run)
+    check_report_options(report, by)
+    guards.check_guard_options(
+        exclude, exclude_radius, exclude_template, exclude_report, fail_on_contamination
+    )
+    needed = out or state or write_back or (alpha is None and support is None)
+    if size is None and ratio is None and budget_tokens is None and needed:
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")
-    outputs = list(sample_paths(out, settings.wanted_sizes(1)).values()) if out else []
-    outputs += [probabilities] if probabilities else []
-    for place in outputs:
-        check_rows_path(place)
-    check_writable(manifest_path(out or probabilities or ""))
-    check_distinct(outputs, queries)
+    samples = sample_paths(out, settings.wanted_sizes(1) or (1,)).values() if out else []
+    tables = [*samples, *filter(None, (probabilities, exclude_report))]
+    pages = [manifest_path(out or probabilities or ""), *filter(None, (report,))]
+    own.check_outputs(tables, pages, [queries, *(exclude or ())])
     key = api_key(ask_api_key)
     opened = open_collection(qdrant, collection, vector=vector, api_key=key, grpc=grpc)
     try:
         with progress_bars(quiet=as_json) as progress:
-            examples = task_examples(
-                queries,
-                opened.info(),
-                text_field=text_field,
-                template=template,
-                weight_field=weight_field,
-                model=model,
-                device=device,
-                batch_size=batch_size,
-                api_key=key,
-                progress=progress,
-            )
-            source = {"source": queries}
-            if state is None:
-                selection = select_candidates(
+            reading: dict[str, Any] = {
+                "text_field": text_field,
+                "template": template,
+                "model": model,
+                "device": device,
+                "batch_size": batch_size,
+                "api_key": key,
+                "progress": progress,
+            }
+            info = opened.info()
+            examples = task_examples(queries, info, weight_field=weight_field, **reading)
+            copies = exclude_radius, exclude_ngrams, exclude_overlap, exclude_template
+            guard = guards.guard_of(exclude, info, *copies, fail_on_contamination, **reading)
+            if choice_out:
+                select_simply(
                     opened,
-                    examples.vectors,
+                    examples,
                     settings,
-                    query_weights=examples.weights,
+                    method,
+                    template=TextTemplate.parse(text_field, template),
+                    out=choice_out,
+                    queries=queries,
+                    as_json=as_json,
                     progress=progress,
                 )
+                return
+            source = {"source": queries}
+            tagging = None
+            if write_back:
+                tagging = Tagging.of(
+                    write_back, opened.info(), settings, examples.vectors, examples.weights
+                )
+            if state is None:
+                task = begin_task(
+                    opened, examples.vectors, settings, examples.weights, guard, progress
+                )
+                pool = task.neighborhoods.searcher.candidates
+                selection = select_for(task, settings.wanted_sizes(pool), guard=guard)
             else:
-                _, selection = begin_run(
+                run_state, selection = begin_run(
                     state,
                     opened,
                     examples.vectors,
@@ -166,17 +218,38 @@ def select(
                     query_facts={**source, "texts": examples.texts},
                     since_field=since_field,
                     detect_updates=detect_updates,
+                    tagging=None if dry_run else tagging,
+                    guard=guard,
                     progress=progress,
                 )
+                tagging = tagging or load_run(run_state)[0].tagging
         written = write_samples(opened, selection, out) if out else []
         if probabilities:
             write_probabilities(selection, probabilities)
             written.append(probabilities)
         written.append(write_manifest(selection, out or probabilities or "", queries=source))
+        if report:
+            report_selection(
+                report,
+                opened,
+                task if state is None else run_state,
+                selection,
+                queries=source,
+                texts=examples.texts,
+                by=by,
+            )
+            written.append(report)
+        written += guards.write_report(selection.contamination, exclude_report)
+        tagged = written_back(opened, selection, tagging, dry_run=dry_run, quiet=as_json)
+    except ContaminationError as error:
+        guards.write_report(error.found, exclude_report)
+        raise
     finally:
         opened.close()
     if as_json:
-        print_json(manifest(selection, queries=source))
+        print_json({**manifest(selection, queries=source), **tagged})
     else:
         say(summary(selection))
         say("wrote " + ", ".join(map(str, written)))
+        if tagged:
+            say(told(tagged))

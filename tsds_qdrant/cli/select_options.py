@@ -79,6 +79,41 @@ DetectUpdatesOption = Annotated[
     ),
 ]
 
+WriteBackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--write-back",
+        metavar="NAME",
+        help="Tag the selected points in the collection: payload tsds.NAME; other points lose it.",
+    ),
+]
+
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="With --write-back: count only, the collection stays as it is."),
+]
+
+
+def check_outputs(tables: Sequence[Path], others: Sequence[Path], inputs: Sequence[str]) -> None:
+    """Check, before long work, that every output can be written, and none over another file.
+
+    Args:
+        tables: outputs whose suffix names their format.
+        others: other outputs.
+        inputs: files of task examples and test items.
+
+    Raises:
+        OutputError, SettingsError: one cannot.
+    """
+    from tsds_qdrant.outputs import check_rows_path, check_writable
+
+    for place in tables:
+        check_rows_path(place)
+    for place in others:
+        check_writable(place)
+    for source in inputs:
+        check_distinct([*tables, *others], source)
+
 
 def check_distinct(outputs: Sequence[Path], queries: str) -> None:
     """Check that no output takes the place of another, or of the task examples.
@@ -89,6 +124,6 @@ def check_distinct(outputs: Sequence[Path], queries: str) -> None:
     places = [output.resolve() for output in outputs]
     for output, place in zip(outputs, places, strict=True):
         if place == Path(queries).resolve():
-            raise SettingsError(f"'{output}' holds the task examples; write to another file")
+            raise SettingsError(f"'{output}' is read by this command; write to another file")
         if places.count(place) > 1:
             raise SettingsError(f"'{output}' is named for two outputs; rename one of them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,4 +44,44 @@ def summary(selection: Selection) -> str:
             f"{selection.densities_capped} densities met the limit of "
             f"{selection.settings.density_limit} neighbours and are lower bounds"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_kept_out(selection), *_bounds_met(selection)])
+
+
+def _kept_out(selection: Selection) -> Iterator[str]:
+    """What was kept out as copies of test items."""
+    found = selection.contamination
+    if found is None:
+        return
+    items = sum(found.held_out.counts)
+    why = f" ({found.in_words})" if found.findings else ""
+    yield (
+        f"kept out {len(found.findings)} copies of {items} test items{why}; "
+        f"{found.looked_at} candidates were compared"
+    )
+    if found.without_text:
+        yield f"{found.without_text} of them have no text, so only their vectors were compared"
+
+
+def _bounds_met(selection: Selection) -> Iterator[str]:
+    """What quotas, budget and groups did to each sample."""
+    from tsds_qdrant.quotas import NULL
+
+    for size, sample in selection.samples.items():
+        tokens = "" if sample.tokens is None else f" with {sample.tokens} tokens"
+        met = ", ".join(
+            f"{one.name} at most {one.most} (passed over {one.refused})" for one in sample.met[:3]
+        )
+        more = f" and {len(sample.met) - 3} more" if len(sample.met) > 3 else ""
+        if tokens or met:
+            yield (
+                f"sample of {size}: {len(sample.candidates)} candidates{tokens}"
+                + (f"; bounds met: {met}{more}" if met else "")
+            )
+    fields = {name for traits in selection.traits.values() for name in traits.values}
+    for name in sorted(fields):
+        absent = sum(NULL in traits.values[name] for traits in selection.traits.values())
+        if absent:
+            yield (
+                f"{absent} of {len(selection.traits)} candidates with p > 0 have no '{name}' and "
+                f"count as its value {NULL}"
+            )

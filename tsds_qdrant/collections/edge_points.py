@@ -113,6 +113,22 @@ class EdgePoints:
                 edge.UpdateOperation.delete_points([edge_id(i) for i in checked_ids(ids)])
             )
 
+    def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
+        """Set fields of the object at the payload path ``key``, other values for each point."""
+        stored = self.existing(ids)
+        for point_id, value in zip(checked_ids(ids), values, strict=True):
+            if point_id in stored:
+                with self._failures():
+                    self._shard.update(
+                        edge.UpdateOperation.set_payload([edge_id(point_id)], value, key=key)
+                    )
+
+    def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
+        """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
+        stored: list[int | UUID | str] = [edge_id(point_id) for point_id in self.existing(ids)]
+        with self._failures():
+            self._shard.update(edge.UpdateOperation.delete_payload(stored, [key]))
+
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in ``field``."""
         with self._failures():

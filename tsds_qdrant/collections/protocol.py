@@ -16,6 +16,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 SEQUENCE_FIELD = "_tsds_seq"
 """Payload field of points that ``ingest`` stored: a number that grows with every write."""
+TAG_FIELD = "tsds"
+"""Payload field of selected points: name -> tag, see :mod:`tsds_qdrant.workflow.write_back`."""
+TAG_KEYS = frozenset({"rank", "run"})
+"""What every tag holds."""
 
 PointId = int | str
 """An unsigned 64-bit integer, or a UUID in its lower-case hyphenated form."""
@@ -53,8 +57,19 @@ class Record:
 
     @property
     def content(self) -> Payload:
-        """The payload without what ``ingest`` added to it."""
-        return {key: value for key, value in self.payload.items() if key != SEQUENCE_FIELD}
+        """The payload without what ``ingest`` and write-back added to it."""
+        own = {key: value for key, value in self.payload.items() if key != SEQUENCE_FIELD}
+        tags = own.get(TAG_FIELD)
+        if isinstance(tags, dict):
+            own[TAG_FIELD] = {name: tag for name, tag in tags.items() if not is_tag(tag)}
+            if not own[TAG_FIELD]:
+                del own[TAG_FIELD]
+        return own
+
+
+def is_tag(value: Any) -> bool:
+    """Whether a payload value is a tag of write-back."""
+    return isinstance(value, dict) and value.keys() >= TAG_KEYS
 
 
 @dataclass(frozen=True)
@@ -159,6 +174,15 @@ class Collection(Protocol):
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
+
+    def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
+        """Set fields of the object at the payload path ``key``, other values for each point.
+
+        Nothing else of a payload is touched; ids that do not exist are ignored.
+        """
+
+    def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
+        """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
 
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in the payload ``field``.

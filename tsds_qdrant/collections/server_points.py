@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -21,7 +21,7 @@ from tsds_qdrant.collections.protocol import (
     Record,
 )
 from tsds_qdrant.collections.session import Session
-from tsds_qdrant.errors import InputError, UnreachableError
+from tsds_qdrant.errors import InputError, RequestRejectedError, UnreachableError
 
 POINT_BATCH = 1_000
 REQUEST_FLOATS = 500_000
@@ -110,13 +110,61 @@ class ServerPoints:
                 ),
                 wait=True,
             )
-            if operation.status != models.UpdateStatus.COMPLETED:
-                raise UnreachableError(
-                    f"{self._session.place} does not confirm {len(batch)} points "
-                    f"({operation.status}); store them again"
-                )
+            self._check_confirmed([operation], len(batch))
 
         self._writes.run(len(rows), write)
+
+    def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
+        """Set fields of the object at the payload path ``key``, other values for each point."""
+        value_of = dict(zip(checked_ids(ids), values, strict=True))
+
+        def operations(points: list[Any]) -> list[Any]:
+            return [
+                models.SetPayloadOperation(
+                    set_payload=models.SetPayload(payload=value_of[i], points=[i], key=key)
+                )
+                for i in points
+            ]
+
+        self._update(list(value_of), operations)
+
+    def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
+        """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
+
+        def operations(points: list[Any]) -> list[Any]:
+            deletion = models.DeletePayload(keys=[key], points=points)
+            return [models.DeletePayloadOperation(delete_payload=deletion)]
+
+        self._update(checked_ids(ids), operations)
+
+    def _update(self, points: list[PointId], operations: Callable[[list[Any]], list[Any]]) -> None:
+        """Send the ``operations`` on ``points`` in batches.
+
+        One point that is not stored fails a whole request; then all is sent once more without
+        such points, as it does not matter how often it is done.
+        """
+
+        def write(batch: range) -> None:
+            part = points[batch.start : batch.stop]
+            sent = self._session.client.batch_update_points(self._name, operations(part), wait=True)
+            self._check_confirmed(sent, len(part))
+
+        try:
+            self._writes.run(len(points), write)
+        except (RequestRejectedError, KeyError):  # local mode raises the key that it misses
+            stored = self.existing(points)
+            left = [point_id for point_id in points if point_id in stored]
+            if len(left) == len(points):
+                raise
+            self._update(left, operations)
+
+    def _check_confirmed(self, operations: Sequence[models.UpdateResult], points: int) -> None:
+        for operation in operations:
+            if operation.status != models.UpdateStatus.COMPLETED:
+                raise UnreachableError(
+                    f"{self._session.place} does not confirm {points} points "
+                    f"({operation.status}); store them again"
+                )
 
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in ``field``."""

@@ -24,14 +24,17 @@ from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.workflow.destination import Destination
 from tsds_qdrant.workflow.ingest import ingest_records
 from tsds_qdrant.workflow.queries import examples_of_records
-from tsds_qdrant.workflow.results import write_manifest, write_samples
-from tsds_qdrant.workflow.select import select
+from tsds_qdrant.workflow.report import check_report, write_report
+from tsds_qdrant.workflow.results import manifest, write_manifest, write_samples
+from tsds_qdrant.workflow.select import select_for
 from tsds_qdrant.workflow.storing import IngestReport
+from tsds_qdrant.workflow.task import Task
 
 COLLECTION = "docstrings"
 POOL_FILE = "pool.jsonl"
 TASK_FILE = "task.jsonl"
 SELECTED_FILE = "selected.jsonl"
+REPORT_FILE = "report.html"
 COLUMNS = ("text", "name", "package", "kind")
 
 
@@ -40,7 +43,7 @@ class DemoReport:
     """What the demo did.
 
     Attributes:
-        directory: where pool, task, collection and selection lie.
+        directory: where pool, task, collection, selection and report lie.
         ingest: the ingest.
         selection: the selection.
         hits: selected docstrings that come from the task's packages.
@@ -73,7 +76,7 @@ def run_demo(
     roots: Sequence[Path] | None = None,
     progress: Progress = silent,
 ) -> DemoReport:
-    """Read docstrings, ingest them into ``directory``, select, and score the selection.
+    """Read docstrings, ingest them into ``directory``, select, score the selection, report.
 
     Args:
         directory: made if need be; files of an earlier demo in it are used or replaced.
@@ -94,6 +97,7 @@ def run_demo(
             f"'{directory}' cannot be made a directory ({error.strerror}); "
             f"choose another with --dir"
         ) from None
+    check_report(directory / REPORT_FILE)
     started = time.perf_counter()
     split = split_task(sample(docstrings(roots), pool_size, seed), seed=seed)
     if size > len(split.pool):
@@ -123,14 +127,24 @@ def run_demo(
             progress=progress,
         )
         settings = SelectionSettings(sizes=(size,), seed=seed)
-        selection = select(collection, examples.vectors, settings, progress=progress)
+        task = Task.begin(collection, examples.vectors, settings, progress=progress)
+        selection = select_for(task, (size,))
         write_samples(collection, selection, directory / SELECTED_FILE)
         chosen = collection.retrieve(selection.selected_ids)
+        source = {"source": str(directory / TASK_FILE)}
+        write_manifest(selection, directory / SELECTED_FILE, queries=source)
+        selected = time.perf_counter()
+        write_report(
+            directory / REPORT_FILE,
+            collection,
+            task,
+            selection,
+            facts=manifest(selection, queries=source),
+            example_texts=examples.texts,
+            by="package",
+        )
     finally:
         collection.close()
-    write_manifest(
-        selection, directory / SELECTED_FILE, queries={"source": str(directory / TASK_FILE)}
-    )
     hidden = {item["name"] for item in split.hidden}
     return DemoReport(
         directory=directory,
@@ -142,6 +156,7 @@ def run_demo(
         seconds={
             "read": read - started,
             "ingest": stored - read,
-            "select": time.perf_counter() - stored,
+            "select": selected - stored,
+            "report": time.perf_counter() - selected,
         },
     )

@@ -57,7 +57,7 @@ def difference_of(before: Drawn, selection: Selection) -> Difference:
     old = dict(zip(ids, before.probabilities.tolist(), strict=True))
     support = np.flatnonzero(selection.probabilities).tolist()
     new = {selection.ids[k]: float(selection.probabilities[k]) for k in support}
-    earlier = [ids[k] for k in before.samples[size].tolist()]
+    earlier = [ids[k] for k in before.samples[max(before.samples)].tolist()]
     now = [selection.ids[k] for k in selection.samples[size].candidates.tolist()]
     was, is_now = set(earlier), set(now)
     return Difference(

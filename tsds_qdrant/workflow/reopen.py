@@ -45,5 +45,7 @@ def reopen(
     run, arrays, facts = load_run(state)
     check_identity(collection.info(), run.collection)
     task = resume_task(collection, run, arrays, facts, progress)
-    selection = select_for(task, run.sizes, known_accuracy=run.drawn.accuracy)
+    selection = select_for(
+        task, run.sizes, known_accuracy=run.drawn.accuracy, known_traits=run.drawn.traits
+    )
     return ReopenedRun(run, task, selection)

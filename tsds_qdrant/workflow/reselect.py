@@ -23,6 +23,8 @@ from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.state import RunState
 from tsds_qdrant.tradeoff import scaled_weights
 from tsds_qdrant.workflow.difference import Difference, difference_of
+from tsds_qdrant.workflow.guards import Guard
+from tsds_qdrant.workflow.history import reselection_figures, selection_figures
 from tsds_qdrant.workflow.runs import (
     StoredRun,
     check_identity,
@@ -31,8 +33,11 @@ from tsds_qdrant.workflow.runs import (
     resume_task,
     save_run,
 )
-from tsds_qdrant.workflow.select import select_for
+from tsds_qdrant.workflow.select import begin_task, select_for
+from tsds_qdrant.workflow.stored_guard import check_guard, stored_guard
 from tsds_qdrant.workflow.task import Task
+from tsds_qdrant.workflow.traits import CountTokens
+from tsds_qdrant.workflow.write_back import Tagging, agreed_tagging, write_back
 
 OTHER_SHARE = 0.5
 """From this share of places with another vector on, the collection counts as another one."""
@@ -48,7 +53,7 @@ class Reselection:
         repaired: what the repair touched.
         difference: how the sample changed.
         number: of this run in the state's history.
-        run: its facts.
+        run: its facts, and what was written back where that was asked for.
     """
 
     selection: Selection
@@ -69,6 +74,9 @@ def begin_run(
     query_facts: Mapping[str, Any] | None = None,
     since_field: str | None = None,
     detect_updates: bool = False,
+    tagging: Tagging | None = None,
+    guard: Guard | None = None,
+    count_tokens: CountTokens | None = None,
     progress: Progress = silent,
 ) -> tuple[RunState, Selection]:
     """Select as :func:`~tsds_qdrant.workflow.select.select` does, and keep the state in ``path``.
@@ -82,6 +90,10 @@ def begin_run(
         query_facts: where the query examples came from, to be stored.
         since_field: find changes by this payload field, which only grows.
         detect_updates: keep a hash of every vector, to find changes in place (reads them all).
+        tagging: what :func:`~tsds_qdrant.workflow.write_back.write_back` is to do, which
+            :func:`reselect` repeats from then on; not done here.
+        guard: keeps copies of test items out, now and in every reselection.
+        count_tokens: counts the tokens of texts; the collection's own model by default.
         progress: called as the searches go on.
 
     Raises:
@@ -89,28 +101,27 @@ def begin_run(
     """
     state = RunState.create(path)
     if state.facts():
-        check_settings(state.path, load_run(state)[0].settings, settings)
+        before, arrays, facts = load_run(state)
+        check_settings(state.path, before.settings, settings)
+        check_guard(state.path, stored_guard(facts, arrays), guard)
+        tagging = agreed_tagging(state.path, before.tagging, tagging)
     mark = first_mark(
         collection, settings.where, since_field=since_field, detect_updates=detect_updates
     )
-    task = Task.begin(collection, queries, settings, query_weights, progress)
+    task = begin_task(collection, queries, settings, query_weights, guard, progress)
     sizes = settings.wanted_sizes(task.neighborhoods.searcher.candidates)
-    selection = select_for(task, sizes)
-    figures = {
-        "kind": "select",
-        "time": utc_now(),
-        "searches": selection.counts.neighbor_searches + selection.counts.density_searches,
-        "support": selection.solution.support,
-        "alpha": selection.alpha,
-        "seconds": selection.seconds,
-    }
-    save_run(state, task, selection, mark, queries=query_facts or {}, run=figures)
+    selection = select_for(task, sizes, guard=guard, count_tokens=count_tokens)
+    save_run(
+        state,
+        task,
+        selection,
+        mark,
+        queries=query_facts or {},
+        run=selection_figures(selection),
+        tagging=tagging,
+        guard=guard,
+    )
     return state, selection
-
-
-def utc_now() -> str:
-    """The time, for a run's history."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def reselect(
@@ -122,6 +133,7 @@ def reselect(
     query_facts: Mapping[str, Any] | None = None,
     named: Sequence[PointId] | None = None,
     api_key: str | None = None,
+    count_tokens: CountTokens | None = None,
     progress: Progress = silent,
 ) -> Reselection:
     """Bring the run in ``state`` up to date and store it.
@@ -134,6 +146,7 @@ def reselect(
         query_facts: where they came from, to be stored.
         named: look at these ids only, instead of looking for changes.
         api_key: for a server.
+        count_tokens: counts the tokens of texts; the collection's own model by default.
         progress: called as searches go on.
 
     Raises:
@@ -160,30 +173,26 @@ def reselect(
         if queries is not None:
             task = _with_queries(task, queries, query_weights)
         untouched = not (changes.came or changes.gone or queries is not None)
+        guard = stored_guard(facts, arrays)
+        if guard is not None:
+            guard.forget([*changes.came, *changes.gone])
         selection = select_for(
-            task, run.sizes, known_accuracy=run.drawn.accuracy if untouched else None
+            task,
+            run.sizes,
+            known_accuracy=run.drawn.accuracy if untouched else None,
+            known_traits=run.drawn.traits if untouched else None,
+            guard=guard,
+            count_tokens=count_tokens,
         )
         difference = difference_of(run.drawn, selection)
-        figures = {
-            "kind": "reselect",
-            "time": utc_now(),
-            "came": len(changes.came),
-            "gone": len(changes.gone),
-            "searches": selection.counts.neighbor_searches + selection.counts.density_searches,
-            "lists_touched": repaired.lists,
-            "places_touched": repaired.places,
-            "anew": repaired.anew,
-            "added": len(difference.added),
-            "removed": len(difference.removed),
-            "forced": difference.forced,
-            "support": selection.solution.support,
-            "alpha": selection.alpha,
-            "seconds": {
-                "look": looked - started,
-                "repair": time.perf_counter() - looked - selection.seconds["measure"],
-                "measure": selection.seconds["measure"],
-            },
-        }
+        figures = reselection_figures(
+            selection,
+            changes,
+            repaired,
+            difference,
+            look_s=looked - started,
+            repair_s=time.perf_counter() - looked - selection.seconds["measure"],
+        )
         number = save_run(
             state,
             task,
@@ -191,7 +200,12 @@ def reselect(
             changes.mark,
             queries=run.queries if query_facts is None else query_facts,
             run=figures,
+            tagging=run.tagging,
+            guard=guard,
         )
+        if run.tagging:
+            written = write_back(opened, selection, run.tagging, progress=progress)
+            figures = {**figures, "write_back": vars(written)}
     finally:
         if collection is None:
             opened.close()

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.protocol import Collection, CollectionInfo
 from tsds_qdrant.outputs import sized_path, write_json, write_rows
+from tsds_qdrant.sampling import Sample
 from tsds_qdrant.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
 
 PAYLOAD_PAGE = 1_000
+
+
+class Sampled(Protocol):
+    """A selection by any method."""
+
+    @property
+    def samples(self) -> dict[int, Sample]:
+        """Size -> sample."""
+
+    def sample_rows(self, size: int) -> Iterator[dict[str, Any]]:
+        """Rows of the sample of ``size``, without payloads."""
 
 
 def sample_paths(out: str | Path, sizes: tuple[int, ...]) -> dict[int, Path]:
@@ -28,9 +41,7 @@ def manifest_path(out: str | Path) -> Path:
     return Path(f"{out}.manifest.json")
 
 
-def sample_rows(
-    collection: Collection, selection: Selection, size: int
-) -> Iterator[dict[str, Any]]:
+def sample_rows(collection: Collection, selection: Sampled, size: int) -> Iterator[dict[str, Any]]:
     """Rows of the sample with their payloads, fetched page by page."""
     rows = selection.sample_rows(size)
     while page := list(islice(rows, PAYLOAD_PAGE)):
@@ -40,7 +51,7 @@ def sample_rows(
             yield {**row, "payload": payloads.get(row["id"])}
 
 
-def write_samples(collection: Collection, selection: Selection, out: str | Path) -> list[Path]:
+def write_samples(collection: Collection, selection: Sampled, out: str | Path) -> list[Path]:
     """Write every sample, and return where; each file is there whole or not at all.
 
     Raises:
@@ -61,16 +72,8 @@ def write_probabilities(selection: Selection, out: str | Path) -> None:
     write_rows(out, selection.probability_rows(), columns=PROBABILITY_COLUMNS)
 
 
-def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, versions and figures of a selection, for :func:`write_json`.
-
-    Args:
-        selection: what to describe.
-        queries: what is known of the task examples (source, model, ..).
-    """
-    solution, info, accuracy = selection.solution, selection.collection, selection.accuracy
-    settings = vars(selection.settings)
-    threshold = solution.threshold
+def provenance(info: CollectionInfo) -> dict[str, Any]:
+    """Versions and collection, as every manifest tells them."""
     return {
         "versions": {
             "tsds-qdrant": version("tsds-qdrant"),
@@ -87,8 +90,25 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
             "points": info.count,
             "model": info.metadata.get("model"),
         },
+    }
+
+
+def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, versions and figures of a selection, for :func:`write_json`.
+
+    Args:
+        selection: what to describe.
+        queries: what is known of the task examples (source, model, ..).
+    """
+    solution, info, accuracy = selection.solution, selection.collection, selection.accuracy
+    found = selection.contamination
+    threshold = solution.threshold
+    return {
+        "method": "tsds-uniform" if selection.settings.regularizer == "uniform" else "tsds",
+        **provenance(info),
         "queries": dict(queries) | {"count": solution.problem.lists.queries},
-        "settings": settings,
+        "settings": asdict(selection.settings),
+        "contamination": None if found is None else found.figures(),
         "solution": {
             "candidates": selection.candidates,
             "alpha": selection.alpha,
@@ -108,6 +128,8 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
             str(size): {
                 "distinct": len(sample.candidates),
                 "draws": int(sample.weights.sum()),
+                **({} if sample.tokens is None else {"tokens": sample.tokens}),
+                **({"bounds_met": list(map(vars, sample.met))} if sample.met else {}),
             }
             for size, sample in selection.samples.items()
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,14 @@ from tsds_qdrant.lists import FloatArray
 from tsds_qdrant.neighborhood_arrays import from_arrays, to_arrays
 from tsds_qdrant.points import KeyArray, point_ids
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.quotas import Traits
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.state import RunState
+from tsds_qdrant.workflow.guards import Guard
+from tsds_qdrant.workflow.stored_guard import guard_arrays, guard_facts
 from tsds_qdrant.workflow.task import Task, searcher_for
+from tsds_qdrant.workflow.write_back import Tagging
 
 IDENTITY = ("location", "name", "vector", "dimension", "metric")
 
@@ -36,12 +40,14 @@ class Drawn:
         probabilities: (s,) their p.
         samples: size -> (n,) rows of ``keys`` that were drawn, best rank first.
         accuracy: what was measured.
+        traits: id -> what quotas, budgets and groups looked at.
     """
 
     keys: KeyArray
     probabilities: FloatArray
     samples: Mapping[int, npt.NDArray[np.int64]]
     accuracy: Accuracy
+    traits: Mapping[PointId, Traits]
 
     @property
     def ids(self) -> list[PointId]:
@@ -61,6 +67,7 @@ class StoredRun:
         queries: where the task examples came from, and their texts.
         mark: how far changes are known.
         drawn: the last selection.
+        tagging: how selected points are tagged in the collection, if they are.
     """
 
     settings: SelectionSettings
@@ -70,6 +77,7 @@ class StoredRun:
     queries: Mapping[str, Any]
     mark: Mark
     drawn: Drawn
+    tagging: Tagging | None = None
 
 
 def save_run(
@@ -80,6 +88,8 @@ def save_run(
     *,
     queries: Mapping[str, Any],
     run: Mapping[str, Any],
+    tagging: Tagging | None = None,
+    guard: Guard | None = None,
 ) -> int:
     """Store everything in one transaction and return the number of the run."""
     neighborhoods = task.neighborhoods
@@ -97,6 +107,9 @@ def save_run(
         "mark": {"way": mark.way, "field": mark.field_name, "value": mark.value},
         "ef": neighborhoods.searcher.ef,
         "accuracy": vars(selection.accuracy),
+        "tagging": None if tagging is None else asdict(tagging),
+        "guard": guard_facts(guard),
+        "traits": [asdict(one) for one in selection.traits.values()],
     }
     arrays = {
         "query_weights": task.query_weights,
@@ -107,6 +120,8 @@ def save_run(
         **{
             f"drawn_{size}": row_of[sample.candidates] for size, sample in selection.samples.items()
         },
+        "excluded_keys": neighborhoods.index.keys[neighborhoods.excluded],
+        **guard_arrays(guard),
         **to_arrays(neighborhoods),
     }
     return state.save(facts, arrays, run)
@@ -122,11 +137,7 @@ def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], d
     if not facts:
         raise StateError(f"run state '{state.path}' is empty; select anew with --state")
     try:
-        given = facts["settings"]
-        settings = SelectionSettings(
-            **{f.name: given[f.name] for f in fields(SelectionSettings) if f.name != "sizes"},
-            sizes=tuple(given["sizes"]),
-        )
+        settings = SelectionSettings.stored(facts["settings"])
         run = StoredRun(
             settings,
             tuple(facts["sizes"]),
@@ -145,7 +156,15 @@ def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], d
                 arrays["drawn_probabilities"],
                 {size: arrays[f"drawn_{size}"] for size in facts["sizes"]},
                 Accuracy(**facts["accuracy"]),
+                dict(
+                    zip(
+                        point_ids(arrays["drawn_keys"]),
+                        [Traits.stored(one) for one in facts.get("traits", [])],
+                        strict=False,
+                    )
+                ),
             ),
+            Tagging(**facts["tagging"]) if facts.get("tagging") else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StateError(
@@ -166,6 +185,9 @@ def resume_task(
     searcher = searcher_for(collection, settings, progress)
     searcher.ef = facts["ef"]
     neighborhoods = from_arrays(searcher, arrays, density_limit=settings.density_limit)
+    excluded = point_ids(arrays.get("excluded_keys", np.empty((0, 3), dtype=np.uint64)))
+    if excluded:
+        neighborhoods.set_excluded(neighborhoods.index.numbers(excluded))
     return Task(settings, neighborhoods, run.cost_scale, arrays["query_weights"])
 
 

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant import accuracy
 from tsds_qdrant.accuracy import Accuracy
-from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.errors import SupportError, TsdsError
-from tsds_qdrant.expansion import (
-    expand_to_radius,
-    support_target,
-)
+from tsds_qdrant.collections.protocol import Collection, PointId
+from tsds_qdrant.expansion import expand_to_radius
 from tsds_qdrant.lists import FloatArray, IntArray
+from tsds_qdrant.path import RegularizationPath
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.sampling import Sample, draw
+from tsds_qdrant.quotas import Traits
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.tradeoff import slope_budget
 from tsds_qdrant.transport import TransportProblem, TransportSolution, solve_transport
+from tsds_qdrant.workflow.drawing import draw_samples
+from tsds_qdrant.workflow.guards import Guard
 from tsds_qdrant.workflow.task import Task, target_of
+from tsds_qdrant.workflow.traits import CountTokens, TraitReader
+
+BUDGET_ROUNDS = 12
+BUDGET_TOLERANCE = 0.02
+"""Relative change of the size at which the search for what a budget pays for ends."""
 
 
 def select(
@@ -32,6 +38,8 @@ def select(
     settings: SelectionSettings,
     *,
     query_weights: npt.ArrayLike | None = None,
+    guard: Guard | None = None,
+    count_tokens: CountTokens | None = None,
     progress: Progress = silent,
 ) -> Selection:
     """Select candidates of ``collection`` for the task that ``queries`` show.
@@ -41,47 +49,83 @@ def select(
         queries: (M, D) vectors of the query examples.
         settings: how many, and how.
         query_weights: (M,) positive weights of the query examples; equal by default.
+        guard: keeps copies of test items out.
+        count_tokens: counts the tokens of texts; the collection's own model by default.
         progress: called as the searches go on.
 
     Raises:
         InputError: the vectors do not fit, or there is no candidate.
-        SupportError: fewer candidates than wanted have p > 0; the message names the alpha that
-            would do.
+        SupportError: fewer candidates than wanted have p > 0 (the message names the alpha that
+            would do), or quotas, budget and groups leave fewer.
+        ContaminationError: copies of test items were met, and the guard is strict.
         DepthError: alpha is so small that the neighbour lists would not fit into memory.
         CollectionError: Qdrant fails.
     """
+    task = begin_task(collection, queries, settings, query_weights, guard, progress)
+    sizes = settings.wanted_sizes(task.neighborhoods.searcher.candidates)
+    return select_for(task, sizes, guard=guard, count_tokens=count_tokens)
+
+
+def begin_task(
+    collection: Collection,
+    queries: npt.ArrayLike,
+    settings: SelectionSettings,
+    query_weights: npt.ArrayLike | None,
+    guard: Guard | None,
+    progress: Progress,
+) -> Task:
+    """The task, with C and h derived from first neighbours that ``guard`` has cleaned."""
     task = Task.begin(collection, queries, settings, query_weights, progress)
-    return select_for(task, settings.wanted_sizes(task.neighborhoods.searcher.candidates))
+    return task if guard is None else task.scaled(guard.begin(task.neighborhoods))
 
 
 def select_for(
-    task: Task, sizes: tuple[int, ...], *, known_accuracy: Accuracy | None = None
+    task: Task,
+    sizes: tuple[int, ...],
+    *,
+    known_accuracy: Accuracy | None = None,
+    known_traits: Mapping[PointId, Traits] | None = None,
+    guard: Guard | None = None,
+    count_tokens: CountTokens | None = None,
 ) -> Selection:
     """Solve ``task`` and draw samples of ``sizes``, fetching only what is not known yet.
 
     Args:
         task: begun, or resumed after a repair.
-        sizes: how many to draw, ascending.
+        sizes: how many to draw, ascending; of no account where a token budget alone tells.
         known_accuracy: what was measured before, if nothing has changed since.
+        known_traits: what was read before, if nothing has changed since.
+        guard: keeps copies of test items out; without one, what is excluded stays so.
+        count_tokens: see :func:`select`.
 
     Raises:
-        SupportError, DepthError, CollectionError: see :func:`select`.
+        SupportError, ContaminationError, DepthError, CollectionError: see :func:`select`.
     """
     settings, started = task.settings, time.perf_counter()
     neighborhoods, searcher = task.neighborhoods, task.neighborhoods.searcher
-    if settings.regularizer == "tv":
-        problem, path, needed = _within_radius(task), None, 0
+    reader = TraitReader(
+        searcher.collection,
+        settings,
+        known=known_traits,
+        count_tokens=count_tokens,
+        progress=searcher.progress,
+    )
+    sizes = () if settings.by_budget else sizes
+    if guard is not None:
+        guard.begin(neighborhoods)
+    if settings.by_budget and settings.alpha is None and settings.support is None:
+        solved = _solved_for_budget(task, settings.token_budget or 1, guard, reader)
     else:
-        problem, path, needed, _ = task.reach(
-            target_of(settings, max(sizes, default=0), task.cost_scale)
-        )
-    solution = solve_transport(problem)
+        solved = _solved(task, max(sizes, default=0), guard)
+    solution = solved.solution
+    found = None if guard is None else guard.found(neighborhoods)
     searched = time.perf_counter()
-    samples = _drawn(task, solution, sizes)
+    samples = draw_samples(task, solution, sizes, reader)
     drawn = time.perf_counter()
     measured = known_accuracy or accuracy.measure(neighborhoods, solution, settings.seed)
     nearest_query, nearest_distance = _nearest(solution)
-    seen = len(problem.densities)
+    seen = len(solution.probabilities)
+    support = neighborhoods.index.ids(np.flatnonzero(solution.probabilities).tolist())
     return Selection(
         settings=settings,
         collection=searcher.info,
@@ -92,20 +136,63 @@ def select_for(
         nearest_query=nearest_query,
         nearest_distance=nearest_distance,
         solution=solution,
-        path=path,
+        path=solved.path,
         samples=samples,
         accuracy=measured,
         counts=searcher.counts,
         ef=searcher.ef,
         scan_reason=searcher.scan_reason,
-        densities_needed=needed,
+        densities_needed=solved.needed,
         densities_capped=neighborhoods.capped,
         seconds={
             "search": searched - started,
             "sample": drawn - searched,
             "measure": time.perf_counter() - drawn,
         },
+        contamination=found,
+        traits=dict(zip(support, reader.of(support), strict=True)) if settings.bounded else {},
     )
+
+
+@dataclass(frozen=True)
+class _Solved:
+    solution: TransportSolution
+    path: RegularizationPath | None
+    needed: int
+
+
+def _solved(task: Task, size: int, guard: Guard | None) -> _Solved:
+    """The solution for ``size``, solved again as long as it holds copies of test items."""
+    while True:
+        if task.settings.regularizer == "tv":
+            problem, path, needed = _within_radius(task), None, 0
+        else:
+            target = target_of(task.settings, size, task.cost_scale)
+            problem, path, needed, _ = task.reach(target)
+        solution = solve_transport(problem)
+        support = np.flatnonzero(solution.probabilities)
+        if guard is None or not guard.drop_copies(task.neighborhoods, support):
+            return _Solved(solution, path, needed)
+
+
+def _solved_for_budget(
+    task: Task, budget: int, guard: Guard | None, reader: TraitReader
+) -> _Solved:
+    """The solution whose effective size is about what ``budget`` tokens pay for."""
+    size = task.neighborhoods.lists.queries
+    for _ in range(BUDGET_ROUNDS):
+        solved = _solved(task, size, guard)
+        p = solved.solution.probabilities
+        support = np.flatnonzero(p)
+        ids = task.neighborhoods.index.ids(support.tolist())
+        tokens = np.array([one.tokens for one in reader.of(ids)])
+        wanted = math.ceil(budget / (p[support] @ tokens))
+        if tokens.sum() < budget:
+            wanted = max(wanted, math.ceil(1.5 * size))
+        if abs(wanted - size) <= BUDGET_TOLERANCE * size or len(support) == task.neighborhoods.pool:
+            break
+        size = wanted
+    return solved
 
 
 def _within_radius(task: Task) -> TransportProblem:
@@ -119,48 +206,8 @@ def _within_radius(task: Task) -> TransportProblem:
         task.cost_scale,
         "tv",
         task.query_weights,
-        candidates_total=task.neighborhoods.searcher.candidates,
+        candidates_total=task.neighborhoods.pool,
     )
-
-
-def _drawn(task: Task, solution: TransportSolution, sizes: tuple[int, ...]) -> dict[int, Sample]:
-    keys = task.neighborhoods.index.keys[: len(solution.probabilities)]
-    sampler, seed = task.settings.sampler, task.settings.seed
-    if sizes and sampler != "multinomial" and max(sizes) > solution.support:
-        raise SupportError(_advice(task, solution, max(sizes)))
-    return {
-        size: draw(solution.probabilities, keys, size, sampler=sampler, seed=seed) for size in sizes
-    }
-
-
-def _advice(task: Task, solution: TransportSolution, size: int) -> str:
-    """One sentence for a size beyond the support, with the alpha that would widen it."""
-    alpha, pool = solution.problem.alpha, task.neighborhoods.searcher.candidates
-    if size > pool:
-        return (
-            f"{size} candidates are wanted but the pool has only {pool}; ask for at most "
-            f"{solution.support}"
-        )
-    fact = (
-        f"{size} candidates are wanted but only {solution.support} of "
-        f"{task.neighborhoods.searcher.candidates} have a positive probability at alpha {alpha:.4g}"
-    )
-    smaller = f"ask for at most {solution.support}"
-    if task.settings.regularizer == "tv":
-        return f"{fact}; {smaller}, or lower alpha"
-    try:
-        _, path, _, threshold = task.reach(support_target(size))
-    except TsdsError:
-        return f"{fact}; {smaller}, or lower alpha"
-    if threshold > path.limit:
-        return f"{fact}; {smaller}, or set so small an alpha (1e-6) that the whole pool is taken"
-    return f"{fact}; {smaller}, or set alpha to {_cut(path.alpha_at(threshold)):.4g} or less"
-
-
-def _cut(alpha: float) -> float:
-    """``alpha`` with four digits, rounded down: rounded up it might not do."""
-    scale = 10.0 ** (3 - math.floor(math.log10(alpha)))
-    return math.floor(alpha * scale) / scale
 
 
 def _nearest(solution: TransportSolution) -> tuple[IntArray, FloatArray]:

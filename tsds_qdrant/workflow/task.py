@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -86,10 +86,14 @@ class Task:
         searcher.preflight(vectors[0])
         neighborhoods = Neighborhoods(searcher, vectors, density_limit=settings.density_limit)
         start(neighborhoods)
-        typical = typical_distance(neighborhoods.lists)
+        return cls(settings, neighborhoods, 1.0, weights).scaled(neighborhoods.lists)
+
+    def scaled(self, first: NeighborLists) -> Task:
+        """The same task with C and h as set, or as they follow from the ``first`` lists."""
+        settings, typical = self.settings, typical_distance(first)
         bandwidth = BANDWIDTH_SHARE * typical if settings.bandwidth is None else settings.bandwidth
-        neighborhoods.set_bandwidth(bandwidth if settings.regularizer == "kde" else 0.0)
-        return cls(settings, neighborhoods, settings.cost_scale or typical, weights)
+        self.neighborhoods.set_bandwidth(bandwidth if settings.regularizer == "kde" else 0.0)
+        return replace(self, cost_scale=settings.cost_scale or typical)
 
     def reach(self, target: Target) -> tuple[TransportProblem, RegularizationPath, int, float]:
         """Fetch what ``target`` needs.

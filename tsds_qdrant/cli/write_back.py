@@ -1,0 +1,59 @@
+"""Writing back, as ``select`` and ``reselect`` do it on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tsds_qdrant.cli.terminal import progress_bars
+from tsds_qdrant.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tsds_qdrant.collections.protocol import Collection
+    from tsds_qdrant.workflow.results import Sampled
+    from tsds_qdrant.workflow.write_back import Tagging
+
+
+def check_write_back(name: str | None, dry_run: bool) -> None:
+    """Check the options before anything is opened.
+
+    Raises:
+        SettingsError: a name that cannot be used, or nothing to run dry.
+    """
+    from tsds_qdrant.workflow.write_back import Tagging
+
+    if name is not None:
+        Tagging(name, "")
+    elif dry_run:
+        raise SettingsError("--dry-run counts what --write-back would write; give --write-back too")
+
+
+def written_back(
+    collection: Collection,
+    selection: Sampled,
+    tagging: Tagging | None,
+    *,
+    dry_run: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Write back with a progress bar; a part of what ``--json`` prints, empty if not asked for."""
+    from tsds_qdrant.workflow.write_back import write_back
+
+    if tagging is None:
+        return {}
+    with progress_bars(quiet=quiet) as progress:
+        report = write_back(collection, selection, tagging, dry_run=dry_run, progress=progress)
+    return {"write_back": vars(report)}
+
+
+def told(figures: Mapping[str, Any]) -> str:
+    """One line on the part ``write_back`` of ``figures``."""
+    report = figures["write_back"]
+    done = "nothing was written back" if report["dry_run"] else "wrote back"
+    would = "would be " if report["dry_run"] else ""
+    missing = f", {report['missing']} no longer stored" if report["missing"] else ""
+    return (
+        f"{done} as tsds.{report['name']}, run {report['run']}: {report['written']} points "
+        f"{would}set, {report['cleared']} {would}cleared, {report['unchanged']} right already"
+        f"{missing}"
+    )

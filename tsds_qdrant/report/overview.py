@@ -1,0 +1,176 @@
+"""The head of the page and its figures: the manifest, word for word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tsds_qdrant.report.figures import ReportFigures
+from tsds_qdrant.report.markup import Html, tag
+from tsds_qdrant.report.numbers import figure, shown
+from tsds_qdrant.report.tables import Column, table
+
+NAMES = {
+    "solution.candidates": "candidates in the pool",
+    "queries.count": "task examples",
+    "queries.source": "task examples are from",
+    "solution.support": "support: candidates with p > 0",
+    "solution.effective_sample_size": "effective sample size, 1 / Σ p²",
+    "solution.alpha": "alpha: alignment (1) against diversity (0)",
+    "solution.cost_scale": "C: unit of distance",
+    "solution.bandwidth": "h: how near a near-duplicate is",
+    "solution.regime": "regime",
+    "solution.threshold": "threshold s",
+    "solution.transport_cost": "transport cost: mean distance",
+    "solution.primal_objective": "objective of this solution (primal)",
+    "solution.dual_objective": "lower bound of the optimum (dual)",
+    "solution.converged": "converged: no unseen candidate could change it",
+    "solution.total_weight": "total weight, for Z",
+    "search.exact": "every search a scan",
+    "search.why": "because",
+    "search.ef": "ef of approximate searches",
+    "search.neighbor_searches": "searches for neighbours",
+    "search.density_searches": "searches for densities",
+    "search.probe_searches": "searches to measure recall",
+    "search.hits": "hits received",
+    "search.seconds": "seconds spent searching",
+    "search.densities_needed": "densities needed",
+    "search.densities_capped": "densities that met their limit",
+    "accuracy.recall": "recall, measured",
+    "accuracy.density_error": "mean relative error of densities",
+    "accuracy.variation_bound": "bound on the total variation of p",
+    "accuracy.lists": "lists repeated exactly",
+    "accuracy.densities": "densities repeated exactly",
+    "seconds.search": "seconds to search and solve",
+    "seconds.sample": "seconds to draw",
+    "seconds.measure": "seconds to measure accuracy",
+}
+CARDS = {
+    "Solution": ("method", "queries", "samples", "solution"),
+    "Search and accuracy": ("search", "accuracy", "seconds"),
+    "Settings": ("settings",),
+}
+REST = "Collection, versions and the rest"
+"""The card of whatever else the manifest holds."""
+OPEN = 2
+"""So many cards stand open."""
+HISTORY = ("number", "time", "kind", "searches", "support", "alpha", "came", "gone")
+
+
+def headline(figures: ReportFigures) -> Html:
+    """The title, one sentence and the figures that matter most."""
+    told = figures.manifest
+    count = len(figures.chosen.rows)
+    what = "selected" if figures.chosen.drawn else "with p > 0"
+    title = f"{count:,} of {told['solution']['candidates']:,} candidates {what}"
+    collection, source = told["collection"], str(told["queries"].get("source") or "")
+    tiles = (
+        ("solution.alpha", "alpha"),
+        ("solution.support", "support"),
+        ("solution.effective_sample_size", "effective size"),
+        ("solution.transport_cost", "mean distance"),
+        ("accuracy.recall", "recall"),
+        ("accuracy.variation_bound", "bound on p"),
+    )
+    values = dict(leaves(told))
+    return tag(
+        "header",
+        tag("p", "TSDS selection report", class_="kicker"),
+        tag("h1", title),
+        tag(
+            "p",
+            f"for {told['queries']['count']:,} task examples",
+            *([" of ", tag("b", source)] if source else []),
+            ", from collection ",
+            tag("b", collection["name"]),
+            f" in {collection['location']}",
+            *_how_drawn(figures),
+        ),
+        tag(
+            "div",
+            *(
+                tag("div", tag("b", shown(values.get(path))), tag("span", name), class_="tile")
+                for path, name in tiles
+            ),
+            class_="tiles",
+        ),
+        *(tag("p", warning, class_="warning") for warning in _warnings(values)),
+    )
+
+
+def _how_drawn(figures: ReportFigures) -> Iterator[str]:
+    """What the title leaves out of the sample."""
+    samples, draws = figures.selection.samples, int(figures.chosen.weights.sum())
+    if len(samples) > 1:
+        yield f"; the largest of {len(samples)} samples"
+    if figures.chosen.drawn and draws > len(figures.chosen.rows):
+        yield f"; in {draws:,} draws with replacement"
+
+
+def _warnings(values: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader must know before the rest."""
+    if values["solution.regime"] == "pool":
+        yield (
+            "The task has no say here: at this alpha every candidate gets its even share of p. "
+            "Raise alpha."
+        )
+    if not values["solution.converged"]:
+        yield "The lists do not reach far enough to prove that this is the optimum of the pool."
+    if values["search.densities_capped"]:
+        yield (
+            f"{values['search.densities_capped']:,} densities met the limit of neighbours and are "
+            "lower bounds; raise the density limit."
+        )
+
+
+def figures_table(figures: ReportFigures) -> Html:
+    """All that the manifest holds, and the history of the run."""
+    told = figures.manifest
+    shown_before = {part for parts in CARDS.values() for part in parts}
+    rest = tuple(part for part in told if part not in shown_before)
+    cards = []
+    for number, (title, parts) in enumerate({**CARDS, REST: rest}.items()):
+        rows = [
+            tag(
+                "tr",
+                tag("th", _name(path), scope="row"),
+                tag("td", figure(value), data_figure=path),
+            )
+            for path, value in leaves({part: told[part] for part in parts if part in told})
+        ]
+        body = tag("table", tag("tbody", *rows), class_="facts")
+        cards.append(tag("details", tag("summary", title), body, class_="card", open=number < OPEN))
+    return tag("div", tag("div", *cards, class_="cards"), *_history(figures.history))
+
+
+def leaves(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted paths and values of ``part``; a list, and a filter, is one value."""
+    for key, value in part.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and path != "settings.where":
+            yield from leaves(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _name(path: str) -> str:
+    if path.startswith("samples."):
+        _, size, what = path.split(".", 2)
+        kind = "different candidates" if what == "distinct" else what.replace("_", " ")
+        return f"sample of {int(size):,}: {kind}"
+    return NAMES.get(path) or path.rpartition(".")[2].replace("_", " ")
+
+
+def _history(history: Sequence[Mapping[str, Any]]) -> Iterator[Html]:
+    if not history:
+        return
+    yield tag("h3", "History of this run")
+    yield tag(
+        "p",
+        "What the run has done so far, and how many searches it took; this report itself "
+        "searches nothing.",
+    )
+    kinds = {"time": "word", "kind": "word"}
+    columns = [Column(name, kinds.get(name, "number")) for name in HISTORY]  # type: ignore[arg-type]
+    rows = [[shown(run.get(name)) for name in HISTORY] for run in history]
+    yield table(columns, rows, label="History of this run")

@@ -1,0 +1,104 @@
+"""Sections around a plot: path, distances, map, shares."""
+
+from __future__ import annotations
+
+from tsds_qdrant.report import plots
+from tsds_qdrant.report.figures import ReportFigures
+from tsds_qdrant.report.markup import tag
+from tsds_qdrant.report.section import Section, chosen_name, plot_place
+from tsds_qdrant.report.shares import Shares
+from tsds_qdrant.report.tables import Column, table, text_cell
+
+
+def path_section(figures: ReportFigures) -> Section:
+    """What other alphas would have given."""
+    curve, title = figures.curve, "What other alphas would have given"
+    if curve is None:
+        why = "The regulariser tv has no path to draw: its solution follows from a radius alone."
+        return Section("path", title, (tag("p", why),))
+    lowest = min((point.alpha for point in curve.points), default=curve.chosen.alpha)
+    said = tag(
+        "p",
+        "Towards 1 the selection keeps to the task, towards 0 it spreads out. The dashed line is "
+        f"the alpha of this selection, {curve.chosen.alpha:.4g}; the neighbours fetched for it "
+        f"show the path down to alpha {lowest:.4g}.",
+        "" if curve.reached else " This selection itself lies beyond that.",
+    )
+    places = tag(
+        "div",
+        plot_place("path-sizes", "Support and effective sample size over alpha"),
+        plot_place("path-cost", "Transport cost over alpha"),
+        class_="pair",
+    )
+    drawn = {"path-sizes": plots.path_sizes(curve), "path-cost": plots.path_cost(curve)}
+    return Section("path", title, (said, places), drawn)
+
+
+def distance_section(figures: ReportFigures) -> Section:
+    """Distances to the task, selection against pool."""
+    histogram, pool = figures.distances, figures.pool
+    sample = "all" if pool.whole else "a seeded sample of"
+    said = tag(
+        "p",
+        f"How far it is to the nearest task example: {sample} {len(pool.records):,} candidates of "
+        f"the pool (median {histogram.pool_median:.3f}) against "
+        f"{len(figures.chosen.rows):,} {chosen_name(figures)} (median "
+        f"{histogram.selected_median:.3f}).",
+        f" The sample comes from the first {pool.first:,} ids, as this server cannot draw from "
+        "all of them cheaply."
+        if pool.first
+        else "",
+    )
+    title = "Distances of the selection against the pool"
+    drawn = {"distances": plots.distance_bars(histogram, chosen_name(figures))}
+    return Section("distances", title, (said, plot_place("distances", title)), drawn)
+
+
+def map_section(figures: ReportFigures) -> Section:
+    """Pool, task and selection in two dimensions."""
+    points = figures.map
+    said = tag(
+        "p",
+        f"The two principal axes of these points, fitted to {points.fitted:,} of them, show "
+        f"{points.variance:.0%} of their variance: what is near here may lie far apart, so trust "
+        "the distances above. Point at one to read it; the numbers in the legend say how many "
+        "are drawn.",
+    )
+    title = "Map of the pool, the task and the selection"
+    drawn = {"map": plots.point_scatter(points, chosen_name(figures))}
+    buttons = ("zoom2d", "pan2d", "resetScale2d", "toImage")
+    return Section("map", title, (said, plot_place("map", title, tall=True)), drawn, buttons)
+
+
+def share_section(figures: ReportFigures, shares: Shares) -> Section:
+    """Shares by a payload field."""
+    source = "counted in the whole pool" if shares.counted else "estimated from the pool's sample"
+    said = tag(
+        "p",
+        "How the values of ",
+        tag("b", shares.field),
+        f" share the pool ({source}), the probabilities p and the selection.",
+    )
+    columns = [
+        Column("value", "text"),
+        Column("pool"),
+        Column("p"),
+        Column(chosen_name(figures)),
+        Column("ratio to the pool"),
+    ]
+    rows = [
+        [
+            text_cell(row.value),
+            f"{row.pool:.2%}",
+            f"{row.probability:.2%}",
+            f"{row.selected:.2%}",
+            f"{row.selected / row.pool:.2f}" if row.pool else "–",
+        ]
+        for row in shares.rows
+    ]
+    title = f"Shares by {shares.field}"
+    place = plot_place("shares", title, height=110 + 36 * len(rows))
+    parts = (said, place, table(columns, rows, label=title))
+    return Section(
+        "shares", title, parts, {"shares": plots.share_bars(shares, chosen_name(figures))}
+    )

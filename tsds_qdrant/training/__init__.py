@@ -1,0 +1,1 @@
+"""Training files: what payloads show, the forms trainers read, and a split that leaks nothing."""

@@ -1,0 +1,79 @@
+"""Training examples: a dialogue, a single turn of prompt and completion, or text alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Message = Mapping[str, Any]
+"""An object with ``role`` and ``content``, both strings, and whatever else came with it."""
+
+
+class UnfitError(Exception):
+    """No training example can be made of a payload; the message ends a sentence about it."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One prompt and its completion; ``input`` and ``system`` are "" where there is none."""
+
+    prompt: str
+    completion: str
+    input: str = ""
+    system: str = ""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """System, user and assistant; the input follows the prompt on a line of its own."""
+        asked = "\n".join(part for part in (self.prompt, self.input) if part)
+        told = [("system", self.system)] if self.system else []
+        told += [("user", asked), ("assistant", self.completion)]
+        return tuple({"role": role, "content": content} for role, content in told)
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a payload shows a model.
+
+    Attributes:
+        shape: how the payload was recognised.
+        messages: the dialogue; empty for text alone.
+        asked: so many of the messages are the prompt, the rest is the one answer to learn; None
+            for a dialogue, whose every answer is learnt.
+        turn: the same, where it came as one turn of plain strings.
+        text: the text, where it is text alone.
+        tools: JSON text of the tools that the messages call, or "".
+        used: names of the payload's fields that were read.
+    """
+
+    shape: str
+    messages: tuple[Message, ...] = ()
+    asked: int | None = None
+    turn: Turn | None = None
+    text: str = ""
+    tools: str = ""
+    used: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text alone."""
+        return not self.messages
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether it has tools, or calls one."""
+        return bool(self.tools) or any("tool_calls" in message for message in self.messages)
+
+
+def single_turn(example: Example) -> Turn | None:
+    """``example`` as one turn of plain strings, if it is one and calls no tools."""
+    if example.calls_tools:
+        return None
+    if example.turn is not None:
+        return example.turn
+    roles = [message["role"] for message in example.messages]
+    if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
+        return None
+    *told, asked, answer = (message["content"] for message in example.messages)
+    return Turn(asked, answer, system=told[0] if told else "")

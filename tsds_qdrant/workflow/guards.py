@@ -1,0 +1,178 @@
+"""Guards: copies of test items are kept out of a selection, looking only where it reaches.
+
+A guard looks at the first neighbours of every task example, and at every candidate that a solution
+would select. What copies a test item counts as deleted, and the problem is solved again, until
+nothing is found. The result is that of a collection without the points that were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+
+from tsds_qdrant.collections.protocol import PointId, Record
+from tsds_qdrant.contamination import Contamination
+from tsds_qdrant.errors import ContaminationError, InputError
+from tsds_qdrant.expansion import FIRST_DEPTH, start
+from tsds_qdrant.held_out import Finding, HeldOut
+from tsds_qdrant.lists import FloatArray, IntArray, NeighborLists
+from tsds_qdrant.neighborhoods import Neighborhoods
+from tsds_qdrant.records import TextTemplate
+
+PAGE = 1_000
+
+
+class Guard:
+    """Keeps copies of test items out of one selection.
+
+    Args:
+        held_out: the test items.
+        template: how a candidate's text is made of its payload; undecided where nobody knows.
+        strict: a selection that would take a copy fails.
+        looked: candidates that were compared already -> what was found, or None.
+    """
+
+    def __init__(
+        self,
+        held_out: HeldOut,
+        template: TextTemplate,
+        *,
+        strict: bool = False,
+        looked: Mapping[PointId, Finding | None] | None = None,
+        without_text: Sequence[PointId] = (),
+    ) -> None:
+        self.held_out = held_out
+        self.template = template
+        self.strict = strict
+        self.looked = dict(looked or {})
+        self.without_text = set(without_text)
+
+    def forget(self, ids: Sequence[PointId]) -> None:
+        """Look at ``ids`` again when they come up: they are new, changed or gone."""
+        for point_id in ids:
+            self.looked.pop(point_id, None)
+            self.without_text.discard(point_id)
+
+    def begin(self, neighborhoods: Neighborhoods) -> NeighborLists:
+        """Let everything in again, clean the first neighbours of all task examples, give those."""
+        start(neighborhoods)
+        neighborhoods.set_excluded(np.empty(0, dtype=np.int64))
+        while True:
+            first, behind = first_lists(neighborhoods)
+            if not self.drop_copies(neighborhoods, behind):
+                return first
+
+    def drop_copies(self, neighborhoods: Neighborhoods, candidates: IntArray) -> bool:
+        """Exclude what of ``candidates`` (c,) copies a test item, and say whether anything does."""
+        ids = neighborhoods.index.ids(candidates.tolist())
+        self._look(neighborhoods, [i for i in ids if i not in self.looked])
+        copies = np.array([self.looked.get(i) is not None for i in ids], dtype=np.bool_)
+        if copies.any():
+            known = np.flatnonzero(neighborhoods.excluded)
+            neighborhoods.set_excluded(np.concatenate([known, candidates[copies]]))
+        return bool(copies.any())
+
+    def found(self, neighborhoods: Neighborhoods) -> Contamination:
+        """What was kept out.
+
+        Raises:
+            ContaminationError: anything was, and the guard is strict.
+        """
+        numbers = np.flatnonzero(neighborhoods.excluded)
+        keys = neighborhoods.index.keys[numbers]
+        numbers = numbers[np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))]
+        findings = (self.looked[i] for i in neighborhoods.index.ids(numbers.tolist()))
+        kept_out = tuple(finding for finding in findings if finding is not None)
+        result = Contamination(self.held_out, len(self.looked), len(self.without_text), kept_out)
+        if kept_out and self.strict:
+            raise ContaminationError(
+                f"{len(kept_out)} candidates copy test items ({result.in_words}); remove them from "
+                f"the collection, or select without --fail-on-contamination, which leaves them out",
+                result,
+            )
+        return result
+
+    def _look(self, neighborhoods: Neighborhoods, ids: Sequence[PointId]) -> None:
+        searcher, done, rest = neighborhoods.searcher, 0, iter(ids)
+        while page := list(islice(rest, PAGE)):
+            records = searcher.collection.retrieve(
+                page, payloads=self.held_out.has_texts, vectors=self.held_out.has_vectors
+            )
+            records = [r for r in records if r.vector is not None or not self.held_out.has_vectors]
+            texts = [self._text_of(record) for record in records]
+            found = [record.id for record in records]
+            vectors = [record.vector for record in records if record.vector is not None]
+            self.looked.update(dict.fromkeys(found))
+            for finding in self.held_out.copies(
+                found, texts, np.stack(vectors) if vectors else None, searcher.info.metric
+            ):
+                self.looked[finding.id] = finding
+            if self.held_out.has_texts:
+                self.without_text.update(
+                    i for i, text in zip(found, texts, strict=True) if not text
+                )
+            done += len(page)
+            searcher.progress("test items", done, len(ids))
+
+    def _text_of(self, record: Record) -> str:
+        if not self.template.to_dict():
+            return ""
+        try:
+            return self.template.render(record.content)
+        except InputError:
+            return ""
+
+
+def first_lists(neighborhoods: Neighborhoods) -> tuple[NeighborLists, IntArray]:
+    """The lists that a first fetch would give if what is excluded were not stored.
+
+    C and h are derived from them, so they must not depend on how far the lists go on.
+
+    Returns:
+        The lists, and the candidates that they depend on: their own, and ties at their ends.
+    """
+    while True:
+        lists = neighborhoods.lists
+        fetched = neighborhoods.fetched - neighborhoods.hidden
+        rows = np.split(lists.distances, lists.offsets[1:-1])
+        ends = [
+            _first_depth(row, bool(whole), int(depth))
+            for row, whole, depth in zip(rows, lists.complete, fetched, strict=True)
+        ]
+        short = np.flatnonzero([end is None for end in ends])
+        if not len(short):
+            break
+        neighborhoods.deepen(short, np.maximum(2 * neighborhoods.fetched[short], FIRST_DEPTH))
+    candidates = np.split(lists.candidates, lists.offsets[1:-1])
+    depths = [end for end in ends if end is not None]
+    first = NeighborLists.from_rows(
+        [row[:kept] for row, (kept, _) in zip(candidates, depths, strict=True)],
+        [row[:kept] for row, (kept, _) in zip(rows, depths, strict=True)],
+    )
+    behind = [row[:seen] for row, (_, seen) in zip(candidates, depths, strict=True)]
+    return first, np.unique(np.concatenate(behind))
+
+
+def _first_depth(distances: FloatArray, complete: bool, fetched: int) -> tuple[int, int] | None:
+    """How much of one list a first fetch keeps, and how much of it that hangs on; None: unknown.
+
+    *subtle*: ties with the next candidate are not kept, so if there are any, one of them that
+    goes may let others in.
+
+    Args:
+        distances: of the list.
+        complete: it holds the whole pool.
+        fetched: a fetch to that depth gives this list.
+    """
+    limit = FIRST_DEPTH
+    while len(distances) > limit:
+        kept = int(np.searchsorted(distances, distances[limit]))
+        if kept:
+            seen = int(np.searchsorted(distances, distances[limit], side="right"))
+            return kept, kept if kept == limit else seen
+        limit *= 4
+    if complete or (fetched >= limit and len(distances) == limit):
+        return len(distances), len(distances)
+    return None
