@@ -31,12 +31,13 @@ SCAN_SHARE = 0.03
 
 @dataclass(frozen=True)
 class SearchCounts:
-    """Work done: searches by kind, hits received, and seconds spent waiting for them."""
+    """Work done: searches by kind, hits received, bytes on the wire, and seconds waited."""
 
     neighbor_searches: int = 0
     density_searches: int = 0
     probe_searches: int = 0
     hits: int = 0
+    bytes: int = 0
     seconds: float = 0.0
 
 
@@ -193,7 +194,7 @@ class Searcher:
             if stage:
                 self.progress(stage, done, len(vectors))
 
-        started = time.perf_counter()
+        started, moved = time.perf_counter(), self.collection.bytes_moved
         hits = self.collection.search(
             vectors,
             limit=limit,
@@ -207,6 +208,7 @@ class Searcher:
             self.counts,
             **{kind: getattr(self.counts, kind) + len(vectors)},
             hits=self.counts.hits + len(hits.ids),
+            bytes=self.counts.bytes + self.collection.bytes_moved - moved,
             seconds=self.counts.seconds + time.perf_counter() - started,
         )
         return self._without_nan(hits, exact)

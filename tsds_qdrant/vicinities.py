@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.collections.protocol import Float32Array, Hits, Record
-from tsds_qdrant.density import kernel
+from tsds_qdrant.density import densities_of
 from tsds_qdrant.hits import search_numbers
 from tsds_qdrant.lists import FloatArray, IntArray
 from tsds_qdrant.points import PointIndex, sorted_by_distance
@@ -40,18 +40,23 @@ class Vicinity:
     distances: FloatArray
     whole: bool
 
-    def density(self, candidate: int, bandwidth: float) -> float:
-        """Density of ``candidate``, which lies here: itself counts 1, whether it was found or not.
 
-        *subtle*: the values are summed nearest first without the candidate's own, so that copies,
-        and the same place after a repair, have the same density to the last bit.
-        """
-        values = kernel(self.distances, bandwidth)
-        own = np.flatnonzero(self.members == candidate)
-        if len(own):
-            first = int(np.searchsorted(self.distances, self.distances[own[0]]))
-            values = np.delete(values, first)
-        return 1.0 + float(values.sum())
+def densities_at(places: Sequence[Vicinity], candidates: IntArray, bandwidth: float) -> FloatArray:
+    """(n,) densities of ``candidates`` (n,), each lying at its place.
+
+    *subtle*: values are summed nearest first, without the first of those as near as the candidate
+    itself: so copies, and the same place after a repair, have the same density to the last bit.
+    """
+    counts = np.array([len(place.members) for place in places], dtype=np.int64)
+    members = np.concatenate([np.empty(0, np.int64), *(place.members for place in places)])
+    distances = np.concatenate([np.empty(0), *(place.distances for place in places)])
+    owner = np.repeat(np.arange(len(places)), counts)
+    fresh = np.ones(len(owner), dtype=np.bool_)
+    fresh[1:] = (owner[1:] != owner[:-1]) | (distances[1:] != distances[:-1])
+    first_tied = np.maximum.accumulate(np.where(fresh, np.arange(len(owner)), 0))
+    is_self = np.zeros(len(owner), dtype=np.bool_)
+    is_self[first_tied[members == candidates[owner]]] = True
+    return densities_of(distances, counts, is_self, bandwidth)
 
 
 class Vicinities:
@@ -146,8 +151,7 @@ class Vicinities:
         """(c,) densities of ``candidates`` by scans; nothing known is changed."""
         vectors = [self._places[k].vector for k in self.place_of[candidates].tolist()]
         places = self._search(vectors, exact=True)
-        pairs = zip(candidates.tolist(), places, strict=True)
-        return np.array([place.density(candidate, self._bandwidth) for candidate, place in pairs])
+        return densities_at(places, candidates, self._bandwidth)
 
     def drop(self, candidates: IntArray) -> None:
         """Take ``candidates`` out: they have no density, and are nobody's neighbour."""
@@ -181,13 +185,15 @@ class Vicinities:
         densities = self.densities
         self._place_of[candidates] = places
         # Copies have equal densities if the search found them all: ask once for each case.
-        known: dict[tuple[int, bool], float] = {}
-        for candidate, number in zip(candidates.tolist(), places.tolist(), strict=True):
-            place = self._places[number]
-            case = number, bool((place.members == candidate).any())
-            if case not in known:
-                known[case] = place.density(candidate, self._bandwidth)
-            densities[candidate] = known[case]
+        used, place = np.unique(places, return_inverse=True)
+        members = [self._places[number].members for number in used.tolist()]
+        sizes = [len(part) for part in members]
+        pairs = np.repeat(np.arange(len(used)), sizes) * len(densities)
+        pairs += np.concatenate([np.empty(0, np.int64), *members])
+        found = np.isin(place * len(densities) + candidates, pairs)
+        _, chosen, case = np.unique(2 * place + found, return_index=True, return_inverse=True)
+        at = [self._places[number] for number in places[chosen].tolist()]
+        densities[candidates] = densities_at(at, candidates[chosen], self._bandwidth)[case]
 
     def _refresh(self, places: Sequence[int]) -> None:
         """Sum anew at ``places``; where the limit had cut something off, forget instead."""

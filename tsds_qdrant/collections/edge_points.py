@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import qdrant_edge as edge
+from pydantic_core import to_json
 
+from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.failures import edge_failures
 from tsds_qdrant.collections.filters import edge_filter
@@ -22,22 +25,57 @@ from tsds_qdrant.collections.protocol import (
     PointId,
     Record,
 )
+from tsds_qdrant.collections.scan import LoadedVectors
 
 UPSERT_BATCH = 1_000
 SCROLL_PAGE = 10_000
 
 
-class EdgePoints:
+class EdgePoints(Closing):
     """What :class:`Collection` does with points, except searching them."""
 
     def __init__(self, shard: edge.EdgeShard, description: CollectionInfo) -> None:
         self._shard = shard
         self._description = description
+        self._points: int | None = None
+        self._loaded: tuple[str, LoadedVectors] | None = None
+
+    @property
+    def bytes_moved(self) -> int:
+        """None: the engine runs in this process."""
+        return 0
 
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
+        if where is None and self._points is not None:
+            return self._points
         with self._failures():
-            return self._shard.count(edge.CountRequest(exact=True, filter=edge_filter(where)))
+            found = self._shard.count(edge.CountRequest(exact=True, filter=edge_filter(where)))
+        if where is None:
+            self._points = found
+        return found
+
+    def loaded(self, where: Filter | None) -> LoadedVectors:
+        """All vectors that match ``where``, kept until something is written."""
+        about = to_json(where).decode()
+        if self._loaded is None or self._loaded[0] != about:
+            ids = list(chain.from_iterable(self.scroll_ids(where)))
+            stored = self.retrieve(ids, payloads=False, vectors=True)
+            rows = [record.vector for record in stored if record.vector is not None]
+            matrix = np.array(rows, dtype=np.float32).reshape(len(rows), -1)
+            loaded = LoadedVectors(
+                [record.id for record in stored if record.vector is not None],
+                matrix,
+                self._description.metric,
+            )
+            if not names_ids(where):
+                self._loaded = about, loaded
+            return loaded
+        return self._loaded[1]
+
+    def _written(self) -> None:
+        """Forget what a write may have changed."""
+        self._points = self._loaded = None
 
     def retrieve(
         self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
@@ -103,11 +141,13 @@ class EdgePoints:
                     zip(point_ids[batch], rows[batch].tolist(), strict=True)
                 )
             ]
+            self._written()
             with self._failures():
                 self._shard.update(edge.UpdateOperation.upsert_points(points))
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
+        self._written()
         with self._failures():
             self._shard.update(
                 edge.UpdateOperation.delete_points([edge_id(i) for i in checked_ids(ids)])
@@ -143,6 +183,11 @@ class EdgePoints:
 def edge_id(point_id: PointId) -> int | UUID:
     """The id as the engine wants it."""
     return UUID(point_id) if isinstance(point_id, str) else point_id
+
+
+def names_ids(where: Filter | None) -> bool:
+    """Whether ``where`` asks for points by their ids, as a repair does: another set each time."""
+    return where is not None and any("has_id" in condition for condition in where.get("must", ()))
 
 
 def plain_id(point_id: int | UUID | str) -> PointId:

@@ -8,6 +8,7 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.collections.batches import Batches
+from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.description import vector_of
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.filters import server_filter
@@ -29,7 +30,7 @@ REQUEST_FLOATS = 500_000
 SCROLL_PAGE = 10_000
 
 
-class ServerPoints:
+class ServerPoints(Closing):
     """What :class:`Collection` does with points, except searching them."""
 
     def __init__(self, session: Session, described: CollectionInfo) -> None:
@@ -37,8 +38,10 @@ class ServerPoints:
         self._name = session.place.collection
         self._description = described
         rows = min(POINT_BATCH, REQUEST_FLOATS // described.dimension)
-        self._reads = Batches(POINT_BATCH, session.place, session.patience)
-        self._writes = Batches(rows, session.place, session.patience)
+        self._reads: Batches[list[models.Record]] = Batches(
+            POINT_BATCH, session.place, session.patience
+        )
+        self._writes: Batches[Any] = Batches(rows, session.place, session.patience)
 
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
@@ -116,7 +119,7 @@ class ServerPoints:
                     f"({operation.status}); store them again"
                 )
 
-        self._writes.run(len(rows), write)
+        self._writes.run(len(rows), write, kind="upsert")
 
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in ``field``."""
@@ -147,6 +150,7 @@ class ServerPoints:
                 models.PointIdsList(points=points[rows.start : rows.stop]),
                 wait=True,
             ),
+            kind="delete",
         )
 
     def _points(
@@ -161,6 +165,7 @@ class ServerPoints:
                 with_payload=payloads,
                 with_vectors=[name] if vectors and name else vectors,
             ),
+            kind=(payloads, vectors),
         )
         points: list[Any] = [point for page in pages for point in page]
         return {

@@ -96,6 +96,7 @@ def save_run(
         "queries": dict(queries),
         "mark": {"way": mark.way, "field": mark.field_name, "value": mark.value},
         "ef": neighborhoods.searcher.ef,
+        "scanner": neighborhoods.searcher.info.scanner,
         "accuracy": vars(selection.accuracy),
     }
     arrays = {
@@ -166,6 +167,8 @@ def resume_task(
     searcher = searcher_for(collection, settings, progress)
     searcher.ef = facts["ef"]
     neighborhoods = from_arrays(searcher, arrays, density_limit=settings.density_limit)
+    if searcher.info.scanner != facts.get("scanner", "qdrant"):
+        neighborhoods.forget()  # distances of two scanners must not be mixed
     return Task(settings, neighborhoods, run.cost_scale, arrays["query_weights"])
 
 
