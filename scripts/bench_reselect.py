@@ -61,6 +61,7 @@ def _compared(
     return {
         **case.facts(),
         "came": len(repaired.changes.came),
+        "way": repaired.changes.mark.way,
         "reselect": {
             "timing": repair_time,
             "searches": repaired.run["searches"],

@@ -65,7 +65,7 @@ def _case(case: Result) -> tuple[str, str, str]:
 
 def _selection(cases: Sequence[Result]) -> list[tuple[str, ...]]:
     head = (*CASE, "what", "seconds", "times as fast as plain", "total variation to the truth")
-    rows = [(*head, "neighbours", "densities", "densities / needed")]
+    rows = [(*head, "bound stated", "neighbours", "densities", "densities / needed")]
     rows += [
         (
             *_case(case),
@@ -73,6 +73,7 @@ def _selection(cases: Sequence[Result]) -> list[tuple[str, ...]]:
             str(row["timing"]),
             f"{row['times']:.1f}",
             f"{row['variation']:.1e}",
+            "" if row.get("bound") is None else f"{row['bound']:.1e}",
             f"{row['neighbors']:,}",
             f"{row['densities']:,}",
             f"{row['densities'] / max(1, row['needed']):.2f}",
@@ -85,7 +86,8 @@ def _selection(cases: Sequence[Result]) -> list[tuple[str, ...]]:
 
 def _total(cases: Sequence[Result]) -> list[tuple[str, ...]]:
     rows = [(*CASE, "ours", "plain", "times as fast", "of which built (ours, plain)")]
-    for case in cases:
+    first = {case["pool"]: case for case in reversed(cases)}
+    for case in reversed(first.values()):
         total = case["total"]
         stages = ", ".join(f"{name} {shown(s)} s" for name, s in total["stages"].items())
         if total["earlier"]:
@@ -103,7 +105,7 @@ def _traffic(cases: Sequence[Result]) -> list[tuple[str, ...]]:
         requests = f"{mine['requests']:,.0f}, {theirs['requests']:,.0f}"
         for over in ("rest", "grpc"):
             ratio = f"{theirs[over] / mine[over]:.0f}"
-            shares = (megabytes(mine[over]), megabytes(theirs[over]), ratio, requests)
+            shares = (size_text(mine[over]), size_text(theirs[over]), ratio, requests)
             rows.append((*_case(case), {"rest": "REST", "grpc": "gRPC"}[over], *shares))
     return rows
 
@@ -114,7 +116,7 @@ def _memory(cases: Sequence[Result]) -> list[tuple[str, ...]]:
         peaks = case["memory"]
         ours, engine, plain = peaks["ours"], peaks["engine"], peaks["plain"]
         ratios = f"{ours / engine:.2f}", f"{plain / ours:.1f}"
-        rows.append((*_case(case), *map(megabytes, (ours, engine, plain)), *ratios))
+        rows.append((*_case(case), *map(size_text, (ours, engine, plain)), *ratios))
     return rows
 
 
@@ -143,16 +145,17 @@ def _ingest(row: Result) -> list[tuple[str, ...]]:
 
 
 def _reselect(cases: Sequence[Result]) -> list[tuple[str, ...]]:
-    head = (*CASE, "came", "reselect", "from scratch", "times as fast", "searches")
+    head = (*CASE, "came", "found by", "reselect", "from scratch", "times as fast", "searches")
     more = ("look, repair, measure", "times fewer", "gRPC", "replaced (forced by p)")
     rows = [(*head, *more, "total variation to scratch")]
     for case in cases:
         mine, theirs = case["reselect"], case["scratch"]
-        sizes = megabytes(mine["traffic"]["grpc"]), megabytes(theirs["traffic"]["grpc"])
+        sizes = size_text(mine["traffic"]["grpc"]), size_text(theirs["traffic"]["grpc"])
         rows.append(
             (
                 *_case(case),
                 f"{case['came']:,}",
+                case["way"],
                 str(mine["timing"]),
                 str(theirs["timing"]),
                 f"{case['times']:.1f}",
@@ -167,6 +170,6 @@ def _reselect(cases: Sequence[Result]) -> list[tuple[str, ...]]:
     return rows
 
 
-def megabytes(size: float) -> str:
+def size_text(size: float) -> str:
     """``size`` in bytes as text."""
-    return f"{shown(size / 1e6)} MB"
+    return f"{shown(size / 1e9)} GB" if size >= 1e9 else f"{shown(size / 1e6)} MB"
