@@ -45,12 +45,13 @@ def edge_pool(
     poisoned: Sequence[int] = (),
     optimized: bool = False,
     hnsw: edge.HnswIndexConfig | None = None,
+    **configured: Any,
 ) -> Iterator[EdgeCollection]:
     """An embedded collection of ``rows``; those numbered ``poisoned`` get a NaN."""
     vectors = np.asarray(rows, dtype=np.float32)
     with tempfile.TemporaryDirectory() as directory:
         params = edge.EdgeVectorParams(vectors.shape[1], getattr(edge.Distance, metric))
-        config = edge.EdgeConfig(vectors=params, hnsw_config=hnsw)
+        config = edge.EdgeConfig(vectors=params, hnsw_config=hnsw, **configured)
         edge.EdgeShard.create(f"{directory}/pool", config).close()
         pool = EdgeCollection.open(directory, "pool")
         pool.upsert(range(len(vectors)) if ids is None else ids, vectors, payloads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tsds_qdrant.accuracy import EXACT, SAMPLED_DENSITIES, SAMPLED_LISTS, UNKNOW
 from tsds_qdrant.collections.edge import EdgeCollection
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
+from tsds_qdrant.workflow.reselect import begin_run, reselect
 from tsds_qdrant.workflow.select import select
 
 COUNT = 12_000
@@ -164,3 +166,25 @@ def test_unknown_where_scans_are_not_allowed(graph: EdgeCollection, rows: np.nda
 def test_the_sample_is_seeded(run: Run) -> None:
     bounds = {run(replace(CASES[2], seed=3), 48, False).accuracy.variation_bound for _ in range(2)}
     assert len(bounds) == 1
+
+
+def test_a_repair_keeps_what_was_measured_until_a_tenth_is_new(
+    graph: EdgeCollection, rows: np.ndarray, tmp_path: Path
+) -> None:
+    queries = near_queries(rows, 30)
+    settings = SelectionSettings(sizes=(5,), alpha=0.7, cost_scale=8.0, bandwidth=14.0, recall=0.01)
+    state, first = begin_run(tmp_path / "task.run", graph, queries, settings)
+    asked = first.counts.neighbor_searches + first.counts.density_searches
+    added = 0
+    for step in range(30):
+        graph.upsert([COUNT + step], queries[step : step + 1].astype(np.float32))
+        done = reselect(state, collection=graph)
+        added += done.run["searches"]
+        now = done.selection.accuracy
+        if now.searches_since == 0 and done.run["searches"]:
+            break
+        assert replace(now, searches_since=0) == first.accuracy
+        assert now.searches_since == added
+        assert done.selection.counts.probe_searches == 0
+    assert 0.5 * 0.1 * asked <= added <= 2.0 * 0.1 * asked
+    graph.delete(range(COUNT, COUNT + 30))

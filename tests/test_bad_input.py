@@ -80,6 +80,8 @@ BAD = [
     (f"{ELSEWHERE} localhost:6333", 2, "'localhost:6333' write http://localhost:6333"),
     ("ingest --vectors X.npy --collection new --qdrant http://127.0.0.1:9", 3, "no answer"),
     ("check --collection new --qdrant http://127.0.0.1:9", 3, "no answer"),
+    ("check --collection new --qdrant http://127.0.0.1:9 --grpc --grpc-port 7", 3, "127.0.0.1:7"),
+    ("check --collection new --qdrant http://127.0.0.1:9 --grpc-port 0", 2, "'--grpc-port'"),
     (f"{CHECK} --vector title", 1, "'pool' has no vector 'title' --vector"),
     (f"{CHECK} --recall 3", 2, "recall is 3"),
     # Task examples

@@ -381,6 +381,13 @@ def test_a_closed_collection_says_so(make_collection: MakeCollection) -> None:
     collection.close()
 
 
+def test_a_collection_is_closed_after_its_block(make_collection: MakeCollection) -> None:
+    with make_collection(vectors=np.eye(2)) as collection:
+        assert collection.search(np.eye(2)[:1].astype(np.float32), limit=1).ids == [0]
+    with pytest.raises(CollectionError, match="is closed; open it again"):
+        collection.existing([1])
+
+
 def test_an_embedded_collection_is_locked(
     backend: Backend, make_collection: MakeCollection
 ) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from concurrent import futures
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import grpc
 import httpx
 import pytest
 import qdrant_edge as edge
-from playback import KEY, PLACE, answered
-from qdrant_client import QdrantClient
+from playback import KEY, PLACE, answered, grpc_server
 from qdrant_client import grpc as messages
 from qdrant_client.common import client_exceptions
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
@@ -105,6 +102,7 @@ STATUSES: list[tuple[int, str, type[errors.TsdsError], str]] = [
     (408, "Operation 'Search' timed out after 60 seconds", errors.UnreachableError, "slow"),
     (409, "Wrong input: Collection `texts` already exists!", errors.CollectionExistsError, "final"),
     (413, "Payload Too Large", OversizedError, "split"),
+    (429, "Too Many Requests", errors.UnreachableError, "retry"),
     (
         429,
         "Rate limiting exceeded: Read rate limit exceeded, request larger than rate limiter "
@@ -139,6 +137,14 @@ def test_every_status_has_its_course(
     assert "; " in message
     assert "\n" not in message
     assert KEY not in message
+
+
+@pytest.mark.parametrize(("asked", "wait"), [("7", 7.0), ("soon", None), (None, None)])
+def test_a_proxy_may_ask_for_a_wait(asked: str | None, wait: float | None) -> None:
+    for status in (429, 503):
+        failure = explain(answered(status, "", retry_after=asked), PLACE)
+        assert failure is not None
+        assert (failure.course, failure.wait) == ("retry", wait)
 
 
 def test_a_page_that_is_not_qdrants() -> None:
@@ -203,6 +209,13 @@ GRPC_CODES: list[tuple[grpc.StatusCode, str, type[errors.TsdsError], str]] = [
     (grpc.StatusCode.RESOURCE_EXHAUSTED, "please try to split", OversizedError, "split"),
     (
         grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "Sent message larger than max (9 vs. 4)",
+        OversizedError,
+        "split",
+    ),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, "quota", errors.UnreachableError, "retry"),
+    (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
         "No space left on device",
         errors.RequestRejectedError,
         "final",
@@ -213,40 +226,12 @@ GRPC_CODES: list[tuple[grpc.StatusCode, str, type[errors.TsdsError], str]] = [
 ]
 
 
-@contextmanager
-def grpc_server(
-    answer: Callable[[messages.QueryBatchPoints, grpc.ServicerContext], Any],
-) -> Iterator[QdrantClient]:
-    handler = grpc.method_handlers_generic_handler(
-        "qdrant.Points",
-        {
-            "QueryBatch": grpc.unary_unary_rpc_method_handler(
-                answer,
-                request_deserializer=messages.QueryBatchPoints.FromString,
-                response_serializer=messages.QueryBatchResponse.SerializeToString,
-            )
-        },
-    )
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    client = QdrantClient(
-        url="http://127.0.0.1:1", grpc_port=port, prefer_grpc=True, check_compatibility=False
-    )
-    try:
-        yield client
-    finally:
-        client.close()
-        server.stop(None).wait()
-
-
 @pytest.mark.parametrize(("code", "text", "kind", "course"), GRPC_CODES)
 def test_every_grpc_code_has_its_course(
     code: grpc.StatusCode, text: str, kind: type[errors.TsdsError], course: str
 ) -> None:
     with (
-        grpc_server(lambda request, context: context.abort(code, text)) as client,
+        grpc_server(lambda _, context: context.abort(code, text)) as client,
         pytest.raises(grpc.RpcError) as caught,
     ):
         client.grpc_points.QueryBatch(messages.QueryBatchPoints(), timeout=10)

@@ -12,7 +12,7 @@ from backends import Backend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tsds_qdrant.collections import create_collection
+from tsds_qdrant.collections import create_collection, scan
 from tsds_qdrant.collections.protocol import Collection, PointId
 from tsds_qdrant.errors import CollectionMismatchError, SupportError
 from tsds_qdrant.selection import Selection
@@ -106,6 +106,7 @@ def follow(history: History, directory: Path, wanted: SelectionSettings, steps: 
     alpha=st.sampled_from([None, 0.1, 0.5, 0.9]),
     bandwidth=st.sampled_from([0.0, 0.4, 1.5]),
     regularizer=st.sampled_from(["kde", "kde", "uniform"]),
+    scanned_points=st.sampled_from([0, 100, 10_000]),
 )
 def test_any_history(
     seed: int,
@@ -115,7 +116,9 @@ def test_any_history(
     alpha: float | None,
     bandwidth: float,
     regularizer: Any,
+    scanned_points: int,
 ) -> None:
+    """Pools are scanned by the engine (0), in numpy, or grow and shrink from one to the other."""
     wanted = SelectionSettings(
         sizes=(3,),
         alpha=alpha,
@@ -124,7 +127,8 @@ def test_any_history(
         regularizer=regularizer,
         exact=True,
     )
-    with TemporaryDirectory() as directory:
+    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "SCANNED_POINTS", scanned_points)
         collection = create_collection(directory, "pool", dimension=dimension, metric=metric)
         try:
             follow(History(collection, seed, dimension, grid), Path(directory), wanted, steps=3)
@@ -210,6 +214,28 @@ def test_nothing_changed_means_no_search_and_the_same_selection(tmp_path: Path) 
     assert done.difference.forced == pytest.approx(0.0, abs=1e-9)
     same(done.selection, first)
     assert [run["kind"] for run in state.runs()] == ["select", "reselect"]
+    collection.close()
+
+
+def test_a_pool_that_outgrows_the_scan_in_numpy_is_asked_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "SCANNED_POINTS", 300)
+    rng = np.random.default_rng(3)
+    collection = create_collection(str(tmp_path), "pool", dimension=8)
+    collection.upsert(range(300), rng.normal(size=(300, 8)).astype(np.float32))
+    queries = rng.normal(size=(5, 8)).astype(np.float32)
+    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+    state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
+    collection.upsert([300], rng.normal(size=(1, 8)).astype(np.float32))
+    done = reselect(state, collection=collection)
+    scratch = select(collection, queries, wanted)
+    assert done.run["searches"] >= scratch.counts.neighbor_searches
+    assert dict(zip(done.selection.ids, done.selection.probabilities, strict=True)) == dict(
+        zip(scratch.ids, scratch.probabilities, strict=True)
+    )
+    again = reselect(state, collection=collection)
+    assert again.run["searches"] == 0
     collection.close()
 
 

@@ -1,17 +1,12 @@
-"""Requests are tried again while that can help, in smaller batches where Qdrant wants those."""
+"""Requests are tried again while that can help."""
 
 from __future__ import annotations
 
-from concurrent import futures
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from playback import DOWN, LATE, PLACE, Clock, Flaky, answered
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
 from tsds_qdrant import errors
-from tsds_qdrant.collections.batches import Batches
 from tsds_qdrant.collections.failures import OversizedError
 from tsds_qdrant.collections.retries import retrying
 
@@ -58,13 +53,18 @@ def test_a_final_failure_is_not_repeated(status: int) -> None:
     assert call.calls == 1
 
 
-def test_a_slow_request_is_repeated_once_then_split() -> None:
+def test_a_slow_request_is_repeated_once() -> None:
     call = Flaky(LATE, LATE, LATE)
-    with pytest.raises(OversizedError):
-        retrying(call, PLACE, Clock().patience(), splittable=True)
-    assert call.calls == 2
     with pytest.raises(errors.UnreachableError, match="timed out"):
-        retrying(Flaky(LATE, LATE, LATE), PLACE, Clock().patience())
+        retrying(call, PLACE, Clock().patience())
+    assert call.calls == 2
+
+
+def test_what_is_too_large_is_not_repeated() -> None:
+    call = Flaky(answered(413, "too large"))
+    with pytest.raises(OversizedError):
+        retrying(call, PLACE, Clock().patience())
+    assert call.calls == 1
 
 
 def test_errors_of_ours_and_bugs_pass_at_once() -> None:
@@ -73,34 +73,3 @@ def test_errors_of_ours_and_bugs_pass_at_once() -> None:
         with pytest.raises(type(error)):
             retrying(call, PLACE, Clock().patience())
         assert call.calls == 1
-
-
-@given(st.integers(0, 300), st.integers(1, 60), st.integers(1, 60), st.booleans())
-def test_batches_shrink_to_what_is_accepted(
-    count: int, size: int, accepted: int, threads: bool
-) -> None:
-    batches = Batches(size, PLACE, Clock().patience())
-    done: list[int] = []
-
-    def call(rows: range) -> list[int]:
-        if len(rows) > accepted:
-            raise answered(413, "too large")
-        return list(rows)
-
-    with futures.ThreadPoolExecutor(2) as executor:
-        parts = batches.run(
-            count, call, executor=executor if threads else None, on_batch=done.append
-        )
-    assert [row for part in parts for row in part] == list(range(count))
-    assert all(len(part) <= accepted for part in parts)
-    assert sum(done) == count
-    if count > size > accepted:
-        assert batches.size <= accepted
-
-
-def test_a_single_row_that_is_too_large_is_refused() -> None:
-    def call(rows: range) -> None:
-        raise answered(413, "too large")
-
-    with pytest.raises(errors.RequestRejectedError, match="413"):
-        Batches(8, PLACE, Clock().patience()).run(20, call)

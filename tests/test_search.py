@@ -233,7 +233,7 @@ def test_counts() -> None:
     counts = searcher.counts
     assert (counts.neighbor_searches, counts.density_searches, counts.probe_searches) == (7, 150, 2)
     assert counts.hits == 7 * 5 + int(near.counts.sum()) + 2 * 4
-    assert told == [("neighbours", 7, 7), ("densities", 100, 150), ("densities", 150, 150)]
+    assert told == [("neighbours", 7, 7), ("densities", 150, 150)]
 
 
 def test_limits_are_cut_to_the_pool_and_to_what_is_allowed() -> None:

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from playback import GrpcPlayback, grpc_server
 from qdrant_client import grpc as messages
 from qdrant_client import models
 
-from tsds_qdrant.collections.ids import checked_ids
-from tsds_qdrant.collections.wire import (
+from tsds_qdrant.collections.answers import (
     Answer,
-    Search,
-    grpc_message,
     joined,
     read_grpc,
     read_rest,
-    rest_body,
+    without_repeats,
 )
+from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.wire import Search, ask_grpc, grpc_message, rest_body, shortened
 from tsds_qdrant.errors import InputError
 
 UUID_ID = "5b1d9a1c-0000-4000-8000-000000000000"
@@ -50,6 +51,25 @@ def test_what_is_not_wanted_is_not_sent() -> None:
     (search, _) = json.loads(rest_body(BARE, ROWS))["searches"]
     assert sorted(search) == ["limit", "params", "query", "with_payload", "with_vector"]
     assert search["params"] == {"exact": True, "quantization": {"rescore": True}}
+
+
+@given(
+    arrays(np.float32, (2, 5), elements=st.floats(allow_nan=False, allow_infinity=False, width=32))
+)
+def test_short_numbers_say_the_same(rows: np.ndarray) -> None:
+    text = rest_body(BARE, rows)
+    for row, search in zip(rows, json.loads(text)["searches"], strict=True):
+        sent = np.array(search["query"], dtype=np.float32)
+        assert sent.tobytes() == row.tobytes()
+
+
+def test_short_numbers_are_short() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 64)).astype(np.float32)
+    digits = [
+        len(f"{x!r}".lstrip("-0.").replace(".", "")) for x in shortened(rows).ravel().tolist()
+    ]
+    assert max(digits) <= 9
+    assert len(rest_body(BARE, rows)) < 0.7 * len(json.dumps(rows.tolist()))
 
 
 def test_the_message_says_the_same() -> None:
@@ -112,15 +132,31 @@ def test_grpc_answers() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6), st.integers(1, 3))
-def test_repeats_inside_one_answer_are_dropped(found: list[list[int]], at: int) -> None:
+def test_answers_are_joined_and_repeats_dropped(found: list[list[int]], at: int) -> None:
     def answer(batch: list[list[int]]) -> Answer:
         ids = [point_id for hits in batch for point_id in hits]
-        return Answer(list(ids), np.arange(len(ids)) / 8, np.array(list(map(len, batch)), np.int64))
+        counts = np.array(list(map(len, batch)), np.int64)
+        return Answer(list(ids), np.arange(len(ids)) / 8, counts, moved=len(batch))
 
     whole = joined([answer(found[:at]), answer(found[at:])])
-    assert whole.counts.tolist() == [len(set(hits)) for hits in found]
-    assert whole.ids == [point_id for hits in found for point_id in dict.fromkeys(hits)]
-    assert len(whole.scores) == len(whole.ids)
+    assert whole.ids == [point_id for hits in found for point_id in hits]
+    assert whole.counts.tolist() == [len(hits) for hits in found]
+    assert whole.moved == len(found)
+    once = without_repeats(whole)
+    assert once.counts.tolist() == [len(set(hits)) for hits in found]
+    assert once.ids == [point_id for hits in found for point_id in dict.fromkeys(hits)]
+    firsts = [hits.index(point_id) for hits in found for point_id in dict.fromkeys(hits)]
+    starts = np.repeat(np.cumsum([0, *map(len, found)])[:-1], once.counts)
+    assert once.scores.tolist() == whole.scores[starts + np.array(firsts, np.int64)].tolist()
+    assert once.moved == whole.moved
+
+
+def test_messages_are_weighed() -> None:
+    playback = GrpcPlayback()
+    with grpc_server(playback) as client:
+        answer = ask_grpc(client, BARE, ROWS)
+    assert answer.ids == [1, 0]
+    assert answer.moved == playback.moved > 0
 
 
 def test_nothing_joined_is_empty() -> None:

@@ -8,7 +8,7 @@ averaged over p), both with two standard errors added, and the threshold that th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from tsds_qdrant.transport import TransportSolution
 
 SAMPLED_LISTS = 16
 SAMPLED_DENSITIES = 32
+ANEW_SHARE = 0.1
+"""Measured again once so large a share of the searches is new."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Accuracy:
         variation_bound: bound on the total variation between p and the exact p, estimated.
         lists: how many lists were repeated.
         densities: how many densities were repeated.
+        searches_since: searches that a repaired selection has added since this was measured.
     """
 
     recall: float | None
@@ -41,10 +44,29 @@ class Accuracy:
     variation_bound: float | None
     lists: int = 0
     densities: int = 0
+    searches_since: int = 0
 
 
 EXACT = Accuracy(recall=1.0, density_error=0.0, variation_bound=0.0)
 UNKNOWN = Accuracy(recall=None, density_error=None, variation_bound=None)
+
+
+def measured_anew(
+    neighborhoods: Neighborhoods, solution: TransportSolution, seed: int, known: Accuracy | None
+) -> Accuracy:
+    """What is ``known``, if nearly all that the solution rests on was there when it was measured.
+
+    A repair leaves most lists and densities as they were, and its own questions are exact.
+    """
+    searcher = neighborhoods.searcher
+    if known is not None and not searcher.scan_reason:
+        counts = searcher.counts
+        added = counts.neighbor_searches + counts.density_searches
+        known = replace(known, searches_since=known.searches_since + added)
+        rests_on = len(neighborhoods.queries) + len(neighborhoods.vicinities.places)
+        if known.searches_since <= ANEW_SHARE * rests_on:
+            return known
+    return measure(neighborhoods, solution, seed)
 
 
 def measure(neighborhoods: Neighborhoods, solution: TransportSolution, seed: int) -> Accuracy:

@@ -30,3 +30,12 @@ def recall_of(found: Hits, truth: Hits) -> float:
 def search_numbers(hits: Hits) -> IntArray:
     """(n,) which search each hit belongs to."""
     return np.repeat(np.arange(len(hits.counts)), hits.counts)
+
+
+def first_hits(hits: Hits, limit: int) -> Hits:
+    """The ``limit`` nearest hits of each search."""
+    starts = np.cumsum(hits.counts) - hits.counts
+    place = np.arange(len(hits.ids)) - np.repeat(starts, hits.counts)
+    kept = np.flatnonzero(place < limit)
+    ids = [hits.ids[k] for k in kept.tolist()]
+    return Hits(ids, hits.distances[kept], np.minimum(hits.counts, limit))

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.neighborhoods import Neighborhoods
+from tsds_qdrant.places import Vicinity
 from tsds_qdrant.points import point_ids
 from tsds_qdrant.search import Searcher
-from tsds_qdrant.vicinities import Vicinity
 
 
 def to_arrays(known: Neighborhoods) -> dict[str, npt.NDArray[Any]]:

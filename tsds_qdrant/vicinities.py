@@ -8,53 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tsds_qdrant.collections.protocol import BoolArray, Float32Array, Hits, Record
-from tsds_qdrant.density import kernel
 from tsds_qdrant.hits import search_numbers
 from tsds_qdrant.lists import FloatArray, IntArray
+from tsds_qdrant.places import Vicinity, densities_at
 from tsds_qdrant.points import PointIndex, sorted_by_distance
 from tsds_qdrant.search import Searcher
 
 FIRST_LIMIT = 64
 FIRST_SCAN_LIMIT = 256
 GROWTH = 4
-
-
-@dataclass
-class Vicinity:
-    """The neighbours of one place.
-
-    Attributes:
-        vector: (D,) the place, as stored.
-        members: (n,) candidate numbers within the bandwidth, nearest first.
-        distances: (n,) their distances.
-        whole: whether all of them are here; otherwise the limit was met.
-    """
-
-    vector: Float32Array
-    members: IntArray
-    distances: FloatArray
-    whole: bool
-
-    def density(self, candidate: int, bandwidth: float, excluded: BoolArray) -> float:
-        """Density of ``candidate``, which lies here: itself counts 1, whether it was found or not.
-
-        *subtle*: the values are summed nearest first without the candidate's own, so that copies,
-        and the same place after a repair, have the same density to the last bit. Members that
-        are ``excluded`` (by candidate number) do not count.
-        """
-        kept = ~excluded[self.members]
-        members, distances = self.members[kept], self.distances[kept]
-        values = kernel(distances, bandwidth)
-        own = np.flatnonzero(members == candidate)
-        if len(own):
-            first = int(np.searchsorted(distances, distances[own[0]]))
-            values = np.delete(values, first)
-        return 1.0 + float(values.sum())
 
 
 class Vicinities:
@@ -156,9 +122,7 @@ class Vicinities:
         """(c,) densities of ``candidates`` by scans; nothing known is changed."""
         vectors = [self._places[k].vector for k in self.place_of[candidates].tolist()]
         places = self._search(vectors, exact=True)
-        pairs = zip(candidates.tolist(), places, strict=True)
-        h, excluded = self._bandwidth, self._index.excluded
-        return np.array([place.density(candidate, h, excluded) for candidate, place in pairs])
+        return densities_at(places, candidates, self._bandwidth, self._index.excluded)
 
     def drop(self, candidates: IntArray) -> None:
         """Take ``candidates`` out: they have no density, and are nobody's neighbour."""
@@ -196,13 +160,16 @@ class Vicinities:
         counted = ~excluded[candidates]
         candidates, places = candidates[counted], places[counted]
         # Copies have equal densities if the search found them all: ask once for each case.
-        known: dict[tuple[int, bool], float] = {}
-        for candidate, number in zip(candidates.tolist(), places.tolist(), strict=True):
-            place = self._places[number]
-            case = number, bool((place.members == candidate).any())
-            if case not in known:
-                known[case] = place.density(candidate, self._bandwidth, excluded)
-            densities[candidate] = known[case]
+        used, place = np.unique(places, return_inverse=True)
+        members = [self._places[number].members for number in used.tolist()]
+        sizes = [len(part) for part in members]
+        pairs = np.repeat(np.arange(len(used)), sizes) * len(densities)
+        pairs += np.concatenate([np.empty(0, np.int64), *members])
+        found = np.isin(place * len(densities) + candidates, pairs)
+        _, chosen, case = np.unique(2 * place + found, return_index=True, return_inverse=True)
+        at = [self._places[number] for number in places[chosen].tolist()]
+        found_once = densities_at(at, candidates[chosen], self._bandwidth, excluded)
+        densities[candidates] = found_once[case]
 
     def _refresh(self, places: Sequence[int]) -> None:
         """Sum anew at ``places``; where the limit had cut something off, forget instead."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from tsds_qdrant.cli.options import (
     AskKeyOption,
     CollectionOption,
     GrpcOption,
+    GrpcPortOption,
     JsonOption,
     QdrantOption,
     RecallOption,
@@ -16,6 +19,9 @@ from tsds_qdrant.cli.options import (
 )
 from tsds_qdrant.cli.terminal import print_json, say
 
+if TYPE_CHECKING:
+    from tsds_qdrant.workflow.check import CheckReport
+
 
 def check(
     qdrant: QdrantOption,
@@ -23,6 +29,7 @@ def check(
     vector: VectorOption = None,
     recall: RecallOption = 0.98,
     grpc: GrpcOption = False,
+    grpc_port: GrpcPortOption = 6334,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,7 +45,12 @@ def check(
     from tsds_qdrant.workflow.check import check as check_collection
 
     opened = open_collection(
-        qdrant, collection, vector=vector, api_key=api_key(ask_api_key), grpc=grpc
+        qdrant,
+        collection,
+        vector=vector,
+        api_key=api_key(ask_api_key),
+        grpc=grpc,
+        grpc_port=grpc_port,
     )
     try:
         report = check_collection(opened, recall=recall)
@@ -57,12 +69,10 @@ def check(
             f"quantisation {info.quantization or 'none'}",
             "payload indexes": ", ".join(info.payload_indexes) or "none",
             "model": info.metadata.get("model") or "unknown",
-            "search": (
-                f"exact ({report.scan_reason})"
-                if report.scan_reason
-                else f"HNSW with ef {report.ef}"
-            )
-            + f", {report.milliseconds:.2f} ms each in batches",
+            "search": f"exact ({report.scan_reason})"
+            if report.scan_reason
+            else f"HNSW with ef {report.ef}",
+            **costs(report),
         }
         for name, fact in facts.items():
             typer.echo(f"{name:>16}: {fact}")
@@ -73,3 +83,16 @@ def check(
         say("selection will work" if not report.problems else "selection will not work")
     if report.problems:
         raise typer.Exit(1)
+
+
+def costs(report: CheckReport) -> dict[str, str]:
+    """What searches take here, and a selection of a usual size."""
+    expected = report.expected
+    if report.cost is None or expected is None:
+        return {}
+    each = {"scan": report.cost.scan, "HNSW": report.cost.walk}
+    return {
+        "a search takes": ", ".join(f"{ms:.2f} ms ({way})" for way, ms in each.items() if ms),
+        "a selection": f"of {expected['size']} for {expected['task_examples']} task examples takes "
+        f"about {expected['searches']} searches, {expected['seconds']:.1f} s",
+    }

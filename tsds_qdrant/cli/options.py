@@ -53,6 +53,10 @@ AskKeyOption = Annotated[
 GrpcOption = Annotated[
     bool, typer.Option("--grpc", help="Speak gRPC to the server: faster for large answers.")
 ]
+GrpcPortOption = Annotated[
+    int,
+    typer.Option("--grpc-port", min=1, max=65_535, metavar="PORT", help="Where --grpc connects."),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(

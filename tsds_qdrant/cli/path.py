@@ -17,6 +17,7 @@ from tsds_qdrant.cli.options import (
     ExactOption,
     FilterOption,
     GrpcOption,
+    GrpcPortOption,
     JsonOption,
     ModelOption,
     QdrantOption,
@@ -57,6 +58,7 @@ def path(
     device: DeviceOption = None,
     batch_size: BatchOption = 64,
     grpc: GrpcOption = False,
+    grpc_port: GrpcPortOption = 6334,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -85,7 +87,9 @@ def path(
     if plot:
         check_plot(plot)
     key = api_key(ask_api_key)
-    opened = open_collection(qdrant, collection, vector=vector, api_key=key, grpc=grpc)
+    opened = open_collection(
+        qdrant, collection, vector=vector, api_key=key, grpc=grpc, grpc_port=grpc_port
+    )
     try:
         with progress_bars(quiet=as_json) as progress:
             examples = task_examples(

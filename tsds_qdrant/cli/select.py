@@ -16,6 +16,7 @@ from tsds_qdrant.cli.options import (
     ExactOption,
     FilterOption,
     GrpcOption,
+    GrpcPortOption,
     JsonOption,
     ModelOption,
     QdrantOption,
@@ -90,6 +91,7 @@ def select(
     device: DeviceOption = None,
     batch_size: BatchOption = 64,
     grpc: GrpcOption = False,
+    grpc_port: GrpcPortOption = 6334,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -167,7 +169,9 @@ def select(
     pages = [manifest_path(out or probabilities or ""), *filter(None, (report,))]
     own.check_outputs(tables, pages, [queries, *(exclude or ())])
     key = api_key(ask_api_key)
-    opened = open_collection(qdrant, collection, vector=vector, api_key=key, grpc=grpc)
+    opened = open_collection(
+        qdrant, collection, vector=vector, api_key=key, grpc=grpc, grpc_port=grpc_port
+    )
     try:
         with progress_bars(quiet=as_json) as progress:
             reading: dict[str, Any] = {

@@ -11,6 +11,7 @@ from tsds_qdrant.collections.protocol import Collection, Metric
 from tsds_qdrant.errors import SettingsError
 
 API_KEY_VARIABLE = "TSDS_QDRANT_API_KEY"
+GRPC_PORT = 6334
 
 
 def is_server(location: str) -> bool:
@@ -41,6 +42,7 @@ def open_collection(
     vector: str | None = None,
     api_key: str | None = None,
     grpc: bool = False,
+    grpc_port: int = GRPC_PORT,
 ) -> Collection:
     """Open an existing collection.
 
@@ -49,7 +51,7 @@ def open_collection(
         name: the collection.
         vector: name of the vector to search; needed only if there are several.
         api_key: for servers that ask for one; ``TSDS_QDRANT_API_KEY`` by default.
-        grpc: speak gRPC to the server (faster for large answers).
+        grpc: speak gRPC to the server (faster for large answers), at ``grpc_port``.
 
     Raises:
         CollectionNotFoundError: no such collection or vector.
@@ -60,7 +62,9 @@ def open_collection(
         from tsds_qdrant.collections.server import ServerCollection
 
         key = api_key or os.environ.get(API_KEY_VARIABLE)
-        return ServerCollection.open(location, name, vector=vector, api_key=key, prefer_grpc=grpc)
+        return ServerCollection.open(
+            location, name, vector=vector, api_key=key, prefer_grpc=grpc, grpc_port=grpc_port
+        )
     from tsds_qdrant.collections.edge import EdgeCollection
 
     return EdgeCollection.open(location, name, vector=vector)

@@ -86,6 +86,12 @@ def describe(
     )
 
 
+def may_repeat(found: models.CollectionInfo) -> bool:
+    """Whether one search could find a point twice, on two shards."""
+    params = found.config.params
+    return params.shard_number != 1 or params.sharding_method == models.ShardingMethod.CUSTOM
+
+
 def longest_timeout(found: models.CollectionInfo, wanted: int) -> int:
     """``wanted`` seconds, or fewer where strict mode says so."""
     strict = found.config.strict_mode_config

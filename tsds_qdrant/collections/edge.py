@@ -44,6 +44,7 @@ from tsds_qdrant.collections.protocol import (
     Hits,
     Metric,
 )
+from tsds_qdrant.collections.scan import fits
 from tsds_qdrant.errors import CollectionExistsError
 
 SEARCH_BATCH = 100
@@ -128,9 +129,12 @@ class EdgeCollection(EdgePoints):
             field: str(index.data_type).rsplit(".", 1)[-1].lower()
             for field, index in state.payload_schema.items()
         }
+        description, count = self._description, self.count()
+        small = fits(count, description.dimension, description.metric)
         return replace(
-            self._description,
-            count=self.count(),
+            description,
+            count=count,
+            scanner="numpy" if small else "qdrant",
             indexed=state.indexed_vectors_count,
             segments=state.segments_count,
             payload_indexes=indexes,
@@ -151,6 +155,8 @@ class EdgeCollection(EdgePoints):
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         metric = self._description.metric
         queries = checked_vectors(vectors, self._description.dimension, metric, what="query")
+        if exact and fits(self.count(), self._description.dimension, metric):
+            return self.loaded(where).search(queries, limit, max_distance, on_batch)
         threshold = None if max_distance is None else score_threshold(max_distance, metric)
         params = edge.SearchParams(
             hnsw_ef=None if ef is None or exact else max(ef, limit),

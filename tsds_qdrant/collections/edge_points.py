@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import qdrant_edge as edge
+from pydantic_core import to_json
 
+from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.failures import edge_failures
 from tsds_qdrant.collections.filters import edge_filter
@@ -22,22 +25,59 @@ from tsds_qdrant.collections.protocol import (
     PointId,
     Record,
 )
+from tsds_qdrant.collections.scan import LoadedVectors
 
 UPSERT_BATCH = 1_000
 SCROLL_PAGE = 10_000
 
 
-class EdgePoints:
+class EdgePoints(Closing):
     """What :class:`Collection` does with points, except searching them."""
 
     def __init__(self, shard: edge.EdgeShard, description: CollectionInfo) -> None:
         self._shard = shard
         self._description = description
+        self._points: int | None = None
+        self._loaded: tuple[str, LoadedVectors] | None = None
+
+    @property
+    def bytes_moved(self) -> int:
+        """None: the engine runs in this process."""
+        return 0
 
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
+        if where is None and self._points is not None:
+            return self._points
         with self._failures():
-            return self._shard.count(edge.CountRequest(exact=True, filter=edge_filter(where)))
+            found = self._shard.count(edge.CountRequest(exact=True, filter=edge_filter(where)))
+        if where is None:
+            self._points = found
+        return found
+
+    def loaded(self, where: Filter | None) -> LoadedVectors:
+        """All vectors that match ``where``, kept until something is written."""
+        about = to_json(where).decode()
+        if self._loaded is None or self._loaded[0] != about:
+            ids = list(chain.from_iterable(self.scroll_ids(where)))
+            stored = self.retrieve(ids, payloads=False, vectors=True)
+            rows = [record.vector for record in stored if record.vector is not None]
+            matrix = np.array(rows, dtype=np.float32).reshape(len(rows), -1)
+            loaded = LoadedVectors(
+                [record.id for record in stored if record.vector is not None],
+                matrix,
+                self._description.metric,
+            )
+            if not names_ids(where):
+                self._loaded = about, loaded
+            return loaded
+        return self._loaded[1]
+
+    def _write(self, operation: edge.UpdateOperation) -> None:
+        """Run ``operation``, and forget what it may have changed."""
+        self._points = self._loaded = None
+        with self._failures():
+            self._shard.update(operation)
 
     def retrieve(
         self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
@@ -103,31 +143,24 @@ class EdgePoints:
                     zip(point_ids[batch], rows[batch].tolist(), strict=True)
                 )
             ]
-            with self._failures():
-                self._shard.update(edge.UpdateOperation.upsert_points(points))
+            self._write(edge.UpdateOperation.upsert_points(points))
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
-        with self._failures():
-            self._shard.update(
-                edge.UpdateOperation.delete_points([edge_id(i) for i in checked_ids(ids)])
-            )
+        gone: list[int | UUID | str] = [edge_id(i) for i in checked_ids(ids)]
+        self._write(edge.UpdateOperation.delete_points(gone))
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""
         stored = self.existing(ids)
         for point_id, value in zip(checked_ids(ids), values, strict=True):
             if point_id in stored:
-                with self._failures():
-                    self._shard.update(
-                        edge.UpdateOperation.set_payload([edge_id(point_id)], value, key=key)
-                    )
+                self._write(edge.UpdateOperation.set_payload([edge_id(point_id)], value, key=key))
 
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
         stored: list[int | UUID | str] = [edge_id(point_id) for point_id in self.existing(ids)]
-        with self._failures():
-            self._shard.update(edge.UpdateOperation.delete_payload(stored, [key]))
+        self._write(edge.UpdateOperation.delete_payload(stored, [key]))
 
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in ``field``."""
@@ -145,8 +178,7 @@ class EdgePoints:
     def index_payload(self, field: str) -> None:
         """Make a range index on an integer payload field."""
         schema = edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
-        with self._failures():
-            self._shard.update(edge.UpdateOperation.create_field_index(field, schema))
+        self._write(edge.UpdateOperation.create_field_index(field, schema))
 
     def _vector_of(self, stored: Any) -> Float32Array | None:
         row = stored.get(self._description.vector) if isinstance(stored, dict) else stored
@@ -159,6 +191,11 @@ class EdgePoints:
 def edge_id(point_id: PointId) -> int | UUID:
     """The id as the engine wants it."""
     return UUID(point_id) if isinstance(point_id, str) else point_id
+
+
+def names_ids(where: Filter | None) -> bool:
+    """Whether ``where`` asks for points by their ids, as a repair does: another set each time."""
+    return where is not None and any("has_id" in condition for condition in where.get("must", ()))
 
 
 def plain_id(point_id: int | UUID | str) -> PointId:

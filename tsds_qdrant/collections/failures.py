@@ -108,7 +108,9 @@ def explain(error: Exception, place: Place) -> Failure | None:
     if isinstance(error, QdrantException):
         return _busy(place, str(error), None)
     if isinstance(error, UnexpectedResponse):
-        return _from_status(error.status_code or 0, reason(error.content), place)
+        asked = str(error.headers.get("retry-after", ""))
+        wait = float(asked) if re.fullmatch(r"\d{1,6}", asked) else None
+        return _from_status(error.status_code or 0, reason(error.content), place, wait)
     if isinstance(error, grpc.RpcError):
         code = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
         words = (error.details() or code) if isinstance(error, grpc.Call) else str(error)
@@ -154,7 +156,7 @@ def _from_transport(source: Exception, place: Place) -> Failure:
     )
 
 
-def _from_status(status: int, words: str, place: Place) -> Failure:
+def _from_status(status: int, words: str, place: Place, wait: float | None = None) -> Failure:
     words = place.clean(words)
     said = f"{status}: {words}"
     if status in (401, 403):
@@ -167,11 +169,12 @@ def _from_status(status: int, words: str, place: Place) -> Failure:
     if status == 408 or "timed out" in words:
         text = f"{place} takes too long ({said}); try again, or search with a smaller limit"
         return Failure(UnreachableError(text), "slow")
-    full = re.search(NO_ROOM, words, re.IGNORECASE)
-    if status == 413 or (status == 429 and not full) or too_large(words):
+    if status == 413 or too_large(words):
         text = f"{place} refuses a request of that size ({said}); raise its limits"
         return Failure(OversizedError(text), "split")
+    if status == 429 and not re.search(NO_ROOM, words, re.IGNORECASE):
+        return _busy(place, words, wait)
     if status in (502, 503, 504) or re.search(r"operations failed|active replicas", words):
         text = f"{place} is not available ({said}); check the state of the cluster"
-        return Failure(UnreachableError(text), "retry")
+        return Failure(UnreachableError(text), "retry", wait)
     return Failure(error_from_words(said, place))

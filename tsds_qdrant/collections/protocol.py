@@ -96,6 +96,8 @@ class CollectionInfo:
         payload_indexes: payload field -> type of its index.
         metadata: what ``ingest`` stored with the collection (``model``, ``text_field``, ..).
         engine: name and version of the Qdrant engine.
+        scanner: what computes the distances of exact searches; two scanners may differ in the
+            last bits of a float32.
     """
 
     location: str
@@ -112,14 +114,24 @@ class CollectionInfo:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     engine: str = ""
+    scanner: str = "qdrant"
 
 
 class Collection(Protocol):
     """One vector of one Qdrant collection.
 
     Every method raises :class:`~tsds_qdrant.errors.CollectionError` or one of its kinds, never
-    an error of a Qdrant package. ``where`` is a payload filter in Qdrant's JSON form.
+    an error of a Qdrant package. ``where`` is a payload filter in Qdrant's JSON form. A ``with``
+    block closes the collection at its end.
     """
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of all searches so far, questions and answers; 0 where none leaves the process."""
+
+    def __enter__(self) -> Collection: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
     def info(self) -> CollectionInfo:
         """Describe the collection."""

@@ -18,6 +18,7 @@ from tsds_qdrant.errors import (
 )
 
 NO_ROOM = r"no space left|not enough (space|memory|disk)|insufficient|available disk|size limit of"
+TOO_LARGE = r"larger than (allowed|max)|reached size limit|too large|try to split"
 UNMENDED_LIMITS = {"limit", "timeout", "hnsw_ef", "oversampling"}
 """Strict-mode limits that a smaller batch does not satisfy."""
 
@@ -48,7 +49,7 @@ def too_large(words: str) -> bool:
     limit = re.search(r'Limit exceeded [^"]*"([^"]*)"', words)
     if limit:
         return limit[1] not in UNMENDED_LIMITS and "condition" not in limit[1]
-    return bool(re.search(r"larger than allowed|reached size limit|too large", words))
+    return bool(re.search(TOO_LARGE, words))
 
 
 def error_from_words(words: str, place: Place) -> TsdsError:

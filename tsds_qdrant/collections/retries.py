@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tsds_qdrant.collections.failures import OversizedError, explain
+from tsds_qdrant.collections.failures import Failure, explain
 from tsds_qdrant.collections.refusals import Place
 
 T = TypeVar("T")
@@ -16,11 +16,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Patience:
-    """How :func:`retrying` waits: ``base`` seconds, doubled up to ``ceiling``, with jitter.
+    """How long and how often to wait: ``base`` seconds, doubled up to ``ceiling``, with jitter.
 
     Attributes:
         attempts: calls in all; ``slow_attempts`` for those that time out.
         longest_wait: a longer wait asked for by Qdrant (seconds) is reported instead.
+        clock: the time in seconds, from any start.
     """
 
     attempts: int = 6
@@ -30,34 +31,36 @@ class Patience:
     longest_wait: float = 120.0
     rng: random.Random = field(default_factory=random.Random)
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def pause_after(self, failure: Failure, attempts: int) -> float | None:
+        """Seconds to wait after ``attempts`` that failed; None if another one makes no sense."""
+        allowed = self.slow_attempts if failure.course == "slow" else self.attempts
+        asked = failure.wait or 0.0
+        hopeless = failure.course in ("final", "split")
+        if hopeless or attempts >= allowed or asked > self.longest_wait:
+            return None
+        delay = min(self.ceiling, self.base * 2.0 ** (attempts - 1))
+        return max(asked, delay) + delay * self.rng.random() / 2
 
 
-def retrying(
-    call: Callable[[], T], place: Place, patience: Patience, *, splittable: bool = False
-) -> T:
+def retrying(call: Callable[[], T], place: Place, patience: Patience) -> T:
     """Return what ``call`` returns, after as many attempts as ``patience`` allows.
 
     Raises:
-        OversizedError: ``splittable`` and only smaller batches can help.
+        OversizedError: only smaller requests can help.
         TsdsError: the error is final, or the last attempt failed.
     """
-    attempt = 0
+    attempts = 0
     while True:
-        attempt += 1
         try:
             return call()
         except Exception as error:
+            attempts += 1
             failure = explain(error, place)
             if failure is None:
                 raise
-            slow = failure.course == "slow"
-            if failure.course == "split" or (
-                slow and splittable and attempt >= patience.slow_attempts
-            ):
-                raise OversizedError(str(failure.error)) from error
-            attempts = patience.slow_attempts if slow else patience.attempts
-            asked = failure.wait or 0.0
-            if failure.course == "final" or attempt >= attempts or asked > patience.longest_wait:
+            pause = patience.pause_after(failure, attempts)
+            if pause is None:
                 raise failure.error from error
-        delay = min(patience.ceiling, patience.base * 2.0 ** (attempt - 1))
-        patience.sleep(max(asked, delay) + delay * patience.rng.random() / 2)
+        patience.sleep(pause)

@@ -10,7 +10,7 @@ from typing import Any
 
 from qdrant_client import QdrantClient, models
 
-from tsds_qdrant.collections import description, wire
+from tsds_qdrant.collections import GRPC_PORT, answers, description, wire
 from tsds_qdrant.collections.batches import Batches
 from tsds_qdrant.collections.distance import (
     checked_vectors,
@@ -32,7 +32,9 @@ from tsds_qdrant.collections.server_points import REQUEST_FLOATS, ServerPoints
 from tsds_qdrant.collections.session import TIMEOUT_S, Session
 
 IN_FLIGHT = 4
-SEARCH_BATCH = 128
+FIRST_SEARCHES = 16
+"""Searches in the first request of a kind: one task of a Qdrant node."""
+SEARCH_BATCH = 512
 SEARCH_HITS = 250_000
 GREEN_WITHIN_S = 600.0
 
@@ -48,8 +50,17 @@ class ServerCollection(ServerPoints):
         if session.grpc and not session.local:
             self._ask = wire.ask_grpc
         floats = REQUEST_FLOATS // self._description.dimension
-        self._searches = Batches(min(SEARCH_BATCH, floats), session.place, session.patience)
         self._threads = ThreadPoolExecutor(IN_FLIGHT, "tsds-qdrant")
+        self._searches: Batches[answers.Answer] = Batches(
+            min(SEARCH_BATCH, floats),
+            session.place,
+            session.patience,
+            first=FIRST_SEARCHES,
+            executor=None if session.local else self._threads,
+            in_flight=1 if session.local else IN_FLIGHT,
+        )
+        self._repeats = description.may_repeat(found)
+        self._moved = 0
 
     @classmethod
     def open(
@@ -61,13 +72,14 @@ class ServerCollection(ServerPoints):
         api_key: str | None = None,
         client: QdrantClient | None = None,
         prefer_grpc: bool = False,
+        grpc_port: int = GRPC_PORT,
         patience: Patience | None = None,
     ) -> ServerCollection:
         """Open a collection of the server at ``location``.
 
         A ``client`` from outside is used instead of a new one and left open. ``prefer_grpc``
-        searches over gRPC (port 6334), which is faster for large answers. ``patience`` says how
-        to wait for a server that is busy or away.
+        searches over gRPC at ``grpc_port``, which is faster for large answers. ``patience`` says
+        how to wait for a server that is busy or away.
 
         Raises:
             CollectionNotFoundError: no such collection or vector.
@@ -76,7 +88,13 @@ class ServerCollection(ServerPoints):
             UnreachableError: no server answers.
         """
         session = Session(
-            location, name, api_key=api_key, client=client, grpc=prefer_grpc, patience=patience
+            location,
+            name,
+            api_key=api_key,
+            client=client,
+            grpc=prefer_grpc,
+            grpc_port=grpc_port,
+            patience=patience,
         )
         with session.closed_on_error():
             collection = cls(session, vector)
@@ -97,6 +115,7 @@ class ServerCollection(ServerPoints):
         api_key: str | None = None,
         client: QdrantClient | None = None,
         prefer_grpc: bool = False,
+        grpc_port: int = GRPC_PORT,
         patience: Patience | None = None,
     ) -> ServerCollection:
         """Create an empty collection on the server at ``location``.
@@ -106,7 +125,13 @@ class ServerCollection(ServerPoints):
             UnsupportedCollectionError: ``metadata``, and a server older than 1.16.
         """
         session = Session(
-            location, name, api_key=api_key, client=client, grpc=prefer_grpc, patience=patience
+            location,
+            name,
+            api_key=api_key,
+            client=client,
+            grpc=prefer_grpc,
+            grpc_port=grpc_port,
+            patience=patience,
         )
         params = models.VectorParams(size=dimension, distance=models.Distance(metric))
         with session.closed_on_error():
@@ -127,6 +152,7 @@ class ServerCollection(ServerPoints):
         known = self._description
         found = description.fetch(self._session)
         described = description.describe(found, self._session, known.vector, known.engine)
+        self._repeats = description.may_repeat(found)
         return replace(described, count=self.count())
 
     def search(
@@ -155,16 +181,24 @@ class ServerCollection(ServerPoints):
             where=where,
             timeout=self._timeout,
         )
-        answers = self._searches.run(
+        parts = self._searches.run(
             len(queries),
             lambda rows: self._ask(self._session.client, search, queries[rows.start : rows.stop]),
+            kind=(exact, limit.bit_length(), where is not None),
             at_most=min(info.limits.batch or SEARCH_BATCH, max(1, SEARCH_HITS // max(1, limit))),
-            executor=None if self._session.local else self._threads,
             on_batch=on_batch,
         )
-        answer = wire.joined(answers)
+        answer = answers.joined(parts)
+        self._moved += answer.moved
+        if self._repeats:
+            answer = answers.without_repeats(answer)
         distances = score_to_distance(answer.scores, info.metric)
         return within(Hits(answer.ids, distances, answer.counts), max_distance)
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of all searches so far, questions and answers, without headers."""
+        return self._moved
 
     def optimize(self) -> None:
         """Wait until the server has built its index, which it does by itself."""

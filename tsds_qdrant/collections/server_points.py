@@ -8,6 +8,7 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.collections.batches import Batches
+from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.description import vector_of
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.filters import server_filter
@@ -29,7 +30,7 @@ REQUEST_FLOATS = 500_000
 SCROLL_PAGE = 10_000
 
 
-class ServerPoints:
+class ServerPoints(Closing):
     """What :class:`Collection` does with points, except searching them."""
 
     def __init__(self, session: Session, described: CollectionInfo) -> None:
@@ -37,8 +38,10 @@ class ServerPoints:
         self._name = session.place.collection
         self._description = described
         rows = min(POINT_BATCH, REQUEST_FLOATS // described.dimension)
-        self._reads = Batches(POINT_BATCH, session.place, session.patience)
-        self._writes = Batches(rows, session.place, session.patience)
+        self._reads: Batches[list[models.Record]] = Batches(
+            POINT_BATCH, session.place, session.patience
+        )
+        self._writes: Batches[Any] = Batches(rows, session.place, session.patience)
 
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
@@ -112,7 +115,7 @@ class ServerPoints:
             )
             self._check_confirmed([operation], len(batch))
 
-        self._writes.run(len(rows), write)
+        self._writes.run(len(rows), write, kind="upsert")
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""
@@ -195,6 +198,7 @@ class ServerPoints:
                 models.PointIdsList(points=points[rows.start : rows.stop]),
                 wait=True,
             ),
+            kind="delete",
         )
 
     def _points(
@@ -209,6 +213,7 @@ class ServerPoints:
                 with_payload=payloads,
                 with_vectors=[name] if vectors and name else vectors,
             ),
+            kind=(payloads, vectors),
         )
         points: list[Any] = [point for page in pages for point in page]
         return {

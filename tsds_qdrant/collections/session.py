@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 from qdrant_client import QdrantClient
 
+from tsds_qdrant.collections import GRPC_PORT
 from tsds_qdrant.collections.failures import server_failures
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.retries import Patience, retrying
@@ -42,12 +43,13 @@ class Session:
         api_key: str | None = None,
         client: QdrantClient | None = None,
         grpc: bool = False,
+        grpc_port: int = GRPC_PORT,
         patience: Patience | None = None,
     ) -> None:
         self.place = Place(location, name, api_key or "")
         self.patience = patience or Patience()
         self._own = client is None
-        self._client: QdrantClient | None = client or _connect(self.place, api_key, grpc)
+        self._client: QdrantClient | None = client or _connect(self.place, api_key, grpc, grpc_port)
         self.grpc = grpc
         self.local = _is_local(self._client)
 
@@ -97,7 +99,7 @@ class Session:
             raise
 
 
-def _connect(place: Place, api_key: str | None, grpc: bool) -> QdrantClient:
+def _connect(place: Place, api_key: str | None, grpc: bool, grpc_port: int) -> QdrantClient:
     if place.location == ":memory:":
         return QdrantClient(":memory:")
     if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
@@ -112,6 +114,7 @@ def _connect(place: Place, api_key: str | None, grpc: bool) -> QdrantClient:
             url=place.location,
             api_key=api_key,
             prefer_grpc=grpc,
+            grpc_port=grpc_port,
             timeout=TIMEOUT_S + GRACE_S,
             check_compatibility=False,
             limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=3.0),

@@ -1,4 +1,4 @@
-"""Searches on the wire: a batch as REST, gRPC or local-mode request, and its answer as lists.
+"""Searches on the wire: a batch as REST, gRPC or local-mode request.
 
 The models of qdrant-client cost ten times more than the search where answers are large, so REST
 answers stay plain JSON and gRPC answers are read from the messages themselves.
@@ -6,9 +6,9 @@ answers stay plain JSON and gRPC answers are read from the messages themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import RestToGrpc
 
+from tsds_qdrant.collections.answers import Answer, read_grpc, read_models, read_rest
 from tsds_qdrant.collections.filters import server_filter
-from tsds_qdrant.collections.protocol import Filter, Float32Array, FloatArray, IntArray, PointId
+from tsds_qdrant.collections.protocol import Filter, Float32Array, FloatArray
 from tsds_qdrant.collections.session import GRACE_S
 
 
@@ -42,18 +43,19 @@ class Search:
     timeout: int
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Hits of consecutive searches: ids and scores (n,) one after the other, counts (B,)."""
-
-    ids: list[PointId]
-    scores: FloatArray
-    counts: IntArray
-
-
 def ask_rest(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
     """Search the nearest of ``rows`` (B, D) over REST."""
-    reply: Any = client.http.client.request(
+    moved = 0
+
+    def weighed(request: Any, send: Callable[[Any], Any]) -> Any:
+        nonlocal moved
+        response = send(request)
+        moved += len(request.content) + response.num_bytes_downloaded
+        return response
+
+    connection = copy(client.http.client)  # the client itself stays as it is
+    connection.add_middleware(weighed)
+    reply: Any = connection.request(
         type_=object,
         method="POST",
         url=f"/collections/{{collection_name}}/points/query/batch?timeout={search.timeout}",
@@ -62,15 +64,14 @@ def ask_rest(client: QdrantClient, search: Search, rows: Float32Array) -> Answer
         content=rest_body(search, rows),
         timeout=search.timeout + GRACE_S,
     )
-    return read_rest(reply)
+    return replace(read_rest(reply), moved=moved)
 
 
 def ask_grpc(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
     """Search the nearest of ``rows`` (B, D) over gRPC."""
-    reply = client.grpc_points.QueryBatch(
-        grpc_message(search, rows), timeout=search.timeout + GRACE_S
-    )
-    return read_grpc(reply)
+    message = grpc_message(search, rows)
+    reply = client.grpc_points.QueryBatch(message, timeout=search.timeout + GRACE_S)
+    return replace(read_grpc(reply), moved=message.ByteSize() + reply.ByteSize())
 
 
 def ask_local(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
@@ -89,7 +90,7 @@ def ask_local(client: QdrantClient, search: Search, rows: Float32Array) -> Answe
         for row in rows.tolist()
     ]
     replies = client.query_batch_points(search.collection, requests)
-    return _answer([reply.points for reply in replies])
+    return read_models([reply.points for reply in replies])
 
 
 def rest_body(search: Search, rows: Float32Array) -> bytes:
@@ -108,7 +109,23 @@ def rest_body(search: Search, rows: Float32Array) -> bytes:
         shared["score_threshold"] = search.threshold
     if search.where is not None:
         shared["filter"] = search.where
-    return to_json({"searches": [{"query": row, **shared} for row in rows.tolist()]})
+    return to_json({"searches": [{"query": row, **shared} for row in shortened(rows).tolist()]})
+
+
+def shortened(rows: Float32Array) -> FloatArray:
+    """``rows`` as float64 of nine significant digits, which say the same float32 in fewer bytes.
+
+    *subtle*: a power of ten up to 10^22 is exact in float64, so the quotient is the float64
+    nearest to the decimal, and is written as that decimal; smaller numbers stay as they are.
+    """
+    exact = rows.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        digits = 8 - np.floor(np.log10(np.abs(exact)))
+    scale = 10.0 ** np.clip(digits, 0, 22)
+    short: FloatArray = np.where(
+        (digits >= 0) & (digits <= 22), np.rint(exact * scale) / scale, exact
+    )
+    return short
 
 
 def grpc_message(search: Search, rows: Float32Array) -> messages.QueryBatchPoints:
@@ -140,69 +157,3 @@ def grpc_message(search: Search, rows: Float32Array) -> messages.QueryBatchPoint
             for row in rows.tolist()
         ],
     )
-
-
-def read_rest(reply: Mapping[str, Any]) -> Answer:
-    """Read the parsed JSON of a batch search; a score of null is NaN.
-
-    Raises:
-        ValueError: not the JSON of a batch search.
-    """
-    try:
-        batches = [found["points"] for found in reply["result"]]
-        ids = [hit["id"] for hit in chain.from_iterable(batches)]
-        scores = [hit["score"] for hit in chain.from_iterable(batches)]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no answer to a batch search: {str(reply)[:80]}") from error
-    return Answer(ids, np.array(scores, dtype=np.float64), _lengths(batches))
-
-
-def read_grpc(reply: messages.QueryBatchResponse) -> Answer:
-    """Read the message of a batch search."""
-    ids: list[PointId] = []
-    scores: list[float] = []
-    for found in reply.result:
-        for hit in found.result:
-            point_id = hit.id
-            ids.append(point_id.num or point_id.uuid or 0)
-            scores.append(hit.score)
-    counts = [len(found.result) for found in reply.result]
-    return Answer(ids, np.array(scores, dtype=np.float64), np.array(counts, dtype=np.int64))
-
-
-def joined(answers: Sequence[Answer]) -> Answer:
-    """Answers of consecutive batches as one, without a point that one search found twice.
-
-    Subtle: while Qdrant reshards, a point may lie on two shards and be found on both.
-    """
-    ids = list(chain.from_iterable(answer.ids for answer in answers))
-    scores = np.concatenate([np.empty(0), *(answer.scores for answer in answers)])
-    counts = np.concatenate([np.empty(0, np.int64), *(answer.counts for answer in answers)])
-    keep = np.ones(len(ids), dtype=bool)
-    start = 0
-    for count in counts.tolist():
-        found = ids[start : start + count]
-        if len(set(found)) < count:
-            seen: set[PointId] = set()
-            for k, point_id in enumerate(found):
-                keep[start + k] = point_id not in seen
-                seen.add(point_id)
-        start += count
-    if keep.all():
-        return Answer(ids, scores, counts)
-    search = np.repeat(np.arange(len(counts)), counts)
-    return Answer(
-        [ids[k] for k in np.flatnonzero(keep)],
-        scores[keep],
-        np.bincount(search[keep], minlength=len(counts)),
-    )
-
-
-def _answer(batches: Sequence[Sequence[Any]]) -> Answer:
-    hits = list(chain.from_iterable(batches))
-    scores = np.array([hit.score for hit in hits], dtype=np.float64)
-    return Answer([hit.id for hit in hits], scores, _lengths(batches))
-
-
-def _lengths(batches: Sequence[Sequence[Any]]) -> IntArray:
-    return np.array([len(hits) for hits in batches], dtype=np.int64)

@@ -41,6 +41,7 @@ NAMES = {
     "accuracy.variation_bound": "bound on the total variation of p",
     "accuracy.lists": "lists repeated exactly",
     "accuracy.densities": "densities repeated exactly",
+    "accuracy.searches_since": "searches of repairs since then",
     "seconds.search": "seconds to search and solve",
     "seconds.sample": "seconds to draw",
     "seconds.measure": "seconds to measure accuracy",

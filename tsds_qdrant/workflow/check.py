@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,11 @@ from tsds_qdrant.collections.protocol import Collection, CollectionInfo
 from tsds_qdrant.errors import InputError, PoisonedCollectionError
 from tsds_qdrant.search import Searcher
 from tsds_qdrant.settings import SelectionSettings
+from tsds_qdrant.workflow.cost import SearchCost, measure_cost
 
 PROBED_POINTS = 64
-PROBE_LIMIT = 64
+USUAL = 200, 1_000
+"""Task examples and size of the selection whose cost is foretold."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class CheckReport:
         info: the collection.
         ef: of approximate searches that reach the recall; None where everything is scanned.
         scan_reason: why everything is scanned, or "".
-        milliseconds: of one search with limit 64, the way a selection would run it.
+        cost: of one search, timed here; None if none could be run.
         problems: sentences on what keeps a selection from working; empty if nothing does.
         notes: sentences on what makes it slower or less exact.
     """
@@ -33,9 +34,18 @@ class CheckReport:
     info: CollectionInfo
     ef: int | None
     scan_reason: str
-    milliseconds: float
+    cost: SearchCost | None
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def expected(self) -> dict[str, float] | None:
+        """Searches and seconds of a selection of usual size; None if none could be timed."""
+        if self.cost is None:
+            return None
+        searches, seconds = self.cost.expected(*USUAL)
+        figures = {"task_examples": USUAL[0], "size": USUAL[1], "searches": searches}
+        return {**figures, "seconds": seconds}
 
     def as_dict(self) -> dict[str, Any]:
         """The report for a machine to read."""
@@ -59,8 +69,11 @@ class CheckReport:
                 "exact": bool(self.scan_reason),
                 "why": self.scan_reason,
                 "ef": self.ef,
-                "milliseconds": self.milliseconds,
+                "scanner": info.scanner,
+                "scan_milliseconds": self.cost and self.cost.scan,
+                "walk_milliseconds": self.cost and self.cost.walk,
             },
+            "expected": self.expected,
             "problems": list(self.problems),
             "notes": list(self.notes),
             "ok": not self.problems,
@@ -79,28 +92,23 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
     try:
         searcher = Searcher(collection, recall=recall, seed=seed)
     except InputError as error:
-        return CheckReport(info, None, "", 0.0, (f"{error}.",), ())
+        return CheckReport(info, None, "", None, (f"{error}.",), ())
     page = next(iter(collection.scroll_ids()))
     ids = [page[k] for k in np.random.default_rng(seed).permutation(len(page))[:PROBED_POINTS]]
     stored = [record.vector for record in collection.retrieve(ids, payloads=False, vectors=True)]
     finite = [vector for vector in stored if vector is not None and np.isfinite(vector).all()]
     if not finite:
         what = f"none of {len(ids)} points tried has a usable vector '{info.vector}'"
-        return CheckReport(info, None, "", 0.0, (f"{what}; choose another with --vector.",), ())
+        return CheckReport(info, None, "", None, (f"{what}; choose another with --vector.",), ())
     vectors = np.stack(finite)
     problems: list[str] = []
-    milliseconds = 0.0
+    cost = None
     try:
         searcher.preflight(vectors[0])
-        searcher.nearest(vectors, PROBE_LIMIT)
-        started = time.perf_counter()
-        searcher.nearest(vectors, PROBE_LIMIT)
-        milliseconds = (time.perf_counter() - started) / len(vectors) * 1000
+        cost = measure_cost(searcher, vectors)
     except PoisonedCollectionError as error:
         problems.append(f"{error}.")
-    return CheckReport(
-        info, searcher.ef, searcher.scan_reason, milliseconds, tuple(problems), _notes(info)
-    )
+    return CheckReport(info, searcher.ef, searcher.scan_reason, cost, tuple(problems), _notes(info))
 
 
 def _notes(info: CollectionInfo) -> tuple[str, ...]:

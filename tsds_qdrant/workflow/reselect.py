@@ -179,7 +179,7 @@ def reselect(
         selection = select_for(
             task,
             run.sizes,
-            known_accuracy=run.drawn.accuracy if untouched else None,
+            known_accuracy=None if repaired.anew else run.drawn.accuracy,
             known_traits=run.drawn.traits if untouched else None,
             guard=guard,
             count_tokens=count_tokens,

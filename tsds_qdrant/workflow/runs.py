@@ -106,6 +106,7 @@ def save_run(
         "queries": dict(queries),
         "mark": {"way": mark.way, "field": mark.field_name, "value": mark.value},
         "ef": neighborhoods.searcher.ef,
+        "scanner": neighborhoods.searcher.info.scanner,
         "accuracy": vars(selection.accuracy),
         "tagging": None if tagging is None else asdict(tagging),
         "guard": guard_facts(guard),
@@ -185,6 +186,8 @@ def resume_task(
     searcher = searcher_for(collection, settings, progress)
     searcher.ef = facts["ef"]
     neighborhoods = from_arrays(searcher, arrays, density_limit=settings.density_limit)
+    if searcher.info.scanner != facts.get("scanner", "qdrant"):
+        neighborhoods.forget()  # distances of two scanners must not be mixed
     excluded = point_ids(arrays.get("excluded_keys", np.empty((0, 3), dtype=np.uint64)))
     if excluded:
         neighborhoods.set_excluded(neighborhoods.index.numbers(excluded))

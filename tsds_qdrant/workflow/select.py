@@ -93,7 +93,7 @@ def select_for(
     Args:
         task: begun, or resumed after a repair.
         sizes: how many to draw, ascending; of no account where a token budget alone tells.
-        known_accuracy: what was measured before, if nothing has changed since.
+        known_accuracy: what was measured before a repair.
         known_traits: what was read before, if nothing has changed since.
         guard: keeps copies of test items out; without one, what is excluded stays so.
         count_tokens: see :func:`select`.
@@ -122,7 +122,7 @@ def select_for(
     searched = time.perf_counter()
     samples = draw_samples(task, solution, sizes, reader)
     drawn = time.perf_counter()
-    measured = known_accuracy or accuracy.measure(neighborhoods, solution, settings.seed)
+    measured = accuracy.measured_anew(neighborhoods, solution, settings.seed, known_accuracy)
     nearest_query, nearest_distance = _nearest(solution)
     seen = len(solution.probabilities)
     support = neighborhoods.index.ids(np.flatnonzero(solution.probabilities).tolist())
