@@ -442,7 +442,7 @@ def test_only_what_could_be_selected_is_looked_at() -> None:
 def test_accuracy_is_measured_without_what_is_kept_out() -> None:
     rows = clustered_rows(12_000, 224, 1_000)
     queries = near_queries(rows, 20)
-    wanted = SelectionSettings(sizes=(200,), alpha=0.3, cost_scale=15.0, bandwidth=10.0)
+    wanted = SelectionSettings(sizes=(50,), alpha=0.3, cost_scale=15.0, bandwidth=10.0)
     items = queries.astype(np.float32)
 
     def guard() -> Guard:
@@ -555,7 +555,7 @@ def test_reselect_and_its_report(store: list[str]) -> None:
         (["--exclude", "T.jsonl", "--exclude-ngrams", "2"], 2, "n-grams of 2 words"),
         (["--exclude", "T.jsonl", "--exclude-radius", "1"], 2, "compare texts alone with"),
         (["--exclude", "none.jsonl"], 1, "'none.jsonl' does not exist"),
-        (["--exclude", "T.jsonl", "--exclude-report", "T.jsonl"], 2, "is read by this command"),
+        (["--exclude", "T.jsonl", "--exclude-report", "T.jsonl"], 2, "'T.jsonl' holds test items"),
         (["--exclude", "T.jsonl", "--exclude-report", "r.doc"], 1, "names no known format"),
         (["--exclude", "T.jsonl", "--method", "random"], 2, "--exclude works with the method tsds"),
     ],

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.embedding import Embedder, SentenceTransformerEmbedder
     from tsds_qdrant.errors import TsdsError
+    from tsds_qdrant.held_out import HeldOut, Reach
     from tsds_qdrant.lists import NeighborLists
+    from tsds_qdrant.quotas import Quota
     from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.selection import Selection
     from tsds_qdrant.settings import SelectionSettings
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.workflow.destination import Destination
     from tsds_qdrant.workflow.explain import explain
     from tsds_qdrant.workflow.export import export
+    from tsds_qdrant.workflow.guards import Guard
     from tsds_qdrant.workflow.ingest import ingest_records, ingest_vectors
     from tsds_qdrant.workflow.reopen import reopen
     from tsds_qdrant.workflow.report import report_run, write_report
@@ -44,7 +47,11 @@ _HOMES = {
     "Destination": "tsds_qdrant.workflow.destination",
     "Embedder": "tsds_qdrant.embedding",
     "ExportSettings": "tsds_qdrant.training.settings",
+    "Guard": "tsds_qdrant.workflow.guards",
+    "HeldOut": "tsds_qdrant.held_out",
     "NeighborLists": "tsds_qdrant.lists",
+    "Quota": "tsds_qdrant.quotas",
+    "Reach": "tsds_qdrant.held_out",
     "Selection": "tsds_qdrant.selection",
     "SelectionSettings": "tsds_qdrant.settings",
     "SentenceTransformerEmbedder": "tsds_qdrant.embedding",
@@ -78,7 +85,11 @@ __all__ = [
     "Destination",
     "Embedder",
     "ExportSettings",
+    "Guard",
+    "HeldOut",
     "NeighborLists",
+    "Quota",
+    "Reach",
     "Selection",
     "SelectionSettings",
     "SentenceTransformerEmbedder",

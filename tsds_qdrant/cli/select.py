@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tsds_qdrant.cli import guard_options as guards
-from tsds_qdrant.cli import select_options as own
+import tsds_qdrant.cli.guard_options as guards
+import tsds_qdrant.cli.select_options as own
 from tsds_qdrant.cli.options import (
     AskKeyOption,
     BandwidthOption,
@@ -167,7 +167,7 @@ def select(
     samples = sample_paths(out, settings.wanted_sizes(1) or (1,)).values() if out else []
     tables = [*samples, *filter(None, (probabilities, exclude_report))]
     pages = [manifest_path(out or probabilities or ""), *filter(None, (report,))]
-    own.check_outputs(tables, pages, [queries, *(exclude or ())])
+    own.check_outputs(tables, pages, queries, exclude or ())
     key = api_key(ask_api_key)
     opened = open_collection(
         qdrant, collection, vector=vector, api_key=key, grpc=grpc, grpc_port=grpc_port

@@ -94,13 +94,16 @@ DryRunOption = Annotated[
 ]
 
 
-def check_outputs(tables: Sequence[Path], others: Sequence[Path], inputs: Sequence[str]) -> None:
+def check_outputs(
+    tables: Sequence[Path], others: Sequence[Path], queries: str, test_items: Sequence[str]
+) -> None:
     """Check, before long work, that every output can be written, and none over another file.
 
     Args:
         tables: outputs whose suffix names their format.
         others: other outputs.
-        inputs: files of task examples and test items.
+        queries: where the task examples come from.
+        test_items: where test items come from.
 
     Raises:
         OutputError, SettingsError: one cannot.
@@ -111,19 +114,23 @@ def check_outputs(tables: Sequence[Path], others: Sequence[Path], inputs: Sequen
         check_rows_path(place)
     for place in others:
         check_writable(place)
-    for source in inputs:
-        check_distinct([*tables, *others], source)
+    outputs = [*tables, *others]
+    check_distinct(outputs, queries)
+    for source in test_items:
+        check_distinct(outputs, source, "test items")
 
 
-def check_distinct(outputs: Sequence[Path], queries: str) -> None:
-    """Check that no output takes the place of another, or of the task examples.
+def check_distinct(
+    outputs: Sequence[Path], source: str, content: str = "the task examples"
+) -> None:
+    """Check that no output takes the place of another, or of ``source``, which holds ``content``.
 
     Raises:
         SettingsError: one does.
     """
     places = [output.resolve() for output in outputs]
     for output, place in zip(outputs, places, strict=True):
-        if place == Path(queries).resolve():
-            raise SettingsError(f"'{output}' is read by this command; write to another file")
+        if place == Path(source).resolve():
+            raise SettingsError(f"'{output}' holds {content}; write to another file")
         if places.count(place) > 1:
             raise SettingsError(f"'{output}' is named for two outputs; rename one of them")

@@ -37,6 +37,8 @@ def draw_samples(
             raise SupportError(_advice(task, solution, max(sizes)))
         p = solution.probabilities
         return {size: draw(p, keys, size, sampler=sampler, seed=seed) for size in sizes}
+    if not (sizes or settings.by_budget):
+        return {}
     support = np.flatnonzero(solution.probabilities)
     traits = reader.of(index.ids(support.tolist()))
     near = None
