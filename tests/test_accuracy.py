@@ -22,6 +22,7 @@ from pool_oracle import (
 from tsds_qdrant import accuracy, search
 from tsds_qdrant.accuracy import EXACT, SAMPLED_DENSITIES, SAMPLED_LISTS, UNKNOWN
 from tsds_qdrant.collections.edge import EdgeCollection
+from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.workflow.reselect import begin_run, reselect
@@ -188,3 +189,13 @@ def test_a_repair_keeps_what_was_measured_until_a_tenth_is_new(
         assert done.selection.counts.probe_searches == 0
     assert 0.5 * 0.1 * asked <= added <= 2.0 * 0.1 * asked
     graph.delete(range(COUNT, COUNT + 30))
+
+
+def test_without_scans_nothing_is_measured(graph: EdgeCollection, rows: np.ndarray) -> None:
+    settings = SelectionSettings(sizes=(1,), alpha=0.7, cost_scale=8.0, bandwidth=0.0)
+    found = select(graph, near_queries(rows, 12), replace(settings, scans=False))
+    assert found.accuracy == UNKNOWN
+    assert found.counts.probe_searches == 1  # the preflight
+    assert found.ef == 256
+    with pytest.raises(SettingsError, match="exact searches are scans"):
+        replace(settings, scans=False, exact=True)

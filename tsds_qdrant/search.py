@@ -58,12 +58,15 @@ class Searcher:
         *,
         where: Filter | None = None,
         exact: bool = False,
+        scans: bool = True,
         recall: float = 0.98,
         seed: int = 0,
         progress: Progress = silent,
     ) -> None:
         self.collection = collection
-        self.info: CollectionInfo = collection.info()
+        info = collection.info()
+        limits = replace(info.limits, exact=info.limits.exact and scans)
+        self.info: CollectionInfo = replace(info, limits=limits)
         self.where = where
         self.recall = recall
         self.progress = progress

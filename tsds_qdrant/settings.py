@@ -33,6 +33,7 @@ class SelectionSettings:
         regularizer: ``kde``, ``uniform`` or ``tv``.
         sampler: ``stable``, ``multinomial`` or ``top``.
         exact: scan in every search.
+        scans: searches may scan; without, ef is 256 and the recall is not measured.
         recall: what approximate searches must reach in the probe that chooses ef.
         seed: same seed, same sample.
         where: payload filter in Qdrant's JSON form.
@@ -53,6 +54,7 @@ class SelectionSettings:
     regularizer: Regularizer = "kde"
     sampler: Sampler = "stable"
     exact: bool = False
+    scans: bool = True
     recall: float = 0.98
     seed: int = 0
     where: Mapping[str, Any] | None = None
@@ -91,6 +93,8 @@ class SelectionSettings:
             raise SettingsError(
                 f"'{self.sampler}' is no sampler; choose one of {', '.join(SAMPLERS)}"
             )
+        if self.exact and not self.scans:
+            raise SettingsError("exact searches are scans, which are ruled out; leave one out")
         if self.seed < 0:
             raise SettingsError(f"seed is {self.seed}; choose 0 or more")
         if not 0.0 < self.recall <= 1.0:

@@ -117,6 +117,10 @@ BandwidthOption = Annotated[
         help="How near a near-duplicate is; 0: all differ; auto: 0.45 x typical distance.",
     ),
 ]
+NoScansOption = Annotated[
+    bool,
+    typer.Option("--no-scans", help="Never scan, as on pools too large for it; recall is unknown."),
+]
 ExactOption = Annotated[bool, typer.Option("--exact", help="Scan in every search; slower.")]
 RecallOption = Annotated[
     float,

@@ -20,6 +20,7 @@ from tsds_qdrant.cli.options import (
     GrpcPortOption,
     JsonOption,
     ModelOption,
+    NoScansOption,
     QdrantOption,
     QueriesOption,
     TemplateOption,
@@ -49,6 +50,7 @@ def path(
     cost_scale: CostScaleOption = "auto",
     bandwidth: BandwidthOption = "auto",
     exact: ExactOption = False,
+    no_scans: NoScansOption = False,
     filter_json: FilterOption = None,
     vector: VectorOption = None,
     text_field: TextFieldOption = None,
@@ -81,6 +83,7 @@ def path(
         cost_scale=number_or_auto(cost_scale, "--cost-scale"),
         bandwidth=number_or_auto(bandwidth, "--bandwidth"),
         exact=exact,
+        scans=not no_scans,
         where=filter_of(filter_json),
     )
     wanted = alphas_of(alphas) or DEFAULT_ALPHAS

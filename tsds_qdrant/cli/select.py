@@ -19,6 +19,7 @@ from tsds_qdrant.cli.options import (
     GrpcPortOption,
     JsonOption,
     ModelOption,
+    NoScansOption,
     QdrantOption,
     QueriesOption,
     RecallOption,
@@ -33,12 +34,7 @@ from tsds_qdrant.cli.options import (
     sizes_of,
 )
 from tsds_qdrant.cli.report import ByOption, ReportOption, check_report_options, report_selection
-from tsds_qdrant.cli.select_method import (
-    MethodOption,
-    choice_path,
-    regularizer_of,
-    select_simply,
-)
+from tsds_qdrant.cli.select_method import MethodOption, choice_path, regularizer_of, select_simply
 from tsds_qdrant.cli.summary import summary
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
 from tsds_qdrant.cli.write_back import check_write_back, told, written_back
@@ -61,6 +57,7 @@ def select(
     regularizer: own.RegularizerOption = "kde",
     sampler: own.SamplerOption = "stable",
     exact: ExactOption = False,
+    no_scans: NoScansOption = False,
     recall: RecallOption = 0.98,
     seed: SeedOption = 0,
     filter_json: FilterOption = None,
@@ -135,6 +132,7 @@ def select(
         regularizer=regularizer_of(method, regularizer),  # type: ignore[arg-type]
         sampler=sampler,  # type: ignore[arg-type]
         exact=exact,
+        scans=not no_scans,
         recall=recall,
         seed=seed,
         where=filter_of(filter_json),

@@ -40,6 +40,7 @@ def searcher_for(
         collection,
         where=settings.where,
         exact=settings.exact,
+        scans=settings.scans,
         recall=settings.recall,
         seed=settings.seed,
         progress=progress,
