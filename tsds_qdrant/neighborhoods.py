@@ -81,7 +81,8 @@ class Neighborhoods:
         before = self.excluded.copy()
         self.excluded[:] = False
         self.excluded[candidates] = True
-        self.vicinities.exclusion_changed(before != self.excluded)
+        if (changed := before != self.excluded).any():
+            self.vicinities.exclusion_changed(changed)
         if not self.pool:
             raise InputError(
                 f"all {self.searcher.candidates} candidates are excluded; ingest others, or "

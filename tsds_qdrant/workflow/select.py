@@ -18,6 +18,7 @@ from tsds_qdrant.lists import FloatArray, IntArray
 from tsds_qdrant.path import RegularizationPath
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.quotas import Traits
+from tsds_qdrant.sampling import Sample
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.tradeoff import slope_budget
@@ -125,7 +126,6 @@ def select_for(
     measured = accuracy.measured_anew(neighborhoods, solution, settings.seed, known_accuracy)
     nearest_query, nearest_distance = _nearest(solution)
     seen = len(solution.probabilities)
-    support = neighborhoods.index.ids(np.flatnonzero(solution.probabilities).tolist())
     return Selection(
         settings=settings,
         collection=searcher.info,
@@ -150,8 +150,19 @@ def select_for(
             "measure": time.perf_counter() - drawn,
         },
         contamination=found,
-        traits=dict(zip(support, reader.of(support), strict=True)) if settings.bounded else {},
+        traits=_traits_of(solution, samples, task, reader),
     )
+
+
+def _traits_of(
+    solution: TransportSolution, samples: Mapping[int, Sample], task: Task, reader: TraitReader
+) -> dict[PointId, Traits]:
+    """What bounds looked at, of every candidate with p > 0; empty where there are none."""
+    if not (samples and task.settings.bounded):
+        return {}
+    support = np.flatnonzero(solution.probabilities).tolist()
+    ids = task.neighborhoods.index.ids(support)
+    return dict(zip(ids, reader.of(ids), strict=True))
 
 
 @dataclass(frozen=True)
