@@ -28,7 +28,7 @@ TASKS = ((10, 1_000), (50, 300), (200, 100), (200, 1_000), (500, 2_000))
 """Task examples and sizes of the selections that the model is fitted to."""
 HELD_OUT_TASKS = ((100, 500), (1_000, 3_000))
 TIMED = 200
-LIMIT = 64
+LIMIT, RADIUS = 64, 1.0
 Features = Callable[[dict[str, Any]], list[float]]
 
 
@@ -102,8 +102,10 @@ def measured(pool: Pool, tasks: Sequence[tuple[int, int]]) -> dict[str, Any]:
         searcher.nearest(queries, LIMIT)
         few = queries[:16]
         runs: dict[str, Callable[[], tuple[float, Any]]] = {
-            "walk": lambda: _each(lambda: searcher.nearest(queries, LIMIT), len(queries)),
-            "scan": lambda: _each(lambda: searcher.repeat_exactly(few, LIMIT), len(few)),
+            "walk": lambda: _each(lambda: searcher.around(queries, LIMIT, RADIUS), len(queries)),
+            "scan": lambda: _each(
+                lambda: searcher.around(few, LIMIT, RADIUS, exact=True), len(few)
+            ),
         }
         done = alternate(runs, 5, math.inf)
     milliseconds = {name: timing.median for name, (timing, _) in done.items()}

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from tsds_qdrant.collections.protocol import Float32Array
 from tsds_qdrant.search import Searcher
 
@@ -47,14 +49,16 @@ class SearchCost:
 
 def measure_cost(searcher: Searcher, vectors: Float32Array) -> SearchCost:
     """Time searches around ``vectors`` (n, D), the way a selection would run them."""
-    searcher.nearest(vectors, LIMIT)  # which chooses ef, and warms caches
-    usual = _milliseconds(lambda: searcher.nearest(vectors, LIMIT), len(vectors))
+    hits, _ = searcher.nearest(vectors, LIMIT)  # which chooses ef, and warms caches
+    radius = float(np.median(hits.distances))
+    usual = _milliseconds(lambda: searcher.around(vectors, LIMIT, radius), len(vectors))
     if searcher.is_exact(LIMIT):
         return SearchCost(usual, None)
     if not searcher.info.limits.exact:
         return SearchCost(None, usual)
     few = vectors[:TIMED_SCANS]
-    return SearchCost(_milliseconds(lambda: searcher.repeat_exactly(few, LIMIT), len(few)), usual)
+    scan = _milliseconds(lambda: searcher.around(few, LIMIT, radius, exact=True), len(few))
+    return SearchCost(scan, usual)
 
 
 def _milliseconds(search: Callable[[], object], searches: int) -> float:
