@@ -234,7 +234,10 @@ def test_ctrl_c_ends_an_ingest_that_can_be_repeated(store: Path, tmp_path: Path)
         child.send_signal(signal.SIGINT)
         spoken = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert spoken == ("", "interrupted; nothing is half done, run the command again\n")
+    assert spoken == (
+        "",
+        "interrupted; files that were written are whole, run it again\n",
+    )
     again = subprocess.run(words, input="".join(records), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert f"read {len(rows)}, " in again.stderr

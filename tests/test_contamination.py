@@ -28,12 +28,21 @@ from typer.testing import CliRunner, Result
 
 from tsds_qdrant import SelectionSettings, begin_run, create_collection, reselect, select
 from tsds_qdrant.cli import app
+from tsds_qdrant.cli.summary import summary
+from tsds_qdrant.collections import open_collection
 from tsds_qdrant.collections.edge import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection, Metric, PointId
 from tsds_qdrant.embedding import SentenceTransformerEmbedder
-from tsds_qdrant.errors import ContaminationError, InputError, SettingsError, StateError
+from tsds_qdrant.errors import (
+    ContaminationError,
+    InputError,
+    SettingsError,
+    StateError,
+    SupportError,
+)
 from tsds_qdrant.fingerprints import run_prints, whole_print, words_of
 from tsds_qdrant.held_out import SHORTEST_RUN, HeldOut, Reach, default_radius
+from tsds_qdrant.quotas import Quota
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.state import RunState
@@ -289,6 +298,29 @@ def test_the_result_is_that_of_a_collection_without_what_was_kept_out(
         assert not [one.id for one in copies if p.get(one.id)]
         collection.delete(dropped)
         same(found, select(collection, pool.queries, wanted))
+
+
+@few
+@given(seed=st.integers(0, 2**32), radius=st.sampled_from([0.3, 0.8]))
+def test_what_is_kept_out_while_bounds_look_further(seed: int, radius: float) -> None:
+    pool = Pool(seed)
+    payloads = [{**one, "kind": "b" if k % 6 else "a"} for k, one in enumerate(pool.payloads)]
+    wanted = SelectionSettings(sizes=(6,), quotas=(Quota("kind", 0.5, "b"),), exact=True)
+    with TemporaryDirectory() as place:
+        collection = create_collection(place, "pool", dimension=3, metric="Euclid")
+        collection.upsert(range(pool.count), pool.rows, payloads)
+        with closing(collection), nothing_left():
+            try:
+                state, found = begin_run(
+                    f"{place}/run", collection, pool.queries, wanted, guard=pool.guard(radius, 3)
+                )
+            except SupportError:
+                reject()
+            same(reopen(state, collection).selection, found)
+            same(reselect(state, collection=collection).selection, found)
+            assert found.contamination is not None
+            collection.delete([one.id for one in found.contamination.findings])
+            same(found, select(collection, pool.queries, wanted))
 
 
 def step(collection: Collection, pool: Pool, ids: list[PointId]) -> list[PointId]:
@@ -591,6 +623,56 @@ def test_reselect_and_its_report(store: list[str]) -> None:
     assert "keeps no test items out" in said.stderr
 
 
+@pytest.fixture
+def bare(store: list[str]) -> list[str]:
+    """The options of ``store`` for the same pool, which does not tell where its texts are."""
+    pool = Pool(5)
+    collection = create_collection("store", "bare", dimension=3, metric="Euclid")
+    collection.upsert(range(pool.count), pool.rows, pool.payloads)
+    collection.close()
+    collection = create_collection("store", "mute", dimension=3, metric="Euclid")
+    collection.upsert(range(pool.count), pool.rows, [{"n": k} for k in range(pool.count)])
+    collection.close()
+    return ["bare" if word == "pool" else word for word in store]
+
+
+def test_the_field_of_texts_is_found(bare: list[str], store: list[str]) -> None:
+    test = ["--exclude", "T.jsonl", "--exclude-template", "{question}", "--exclude-ngrams", "3"]
+    test += ["--exclude-report", "r.jsonl"]
+    told = run("select", *store, "--out", "s.jsonl", *test)
+    assert "their texts were read as" not in told.stderr
+    report = rows_of("r.jsonl")
+    words = [*bare, "--out", "s.jsonl", *test, "--state", "task.run"]
+    said = run("select", *words)
+    assert rows_of("r.jsonl") == report
+    assert "their texts were read as {text}; if that is wrong" in said.stderr
+    run("select", *words)  # the field is found again: it is the same run
+    named = run("select", *bare, "--out", "s.jsonl", *test, "--text-field", "text")
+    assert "their texts were read as" not in named.stderr
+    assert rows_of("r.jsonl") == report
+
+
+def test_no_field_holds_texts(bare: list[str]) -> None:
+    mute = ["mute" if word == "bare" else word for word in bare]
+    test = ["--exclude", "T.jsonl", "--exclude-template", "{question}"]
+    refused = run("select", *mute, "--out", "s.jsonl", *test, code=2)
+    assert "no field is known to hold those of collection 'mute' (its fields: n)" in refused.stderr
+    assert "--text-field" in refused.stderr
+    pool = Pool(5)
+    items = HeldOut.of(pool.item_texts, pool.items, Reach(0, 0.4))
+    with closing(open_collection("store", "mute")) as collection:
+        found = select(
+            collection,
+            pool.queries,
+            SelectionSettings(sizes=(6,)),
+            guard=Guard(items, TextTemplate()),
+        )
+    assert found.contamination is not None
+    assert found.contamination.findings
+    assert "no field is known to hold their texts, so only their vectors" in summary(found)
+    assert "have no text" not in summary(found)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -600,6 +682,7 @@ def test_reselect_and_its_report(store: list[str]) -> None:
         (["--exclude", "T.npy", "--exclude-radius", "-1"], 2, "the radius is -1"),
         (["--exclude", "T.jsonl", "--exclude-ngrams", "2"], 2, "n-grams of 2 words"),
         (["--exclude", "T.jsonl", "--exclude-radius", "1"], 2, "compare texts alone with"),
+        (["--exclude", "collection:pool"], 2, "--exclude names collection 'pool', which holds"),
         (["--exclude", "none.jsonl"], 1, "'none.jsonl' does not exist"),
         (["--exclude", "T.jsonl", "--exclude-report", "T.jsonl"], 2, "'T.jsonl' holds test items"),
         (["--exclude", "T.jsonl", "--exclude-report", "r.doc"], 1, "names no known format"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -296,7 +297,7 @@ def test_lists_and_missing_fields() -> None:
         tags = Counter(tag for payload in rows for tag in set(payload["tags"]))
         assert max(tags.values()) <= 30
         assert sum("rare" not in payload for payload in rows) <= 8
-        with pytest.raises(InputError, match=r"no field 'sauce' .* did you mean 'source'"):
+        with pytest.raises(InputError, match=r"none of the .* 'sauce' .* did you mean 'source'"):
             select(collection, QUERIES, replace(GIVEN, quotas=(Quota("sauce", 0.2),)))
 
 
@@ -418,6 +419,106 @@ def test_a_size_that_the_message_names_is_possible() -> None:
     assert possible == 28
     assert len(draw.draw(order, possible).candidates) == possible
     assert len(draw.draw(order, possible + 1).candidates) < possible + 1
+
+
+TIGHT = (Quota("source", 0.35), Quota("author.name", 0.05))
+FREE = replace(GIVEN, sizes=(60,), alpha=None)
+
+
+def test_alpha_follows_from_what_bounds_need() -> None:
+    wanted = replace(FREE, quotas=TIGHT)
+    with edge_pool(ROWS, payloads=PAYLOADS) as collection:
+        plain = select(collection, QUERIES, FREE)
+        with pytest.raises(SupportError, match="bounds leave only"):
+            select(collection, QUERIES, replace(wanted, alpha=plain.alpha))
+        found = select(collection, QUERIES, wanted)
+        given = select(collection, QUERIES, replace(wanted, alpha=found.alpha))
+        loose = select(collection, QUERIES, replace(FREE, quotas=(Quota("source", 1.0),)))
+        group = replace(FREE, max_per_group=1, group_field="author.name", sizes=(38,))
+        groups = select(collection, QUERIES, group)
+    assert (len(found.selected_ids), loose.alpha) == (60, plain.alpha)
+    assert found.selected_ids == given.selected_ids
+    assert found.alpha < plain.alpha
+    assert found.solution.support < 600
+    assert max(Counter(row["source"] for row in drawn(found)).values()) <= 21
+    assert len({row["author"]["name"] for row in drawn(groups)}) == 38
+
+
+def test_the_whole_pool_is_tried_last() -> None:
+    rare = [{"source": "rare" if k % 30 == 7 else "often"} for k in range(600)]
+    with edge_pool(ROWS, payloads=rare) as collection:
+        wanted = replace(FREE, sizes=(40,), quotas=(Quota("source", 0.5, "often"),))
+        found = select(collection, QUERIES, wanted)
+        assert found.solution.support == 600
+        with pytest.raises(SupportError, match=r"leave only 41 of 600 .* ask for 40$"):
+            select(collection, QUERIES, replace(wanted, sizes=(42,)))
+        beyond = replace(wanted, sizes=(601,), quotas=(Quota("source", 1.0),))
+        with pytest.raises(SupportError, match="only 600 have a positive probability; ask for 600"):
+            select(collection, QUERIES, beyond)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            Quota,
+            st.sampled_from(["source", "author.name", "tags"]),
+            st.sampled_from([0.02, 0.1, 0.3, 0.4, 0.6]),
+            st.sampled_from([None, "web", "a1", "t0"]),
+        ),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda quota: quota.name,
+    ),
+    st.integers(5, 400),
+    st.sampled_from([{}, {"alpha": 0.3}, {"alpha": 0.05}, {"support": 200}]),
+    st.none() | st.integers(1, 4),
+)
+def test_the_size_that_an_error_names_does(
+    quotas: list[Quota], size: int, way: dict[str, Any], group: int | None
+) -> None:
+    wanted = replace(FREE, sizes=(size,), quotas=tuple(quotas), max_per_group=group, **way)
+    with edge_pool(ROWS, payloads=PAYLOADS) as collection:
+        line = ""
+        try:
+            found = select(collection, QUERIES, wanted)
+        except SupportError as error:
+            line = str(error)
+        assert line or len(found.selected_ids) == size
+        assert not line.endswith(" ")
+        assert ("lower alpha" in line) <= ("alpha" in way)
+        if named := re.search(r"ask for (\d+)", line):
+            less = int(named[1])
+            done = select(collection, QUERIES, replace(wanted, sizes=(less,)))
+            assert len(done.selected_ids) == less < size
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"quotas": TIGHT},
+        {"sizes": (30,), "max_per_group": 1, "group_field": "author.name"},
+        {"sizes": (), "token_budget": 400, "token_field": "n", "quotas": TIGHT},
+        {"max_per_group": 1},
+    ],
+)
+def test_a_grown_run_is_drawn_again(tmp_path: Path, given: dict[str, Any]) -> None:
+    collection = create_collection(str(tmp_path), "pool", dimension=6, metric="Euclid")
+    collection.upsert(range(600), ROWS.astype(np.float32), PAYLOADS)
+    wanted = replace(FREE, exact=True, **given)
+    state, first = begin_run(tmp_path / "run", collection, QUERIES, wanted)
+    again = reopen(state, collection).selection
+    assert list(again.probability_rows()) == list(first.probability_rows())
+    assert again.selected_ids == first.selected_ids
+    assert reselect(state, collection=collection).selection.selected_ids == first.selected_ids
+    for _ in range(2):
+        collection.delete(first.selected_ids[:15])
+        done = reselect(state, collection=collection).selection
+        scratch = select(collection, QUERIES, wanted)
+        assert done.selected_ids == scratch.selected_ids
+        assert done.alpha == pytest.approx(scratch.alpha)
+        first = done
+    collection.close()
 
 
 def test_a_run_keeps_its_bounds(tmp_path: Path) -> None:

@@ -356,8 +356,8 @@ def test_what_cannot_work_is_said_before_the_work(
     for words in ((*select, "--report", lost), ("report", store / "task.run", "--out", lost)):
         assert "does not exist; create it first" in run(*words, code=1).stderr
     assert "--by source needs a report" in run(*select, "--by", "source", code=2).stderr
-    twice = run(*select, "--report", tmp_path / "s.jsonl", code=2).stderr
-    assert "named for two outputs" in twice
+    twice = run(*select, "--report", tmp_path / "s.jsonl", code=1).stderr
+    assert "let it end in .html" in twice
     assert "no run state" in run("report", "none.run", "--out", tmp_path / "R.html", code=1).stderr
     asked = ("report", store / "task.run", "--out", tmp_path / "R.html", "--by", "sauce")
     assert "field 'sauce' (their fields: source, text)" in run(*asked, code=1).stderr
@@ -370,9 +370,11 @@ def test_what_cannot_work_is_said_before_the_work(
 
 def test_a_report_takes_no_place_of_a_directory(store: Path, tmp_path: Path) -> None:
     collection = open_collection(str(store / "store"), "pool")
+    place = tmp_path / "R.html"
+    place.mkdir()
     try:
         with pytest.raises(OutputError, match="is a directory"):
-            report_run(tmp_path, store / "task.run", collection)
+            report_run(place, store / "task.run", collection)
     finally:
         collection.close()
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tsds_qdrant.collections import create_collection, scan
 from tsds_qdrant.collections.protocol import Collection, PointId
-from tsds_qdrant.errors import CollectionMismatchError, SupportError
+from tsds_qdrant.errors import CollectionMismatchError, OutputError, SupportError
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.state import RunState
-from tsds_qdrant.workflow.reselect import begin_run, reselect
+from tsds_qdrant.workflow.reselect import Reselection, begin_run, reselect
 from tsds_qdrant.workflow.select import select
 
 METRICS = ("Cosine", "Euclid", "Manhattan")
@@ -250,4 +250,39 @@ def test_much_that_came_is_asked_anew_with_the_same_result(tmp_path: Path) -> No
     done = reselect(state, collection=collection)
     assert done.repaired.anew
     same(done.selection, select(collection, queries, wanted))
+    collection.close()
+
+
+def test_a_delivery_comes_before_the_state(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
+    collection.upsert(range(50), rng.normal(size=(50, 3)).astype(np.float32))
+    queries = rng.normal(size=(5, 3)).astype(np.float32)
+    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+
+    def fail(_: object) -> None:
+        raise OutputError("no room")
+
+    with pytest.raises(OutputError, match="no room"):
+        begin_run(tmp_path / "run", collection, queries, wanted, deliver=fail)
+    assert RunState(tmp_path / "run").facts() == {}
+    first: list[Selection] = []
+    state, selection = begin_run(
+        tmp_path / "run", collection, queries, wanted, deliver=first.append
+    )
+    assert first == [selection]
+    collection.upsert(range(50, 55), queries + 0.01)
+    facts, arrays = state.facts(), state.arrays()
+    with pytest.raises(OutputError, match="no room"):
+        reselect(state, collection=collection, deliver=fail)
+    assert state.facts() == facts
+    assert all((kept == arrays[name]).all() for name, kept in state.arrays().items())
+    told: list[tuple[Reselection, int]] = []
+    done = reselect(
+        state, collection=collection, deliver=lambda new: told.append((new, len(state.runs())))
+    )
+    ((found, runs),) = told
+    assert (found, runs) == (done, 1)
+    assert (done.number, done.changes.came) == (2, [50, 51, 52, 53, 54])
+    assert done.difference.added
     collection.close()

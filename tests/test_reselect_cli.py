@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 from tsds_qdrant import SelectionSettings, open_collection, select
 from tsds_qdrant.cli import app
 from tsds_qdrant.collections.protocol import SEQUENCE_FIELD
+from tsds_qdrant.errors import OutputError
+from tsds_qdrant.workflow import results
 
 SIZE = 12
 
@@ -122,6 +124,41 @@ def test_more_is_ingested_and_the_selection_follows(
     manifest = json.loads((store / "after.jsonl.manifest.json").read_text())
     assert manifest["queries"] == {"source": "Q.npy", "count": 4}
     assert manifest["collection"]["points"] == 304
+
+
+def test_files_that_cannot_be_written_leave_the_run_as_it_was(
+    store: Path, place: list[str], task: list[str]
+) -> None:
+    ingest(store, 300, np.load("Q.npy") + 0.02, place)
+    words = ("reselect", "task.run", "--out", "after.jsonl", "--diff", "diff.jsonl")
+    (store / "after.jsonl.manifest.json").mkdir()
+    said = run(*words, code=1).stderr
+    assert "error: 'after.jsonl.manifest.json' " in said
+    assert not (store / "diff.jsonl").exists()
+    assert len(json.loads(run("runs", "task.run", "--json").stdout)) == 1
+    (store / "after.jsonl.manifest.json").rmdir()
+    told = json.loads(run(*words, "--json").stdout)
+    assert (told["run"], told["came"]) == (2, 4)
+    changes = rows_of(store / "diff.jsonl")
+    before = {row["id"]: row["probability"] for row in rows_of(store / "before.jsonl")}
+    assert {row["id"]: row["old_probability"] for row in changes if row["id"] in before} == before
+    assert any(row["old_probability"] != row["new_probability"] for row in changes)
+    assert [row["id"] for row in rows_of(store / "after.jsonl")] == scratch()
+
+
+def test_a_first_sample_that_cannot_be_written_begins_no_run(
+    store: Path, task: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise OutputError("no room")
+
+    words = ("select", *task[:-1], "new.run", "--out", "out.jsonl")
+    with monkeypatch.context() as patched:
+        patched.setattr(results, "write_manifest", no_room)
+        run(*words, code=1)
+    assert "run state 'new.run' is empty" in refused("reselect", "new.run")
+    run(*words)
+    assert rows_of(store / "out.jsonl") == rows_of(store / "before.jsonl")
 
 
 def test_nothing_changed(store: Path, task: list[str]) -> None:

@@ -19,11 +19,13 @@ from backends import free_port
 from tsds_qdrant import SelectionSettings, open_collection, select
 from tsds_qdrant.collections import create_collection
 from tsds_qdrant.collections import session as session_module
+from tsds_qdrant.collections.edge import EdgeCollection
 from tsds_qdrant.collections.retries import Patience
-from tsds_qdrant.errors import SettingsError, StateError, UnreachableError
+from tsds_qdrant.errors import OutputError, SettingsError, StateError, UnreachableError
 from tsds_qdrant.state import RunState
 from tsds_qdrant.workflow.reselect import begin_run
 from tsds_qdrant.workflow.watch import LONGEST_PAUSE_S, WatchSettings, seconds_of, watch
+from tsds_qdrant.workflow.write_back import Tagging
 
 RNG = np.random.default_rng(5)
 POOL = RNG.normal(size=(200, 4)).astype(np.float32)
@@ -194,6 +196,50 @@ def test_a_command_runs_after_each_change(store: Path, state: RunState) -> None:
     )
     assert [event.get("on_change") for event in events] == [None, 3, None]
     assert (store / "note").read_text() == "ran\n"
+
+
+def test_a_change_is_told_though_its_write_back_failed(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files and the state are new then, so the next check finds no change of its own."""
+    collection = open_collection(str(store / "store"), "pool")
+    tagging = Tagging("t", "r")
+    state, _ = begin_run(store / "own.run", collection, QUERIES, WANTED, tagging=tagging)
+    collection.close()
+    add_near(store, 1000)
+    plain, left = EdgeCollection.set_payload, [1]
+
+    def away_once(self: EdgeCollection, *words: Any) -> None:
+        if left:
+            left.pop()
+            raise UnreachableError("away")
+        plain(self, *words)
+
+    monkeypatch.setattr(EdgeCollection, "set_payload", away_once)
+    out = store / "out.jsonl"
+    seen: list[list[Any]] = []
+    events, _ = played(
+        state,
+        WatchSettings(on_change="true", out=out),
+        lambda: seen.append(listed(out)),
+        lambda: None,
+    )
+    assert [event["event"] for event in events] == ["unreachable", "changed", "unchanged"]
+    assert [event.get("on_change") for event in events] == [None, 0, None]
+    assert seen == [scratch(store)]
+
+
+def test_a_change_whose_file_cannot_be_written_is_found_again(store: Path, state: RunState) -> None:
+    add_near(store, 1000)
+    out = store / "out.jsonl"
+    out.mkdir()
+    with pytest.raises(OutputError):
+        played(state, WatchSettings(once=True, out=out))
+    assert len(state.runs()) == 1
+    out.rmdir()
+    events, _ = played(state, WatchSettings(once=True, out=out))
+    assert [(event["event"], event["run"]) for event in events] == [("changed", 2)]
+    assert listed(out) == scratch(store)
 
 
 def started(*words: object) -> subprocess.Popen[str]:

@@ -42,7 +42,9 @@ def test_the_json_is_what_the_client_would_send() -> None:
         assert request.with_payload is False
         assert request.with_vector is False
         assert request.params == models.SearchParams(
-            exact=False, hnsw_ef=64, quantization=models.QuantizationSearchParams(rescore=True)
+            exact=False,
+            hnsw_ef=64,
+            quantization=models.QuantizationSearchParams(rescore=True, oversampling=64 / 7),
         )
         assert request.filter == models.Filter.model_validate(WHERE)
 
@@ -80,6 +82,7 @@ def test_the_message_says_the_same() -> None:
         assert (request.using, request.limit, request.score_threshold) == ("text", 7, 0.25)
         assert (request.params.exact, request.params.hnsw_ef) == (False, 64)
         assert request.params.quantization.rescore is True
+        assert request.params.quantization.oversampling == 64 / 7
         assert request.with_payload.enable is False
         assert request.with_vectors.enable is False
         assert request.filter.must[0].field.match.keyword == "wiki"

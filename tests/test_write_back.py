@@ -37,7 +37,6 @@ from tsds_qdrant.collections.protocol import (
 from tsds_qdrant.collections.server import ServerCollection
 from tsds_qdrant.errors import (
     AccessDeniedError,
-    InputError,
     RequestRejectedError,
     SettingsError,
     StateError,
@@ -184,25 +183,33 @@ def test_what_counts_as_a_tag(payload: Payload, content: Payload) -> None:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "message"),
+    "theirs",
     [
-        ({"tsds": "mine"}, "payload field 'tsds' of its own"),
-        ({"tsds": [1]}, "payload field 'tsds' of its own"),
-        ({"tsds": {"helpdesk": 5}}, "something else than a tag at 'tsds.helpdesk'"),
-        ({"tsds": {"helpdesk": {"rank": 1}}}, "something else than a tag at 'tsds.helpdesk'"),
+        {"tsds": "mine"},
+        {"tsds": [1]},
+        {"tsds": {"helpdesk": 5}},
+        {"tsds": {"helpdesk": {"rank": 1}}},
     ],
 )
-def test_what_is_not_ours_is_refused_and_nothing_written(
-    make_collection: MakeCollection, theirs: Payload, message: str
+def test_what_is_not_ours_is_left_alone_and_told(
+    make_collection: MakeCollection, theirs: Payload
 ) -> None:
     collection = make_collection(metric="Euclid", vectors=POOL)
     selection = select(collection, QUERIES, WANTED)
-    taken = selection.selected_ids[7]
-    collection.upsert([taken], POOL[[int(taken)]], [theirs])
-    before = stored(collection)
-    with pytest.raises(InputError, match=f"point {taken} has .*{message}"):
-        write_back(collection, selection, TAGGING)
-    assert stored(collection) == before
+    taken = selection.selected_ids[3:10]
+    stranger = next(i for i in range(len(POOL)) if i not in set(selection.selected_ids))
+    collection.upsert([*taken, stranger], POOL[[*map(int, taken), stranger]], [theirs] * 8)
+    dry = write_back(collection, selection, TAGGING, dry_run=True)
+    report = write_back(collection, selection, TAGGING)
+    assert replace(dry, dry_run=False) == report
+    assert (report.written, report.cleared, report.unchanged, report.missing) == (13, 0, 0, 0)
+    assert (report.taken, report.taken_ids) == (7, tuple(taken[:5]))
+    after = stored(collection)
+    assert all(after[i] == theirs for i in (*taken, stranger))
+    others = {i: tag for i, tag in expected(selection, "r1").items() if i not in taken}
+    assert {i: after[i][TAG_FIELD]["helpdesk"] for i in others} == others
+    again = write_back(collection, selection, TAGGING)
+    assert (again.written, again.cleared, again.unchanged, again.taken) == (0, 0, 13, 7)
 
 
 def test_points_that_were_deleted_meanwhile_are_left_out(pool: Collection) -> None:
@@ -517,6 +524,70 @@ def test_the_commands(store: Path) -> None:
     assert "write_back" not in json.loads(run(*SELECT, "--json").stdout)
     with_state = json.loads(run(*SELECT, "--state", "task.run", "--json").stdout)
     assert with_state["write_back"]["unchanged"] == 20  # the run goes on with what it began
+
+
+def test_the_commands_tell_which_points_no_tag_fits(store: Path) -> None:
+    words = (*SELECT, "--write-back", "helpdesk", "--state", "task.run")
+    run(*SELECT)
+    first, second = [
+        json.loads(line)["id"] for line in (store / "s.jsonl").read_text().splitlines()
+    ][:2]
+    collection = open_collection("store", "pool")
+    collection.set_payload("tsds", [first], [{"helpdesk": 5}])
+    collection.close()
+    line = (
+        f"1 point could not be tagged (its payload has a 'tsds' or 'tsds.helpdesk' of its own): "
+        f"id {first}; rename that field\n"
+    )
+    assert line in run(*words, "--dry-run").stderr
+    assert line in run(*words).stderr
+    assert tags_of_store()[first] == 5
+    assert len(tags_of_store()) == 20
+    collection = open_collection("store", "pool")
+    collection.set_payload("tsds", [second], [{"helpdesk": 6}])
+    collection.close()
+    report = json.loads(run("reselect", "task.run", "--json").stdout)["write_back"]
+    assert (report["taken"], report["taken_ids"]) == (2, [first, second])
+    assert "2 points could not be tagged (their payload" in run("reselect", "task.run").stderr
+
+
+def refuse(*_: object) -> None:
+    """A write with a key that may only read."""
+    raise AccessDeniedError("the key may only read")
+
+
+def test_files_outlive_a_write_back_that_fails(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*SELECT, "--write-back", "helpdesk", "--state", "task.run")
+    with monkeypatch.context() as patched:
+        patched.setattr(EdgeCollection, "set_payload", refuse)
+        said = run(*words, code=1)
+    assert said.stdout == ""
+    assert said.stderr == (
+        "wrote s.jsonl, s.jsonl.manifest.json, before an error\nerror: the key may only read\n"
+    )
+    before = [json.loads(line)["id"] for line in (store / "s.jsonl").read_text().splitlines()]
+    assert len(before) == 20
+    collection = open_collection("store", "pool")
+    collection.upsert(range(1_000, 1_004), QUERIES[:4] + 0.01)
+    collection.close()
+    again = ("reselect", "task.run", "--changed-ids", "ids.txt")
+    (store / "ids.txt").write_text("1000 1001 1002 1003")
+    with monkeypatch.context() as patched:
+        patched.setattr(EdgeCollection, "set_payload", refuse)
+        said = run(*again, "--out", "r.jsonl", "--diff", "d.jsonl", code=1)
+    assert "wrote r.jsonl, r.jsonl.manifest.json, d.jsonl, before an error\n" in said.stderr
+    added = {
+        row["id"]
+        for row in map(json.loads, (store / "d.jsonl").read_text().splitlines())
+        if row["change"] == "added"
+    }
+    after = {json.loads(line)["id"] for line in (store / "r.jsonl").read_text().splitlines()}
+    assert after - set(before) == added != set()
+    told = json.loads(run("reselect", "task.run", "--json").stdout)
+    assert (told["run"], told["came"], told["write_back"]["written"]) == (3, 0, 20)
+    assert tags_of_store().keys() == after
 
 
 def test_a_dry_run_is_not_what_a_run_begins_with(store: Path) -> None:

@@ -24,12 +24,16 @@ class Contamination:
         looked_at: how many candidates were compared.
         without_text: how many of them have no text, so that only vectors were compared.
         findings: those that were kept out, in the order of their ids.
+        text_known: some way to make the texts of candidates is known.
+        assumed: that way, if it was decided from their payloads; else "".
     """
 
     held_out: HeldOut
     looked_at: int
     without_text: int
     findings: tuple[Finding, ...]
+    text_known: bool = True
+    assumed: str = ""
 
     @property
     def by_reason(self) -> dict[str, int]:

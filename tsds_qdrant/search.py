@@ -23,8 +23,8 @@ from tsds_qdrant.progress import Progress, silent
 
 EF_LADDER = (128, 256, 512, 1024)
 LISTS_EF = 4
-"""So many times the ef of the ladder is used for neighbour lists: they are few beside densities,
-and a neighbour that is missed moves p more than one that a density lacks."""
+"""So many times the ef of the ladder, or the limit, for neighbour lists: they are few beside
+densities, and a neighbour that is missed moves p more than one that a density lacks."""
 PROBED_SEARCHES = 16
 SCAN_COUNT = 10_000
 """Up to so many points a scan costs no more than a walk (and Qdrant scans by itself)."""
@@ -123,7 +123,7 @@ class Searcher:
         if not exact and self.ef is None:
             self._probe(vectors, limit)
             exact = self.is_exact(limit)
-        ef = LISTS_EF * (self.ef or EF_LADDER[0])
+        ef = LISTS_EF * max(self.ef or EF_LADDER[0], limit)
         kind = "neighbor_searches"
         return self._run(vectors, limit=limit, exact=exact, kind=kind, ef=ef), exact
 

@@ -26,7 +26,8 @@ class SelectionSettings:
         sizes: numbers of candidates to draw; the smaller are inside the larger (``stable``).
         ratio: draw that share of the pool instead.
         alpha: alignment against diversity in (0, 1); by default it follows from the size: the
-            effective sample size of p is at least the largest size.
+            effective sample size of p is at least the largest size, and larger where quotas and
+            groups need more to choose from.
         support: choose alpha so that about this many candidates have p > 0.
         cost_scale: C; by default the median distance from a task example to its 32nd neighbour.
         bandwidth: h; by default 0.45 C, which on real text covers near-duplicates only.

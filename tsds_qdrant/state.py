@@ -164,6 +164,11 @@ class RunState:
                     database.execute("PRAGMA synchronous = FULL")
                 yield database
         except (sqlite3.Error, ValueError, TypeError) as error:
+            if "not a database" in str(error):
+                raise StateError(
+                    f"run state '{self.path}' cannot be used (it is another kind of file); give "
+                    f"the file that 'select --state' made"
+                ) from error
             raise StateError(
                 f"run state '{self.path}' cannot be used ({error}); "
                 f"restore it from a copy, or select anew with --state"

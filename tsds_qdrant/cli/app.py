@@ -44,7 +44,7 @@ class ErrorMappingGroup(TyperGroup):
             typer.echo(f"error: {error.strerror or error}{named}; make room or check it", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted; nothing is half done, run the command again", err=True)
+            typer.echo("interrupted; files that were written are whole, run it again", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,9 +19,12 @@ from tsds_qdrant.cli.options import (
     api_key,
 )
 from tsds_qdrant.cli.runs import StateArgument
-from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.cli.terminal import print_json, progress_bars, say, telling
 from tsds_qdrant.cli.write_back import told
 from tsds_qdrant.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tsds_qdrant.workflow.reselect import Reselection
 
 
 def reselect(
@@ -72,15 +75,16 @@ def reselect(
     from tsds_qdrant.state import RunState
     from tsds_qdrant.workflow.difference import DIFFERENCE_COLUMNS
     from tsds_qdrant.workflow.reselect import reselect as repair_selection
-    from tsds_qdrant.workflow.results import write_manifest, write_samples
+    from tsds_qdrant.workflow.results import write_results
     from tsds_qdrant.workflow.runs import ids_of_file, load_run
 
     for path in (out, diff, exclude_report):
         if path:
             check_rows_path(path)
     named = None if changed_ids is None else ids_of_file(changed_ids)
+    written: list[Path] = []
     run_state = RunState(state)
-    with run_state.held():
+    with run_state.held(), telling(written):
         run, _, facts = load_run(run_state)
         if exclude_report and not facts.get("guard"):
             raise SettingsError(
@@ -91,6 +95,15 @@ def reselect(
         opened = open_collection(
             place["location"], place["name"], vector=place["vector"], api_key=key
         )
+
+        def deliver(found: Reselection) -> None:
+            source = {"source": queries or run.queries.get("source")}
+            written.extend(write_results(opened, found.selection, out, queries=source))
+            if diff:
+                write_rows(diff, found.difference.rows(), columns=DIFFERENCE_COLUMNS)
+                written.append(diff)
+            written.extend(write_report(found.selection.contamination, exclude_report))
+
         try:
             with progress_bars(quiet=as_json) as progress:
                 examples = None
@@ -116,17 +129,11 @@ def reselect(
                     if examples is None
                     else {"source": queries, "texts": examples.texts},
                     named=named,
+                    deliver=deliver,
                     progress=progress,
                 )
-            if out:
-                write_samples(opened, done.selection, out)
-                source = {"source": queries or run.queries.get("source")}
-                write_manifest(done.selection, out, queries=source)
         finally:
             opened.close()
-    if diff:
-        write_rows(diff, done.difference.rows(), columns=DIFFERENCE_COLUMNS)
-    write_report(done.selection.contamination, exclude_report)
     if as_json:
         print_json({"run": done.number, **done.run})
         return

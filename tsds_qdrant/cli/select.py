@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tsds_qdrant.cli.guard_options as guards
 import tsds_qdrant.cli.select_options as own
@@ -36,9 +37,12 @@ from tsds_qdrant.cli.options import (
 from tsds_qdrant.cli.report import ByOption, ReportOption, check_report_options, report_selection
 from tsds_qdrant.cli.select_method import MethodOption, choice_path, regularizer_of, select_simply
 from tsds_qdrant.cli.summary import summary
-from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.cli.terminal import print_json, progress_bars, say, telling
 from tsds_qdrant.cli.write_back import check_write_back, told, written_back
 from tsds_qdrant.errors import ContaminationError, SettingsError
+
+if TYPE_CHECKING:
+    from tsds_qdrant.selection import Selection
 
 
 def select(
@@ -114,9 +118,7 @@ def select(
         manifest,
         manifest_path,
         sample_paths,
-        write_manifest,
-        write_probabilities,
-        write_samples,
+        write_results,
     )
     from tsds_qdrant.workflow.runs import load_run
     from tsds_qdrant.workflow.select import begin_task, select_for
@@ -164,14 +166,20 @@ def select(
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")
     samples = sample_paths(out, settings.wanted_sizes(1) or (1,)).values() if out else []
     tables = [*samples, *filter(None, (probabilities, exclude_report))]
-    pages = [manifest_path(out or probabilities or ""), *filter(None, (report,))]
+    pages = [manifest_path(out or probabilities or ""), *filter(None, (report, state))]
     own.check_outputs(tables, pages, queries, exclude or ())
     key = api_key(ask_api_key)
     opened = open_collection(
         qdrant, collection, vector=vector, api_key=key, grpc=grpc, grpc_port=grpc_port
     )
+    written: list[Path] = []
+    source = {"source": queries}
+
+    def deliver(done: Selection) -> None:
+        written.extend(write_results(opened, done, out, probabilities, queries=source))
+
     try:
-        with progress_bars(quiet=as_json) as progress:
+        with telling(written), progress_bars(quiet=as_json) as progress:
             reading: dict[str, Any] = {
                 "text_field": text_field,
                 "template": template,
@@ -198,18 +206,16 @@ def select(
                     progress=progress,
                 )
                 return
-            source = {"source": queries}
             tagging = None
             if write_back:
-                tagging = Tagging.of(
-                    write_back, opened.info(), settings, examples.vectors, examples.weights
-                )
+                tagging = Tagging.of(write_back, info, settings, examples.vectors, examples.weights)
             if state is None:
                 task = begin_task(
                     opened, examples.vectors, settings, examples.weights, guard, progress
                 )
                 pool = task.neighborhoods.searcher.candidates
                 selection = select_for(task, settings.wanted_sizes(pool), guard=guard)
+                deliver(selection)
             else:
                 run_state, selection = begin_run(
                     state,
@@ -222,14 +228,10 @@ def select(
                     detect_updates=detect_updates,
                     tagging=None if dry_run else tagging,
                     guard=guard,
+                    deliver=deliver,
                     progress=progress,
                 )
                 tagging = tagging or load_run(run_state)[0].tagging
-        written = write_samples(opened, selection, out) if out else []
-        if probabilities:
-            write_probabilities(selection, probabilities)
-            written.append(probabilities)
-        written.append(write_manifest(selection, out or probabilities or "", queries=source))
         if report:
             report_selection(
                 report,
@@ -242,7 +244,8 @@ def select(
             )
             written.append(report)
         written += guards.write_report(selection.contamination, exclude_report)
-        tagged = written_back(opened, selection, tagging, dry_run=dry_run, quiet=as_json)
+        with telling(written):
+            tagged = written_back(opened, selection, tagging, dry_run=dry_run, quiet=as_json)
     except ContaminationError as error:
         guards.write_report(error.found, exclude_report)
         raise

@@ -22,9 +22,11 @@ def summary(selection: Selection) -> str:
         f"effective sample size {solution.effective_size:.0f}, "
         f"mean distance {solution.transport_cost:.3f}",
     ]
+    follows = selection.settings.alpha is None and selection.settings.bounded
     if solution.regime == "pool":
         lines.append(
-            "the task has no say: at this alpha every candidate gets its even share; raise alpha"
+            "the task has no say: at this alpha every candidate gets its even share; "
+            + ("loosen the bounds" if follows else "raise alpha")
         )
     searches = counts.neighbor_searches + counts.density_searches
     how = (
@@ -58,7 +60,12 @@ def _kept_out(selection: Selection) -> Iterator[str]:
         f"kept out {len(found.findings)} copies of {items} test items{why}; "
         f"{found.looked_at} candidates were compared"
     )
-    if found.without_text:
+    if found.assumed:
+        shown = found.assumed.replace("\n", "\\n")
+        yield f"their texts were read as {shown}; if that is wrong, name the field (--text-field)"
+    if found.without_text and not found.text_known:
+        yield "no field is known to hold their texts, so only their vectors were compared"
+    elif found.without_text:
         yield f"{found.without_text} of them have no text, so only their vectors were compared"
 
 

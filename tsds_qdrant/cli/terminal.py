@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from tsds_qdrant.errors import TsdsError
 from tsds_qdrant.progress import Progress, silent
 
 
@@ -33,6 +34,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in (columns, ["-" * width for width in widths], *rows):
         cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
+
+
+@contextmanager
+def telling(written: Sequence[object]) -> Iterator[None]:
+    """Say which files were written already where what follows fails."""
+    try:
+        yield
+    except (TsdsError, OSError):
+        if written:
+            say("wrote " + ", ".join(map(str, written)) + ", before an error")
+        raise
 
 
 @contextmanager

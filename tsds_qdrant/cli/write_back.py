@@ -47,7 +47,7 @@ def written_back(
 
 
 def told(figures: Mapping[str, Any]) -> str:
-    """One line on the part ``write_back`` of ``figures``."""
+    """What to say on the part ``write_back`` of ``figures``."""
     report = figures["write_back"]
     done = "nothing was written back" if report["dry_run"] else "wrote back"
     would = "would be " if report["dry_run"] else ""
@@ -55,5 +55,19 @@ def told(figures: Mapping[str, Any]) -> str:
     return (
         f"{done} as tsds.{report['name']}, run {report['run']}: {report['written']} points "
         f"{would}set, {report['cleared']} {would}cleared, {report['unchanged']} right already"
-        f"{missing}"
+        f"{missing}{_taken(report)}"
+    )
+
+
+def _taken(report: Mapping[str, Any]) -> str:
+    """A line on the points that no tag fits, or nothing."""
+    count, named = report["taken"], report["taken_ids"]
+    if not count:
+        return ""
+    points, their = ("point", "its") if count == 1 else ("points", "their")
+    ids = ", ".join(map(str, named)) + (", .." if count > len(named) else "")
+    return (
+        f"\n{count} {points} could not be tagged ({their} payload has a 'tsds' or "
+        f"'tsds.{report['name']}' of its own): {'id' if count == 1 else 'ids'} {ids}; "
+        f"rename that field"
     )

@@ -54,6 +54,15 @@ def score_threshold(max_distance: float, metric: Metric) -> float:
     return float(np.nextafter(score * np.float32(1 + 1e-6), np.float32(math.inf)))
 
 
+def oversampling(ef: int | None, limit: int) -> float | None:
+    """How many times ``limit`` is rescored by full vectors where they are quantised.
+
+    All that a walk with ``ef`` keeps: it costs little beside the walk, and without it coarse
+    quantisation loses neighbours that were found.
+    """
+    return None if ef is None else max(1.0, ef / limit)
+
+
 def within(hits: Hits, max_distance: float | None) -> Hits:
     """``hits`` without those farther than ``max_distance``, which a loose threshold let pass."""
     if max_distance is None:

@@ -30,6 +30,7 @@ from tsds_qdrant.collections.distance import (
     UNIT_SAMPLE,
     check_unit_length,
     checked_vectors,
+    oversampling,
     score_threshold,
     score_to_distance,
     within,
@@ -158,10 +159,13 @@ class EdgeCollection(EdgePoints):
         if exact and fits(self.count(), self._description.dimension, metric):
             return self.loaded(where).search(queries, limit, max_distance, on_batch)
         threshold = None if max_distance is None else score_threshold(max_distance, metric)
+        walk = None if ef is None or exact else max(ef, limit)
         params = edge.SearchParams(
-            hnsw_ef=None if ef is None or exact else max(ef, limit),
+            hnsw_ef=walk,
             exact=exact,
-            quantization=edge.QuantizationSearchParams(rescore=True),
+            quantization=edge.QuantizationSearchParams(
+                rescore=True, oversampling=oversampling(walk, limit)
+            ),
         )
         condition = edge_filter(where)
         using = self._description.vector or None

@@ -18,6 +18,7 @@ from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant.collections.answers import Answer, read_grpc, read_models, read_rest
+from tsds_qdrant.collections.distance import oversampling
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.protocol import Filter, Float32Array, FloatArray
 from tsds_qdrant.collections.session import GRACE_S
@@ -103,6 +104,7 @@ def rest_body(search: Search, rows: Float32Array) -> bytes:
     }
     if search.ef is not None:
         shared["params"]["hnsw_ef"] = search.ef
+        shared["params"]["quantization"]["oversampling"] = oversampling(search.ef, search.limit)
     if search.using:
         shared["using"] = search.using
     if search.threshold is not None:
@@ -135,7 +137,9 @@ def grpc_message(search: Search, rows: Float32Array) -> messages.QueryBatchPoint
     params = messages.SearchParams(
         exact=search.exact,
         hnsw_ef=search.ef,
-        quantization=messages.QuantizationSearchParams(rescore=True),
+        quantization=messages.QuantizationSearchParams(
+            rescore=True, oversampling=oversampling(search.ef, search.limit)
+        ),
     )
     return messages.QueryBatchPoints(
         collection_name=search.collection,

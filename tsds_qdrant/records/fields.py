@@ -39,10 +39,21 @@ def field_values(record: Any, path: str) -> list[Any]:
 
 def missing_field(record: Mapping[str, Any], path: str, number: int | None) -> InputError:
     """Say which fields there are, and which of them was probably meant."""
+    fact = f"{place_of(number)} has no field '{path}' ({listed_fields(record)})"
+    return InputError(f"{fact}; {_probably_meant(record, path)}")
+
+
+def missing_everywhere(record: Mapping[str, Any], path: str, count: int) -> InputError:
+    """Say that none of ``count`` candidates has the field, and which fields ``record`` has."""
+    fact = f"none of the {count} candidates looked at has the field '{path}'"
+    listed = listed_fields(record).replace("its fields", "the fields of one")
+    return InputError(f"{fact} ({listed}); {_probably_meant(record, path)}")
+
+
+def _probably_meant(record: Mapping[str, Any], path: str) -> str:
     names = list(islice(_paths(record), _MOST_COMPARED))
     close = difflib.get_close_matches(path, names, n=1)
-    step = f"did you mean '{close[0]}'?" if close else "name one of them"
-    return InputError(f"{place_of(number)} has no field '{path}' ({listed_fields(record)}); {step}")
+    return f"did you mean '{close[0]}'?" if close else "name one of them"
 
 
 def listed_fields(record: Mapping[str, Any]) -> str:

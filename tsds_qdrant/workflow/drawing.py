@@ -39,24 +39,45 @@ def draw_samples(
         return {size: draw(p, keys, size, sampler=sampler, seed=seed) for size in sizes}
     if not (sizes or settings.by_budget):
         return {}
-    support = np.flatnonzero(solution.probabilities)
-    traits = reader.of(index.ids(support.tolist()))
-    near = None
-    if settings.max_per_group is not None and settings.group_field is None:
-        near = near_duplicates(task.neighborhoods, support, settings.max_per_group)
-    bounded = BoundedDraw(settings, traits, near)
-    order = ranked(solution.probabilities, keys, sampler=sampler, seed=seed)
-    places = np.searchsorted(support, order)
+    bounded, support, places = _bounded(task, solution, reader)
     samples: dict[int, Sample] = {}
     wanted: list[int | None] = [*sorted(sizes, reverse=True)] or [None]
     for size in wanted:
         sample = bounded.draw(places, size)
-        if size is not None and size > solution.support and not sample.met:
-            raise SupportError(_advice(task, solution, size))
-        bounded.check(sample, places, size)
+        bounded.check(sample, places, size, _more(task, solution))
         places = sample.candidates
         samples[size or len(places)] = replace(sample, candidates=support[places])
     return dict(sorted(samples.items()))
+
+
+def short_of(task: Task, solution: TransportSolution, size: int | None, reader: TraitReader) -> str:
+    """How a sample of ``size`` (None: of the token budget) falls short within bounds, or ""."""
+    bounded, _, places = _bounded(task, solution, reader)
+    sample = bounded.draw(places, size)
+    if bounded.fills(sample, size):
+        return ""
+    return f"bounds leave only {len(sample.candidates)} of {len(places)} candidates"
+
+
+def _bounded(
+    task: Task, solution: TransportSolution, reader: TraitReader
+) -> tuple[BoundedDraw, IntArray, IntArray]:
+    """The draw, (n,) the candidates with p > 0, and (n,) their places in the order of the draw."""
+    settings, index, p = task.settings, task.neighborhoods.index, solution.probabilities
+    support = np.flatnonzero(p)
+    near = None
+    if settings.max_per_group is not None and settings.group_field is None:
+        near = near_duplicates(task.neighborhoods, support, settings.max_per_group)
+    bounded = BoundedDraw(settings, reader.of(index.ids(support.tolist())), near)
+    order = ranked(p, index.keys[: len(p)], sampler=settings.sampler, seed=settings.seed)
+    return bounded, support, np.searchsorted(support, order)
+
+
+def _more(task: Task, solution: TransportSolution) -> str:
+    """What gives the draw more candidates to choose from; "" where it had the whole pool."""
+    if solution.support >= task.neighborhoods.pool:
+        return ""
+    return "lower alpha" if task.settings.support is None else "raise the support"
 
 
 @dataclass(frozen=True)
@@ -93,15 +114,29 @@ class BoundedDraw:
             return sample
         return replace(sample, tokens=sum(traits[k].tokens for k in sample.candidates.tolist()))
 
-    def check(self, sample: Sample, order: IntArray, size: int | None) -> None:
-        """Check that ``sample`` is what was wanted: ``size`` candidates, or a budget spent.
+    def fills(self, sample: Sample, size: int | None) -> bool:
+        """Whether ``sample`` is what was wanted: ``size`` candidates, or a budget spent."""
+        drawn, spent = len(sample.candidates), any(met.name == BUDGET for met in sample.met)
+        return drawn == size or bool(drawn and spent)
+
+    def check(
+        self, sample: Sample, order: IntArray, size: int | None, more: str = "lower alpha"
+    ) -> None:
+        """Check that ``sample`` is what was wanted, see :meth:`fills`.
+
+        Args:
+            sample: drawn by :meth:`draw`.
+            order: what it was drawn from.
+            size: as there.
+            more: what would give more to choose from; "" where nothing would.
 
         Raises:
-            SupportError: it falls short; the message names what bound it most.
+            SupportError: it falls short; the message names what bound it most, and a size that
+                would do.
         """
-        drawn, spent = len(sample.candidates), any(met.name == BUDGET for met in sample.met)
-        if drawn == size or (drawn and spent):
+        if self.fills(sample, size):
             return
+        drawn = len(sample.candidates)
         budget = self.settings.token_budget
         wanted = f"{budget} tokens" if size is None else f"{size} candidates"
         tokens = [self.traits[place].tokens for place in order.tolist()]
@@ -110,18 +145,23 @@ class BoundedDraw:
                 f"the token budget of {budget} pays for no candidate: the shortest has "
                 f"{min(tokens)} tokens; raise it"
             )
-        if not sample.met:
-            raise SupportError(
-                f"{wanted} are wanted but the {len(order)} candidates to choose from have "
-                f"{sum(tokens)} tokens; lower the budget, or lower alpha"
+        possible = self._possible(order, drawn) if size else 0
+        steps = [f"ask for {possible}"] if possible else []
+        steps += [f"{more} so that there are more to choose from"] if more else []
+        if sample.met:
+            met, steps = sample.met[0], ["raise it", *steps]
+            fact = (
+                f"bounds leave only {drawn} of {len(order)} candidates: {met.name} allows "
+                f"{met.most} and kept out {met.refused}"
             )
-        met, possible = sample.met[0], self._possible(order, drawn) if size else 0
-        raise SupportError(
-            f"{wanted} are wanted but bounds leave only {drawn} of {len(order)} candidates: "
-            f"{met.name} allows {met.most} and kept out {met.refused}; raise it, "
-            + (f"ask for {possible}, " if possible else "")
-            + "or lower alpha so that there are more to choose from"
-        )
+        elif size is None:
+            steps = ["lower the budget", *steps]
+            fact = f"the {len(order)} candidates to choose from have {sum(tokens)} tokens"
+        else:
+            steps = steps or ["lower the size"]
+            fact = f"only {len(order)} have a positive probability"
+        last = ", or ".join(filter(None, [", ".join(steps[:-1]), *steps[-1:]]))
+        raise SupportError(f"{wanted} are wanted but {fact}; {last}")
 
     def _possible(self, order: IntArray, size: int) -> int:
         """The next smaller size that can be drawn: quotas shrink with the size."""

@@ -65,7 +65,8 @@ def guard_against(
         radius: vectors so near make a copy, 0 for none; by default as the metric allows.
         overlap: share of a test item that shared runs must cover; 0: one run is enough.
         template: how the texts of records are made; by default as in the collection, or usual.
-        candidate_template: how those of candidates are made, if the collection does not tell.
+        candidate_template: how those of candidates are made, if the collection does not tell; by
+            default in the first usual way that their payloads allow.
         embedder: makes the model of that name.
         model: its name, if the collection does not tell.
         api_key: for a server.
@@ -82,6 +83,11 @@ def guard_against(
     for source in sources:
         if source.startswith(COLLECTION_PREFIX):
             name = source.removeprefix(COLLECTION_PREFIX)
+            if name == info.name:
+                raise SettingsError(
+                    f"--exclude names collection '{name}', which holds the candidates: all of "
+                    f"them would be test items; ingest those into a collection of their own"
+                )
             found = examples_of_collection(info.location, name, like=info, api_key=api_key)
         elif is_text_source(source):
             chosen = embedder(_model_of(info, model)) if reach.radius else _TextsAlone()
@@ -113,11 +119,6 @@ def guard_against(
     )
     stored = TextTemplate.from_dict(info.metadata.get("text", {}))
     way = stored if stored.to_dict() else candidate_template or TextTemplate()
-    if not way.to_dict() and not held_out.has_vectors:
-        raise SettingsError(
-            f"collection '{info.name}' does not tell where its texts are, and vectors are not "
-            f"compared; name the field with --text-field, or give --exclude-radius"
-        )
     return Guard(held_out, way, strict=strict)
 
 

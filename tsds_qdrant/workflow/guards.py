@@ -8,18 +8,20 @@ nothing is found. The result is that of a collection without the points that wer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import numpy as np
 
 from tsds_qdrant.collections.protocol import PointId, Record
 from tsds_qdrant.contamination import Contamination
-from tsds_qdrant.errors import ContaminationError, InputError
+from tsds_qdrant.errors import ContaminationError, InputError, SettingsError
 from tsds_qdrant.expansion import FIRST_DEPTH, start
 from tsds_qdrant.held_out import Finding, HeldOut
 from tsds_qdrant.lists import FloatArray, IntArray, NeighborLists
 from tsds_qdrant.neighborhoods import Neighborhoods
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.fields import listed_fields
 
 PAGE = 1_000
 
@@ -29,7 +31,8 @@ class Guard:
 
     Args:
         held_out: the test items.
-        template: how a candidate's text is made of its payload; undecided where nobody knows.
+        template: how a candidate's text is made of its payload; if undecided, the first
+            candidates that are compared decide it.
         strict: a selection that would take a copy fails.
         looked: candidates that were compared already -> what was found, or None.
     """
@@ -48,6 +51,7 @@ class Guard:
         self.strict = strict
         self.looked = dict(looked or {})
         self.without_text = set(without_text)
+        self.assumed = False
 
     def forget(self, ids: Sequence[PointId]) -> None:
         """Look at ``ids`` again when they come up: they are new, changed or gone."""
@@ -85,7 +89,15 @@ class Guard:
         numbers = numbers[np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))]
         findings = (self.looked[i] for i in neighborhoods.index.ids(numbers.tolist()))
         kept_out = tuple(finding for finding in findings if finding is not None)
-        result = Contamination(self.held_out, len(self.looked), len(self.without_text), kept_out)
+        without_text, way = len(self.without_text), self.template.to_dict()
+        result = Contamination(
+            self.held_out,
+            len(self.looked),
+            without_text,
+            kept_out,
+            text_known=bool(way),
+            assumed="".join(way.values()) if self.assumed else "",
+        )
         if kept_out and self.strict:
             raise ContaminationError(
                 f"{len(kept_out)} candidates copy test items ({result.in_words}); remove them from "
@@ -101,6 +113,8 @@ class Guard:
                 page, payloads=self.held_out.has_texts, vectors=self.held_out.has_vectors
             )
             records = [r for r in records if r.vector is not None or not self.held_out.has_vectors]
+            if not self.looked and self.held_out.has_texts:
+                self._decide(records, searcher.info.name)
             texts = [self._text_of(record) for record in records]
             found = [record.id for record in records]
             vectors = [record.vector for record in records if record.vector is not None]
@@ -115,6 +129,25 @@ class Guard:
                 )
             done += len(page)
             searcher.progress("test items", done, len(ids))
+
+    def _decide(self, records: Sequence[Record], name: str) -> None:
+        """Settle how texts are made by the first of ``records`` that has a usual field.
+
+        Raises:
+            SettingsError: none has, and texts were to be compared.
+        """
+        if self.template.to_dict():
+            return
+        for record in records:
+            with suppress(InputError):
+                self.template, self.assumed = self.template.decide(record.content), True
+                return
+        if records and (self.held_out.reach.ngram or not self.held_out.has_vectors):
+            raise SettingsError(
+                f"the test items are texts, but no field is known to hold those of collection "
+                f"'{name}' ({listed_fields(records[0].content)}); name it with --text-field or "
+                f"--template, or compare vectors alone (--exclude-ngrams 0 and --exclude-radius)"
+            )
 
     def _text_of(self, record: Record) -> str:
         if not self.template.to_dict():

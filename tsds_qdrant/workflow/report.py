@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.errors import OutputError
 from tsds_qdrant.json_values import json_safe
 from tsds_qdrant.outputs import atomic_write, check_writable
 from tsds_qdrant.records import TextTemplate
@@ -25,9 +26,11 @@ def check_report(path: str | Path) -> None:
 
     Raises:
         MissingPackageError: plotly is not installed.
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or is not named as a page.
     """
     check_plotly()
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"'{path}' is no name of a page; let it end in .html")
     check_writable(path)
 
 

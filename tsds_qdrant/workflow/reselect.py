@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def begin_run(
     tagging: Tagging | None = None,
     guard: Guard | None = None,
     count_tokens: CountTokens | None = None,
+    deliver: Callable[[Selection], object] | None = None,
     progress: Progress = silent,
 ) -> tuple[RunState, Selection]:
     """Select as :func:`~tsds_qdrant.workflow.select.select` does, and keep the state in ``path``.
@@ -94,6 +95,7 @@ def begin_run(
             :func:`reselect` repeats from then on; not done here.
         guard: keeps copies of test items out, now and in every reselection.
         count_tokens: counts the tokens of texts; the collection's own model by default.
+        deliver: called with the selection before it is stored; where it fails, nothing is stored.
         progress: called as the searches go on.
 
     Raises:
@@ -111,6 +113,8 @@ def begin_run(
     task = begin_task(collection, queries, settings, query_weights, guard, progress)
     sizes = settings.wanted_sizes(task.neighborhoods.searcher.candidates)
     selection = select_for(task, sizes, guard=guard, count_tokens=count_tokens)
+    if deliver is not None:
+        deliver(selection)
     save_run(
         state,
         task,
@@ -134,9 +138,10 @@ def reselect(
     named: Sequence[PointId] | None = None,
     api_key: str | None = None,
     count_tokens: CountTokens | None = None,
+    deliver: Callable[[Reselection], object] | None = None,
     progress: Progress = silent,
 ) -> Reselection:
-    """Bring the run in ``state`` up to date and store it.
+    """Bring the run in ``state`` up to date: compute, deliver, store, and then write back.
 
     Args:
         state: a run state, made by ``select --state`` or :func:`begin_run`.
@@ -147,6 +152,8 @@ def reselect(
         named: look at these ids only, instead of looking for changes.
         api_key: for a server.
         count_tokens: counts the tokens of texts; the collection's own model by default.
+        deliver: called with what is found, to write files, before the state is stored. Where it
+            fails, the state is as it was, and the next reselection finds the same changes again.
         progress: called as searches go on.
 
     Raises:
@@ -193,6 +200,10 @@ def reselect(
             look_s=looked - started,
             repair_s=time.perf_counter() - looked - selection.seconds["measure"],
         )
+        next_number = len(state.runs()) + 1
+        done = Reselection(selection, changes, repaired, difference, next_number, figures)
+        if deliver is not None:
+            deliver(done)
         number = save_run(
             state,
             task,
@@ -209,7 +220,7 @@ def reselect(
     finally:
         if collection is None:
             opened.close()
-    return Reselection(selection, changes, repaired, difference, number, figures)
+    return replace(done, number=number, run=figures)
 
 
 def _changes(

@@ -72,6 +72,35 @@ def write_probabilities(selection: Selection, out: str | Path) -> None:
     write_rows(out, selection.probability_rows(), columns=PROBABILITY_COLUMNS)
 
 
+def write_results(
+    collection: Collection,
+    selection: Selection,
+    out: str | Path | None,
+    probabilities: str | Path | None = None,
+    *,
+    queries: Mapping[str, Any],
+) -> Iterator[Path]:
+    """Write samples, probabilities and the manifest, and yield each file once it is there.
+
+    Args:
+        collection: an open collection, for the payloads.
+        selection: what to write.
+        out: where samples go; None for none.
+        probabilities: where every candidate with p > 0 goes; None for nowhere.
+        queries: what is known of the task examples.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    if out:
+        yield from write_samples(collection, selection, out)
+    if probabilities:
+        write_probabilities(selection, probabilities)
+        yield Path(probabilities)
+    if out or probabilities:
+        yield write_manifest(selection, out or probabilities or "", queries=queries)
+
+
 def provenance(info: CollectionInfo) -> dict[str, Any]:
     """Versions and collection, as every manifest tells them."""
     return {

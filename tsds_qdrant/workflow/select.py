@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,24 +11,18 @@ import numpy.typing as npt
 from tsds_qdrant import accuracy
 from tsds_qdrant.accuracy import Accuracy
 from tsds_qdrant.collections.protocol import Collection, PointId
-from tsds_qdrant.expansion import expand_to_radius
 from tsds_qdrant.lists import FloatArray, IntArray
-from tsds_qdrant.path import RegularizationPath
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.quotas import Traits
 from tsds_qdrant.sampling import Sample
 from tsds_qdrant.selection import Selection
 from tsds_qdrant.settings import SelectionSettings
-from tsds_qdrant.tradeoff import slope_budget
-from tsds_qdrant.transport import TransportProblem, TransportSolution, solve_transport
+from tsds_qdrant.transport import TransportSolution
 from tsds_qdrant.workflow.drawing import draw_samples
 from tsds_qdrant.workflow.guards import Guard
-from tsds_qdrant.workflow.task import Task, target_of
+from tsds_qdrant.workflow.solving import solved_for
+from tsds_qdrant.workflow.task import Task
 from tsds_qdrant.workflow.traits import CountTokens, TraitReader
-
-BUDGET_ROUNDS = 12
-BUDGET_TOLERANCE = 0.02
-"""Relative change of the size at which the search for what a budget pays for ends."""
 
 
 def select(
@@ -57,7 +49,8 @@ def select(
     Raises:
         InputError: the vectors do not fit, or there is no candidate.
         SupportError: fewer candidates than wanted have p > 0 (the message names the alpha that
-            would do), or quotas, budget and groups leave fewer.
+            would do), or quotas, budget and groups leave fewer (of the whole pool, where
+            neither alpha nor the support is set).
         ContaminationError: copies of test items were met, and the guard is strict.
         DepthError: alpha is so small that the neighbour lists would not fit into memory.
         CollectionError: Qdrant fails.
@@ -114,10 +107,7 @@ def select_for(
     sizes = () if settings.by_budget else sizes
     if guard is not None:
         guard.begin(neighborhoods)
-    if settings.by_budget and settings.alpha is None and settings.support is None:
-        solved = _solved_for_budget(task, settings.token_budget or 1, guard, reader)
-    else:
-        solved = _solved(task, max(sizes, default=0), guard)
+    solved = solved_for(task, sizes, guard, reader)
     solution = solved.solution
     found = None if guard is None else guard.found(neighborhoods)
     searched = time.perf_counter()
@@ -163,62 +153,6 @@ def _traits_of(
     support = np.flatnonzero(solution.probabilities).tolist()
     ids = task.neighborhoods.index.ids(support)
     return dict(zip(ids, reader.of(ids), strict=True))
-
-
-@dataclass(frozen=True)
-class _Solved:
-    solution: TransportSolution
-    path: RegularizationPath | None
-    needed: int
-
-
-def _solved(task: Task, size: int, guard: Guard | None) -> _Solved:
-    """The solution for ``size``, solved again as long as it holds copies of test items."""
-    while True:
-        if task.settings.regularizer == "tv":
-            problem, path, needed = _within_radius(task), None, 0
-        else:
-            target = target_of(task.settings, size, task.cost_scale)
-            problem, path, needed, _ = task.reach(target)
-        solution = solve_transport(problem)
-        support = np.flatnonzero(solution.probabilities)
-        if guard is None or not guard.drop_copies(task.neighborhoods, support):
-            return _Solved(solution, path, needed)
-
-
-def _solved_for_budget(
-    task: Task, budget: int, guard: Guard | None, reader: TraitReader
-) -> _Solved:
-    """The solution whose effective size is about what ``budget`` tokens pay for."""
-    size = task.neighborhoods.lists.queries
-    for _ in range(BUDGET_ROUNDS):
-        solved = _solved(task, size, guard)
-        p = solved.solution.probabilities
-        support = np.flatnonzero(p)
-        ids = task.neighborhoods.index.ids(support.tolist())
-        tokens = np.array([one.tokens for one in reader.of(ids)])
-        wanted = math.ceil(budget / (p[support] @ tokens))
-        if tokens.sum() < budget:
-            wanted = max(wanted, math.ceil(1.5 * size))
-        if abs(wanted - size) <= BUDGET_TOLERANCE * size or len(support) == task.neighborhoods.pool:
-            break
-        size = wanted
-    return solved
-
-
-def _within_radius(task: Task) -> TransportProblem:
-    """The problem of G_TV, its lists fetched to C (1 - alpha) / alpha behind the nearest."""
-    alpha = task.settings.alpha or 0.5
-    expand_to_radius(task.neighborhoods, slope_budget(alpha, task.cost_scale))
-    return TransportProblem(
-        task.neighborhoods.lists,
-        np.ones(len(task.neighborhoods.index)),
-        alpha,
-        task.cost_scale,
-        "tv",
-        task.query_weights,
-        candidates_total=task.neighborhoods.pool,
-    )
 
 
 def _nearest(solution: TransportSolution) -> tuple[IntArray, FloatArray]:

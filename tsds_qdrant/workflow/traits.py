@@ -13,7 +13,7 @@ from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.quotas import NULL, Traits
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.records.fields import field_values, missing_field, shown
+from tsds_qdrant.records.fields import field_values, missing_everywhere, shown
 from tsds_qdrant.settings import SelectionSettings
 
 PAGE = 1_000
@@ -71,7 +71,7 @@ class TraitReader:
             done += len(page)
             self._progress("payloads", done, len(ids))
         if record is not None and self._never_seen:
-            raise missing_field(record, min(self._never_seen), None)
+            raise missing_everywhere(record, min(self._never_seen), len(self._known))
         return [self._known[point_id] for point_id in ids]
 
     def _values(self, record: Payload, name: str) -> tuple[str, ...]:

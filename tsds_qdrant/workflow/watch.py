@@ -70,12 +70,13 @@ def watch(
     """
     wait = pause or stop.wait
     failures = 0
-    behind = True  # an earlier watch may have ended between a selection and its file
+    behind = True  # the run may have gone on without our file
+    owed = threading.Event()  # a change that no event has told, as the write-back then failed
     with state.held():
         while not stop.is_set():
             started = time.perf_counter()
             try:
-                event = _check(state, settings, api_key, progress, behind)
+                event = _check(state, settings, api_key, progress, behind, owed)
                 failures, behind = 0, False
                 delay = settings.every
             except (UnreachableError, CollectionLockedError) as error:
@@ -98,25 +99,29 @@ def _check(
     api_key: str | None,
     progress: Progress,
     behind: bool,
+    owed: threading.Event,
 ) -> dict[str, Any]:
     place = load_run(state)[0].collection
     collection = open_collection(
         place["location"], place["name"], vector=place["vector"], api_key=api_key
     )
-    try:
-        done = reselect(state, collection=collection, progress=progress)
-        if settings.out and (behind or _is_new(done) or not _written(done, settings.out)):
+
+    def deliver(done: Reselection) -> None:
+        if done.changes.came or done.changes.gone:
+            owed.set()
+        if settings.out and (behind or owed.is_set() or not _written(done, settings.out)):
             write_samples(collection, done.selection, settings.out)
+
+    try:
+        done = reselect(state, collection=collection, deliver=deliver, progress=progress)
     finally:
         collection.close()
-    event = {"event": "changed" if _is_new(done) else "unchanged", "run": done.number, **done.run}
-    if settings.on_change and _is_new(done):
+    changed = owed.is_set()
+    owed.clear()
+    event = {"event": "changed" if changed else "unchanged", "run": done.number, **done.run}
+    if settings.on_change and changed:
         event["on_change"] = _run(settings.on_change)
     return event
-
-
-def _is_new(done: Reselection) -> bool:
-    return bool(done.changes.came or done.changes.gone)
 
 
 def _written(done: Reselection, out: Path) -> bool:

@@ -27,7 +27,7 @@ from tsds_qdrant.collections.protocol import (
     PointId,
     is_tag,
 )
-from tsds_qdrant.errors import InputError, RequestRejectedError, SettingsError, StateError
+from tsds_qdrant.errors import RequestRejectedError, SettingsError, StateError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.settings import SelectionSettings
 from tsds_qdrant.workflow.results import Sampled
@@ -37,6 +37,10 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SAME_PROBABILITY = 1e-9
 """Relative difference that the order of a sum, or an engine that reads numbers loosely, may make:
 such a tag is not written again."""
+NAMED = 5
+"""So many ids of points that cannot be tagged are told."""
+_TAKEN = object()
+"""Stands for the tag of a point whose payload has something else where that would go."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ class WriteBackReport:
         cleared: points that lost theirs.
         unchanged: selected points that had the right tag already.
         missing: selected points that are no longer stored.
+        taken: selected points that were left as they are, as their payload has something of its
+            own where the tag would go.
+        taken_ids: the first few of these, best rank first.
         dry_run: nothing was written.
     """
 
@@ -110,6 +117,8 @@ class WriteBackReport:
     cleared: int
     unchanged: int
     missing: int
+    taken: int = 0
+    taken_ids: tuple[PointId, ...] = ()
     dry_run: bool = False
 
 
@@ -123,6 +132,8 @@ def write_back(
 ) -> WriteBackReport:
     """Tag the points of the largest sample of ``selection``, and untag all others.
 
+    A point whose payload has something of its own where the tag would go is left as it is.
+
     Args:
         collection: where the sample was drawn from; it is written to.
         selection: its largest sample is tagged.
@@ -131,7 +142,6 @@ def write_back(
         progress: stage ``write back``.
 
     Raises:
-        InputError: a payload has something else where a tag would go; nothing is written then.
         RequestRejectedError: see :func:`check_taggable`.
         AccessDeniedError: the API key may only read.
     """
@@ -143,7 +153,10 @@ def write_back(
     }
     carriers = {i for page in collection.scroll_ids(_tagged(tagging)) for i in page}
     stored = dict(_stored(collection, tags, tagging))
-    changed = [i for i in tags if i in stored and not _same(stored[i], tags[i])]
+    taken = tuple(i for i in tags if stored.get(i) is _TAKEN)
+    changed = [
+        i for i in tags if i in stored and stored[i] is not _TAKEN and not _same(stored[i], tags[i])
+    ]
     leavers = [
         i
         for i, tag in _stored(collection, sorted(carriers - tags.keys(), key=str), tagging)
@@ -162,8 +175,10 @@ def write_back(
         tagging.run,
         written=len(changed),
         cleared=len(leavers),
-        unchanged=len(stored) - len(changed),
+        unchanged=len(stored) - len(changed) - len(taken),
         missing=len(tags) - len(stored),
+        taken=len(taken),
+        taken_ids=taken[:NAMED],
         dry_run=dry_run,
     )
 
@@ -205,26 +220,21 @@ def _tagged(tagging: Tagging) -> dict[str, Any]:
 def _stored(
     collection: Collection, ids: Iterable[PointId], tagging: Tagging
 ) -> Iterator[tuple[PointId, Any]]:
-    """Each of ``ids`` that is stored, with what it has where a tag goes; None if nothing."""
+    """Each of ``ids`` that is stored, with what it has where a tag goes; None if nothing.
+
+    That is ``_TAKEN`` where no tag fits.
+    """
     for _, page in _pages(list(ids)):
         for record in collection.retrieve(page):
-            yield record.id, _tag_of(record.id, record.payload, tagging)
+            yield record.id, _tag_of(record.payload, tagging)
 
 
-def _tag_of(point_id: PointId, payload: Payload, tagging: Tagging) -> Any:
+def _tag_of(payload: Payload, tagging: Tagging) -> Any:
     tags = payload.get(TAG_FIELD)
     if not isinstance(tags, dict | None):
-        raise InputError(
-            f"point {point_id} has a payload field '{TAG_FIELD}' of its own, so no tag fits "
-            f"there; rename that field, or leave --write-back out"
-        )
+        return _TAKEN
     tag = (tags or {}).get(tagging.name)
-    if tag is not None and not is_tag(tag):
-        raise InputError(
-            f"point {point_id} has something else than a tag at '{tagging.key}' of its payload; "
-            f"choose another name for --write-back"
-        )
-    return tag
+    return tag if tag is None or is_tag(tag) else _TAKEN
 
 
 def _same(stored: Any, wanted: Payload) -> bool:
