@@ -603,6 +603,7 @@ def test_a_failure_leaves_the_report_alone(store: list[str]) -> None:
     words += ["--exclude-radius", "0.4", "--exclude-report", "r.csv", "--fail-on-contamination"]
     said = run("select", *words, code=1)
     report = Path("r.csv").read_text().splitlines()
+    assert all(",w" in line for line in report[1:])  # the candidate's text, for the eye
     assert report[0] == "id,reason,overlap,distance,test_source,test_item,text,test_text"
     assert f"error: {len(report) - 1} candidates copy test items" in said.stderr
     assert not Path("s.jsonl").exists()
