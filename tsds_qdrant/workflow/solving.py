@@ -52,9 +52,10 @@ def solved_for(
     """The solution from which samples of ``sizes`` (none: of the token budget) are drawn.
 
     Where neither alpha nor the support is set, the support grows until the bounds leave enough of
-    it, at last to the whole pool, if that is not too large for it. *subtle*: which supports are tried hangs on what they hold, so
-    all is tried again until that brings nothing new, no copy of a test item above all: so the
-    result is that of a collection without the copies, and a stored run gives it again.
+    it, at last to the whole pool, if that is not too large for it. *subtle*: which supports are
+    tried hangs on what they hold, so all is tried again until that brings nothing new, no copy of
+    a test item above all: so the result is that of a collection without the copies, and a stored
+    run gives it again.
 
     Raises:
         DepthError: bounds leave too few, and memory allows to look no further.
