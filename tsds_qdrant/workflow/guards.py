@@ -110,7 +110,7 @@ class Guard:
         searcher, done, rest = neighborhoods.searcher, 0, iter(ids)
         while page := list(islice(rest, PAGE)):
             records = searcher.collection.retrieve(
-                page, payloads=bool(self.template.to_dict()), vectors=self.held_out.has_vectors
+                page, payloads=self.held_out.has_texts, vectors=self.held_out.has_vectors
             )
             records = [r for r in records if r.vector is not None or not self.held_out.has_vectors]
             if not self.looked and self.held_out.has_texts:
