@@ -109,8 +109,9 @@ class Guard:
     def _look(self, neighborhoods: Neighborhoods, ids: Sequence[PointId]) -> None:
         searcher, done, rest = neighborhoods.searcher, 0, iter(ids)
         while page := list(islice(rest, PAGE)):
+            texts_wanted = self.held_out.has_texts or bool(self.template.to_dict())
             records = searcher.collection.retrieve(
-                page, payloads=self.held_out.has_texts, vectors=self.held_out.has_vectors
+                page, payloads=texts_wanted, vectors=self.held_out.has_vectors
             )
             records = [r for r in records if r.vector is not None or not self.held_out.has_vectors]
             if not self.looked and self.held_out.has_texts:
