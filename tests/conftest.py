@@ -13,7 +13,8 @@ import pytest
 from backends import BACKENDS, Backend, make_backend, running_server
 from numpy.typing import ArrayLike
 
-from tsds_qdrant.collections.protocol import Collection, Metric, PointId
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import Metric, PointId
 
 MakeCollection = Callable[..., Collection]
 

@@ -17,67 +17,67 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tsds_qdrant.collections import create_collection, open_collection
     from tsds_qdrant.collections.protocol import Collection
-    from tsds_qdrant.embedding import Embedder, SentenceTransformerEmbedder
     from tsds_qdrant.errors import TsdsError
-    from tsds_qdrant.held_out import HeldOut, Reach
-    from tsds_qdrant.lists import NeighborLists
-    from tsds_qdrant.quotas import Quota
+    from tsds_qdrant.guards.guard import Guard
+    from tsds_qdrant.guards.held_out import HeldOut, Reach
+    from tsds_qdrant.ingest.destination import Destination
+    from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
+    from tsds_qdrant.planning.check import check
+    from tsds_qdrant.planning.compare import compare
     from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.selection import Selection
-    from tsds_qdrant.settings import SelectionSettings
+    from tsds_qdrant.report.write import report_run, write_report
+    from tsds_qdrant.representations.text import Embedder, SentenceTransformerEmbedder
+    from tsds_qdrant.runs.explain import explain
+    from tsds_qdrant.runs.reopen import reopen
+    from tsds_qdrant.runs.reselect import begin_run, reselect
+    from tsds_qdrant.runs.write_back import Tagging, write_back
+    from tsds_qdrant.selection.choose import choose
+    from tsds_qdrant.selection.quotas import Quota
+    from tsds_qdrant.selection.select import select
+    from tsds_qdrant.selection.selection import Selection
+    from tsds_qdrant.selection.settings import SelectionSettings
+    from tsds_qdrant.solver.lists import NeighborLists
+    from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport
+    from tsds_qdrant.strategies.tsds.trace import trace_path
+    from tsds_qdrant.training.export import export
     from tsds_qdrant.training.settings import ExportSettings
-    from tsds_qdrant.transport import TransportProblem, TransportSolution, solve_transport
-    from tsds_qdrant.workflow.check import check
-    from tsds_qdrant.workflow.choose import choose
-    from tsds_qdrant.workflow.compare import compare
-    from tsds_qdrant.workflow.destination import Destination
-    from tsds_qdrant.workflow.explain import explain
-    from tsds_qdrant.workflow.export import export
-    from tsds_qdrant.workflow.guards import Guard
-    from tsds_qdrant.workflow.ingest import ingest_records, ingest_vectors
-    from tsds_qdrant.workflow.reopen import reopen
-    from tsds_qdrant.workflow.report import report_run, write_report
-    from tsds_qdrant.workflow.reselect import begin_run, reselect
-    from tsds_qdrant.workflow.select import select
-    from tsds_qdrant.workflow.trace import trace_path
-    from tsds_qdrant.workflow.write_back import Tagging, write_back
 
 _HOMES = {
     "Collection": "tsds_qdrant.collections.protocol",
-    "Destination": "tsds_qdrant.workflow.destination",
-    "Embedder": "tsds_qdrant.embedding",
+    "Destination": "tsds_qdrant.ingest.destination",
+    "Embedder": "tsds_qdrant.representations.text",
     "ExportSettings": "tsds_qdrant.training.settings",
-    "Guard": "tsds_qdrant.workflow.guards",
-    "HeldOut": "tsds_qdrant.held_out",
-    "NeighborLists": "tsds_qdrant.lists",
-    "Quota": "tsds_qdrant.quotas",
-    "Reach": "tsds_qdrant.held_out",
-    "Selection": "tsds_qdrant.selection",
-    "SelectionSettings": "tsds_qdrant.settings",
-    "SentenceTransformerEmbedder": "tsds_qdrant.embedding",
-    "Tagging": "tsds_qdrant.workflow.write_back",
+    "Guard": "tsds_qdrant.guards.guard",
+    "HeldOut": "tsds_qdrant.guards.held_out",
+    "NeighborLists": "tsds_qdrant.solver.lists",
+    "Quota": "tsds_qdrant.selection.quotas",
+    "Reach": "tsds_qdrant.guards.held_out",
+    "Selection": "tsds_qdrant.selection.selection",
+    "SelectionSettings": "tsds_qdrant.selection.settings",
+    "SentenceTransformerEmbedder": "tsds_qdrant.representations.text",
+    "Tagging": "tsds_qdrant.runs.write_back",
     "TextTemplate": "tsds_qdrant.records",
-    "TransportProblem": "tsds_qdrant.transport",
-    "TransportSolution": "tsds_qdrant.transport",
+    "TransportProblem": "tsds_qdrant.solver.transport",
+    "TransportSolution": "tsds_qdrant.solver.transport",
     "TsdsError": "tsds_qdrant.errors",
-    "begin_run": "tsds_qdrant.workflow.reselect",
-    "check": "tsds_qdrant.workflow.check",
-    "choose": "tsds_qdrant.workflow.choose",
-    "compare": "tsds_qdrant.workflow.compare",
+    "begin_run": "tsds_qdrant.runs.reselect",
+    "check": "tsds_qdrant.planning.check",
+    "choose": "tsds_qdrant.selection.choose",
+    "compare": "tsds_qdrant.planning.compare",
     "create_collection": "tsds_qdrant.collections",
-    "explain": "tsds_qdrant.workflow.explain",
-    "export": "tsds_qdrant.workflow.export",
-    "ingest_records": "tsds_qdrant.workflow.ingest",
-    "ingest_vectors": "tsds_qdrant.workflow.ingest",
+    "explain": "tsds_qdrant.runs.explain",
+    "export": "tsds_qdrant.training.export",
+    "ingest_records": "tsds_qdrant.ingest.ingest",
+    "ingest_vectors": "tsds_qdrant.ingest.ingest",
     "open_collection": "tsds_qdrant.collections",
-    "reopen": "tsds_qdrant.workflow.reopen",
-    "report_run": "tsds_qdrant.workflow.report",
-    "reselect": "tsds_qdrant.workflow.reselect",
-    "select": "tsds_qdrant.workflow.select",
-    "solve_transport": "tsds_qdrant.transport",
-    "trace_path": "tsds_qdrant.workflow.trace",
-    "write_back": "tsds_qdrant.workflow.write_back",
-    "write_report": "tsds_qdrant.workflow.report",
+    "reopen": "tsds_qdrant.runs.reopen",
+    "report_run": "tsds_qdrant.report.write",
+    "reselect": "tsds_qdrant.runs.reselect",
+    "select": "tsds_qdrant.selection.select",
+    "solve_transport": "tsds_qdrant.solver.transport",
+    "trace_path": "tsds_qdrant.strategies.tsds.trace",
+    "write_back": "tsds_qdrant.runs.write_back",
+    "write_report": "tsds_qdrant.report.write",
 }
 
 __all__ = [

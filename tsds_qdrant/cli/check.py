@@ -20,7 +20,7 @@ from tsds_qdrant.cli.options import (
 from tsds_qdrant.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
-    from tsds_qdrant.workflow.check import CheckReport
+    from tsds_qdrant.planning.check import CheckReport
 
 
 def check(
@@ -42,7 +42,7 @@ def check(
         tsds-qdrant check --qdrant http://localhost:6333 --collection pool
     """
     from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.workflow.check import check as check_collection
+    from tsds_qdrant.planning.check import check as check_collection
 
     opened = open_collection(
         qdrant,

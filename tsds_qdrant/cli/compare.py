@@ -34,7 +34,7 @@ from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say
 from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tsds_qdrant.workflow.comparison import Comparison, Figure
+    from tsds_qdrant.planning.comparison import Comparison, Figure
 
 MOST_VALUES = 12
 
@@ -103,15 +103,15 @@ def compare(
         tsds-qdrant compare --qdrant ./store --collection pool --queries task.jsonl --size 1000 \\
           --methods tsds,random,dsir --by source --target wiki --out comparison.csv
     """
-    from tsds_qdrant.cli.examples import task_examples
     from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.compression import split_suffix
-    from tsds_qdrant.outputs import check_rows_path, write_rows
+    from tsds_qdrant.files.compression import split_suffix
+    from tsds_qdrant.files.outputs import check_rows_path, write_rows
+    from tsds_qdrant.planning.compare import check_comparison
+    from tsds_qdrant.planning.compare import compare as compare_methods
+    from tsds_qdrant.planning.comparison import RUN_COLUMNS
     from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.settings import SelectionSettings
-    from tsds_qdrant.workflow.compare import check_comparison
-    from tsds_qdrant.workflow.compare import compare as compare_methods
-    from tsds_qdrant.workflow.comparison import RUN_COLUMNS
+    from tsds_qdrant.selection.settings import SelectionSettings
+    from tsds_qdrant.task.reading import task_examples
 
     settings = SelectionSettings(
         sizes=() if size is None else (size,),

@@ -39,9 +39,9 @@ def demo(
         tsds-qdrant demo --dir ./demo-output
     """
     from tsds_qdrant.cli.summary import summary
-    from tsds_qdrant.embedding import SentenceTransformerEmbedder
-    from tsds_qdrant.workflow.demo import REPORT_FILE, SELECTED_FILE, TASK_FILE, run_demo
-    from tsds_qdrant.workflow.results import manifest
+    from tsds_qdrant.demo.demo import REPORT_FILE, SELECTED_FILE, TASK_FILE, run_demo
+    from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+    from tsds_qdrant.selection.results import manifest
 
     say(f"reading docstrings, then embedding {pool_size} of them with {model}", quiet=as_json)
     embedder = SentenceTransformerEmbedder(model, device=device, batch_size=batch_size)

@@ -40,10 +40,10 @@ def explain(
     """
     from tsds_qdrant.cli.explained import lines_of
     from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.state import RunState
-    from tsds_qdrant.workflow.explain import explain as explain_points
-    from tsds_qdrant.workflow.reopen import reopen
-    from tsds_qdrant.workflow.runs import load_run
+    from tsds_qdrant.runs.explain import explain as explain_points
+    from tsds_qdrant.runs.reopen import reopen
+    from tsds_qdrant.runs.run import load_run
+    from tsds_qdrant.runs.state import RunState
 
     run_state = RunState(state)
     place = load_run(run_state)[0].collection

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tsds_qdrant.explanation import Explanation, PointExplanation
-from tsds_qdrant.report.texts import shortened
+from tsds_qdrant.pool.texts import shortened
+from tsds_qdrant.strategies.tsds.reasons import Explanation, PointExplanation
 
 SHOWN = 5
 """So many task examples and near-duplicates of a point are shown."""

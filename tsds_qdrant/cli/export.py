@@ -12,7 +12,7 @@ from tsds_qdrant.cli.terminal import print_json, progress_bars, say
 from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tsds_qdrant.training.report import ExportReport
+    from tsds_qdrant.training.export_report import ExportReport
 
 
 def export(
@@ -111,8 +111,8 @@ def export(
           --out train.parquet
         tsds-qdrant export task.run --format dataflex --pool pool.jsonl --out tsds_probs.npy
     """
+    from tsds_qdrant.training.export import export as write_training_files
     from tsds_qdrant.training.settings import ExportSettings
-    from tsds_qdrant.workflow.export import export as write_training_files
 
     settings = ExportSettings(
         form=form,

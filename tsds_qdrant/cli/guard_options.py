@@ -10,10 +10,10 @@ import typer
 from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tsds_qdrant.collections.protocol import CollectionInfo
-    from tsds_qdrant.contamination import Contamination
+    from tsds_qdrant.collections.values import CollectionInfo
+    from tsds_qdrant.guards.contamination import Contamination
+    from tsds_qdrant.guards.guard import Guard
     from tsds_qdrant.progress import Progress
-    from tsds_qdrant.workflow.guards import Guard
 
 ExcludeOption = Annotated[
     list[str] | None,
@@ -112,7 +112,7 @@ def bounds(
     Raises:
         SettingsError: a quota that cannot be read.
     """
-    from tsds_qdrant.quotas import Quota
+    from tsds_qdrant.selection.quotas import Quota
 
     return {
         "quotas": tuple(map(Quota.parse, quotas or ())),
@@ -166,13 +166,13 @@ def guard_of(
     """The guard that these options make; None without ``--exclude``.
 
     Raises:
-        TsdsError: see :func:`~tsds_qdrant.workflow.exclusions.guard_against`.
+        TsdsError: see :func:`~tsds_qdrant.guards.sources.guard_against`.
     """
     if not sources:
         return None
-    from tsds_qdrant.embedding import SentenceTransformerEmbedder
+    from tsds_qdrant.guards.sources import guard_against
     from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.workflow.exclusions import guard_against
+    from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 
     return guard_against(
         sources,
@@ -200,8 +200,8 @@ def write_report(found: Contamination | None, report: Path | None) -> list[Path]
     """
     if report is None or found is None:
         return []
-    from tsds_qdrant.contamination import REPORT_COLUMNS
-    from tsds_qdrant.outputs import write_rows
+    from tsds_qdrant.files.outputs import write_rows
+    from tsds_qdrant.guards.contamination import REPORT_COLUMNS
 
     write_rows(report, found.rows(), columns=REPORT_COLUMNS)
     return [report]

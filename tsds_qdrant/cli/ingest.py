@@ -73,11 +73,11 @@ def ingest(
         tsds-qdrant ingest pool.jsonl --qdrant ./store --collection pool --text-field text
         tsds-qdrant ingest --vectors X.npy --qdrant http://localhost:6333 --collection pool
     """
-    from tsds_qdrant.collections.protocol import METRICS
-    from tsds_qdrant.embedding import DEFAULT_MODEL, SentenceTransformerEmbedder
+    from tsds_qdrant.collections.values import METRICS
+    from tsds_qdrant.ingest.destination import Destination
+    from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
     from tsds_qdrant.records import TextTemplate, load_vectors
-    from tsds_qdrant.workflow.destination import Destination
-    from tsds_qdrant.workflow.ingest import ingest_records, ingest_vectors
+    from tsds_qdrant.representations.text import DEFAULT_MODEL, SentenceTransformerEmbedder
 
     if not files and vectors is None:
         raise SettingsError("there is nothing to ingest; give files of records, or --vectors X.npy")

@@ -73,11 +73,11 @@ def path(
     Example:
         tsds-qdrant path --qdrant ./store --collection pool --queries task.jsonl
     """
-    from tsds_qdrant.cli.examples import task_examples
     from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.plotting import check_plot, plot_path
-    from tsds_qdrant.settings import SelectionSettings
-    from tsds_qdrant.workflow.trace import DEFAULT_ALPHAS, trace_path
+    from tsds_qdrant.report.path_plot import check_plot, plot_path
+    from tsds_qdrant.selection.settings import SelectionSettings
+    from tsds_qdrant.strategies.tsds.trace import DEFAULT_ALPHAS, trace_path
+    from tsds_qdrant.task.reading import task_examples
 
     settings = SelectionSettings(
         cost_scale=number_or_auto(cost_scale, "--cost-scale"),

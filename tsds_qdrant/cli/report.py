@@ -15,9 +15,9 @@ from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
-    from tsds_qdrant.selection import Selection
-    from tsds_qdrant.state import RunState
-    from tsds_qdrant.workflow.task import Task
+    from tsds_qdrant.runs.state import RunState
+    from tsds_qdrant.selection.selection import Selection
+    from tsds_qdrant.strategies.tsds.problem import Task
 
 ByOption = Annotated[
     str | None,
@@ -51,9 +51,9 @@ def report(
     """
     from tsds_qdrant.collections import open_collection
     from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.state import RunState
-    from tsds_qdrant.workflow.report import check_report, report_run
-    from tsds_qdrant.workflow.runs import load_run
+    from tsds_qdrant.report.write import check_report, report_run
+    from tsds_qdrant.runs.run import load_run
+    from tsds_qdrant.runs.state import RunState
 
     check_report(out)
     texts = TextTemplate.parse(text_field, template)
@@ -81,7 +81,7 @@ def check_report_options(report: Path | None, by: str | None) -> None:
         if by is not None:
             raise SettingsError(f"--by {by} needs a report; give --report R.html")
         return
-    from tsds_qdrant.workflow.report import check_report
+    from tsds_qdrant.report.write import check_report
 
     check_report(report)
 
@@ -97,9 +97,9 @@ def report_selection(
     by: str | None,
 ) -> None:
     """Write the page of a selection just made, by itself or as a run."""
-    from tsds_qdrant.workflow.report import report_run, write_report
-    from tsds_qdrant.workflow.results import manifest
-    from tsds_qdrant.workflow.task import Task
+    from tsds_qdrant.report.write import report_run, write_report
+    from tsds_qdrant.selection.results import manifest
+    from tsds_qdrant.strategies.tsds.problem import Task
 
     facts = manifest(selection, queries=queries)
     if isinstance(solved, Task):

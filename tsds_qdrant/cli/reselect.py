@@ -24,7 +24,7 @@ from tsds_qdrant.cli.write_back import told
 from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tsds_qdrant.workflow.reselect import Reselection
+    from tsds_qdrant.runs.reselect import Reselection
 
 
 def reselect(
@@ -69,14 +69,14 @@ def reselect(
     Example:
         tsds-qdrant reselect task.run --out selected.jsonl --diff changes.jsonl
     """
-    from tsds_qdrant.cli.examples import task_examples
     from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.outputs import check_rows_path, write_rows
-    from tsds_qdrant.state import RunState
-    from tsds_qdrant.workflow.difference import DIFFERENCE_COLUMNS
-    from tsds_qdrant.workflow.reselect import reselect as repair_selection
-    from tsds_qdrant.workflow.results import write_results
-    from tsds_qdrant.workflow.runs import ids_of_file, load_run
+    from tsds_qdrant.files.outputs import check_rows_path, write_rows
+    from tsds_qdrant.runs.difference import DIFFERENCE_COLUMNS
+    from tsds_qdrant.runs.reselect import reselect as repair_selection
+    from tsds_qdrant.runs.run import ids_of_file, load_run
+    from tsds_qdrant.runs.state import RunState
+    from tsds_qdrant.selection.results import write_results
+    from tsds_qdrant.task.reading import task_examples
 
     for path in (out, diff, exclude_report):
         if path:

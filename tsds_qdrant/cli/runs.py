@@ -20,7 +20,7 @@ def runs(state: StateArgument, as_json: JsonOption = False) -> None:
     Example:
         tsds-qdrant runs task.run
     """
-    from tsds_qdrant.state import RunState
+    from tsds_qdrant.runs.state import RunState
 
     history = RunState(state).runs()
     if as_json:
@@ -37,8 +37,8 @@ def show(state: StateArgument, as_json: JsonOption = False) -> None:
     Example:
         tsds-qdrant show task.run
     """
-    from tsds_qdrant.state import RunState
-    from tsds_qdrant.workflow.runs import load_run
+    from tsds_qdrant.runs.run import load_run
+    from tsds_qdrant.runs.state import RunState
 
     opened = RunState(state)
     run, arrays, _ = load_run(opened)

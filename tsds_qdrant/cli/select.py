@@ -42,7 +42,7 @@ from tsds_qdrant.cli.write_back import check_write_back, told, written_back
 from tsds_qdrant.errors import ContaminationError, SettingsError
 
 if TYPE_CHECKING:
-    from tsds_qdrant.selection import Selection
+    from tsds_qdrant.selection.selection import Selection
 
 
 def select(
@@ -109,20 +109,15 @@ def select(
         tsds-qdrant select --qdrant http://localhost:6333 --collection pool --queries Q.npy \\
           --ratio 0.01 --alpha 0.5 --out selected.parquet --probabilities p.parquet
     """
-    from tsds_qdrant.cli.examples import task_examples
     from tsds_qdrant.collections import open_collection
     from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.settings import SelectionSettings
-    from tsds_qdrant.workflow.reselect import begin_run
-    from tsds_qdrant.workflow.results import (
-        manifest,
-        manifest_path,
-        sample_paths,
-        write_results,
-    )
-    from tsds_qdrant.workflow.runs import load_run
-    from tsds_qdrant.workflow.select import begin_task, select_for
-    from tsds_qdrant.workflow.write_back import Tagging
+    from tsds_qdrant.runs.reselect import begin_run
+    from tsds_qdrant.runs.run import load_run
+    from tsds_qdrant.runs.write_back import Tagging
+    from tsds_qdrant.selection.results import manifest, manifest_path, sample_paths, write_results
+    from tsds_qdrant.selection.select import begin_task, select_for
+    from tsds_qdrant.selection.settings import SelectionSettings
+    from tsds_qdrant.task.reading import task_examples
 
     settings = SelectionSettings(
         sizes=sizes_of(size),

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.progress import Progress
     from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.settings import SelectionSettings
-    from tsds_qdrant.workflow.choose import Choice
-    from tsds_qdrant.workflow.queries import TaskExamples
+    from tsds_qdrant.selection.choose import Choice
+    from tsds_qdrant.selection.settings import SelectionSettings
+    from tsds_qdrant.task.examples import TaskExamples
 
 TSDS, TSDS_UNIFORM = "tsds", "tsds-uniform"
 
@@ -63,7 +63,7 @@ def choice_path(
     """
     if method in (TSDS, TSDS_UNIFORM):
         return None
-    from tsds_qdrant.workflow.choose import check_settings, checked_method
+    from tsds_qdrant.selection.choose import check_settings, checked_method
 
     check_settings(settings, checked_method(method))
     for option, given in for_tsds.items():
@@ -89,9 +89,9 @@ def select_simply(
     progress: Progress,
 ) -> None:
     """Choose by ``method`` and write the sample and its manifest."""
-    from tsds_qdrant.outputs import write_json
-    from tsds_qdrant.workflow.choose import checked_method, choice_manifest, choose
-    from tsds_qdrant.workflow.results import manifest_path, write_samples
+    from tsds_qdrant.files.outputs import write_json
+    from tsds_qdrant.selection.choose import checked_method, choice_manifest, choose
+    from tsds_qdrant.selection.results import manifest_path, write_samples
 
     choice = choose(
         collection,

@@ -108,7 +108,7 @@ def check_outputs(
     Raises:
         OutputError, SettingsError: one cannot.
     """
-    from tsds_qdrant.outputs import check_rows_path, check_writable
+    from tsds_qdrant.files.outputs import check_rows_path, check_writable
 
     for place in tables:
         check_rows_path(place)

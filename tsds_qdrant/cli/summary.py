@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tsds_qdrant.selection import Selection
+    from tsds_qdrant.selection.selection import Selection
 
 
 def summary(selection: Selection) -> str:
@@ -71,7 +71,7 @@ def _kept_out(selection: Selection) -> Iterator[str]:
 
 def _bounds_met(selection: Selection) -> Iterator[str]:
     """What quotas, budget and groups did to each sample."""
-    from tsds_qdrant.quotas import NULL
+    from tsds_qdrant.selection.quotas import NULL
 
     for size, sample in selection.samples.items():
         tokens = "" if sample.tokens is None else f" with {sample.tokens} tokens"

@@ -46,10 +46,10 @@ def watch(
         tsds-qdrant watch task.run --every 60s --out selected.jsonl
         tsds-qdrant watch task.run --once --on-change 'make train'
     """
-    from tsds_qdrant.outputs import check_rows_path
-    from tsds_qdrant.state import RunState
-    from tsds_qdrant.workflow.watch import WatchSettings, seconds_of
-    from tsds_qdrant.workflow.watch import watch as watch_run
+    from tsds_qdrant.files.outputs import check_rows_path
+    from tsds_qdrant.runs.state import RunState
+    from tsds_qdrant.runs.watch import WatchSettings, seconds_of
+    from tsds_qdrant.runs.watch import watch as watch_run
 
     if out:
         check_rows_path(out)

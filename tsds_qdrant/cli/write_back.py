@@ -10,8 +10,8 @@ from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
-    from tsds_qdrant.workflow.results import Sampled
-    from tsds_qdrant.workflow.write_back import Tagging
+    from tsds_qdrant.runs.write_back import Tagging
+    from tsds_qdrant.selection.results import Sampled
 
 
 def check_write_back(name: str | None, dry_run: bool) -> None:
@@ -20,7 +20,7 @@ def check_write_back(name: str | None, dry_run: bool) -> None:
     Raises:
         SettingsError: a name that cannot be used, or nothing to run dry.
     """
-    from tsds_qdrant.workflow.write_back import Tagging
+    from tsds_qdrant.runs.write_back import Tagging
 
     if name is not None:
         Tagging(name, "")
@@ -37,7 +37,7 @@ def written_back(
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Write back with a progress bar; a part of what ``--json`` prints, empty if not asked for."""
-    from tsds_qdrant.workflow.write_back import write_back
+    from tsds_qdrant.runs.write_back import write_back
 
     if tagging is None:
         return {}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tsds_qdrant.collections.protocol import Collection, Metric
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import SettingsError
 
 API_KEY_VARIABLE = "TSDS_QDRANT_API_KEY"
@@ -59,13 +60,13 @@ def open_collection(
         UnreachableError: no server answers.
     """
     if is_server(location):
-        from tsds_qdrant.collections.server import ServerCollection
+        from tsds_qdrant.collections.server.collection import ServerCollection
 
         key = api_key or os.environ.get(API_KEY_VARIABLE)
         return ServerCollection.open(
             location, name, vector=vector, api_key=key, prefer_grpc=grpc, grpc_port=grpc_port
         )
-    from tsds_qdrant.collections.edge import EdgeCollection
+    from tsds_qdrant.collections.edge.collection import EdgeCollection
 
     return EdgeCollection.open(location, name, vector=vector)
 
@@ -85,13 +86,13 @@ def create_collection(
         CollectionExistsError: there is one of that name.
     """
     if is_server(location):
-        from tsds_qdrant.collections.server import ServerCollection
+        from tsds_qdrant.collections.server.collection import ServerCollection
 
         key = api_key or os.environ.get(API_KEY_VARIABLE)
         return ServerCollection.create(
             location, name, dimension=dimension, metric=metric, metadata=metadata, api_key=key
         )
-    from tsds_qdrant.collections.edge import EdgeCollection
+    from tsds_qdrant.collections.edge.collection import EdgeCollection
 
     return EdgeCollection.create(
         location, name, dimension=dimension, metric=metric, metadata=metadata
@@ -101,9 +102,9 @@ def create_collection(
 def collection_exists(location: str, name: str, *, api_key: str | None = None) -> bool:
     """Whether ``name`` is a collection at ``location``."""
     if is_server(location):
-        from tsds_qdrant.collections.server import list_collections
+        from tsds_qdrant.collections.server.collection import list_collections
 
         return name in list_collections(location, api_key or os.environ.get(API_KEY_VARIABLE))
-    from tsds_qdrant.collections.directory import collection_names
+    from tsds_qdrant.collections.edge.directory import collection_names
 
     return Path(location).is_dir() and name in collection_names(location)

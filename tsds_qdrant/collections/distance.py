@@ -8,23 +8,13 @@ scores are distances already. Qdrant computes in float32, so a cosine distance b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from itertools import compress
 
 import numpy as np
 
-from tsds_qdrant.collections.protocol import (
-    Float32Array,
-    FloatArray,
-    Hits,
-    Metric,
-)
-from tsds_qdrant.errors import InputError, UnsupportedCollectionError
-
-UNIT_SAMPLE = 256
-"""So many stored vectors are looked at under the metric Dot."""
-UNIT_TOLERANCE = 1e-3
-"""How far from 1 the length of a vector may be under the metric Dot."""
+from tsds_qdrant.arrays import Float32Array, FloatArray
+from tsds_qdrant.collections.spaces import UNIT_TOLERANCE
+from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.errors import InputError
 
 
 def is_similarity(metric: Metric) -> bool:
@@ -63,21 +53,6 @@ def oversampling(ef: int | None, limit: int) -> float | None:
     return None if ef is None else max(1.0, ef / limit)
 
 
-def within(hits: Hits, max_distance: float | None) -> Hits:
-    """``hits`` without those farther than ``max_distance``, which a loose threshold let pass."""
-    if max_distance is None:
-        return hits
-    keep = ~(hits.distances > max_distance)
-    if keep.all():
-        return hits
-    search = np.repeat(np.arange(len(hits.counts)), hits.counts)
-    return Hits(
-        list(compress(hits.ids, keep.tolist())),
-        hits.distances[keep],
-        np.bincount(search[keep], minlength=len(hits.counts)),
-    )
-
-
 def normalized(vectors: Float32Array, metric: Metric) -> Float32Array:
     """``vectors`` (n, D) as Qdrant stores them: of unit length under Cosine."""
     if metric != "Cosine":
@@ -87,34 +62,6 @@ def normalized(vectors: Float32Array, metric: Metric) -> Float32Array:
         np.float32
     )
     return unit
-
-
-def pairwise_distances(a: Float32Array, b: Float32Array, metric: Metric) -> Float32Array:
-    """(len(a), len(b)) distances in float32 arithmetic, good to about 1e-3 near zero."""
-    if metric == "Manhattan":
-        rows = [np.abs(b - row).sum(axis=1) for row in a]
-        return np.stack(rows).astype(np.float32, copy=False)
-    a, b = normalized(a, metric), normalized(b, metric)
-    squared = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None, :]
-    squared -= 2 * (a @ b.T)
-    distances: Float32Array = np.sqrt(np.maximum(squared, 0.0))
-    return distances
-
-
-def check_unit_length(stored: Iterable[tuple[object, Float32Array | None]], place: str) -> None:
-    """Check a sample of the stored vectors of a collection under Dot.
-
-    Raises:
-        UnsupportedCollectionError: one is not of unit length, so dot products are no distances.
-    """
-    for point_id, row in stored:
-        length = 1.0 if row is None else float(np.linalg.norm(row))
-        if not abs(length - 1.0) <= UNIT_TOLERANCE:
-            raise UnsupportedCollectionError(
-                f"{place} compares by dot product, and point {point_id} has length "
-                f"{length:.4g}, not 1, so products are no distances; use a collection with the "
-                f"Cosine metric"
-            )
 
 
 def checked_vectors(

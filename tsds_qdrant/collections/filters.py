@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
-from tsds_qdrant.collections.protocol import Filter
+from tsds_qdrant.collections.values import Filter
 from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def edge_filter(where: Filter | None) -> qdrant_edge.Filter | None:
     """``where`` for qdrant-edge-py; raises like :func:`check_filter`."""
     if where is None:
         return None
-    from tsds_qdrant.collections.edge_filters import built_filter
+    from tsds_qdrant.collections.edge.filters import built_filter
 
     check_filter(where)
     try:

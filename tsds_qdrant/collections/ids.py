@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from numbers import Integral
 from typing import Any
 from uuid import UUID
 
-from tsds_qdrant.collections.protocol import PointId
+import numpy as np
+import numpy.typing as npt
+
+from tsds_qdrant.arrays import BoolArray, IntArray
+from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
+
+KeyArray = npt.NDArray[np.uint64]
 
 
 def checked_ids(ids: Sequence[Any]) -> list[PointId]:
@@ -41,3 +48,85 @@ def largest_in(payload: Mapping[str, Any] | None, field: str) -> int | float | s
     if isinstance(value, list):
         value = max(value, default=None)
     return value if isinstance(value, (int, float, str)) else None
+
+
+class _Numbers(dict[PointId, int]):
+    """Gives every new id the next number."""
+
+    def __missing__(self, point_id: PointId) -> int:
+        number = self[point_id] = len(self)
+        return number
+
+
+class PointIndex:
+    """Numbers 0, 1, .. for point ids in the order they were first seen."""
+
+    def __init__(self) -> None:
+        self._numbers = _Numbers()
+        self._keys = np.empty((0, 3), dtype=np.uint64)
+        self._ids: list[PointId] = []
+        self._excluded = np.empty(0, dtype=np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def numbers(self, ids: Sequence[PointId]) -> IntArray:
+        """(n,) the numbers of ``ids``; unseen ids get new ones."""
+        return np.fromiter(map(self._numbers.__getitem__, ids), dtype=np.int64, count=len(ids))
+
+    def lookup(self, ids: Sequence[PointId]) -> IntArray:
+        """(n,) the numbers of ``ids``; -1 for those not seen."""
+        found = map(self._numbers.get, ids, repeat(-1))
+        return np.fromiter(found, dtype=np.int64, count=len(ids))
+
+    def ids(self, numbers: Iterable[int]) -> list[PointId]:
+        """The ids behind ``numbers``."""
+        self._catch_up()
+        return [self._ids[number] for number in numbers]
+
+    @property
+    def keys(self) -> KeyArray:
+        """(len, 3) keys of all ids; see :func:`point_keys`."""
+        self._catch_up()
+        return self._keys
+
+    @property
+    def excluded(self) -> BoolArray:
+        """(len,) whether each point counts as deleted; to be written to."""
+        unseen = len(self) - len(self._excluded)
+        if unseen:
+            self._excluded = np.concatenate([self._excluded, np.zeros(unseen, dtype=np.bool_)])
+        return self._excluded
+
+    def _catch_up(self) -> None:
+        if len(self._ids) < len(self._numbers):
+            new = list(self._numbers)[len(self._ids) :]
+            self._ids += new
+            self._keys = np.concatenate([self._keys, point_keys(new)])
+
+
+def point_keys(ids: Sequence[PointId]) -> KeyArray:
+    """(n, 3) uint64 keys whose lexicographic order is Qdrant's: numbers, then UUIDs.
+
+    The columns are the kind (0 number, 1 UUID), and the high and low 64 bits.
+    """
+    keys = np.zeros((len(ids), 3), dtype=np.uint64)
+    for row, point_id in enumerate(ids):
+        if isinstance(point_id, str):
+            bits = UUID(point_id).int
+            keys[row] = (1, bits >> 64, bits & 0xFFFF_FFFF_FFFF_FFFF)
+        else:
+            keys[row, 2] = point_id
+    return keys
+
+
+def point_ids(keys: KeyArray) -> list[PointId]:
+    """The ids behind ``keys`` (n, 3)."""
+    return [str(UUID(int=(high << 64) | low)) if kind else low for kind, high, low in keys.tolist()]
+
+
+def sorted_by_distance(
+    lists: IntArray, distances: npt.NDArray[np.float64], keys: KeyArray
+) -> IntArray:
+    """(n,) order of entries by (list, distance, id key): ties never depend on arrival."""
+    return np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], distances, lists))

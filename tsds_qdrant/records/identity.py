@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from tsds_qdrant.collections.protocol import PointId
+from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.records.fields import field_values, missing_field, place_of, shown
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tsds_qdrant.json_values import DECODER, json_safe
+from tsds_qdrant.files.json_values import DECODER, json_safe
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _CHUNK = 1 << 18

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tsds_qdrant.compression import COMPRESSIONS, decompressed, split_suffix
 from tsds_qdrant.errors import InputError, MissingPackageError, TsdsError
-from tsds_qdrant.json_values import json_safe
+from tsds_qdrant.files.compression import COMPRESSIONS, decompressed, split_suffix
+from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.records.text_formats import json_array_or_lines, json_lines, table_rows
 
 STDIN = "-"
@@ -32,7 +32,7 @@ def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
     strings), each of them also as ``.gz`` or ``.zst``; ``.parquet``; a directory is a Hugging
     Face dataset written by ``save_to_disk``; ``-``, or a pipe, is JSON lines. Text is UTF-8.
 
-    Values become what JSON can hold, see :func:`~tsds_qdrant.json_values.json_safe`.
+    Values become what JSON can hold, see :func:`~tsds_qdrant.files.json_values.json_safe`.
 
     Raises:
         InputError: the path is missing or of no known format (at once), or something in the

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.json_values import parse_json
+from tsds_qdrant.files.json_values import parse_json
 from tsds_qdrant.records.json_array import iterate_array
 
 _MAX_LINE = 1 << 28

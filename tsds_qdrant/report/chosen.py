@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.lists import BoolArray, FloatArray, IntArray
-from tsds_qdrant.selection import Selection
+from tsds_qdrant.arrays import BoolArray, FloatArray, IntArray
+from tsds_qdrant.selection.selection import Selection
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.lists import FloatArray, IntArray
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.report.chosen import Chosen
-from tsds_qdrant.transport import TransportSolution
+from tsds_qdrant.solver.transport import TransportSolution
 
 EXAMPLES = 20
 """So many task examples are listed with their texts."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.lists import FloatArray
-from tsds_qdrant.path import PathPoint, RegularizationPath
-from tsds_qdrant.selection import Selection
+from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.solver.path import PathPoint, RegularizationPath
 
 STEPS = 40
 

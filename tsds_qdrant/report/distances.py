@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.collections.distance import pairwise_distances
-from tsds_qdrant.collections.protocol import Float32Array, Metric
-from tsds_qdrant.lists import FloatArray
+from tsds_qdrant.arrays import Float32Array, FloatArray
+from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.neighbors.geometry import pairwise_distances
 
 BINS = 40
 BLOCK = 4_000_000

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tsds_qdrant.collections.protocol import Collection, Payload, Record
+from tsds_qdrant.arrays import FloatArray, IntArray
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import Payload, Record
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.lists import FloatArray, IntArray
-from tsds_qdrant.neighborhoods import Neighborhoods
+from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.pool.texts import text_of
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.coverage import (
@@ -34,10 +36,10 @@ from tsds_qdrant.report.point_map import (
     Points,
     point_map,
 )
-from tsds_qdrant.report.pool import PoolSample, draw_pool
+from tsds_qdrant.report.pool_sample import PoolSample, draw_pool
 from tsds_qdrant.report.shares import Shares, Weighed, shares_of
-from tsds_qdrant.report.texts import label, text_of
-from tsds_qdrant.selection import Selection
+from tsds_qdrant.report.texts import label
+from tsds_qdrant.selection.selection import Selection
 
 WEIGHED_POINTS = 10_000
 """The payloads of so many candidates are read for the shares; of more, a seeded sample."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.lists import FloatArray, IntArray
-from tsds_qdrant.neighborhoods import Neighborhoods
+from tsds_qdrant.arrays import FloatArray, IntArray
+from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.report.chosen import Chosen
-from tsds_qdrant.selection import Selection
+from tsds_qdrant.selection.selection import Selection
 
 LISTED = 20
 """So many groups are listed."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.lists import IntArray
+from tsds_qdrant.arrays import IntArray
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.coverage import Coverage
-from tsds_qdrant.selection import Selection
+from tsds_qdrant.selection.selection import Selection
 
 NOT_DRAWN = "not drawn"
 BEYOND = "beyond the threshold"

@@ -18,12 +18,7 @@ from tsds_qdrant.report.listed import (
 )
 from tsds_qdrant.report.markup import Html, tag
 from tsds_qdrant.report.overview import figures_table, headline
-from tsds_qdrant.report.plotted import (
-    distance_section,
-    map_section,
-    path_section,
-    share_section,
-)
+from tsds_qdrant.report.plotted import distance_section, map_section, path_section, share_section
 from tsds_qdrant.report.section import Section
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.collections.protocol import Float32Array, Metric
-from tsds_qdrant.lists import FloatArray
+from tsds_qdrant.arrays import Float32Array, FloatArray
+from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.report.projection import project
 
 EXAMPLE_POINTS = 500

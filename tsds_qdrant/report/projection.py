@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tsds_qdrant.arrays import Float32Array, FloatArray
 from tsds_qdrant.collections.distance import normalized
-from tsds_qdrant.collections.protocol import Float32Array, Metric
-from tsds_qdrant.lists import FloatArray
+from tsds_qdrant.collections.values import Metric
 
 FITTED = 1_000
 """The axes are fitted to so many points."""

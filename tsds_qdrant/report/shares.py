@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tsds_qdrant.collections.protocol import Collection, Filter, Payload
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import Filter, Payload
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.json_values import json_safe
+from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.records.fields import field_values
 
 LISTED = 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from tsds_qdrant.pool.texts import LENGTH, shortened
 from tsds_qdrant.report.coverage import Served
 from tsds_qdrant.report.markup import Html, tag
-from tsds_qdrant.report.texts import LENGTH, shortened
 
 GONE = "(no longer stored)"
 NO_TEXT = "(no text)"

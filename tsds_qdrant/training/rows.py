@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tsds_qdrant.lists import IntArray
+from tsds_qdrant.arrays import IntArray
 
 TRACE = ("tsds_id", "tsds_probability", "tsds_rank", "tsds_weight")
 """Columns that say where a row is from: point id, p, rank of the draw, how often it counts."""

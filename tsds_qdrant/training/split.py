@@ -11,18 +11,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.distance import normalized
-from tsds_qdrant.collections.protocol import (
-    BoolArray,
-    Float32Array,
-    FloatArray,
-    IntArray,
-    Metric,
-)
+from tsds_qdrant.collections.ids import KeyArray
+from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.points import KeyArray
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.sampling import uniform_noise
+from tsds_qdrant.selection.sampling import uniform_noise
 
 BLOCK_ENTRIES = 1 << 23
 PAIR_NUMBERS = 1 << 23

@@ -1,0 +1,116 @@
+"""Scans in numpy: the same answers as brute force, each distance a matter of its pair alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import pairwise_distances
+from pool_oracle import clustered_rows, edge_pool
+
+from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.edge.scan import SCANNED_POINTS, LoadedVectors, fits
+from tsds_qdrant.collections.values import Metric
+
+METRICS: tuple[Metric, ...] = ("Cosine", "Euclid", "Dot")
+
+
+def loaded(seed: int, points: int, dimension: int, metric: Metric) -> LoadedVectors:
+    """Points in clusters, every fifth a copy of the first."""
+    rows = clustered_rows(points, dimension, 3, seed=seed)
+    rows[::5] = rows[0]
+    if metric != "Euclid":
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return LoadedVectors(range(points), rows.astype(np.float32), metric)
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 60),
+    st.integers(1, 40),
+    st.sampled_from(METRICS),
+    st.integers(1, 70),
+    st.sampled_from([None, 0.3, 1.0]),
+)
+def test_brute_force(
+    seed: int, points: int, dimension: int, metric: Metric, limit: int, radius: float | None
+) -> None:
+    pool = loaded(seed, points, dimension, metric)
+    queries = loaded(seed + 1, 7, dimension, metric).matrix
+    found = pool.search(queries, limit, radius)
+    truth = np.sort(pairwise_distances(queries, pool.matrix, metric), axis=1)[:, :limit]
+    starts = np.concatenate([[0], np.cumsum(found.counts)])
+    for k in range(len(queries)):
+        mine = found.distances[starts[k] : starts[k + 1]]
+        near = truth[k] if radius is None else truth[k][truth[k] <= radius - 1e-3]
+        assert len(set(found.ids[starts[k] : starts[k + 1]])) == len(mine) >= len(near)
+        np.testing.assert_allclose(mine[: len(near)], near, atol=1e-3)
+        assert (np.diff(mine) >= 0).all()
+        assert radius is None or (mine <= radius).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_distance_depends_on_its_pair_alone(metric: Metric) -> None:
+    pool = loaded(3, 500, 48, metric)
+    queries = loaded(4, 40, 48, metric).matrix
+    together = pool.search(queries, 500)
+    matrix = np.empty((40, 500))
+    matrix[np.repeat(np.arange(40), together.counts), together.ids] = together.distances
+    for k in (0, 17, 39):
+        alone = pool.search(queries[k : k + 1], 500)
+        assert (matrix[k, alone.ids] == alone.distances).all()
+        few = LoadedVectors([5, 77, 300], pool.matrix[[5, 77, 300]], metric)
+        some = few.search(queries[k : k + 1], 3)
+        assert (matrix[k, some.ids] == some.distances).all()
+    assert len(np.unique(matrix[:, ::5], axis=1).T) == 1  # copies
+
+
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
+def test_the_engine_finds_the_same(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = clustered_rows(400, 24, 4)
+    with edge_pool(rows, metric) as collection:
+        here = collection.search(rows[:30], limit=20, exact=True)
+        near = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
+        monkeypatch.setattr("tsds_qdrant.collections.edge.collection.fits", lambda *_: False)
+        there = collection.search(rows[:30], limit=20, exact=True)
+        nearby = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
+    np.testing.assert_allclose(here.distances, there.distances, atol=1e-3)
+    assert (near.counts == nearby.counts).all()
+    np.testing.assert_allclose(near.distances, nearby.distances, atol=1e-3)
+
+
+def test_vectors_are_loaded_anew_after_a_write() -> None:
+    rows = clustered_rows(50, 4, 2)
+    with edge_pool(rows) as collection:
+        assert nearest(collection, rows[7]) == 7
+        collection.delete([7])
+        other = nearest(collection, rows[7])
+        assert other != 7
+        collection.upsert([90], rows[7:8].astype(np.float32))
+        assert nearest(collection, rows[7]) == 90
+        assert nearest(collection, rows[7], {"must_not": [{"has_id": [90]}]}) == other
+        assert nearest(collection, rows[7], {"must": [{"has_id": [3]}]}) == 3
+        assert nearest(collection, rows[7]) == 90
+
+
+def nearest(collection: EdgeCollection, row: Any, where: Any = None) -> Any:
+    vectors = np.asarray(row, dtype=np.float32)[None, :]
+    return collection.search(vectors, limit=1, exact=True, where=where).ids[0]
+
+
+def test_a_stored_nan_is_nobodys_neighbour() -> None:
+    rows = clustered_rows(40, 6, 2)
+    with edge_pool(rows, poisoned=[11]) as collection:
+        found = collection.search(rows[:3].astype(np.float32), limit=40, exact=True)
+    assert found.counts.tolist() == [39, 39, 39]
+    assert 11 not in found.ids
+
+
+def test_only_small_collections_fit() -> None:
+    assert fits(SCANNED_POINTS, 384, "Cosine")
+    assert not fits(SCANNED_POINTS + 1, 384, "Cosine")
+    assert not fits(SCANNED_POINTS, 4096, "Euclid")
+    assert not fits(10, 4, "Manhattan")

@@ -1,0 +1,323 @@
+"""Methods side by side, by the library and by the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from oracles import pairwise_distances
+from pool_oracle import clustered_rows, edge_pool, near_queries
+from test_cli import run
+
+from tsds_qdrant import SelectionSettings, compare, select
+from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.errors import InputError, SettingsError, SupportError, UnsupportedCollectionError
+from tsds_qdrant.planning.comparison import METHODS, RUN_COLUMNS
+from tsds_qdrant.selection.choose import choose
+from tsds_qdrant.strategies.baselines import BASELINES
+
+ROWS = clustered_rows(400, 6, 12)
+ROWS[200:230] = ROWS[:30] + 1e-3
+QUERIES = near_queries(ROWS, 10)
+TEXTS = tuple(f"word{k % 7} and more" for k in range(10))
+PAYLOADS = [
+    {"text": f"word{k % 50} and so on", "source": "ab"[k % 2], "tags": [k % 3, "x"]}
+    for k in range(400)
+]
+SETTINGS = SelectionSettings(sizes=(40,))
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[EdgeCollection]:
+    with edge_pool(ROWS, "Cosine", payloads=PAYLOADS) as collection:
+        yield collection
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pool, made by ``ingest``; task examples as vectors and as another collection."""
+    directory = tmp_path_factory.mktemp("compare")
+    np.save(directory / "X.npy", ROWS.astype(np.float32))
+    np.save(directory / "Q.npy", QUERIES.astype(np.float32))
+    for name, payloads in (("pool", PAYLOADS), ("task", [{"text": text} for text in TEXTS])):
+        lines = (json.dumps({**payload, "n": k}) + "\n" for k, payload in enumerate(payloads))
+        (directory / f"{name}.jsonl").write_text("".join(lines))
+        rows = directory / ("X.npy" if name == "pool" else "Q.npy")
+        run(
+            *("ingest", directory / f"{name}.jsonl", "--vectors", rows, "--text-field", "text"),
+            *("--qdrant", directory / "store", "--collection", name, "--id-field", "n"),
+        )
+    return directory
+
+
+@pytest.fixture
+def task(store: Path) -> list[str]:
+    place = ["--qdrant", str(store / "store"), "--collection", "pool"]
+    return [*place, "--queries", "collection:task"]
+
+
+def test_figures_equal_those_of_the_selections(pool: EdgeCollection) -> None:
+    found = compare(pool, QUERIES, SETTINGS, seeds=(3, 4), texts=TEXTS)
+    assert found.methods == list(METHODS)
+    assert not found.left_out
+    ours = {}
+    for seed in (3, 4):
+        chosen = select(pool, QUERIES, SelectionSettings(sizes=(40,), seed=seed))
+        ours[seed] = set(chosen.selected_ids)
+        mine = next(r for r in found.runs_of("tsds") if r.seed == seed)
+        assert mine.ids == chosen.selected_ids
+        assert mine.effective_size == pytest.approx(chosen.solution.effective_size)
+        assert mine.overlap is None
+        assert (found.typical, found.bandwidth) == (chosen.cost_scale, chosen.bandwidth)
+        settings = SelectionSettings(sizes=(40,), seed=seed, regularizer="uniform")
+        uniform = next(r for r in found.runs_of("tsds-uniform") if r.seed == seed)
+        assert uniform.ids == select(pool, QUERIES, settings).selected_ids
+    between = pairwise_distances(QUERIES, ROWS, "Cosine")
+    inside = pairwise_distances(ROWS, ROWS, "Cosine")
+    np.fill_diagonal(inside, np.inf)
+    for one in found.runs:
+        assert len(set(one.ids)) == 40
+        if one.method in BASELINES:
+            settings = SelectionSettings(sizes=(40,), seed=one.seed or 0)
+            chosen_so = choose(pool, QUERIES, settings, one.method, texts=TEXTS)
+            assert one.ids == chosen_so.ids
+        ids = [int(k) for k in one.ids]
+        near = between[:, ids].min(axis=1)
+        assert one.quality.coverage == pytest.approx(near.mean(), abs=1e-6)
+        assert one.quality.covered == pytest.approx(np.mean(near <= found.typical))
+        assert one.quality.distance == pytest.approx(between[:, ids].min(axis=0).mean(), abs=1e-6)
+        copies = inside[np.ix_(ids, ids)].min(axis=1) <= found.bandwidth
+        assert one.quality.near_duplicates == copies.mean()
+        if one.method != "tsds":
+            others = [ours[one.seed]] if one.seed is not None else list(ours.values())
+            shared = [len(set(one.ids) & other) / len(set(one.ids) | other) for other in others]
+            assert one.overlap == pytest.approx(np.mean(shared))
+    random = [r.quality.coverage for r in found.runs_of("random")]
+    figure = found.figure("random", "coverage")
+    assert figure
+    assert figure.mean == pytest.approx(np.mean(random))
+    assert figure.spread == pytest.approx(np.std(random, ddof=1))
+    assert found.figure("random", "effective_size") is not None
+    assert found.figure("round-robin", "effective_size") is None
+    assert [r.seed for r in found.runs_of("round-robin")] == [None]
+    p_random = found.figure("random", "effective_size")
+    assert p_random
+    assert p_random.mean == pytest.approx(400)
+
+
+def test_values_of_a_field_are_counted(pool: EdgeCollection) -> None:
+    methods = ["random", "similarity-max"]
+    found = compare(pool, QUERIES, SETTINGS, methods=methods, by="source", target="a")
+    for one in found.runs:
+        share = np.mean([int(k) % 2 == 0 for k in one.ids])
+        assert one.shares == pytest.approx({"a": share, "b": 1 - share})
+        assert one.target_share == pytest.approx(share)
+    assert set(found.values()) == {"a", "b"}
+    tags = compare(pool, QUERIES, SETTINGS, methods=["random"], by="tags.*", seeds=[1])
+    assert tags.values()[0] == "x"
+    assert tags.share("random", "x").mean == 1.0
+    assert sum(tags.share("random", str(k)).mean for k in range(3)) == pytest.approx(1.0)
+    assert tags.share("random", "y").mean == 0.0
+    none = compare(pool, QUERIES, SETTINGS, methods=["random"], by="source", target="c")
+    assert {one.target_share for one in none.runs} == {0.0}
+    with pytest.raises(InputError, match="no selected candidate has a field 'nosuch'"):
+        compare(pool, QUERIES, SETTINGS, methods=["random"], by="nosuch")
+
+
+@pytest.mark.parametrize("metric", ["Cosine", "Manhattan"])
+def test_what_cannot_be_used_is_left_out_unless_asked_for(metric: Metric) -> None:
+    with edge_pool(ROWS, metric) as collection:
+        found = compare(collection, QUERIES, SETTINGS, seeds=[0])
+        assert "the task examples have no texts" in found.left_out["dsir"]
+        assert ("similarity-mean" in found.left_out) == (metric == "Manhattan")
+        assert found.methods == [name for name in METHODS if name not in found.left_out]
+        with pytest.raises(InputError, match="'dsir' compares words"):
+            compare(collection, QUERIES, SETTINGS, methods=["dsir"])
+        if metric == "Manhattan":
+            with pytest.raises(UnsupportedCollectionError, match="metric Manhattan"):
+                compare(collection, QUERIES, SETTINGS, methods=["similarity-mean"])
+
+
+def test_weights_of_task_examples_count(pool: EdgeCollection) -> None:
+    heavy = np.array([1e9] + [1.0] * 9)
+    found = compare(
+        pool, QUERIES, SETTINGS, methods=["similarity-mean"], seeds=[0], query_weights=heavy
+    )
+    alone = compare(pool, QUERIES[:1], SETTINGS, methods=["similarity-max"], seeds=[0])
+    assert set(found.runs[0].ids) == set(alone.runs[0].ids)
+    assert found.runs[0].quality.coverage == pytest.approx(alone.runs[0].quality.coverage, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"methods": ["best"]}, "'best' is no method; choose among tsds, tsds-uniform, random"),
+        ({"methods": []}, "at least one method and one seed"),
+        ({"seeds": []}, "at least one method and one seed"),
+    ],
+)
+def test_wrong_arguments_are_refused(pool: EdgeCollection, more: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        compare(pool, QUERIES, SETTINGS, **more)
+
+
+def test_sizes_are_checked(pool: EdgeCollection) -> None:
+    with pytest.raises(SettingsError, match="a comparison needs one size"):
+        compare(pool, QUERIES, SelectionSettings(sizes=(10, 20)))
+    with pytest.raises(SettingsError, match="a comparison needs one size"):
+        compare(pool, QUERIES, SelectionSettings(alpha=0.5))
+    with pytest.raises(SettingsError, match="without quotas, token budgets and groups"):
+        compare(pool, QUERIES, SelectionSettings(sizes=(10,), max_per_group=2))
+    with pytest.raises(SupportError, match="the pool has only 400"):
+        compare(pool, QUERIES, SelectionSettings(sizes=(401,)), methods=["random"])
+    found = compare(pool, QUERIES, SelectionSettings(ratio=0.05), methods=["tsds"], seeds=[0])
+    assert found.size == 20
+
+
+def test_the_command_prints_a_table(task: list[str]) -> None:
+    done = run("compare", *task, "--size", 40, "--seeds", 2)
+    lines = done.stdout.splitlines()
+    columns = ["method", "coverage", "covered", "distance", "near-dup", "effective", "overlap"]
+    assert lines[0].split() == columns
+    assert [line.split()[0] for line in lines[2:]] == list(METHODS)
+    assert done.stderr.startswith("40 of 400 candidates for 10 task examples; typical distance")
+    line = next(line for line in lines if line.split()[0] == "random")
+    assert "+-" in line
+    line = next(line for line in lines if line.split()[0] == "round-robin")
+    assert "+-" not in line
+    assert line.split()[5] == "-"
+
+
+def test_the_command_says_what_is_left_out(store: Path, task: list[str]) -> None:
+    words = [*task[:-1], store / "Q.npy"]
+    done = run("compare", *words, "--size", 20, "--seeds", 1, "--by", "source")
+    assert "left out dsir: the method 'dsir' compares words" in done.stderr
+    assert "shares of the values of 'source'" in done.stderr
+    table = done.stdout.split("source", 1)[1].splitlines()
+    assert {line.split()[0] for line in table[2:]} == {"a", "b"}
+    many = run("compare", *words, "--size", 60, "--methods", "random", "--by", "n")
+    assert "more values; --json has them all" in many.stderr
+
+
+def test_json_and_files_hold_the_same(store: Path, task: list[str]) -> None:
+    words = ["--size", 20, "--methods", "tsds, random,dsir", "--seeds", 3, "--seed", 5]
+    words += ["--by", "source", "--target", "a"]
+    places = [store / f"c.{kind}" for kind in ("jsonl", "csv", "parquet")]
+    for place in places:
+        printed = run("compare", *task, *words, "--out", place, "--json")
+        assert printed.stderr == ""
+    shown = json.loads(printed.stdout)
+    assert [one["method"] for one in shown["methods"]] == ["tsds", "random", "dsir"]
+    rows = [json.loads(line) for line in places[0].read_text().splitlines()]
+    assert list(rows[0]) == list(RUN_COLUMNS)
+    with places[1].open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert [float(row["coverage"]) for row in table] == [row["coverage"] for row in rows]
+    assert pq.read_table(places[2])["coverage"].to_pylist() == [row["coverage"] for row in rows]
+    for one in shown["methods"]:
+        mine = [row for row in rows if row["method"] == one["method"]]
+        assert [row["seed"] for row in mine] == one["seeds"] == [5, 6, 7]
+        assert one["target_share"]["mean"] == pytest.approx(
+            np.mean([row["target_share"] for row in mine])
+        )
+        assert one["shares"]["a"] == one["target_share"]
+    told = run("compare", *task, *words).stdout.splitlines()[0]
+    assert told.endswith("share a")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "a comparison needs one size; set one (1000, say) or a ratio (0.01)"),
+        (("--size", 5, "--target", "a"), "the target 'a' is a value of a field; name it with --by"),
+        (("--size", 5, "--methods", "tsds,best"), "'best' is no method"),
+        (("--size", 5, "--out", "c.ids"), "'c.ids' would hold ids; end it in .jsonl"),
+    ],
+)
+def test_wrong_usage_of_the_command(task: list[str], words: tuple[Any, ...], told: str) -> None:
+    assert told in run("compare", *task, *words, code=2).stderr
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_select_writes_the_selection_of_every_method(
+    store: Path, task: list[str], method: str
+) -> None:
+    out = store / f"{method}.jsonl"
+    done = run("select", *task, "--size", "5,30", "--method", method, "--seed", 2, "--out", out)
+    assert done.stdout == ""
+    small, large = (
+        [json.loads(line) for line in (store / f"{method}-{size}.jsonl").read_text().splitlines()]
+        for size in (5, 30)
+    )
+    assert small == large[:5] if method in BASELINES else len(small) == 5
+    assert list(large[0]) == [
+        *("id", "payload", "rank", "probability", "weight", "query", "distance")
+    ]
+    assert [row["rank"] for row in large] == list(range(30))
+    assert all(row["payload"] == {**PAYLOADS[row["id"]], "n": row["id"]} for row in large)
+    between = pairwise_distances(QUERIES, ROWS, "Cosine")
+    for row in large:
+        assert row["query"] == between[:, row["id"]].argmin()
+        assert row["distance"] == pytest.approx(between[:, row["id"]].min(), abs=1e-3)
+        has_chance = method in ("tsds", "tsds-uniform", "random", "dsir")
+        assert (row["probability"] is not None) == has_chance
+    told = json.loads((store / f"{method}.jsonl.manifest.json").read_text())
+    assert told["method"] == method
+    assert told["settings"]["seed"] == 2
+    assert told["queries"] == {"source": "collection:task", "count": 10}
+    assert told["collection"]["points"] == 400
+    assert told["samples"]["30"]["distinct"] == 30
+    found = run("compare", *task, "--size", 30, "--methods", method, "--seed", 2, "--json")
+    facts = json.loads(found.stdout)["methods"][0]
+    mean = np.mean([row["distance"] for row in large])
+    if not facts["seeds"]:
+        assert facts["distance"]["mean"] == pytest.approx(mean, abs=1e-6)
+
+
+def test_select_by_a_simpler_method_prints_its_manifest(store: Path, task: list[str]) -> None:
+    out = store / "json.csv"
+    words = ("select", *task, "--ratio", 0.05, "--method", "dsir", "--out", out, "--json")
+    done = run(*words)
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == json.loads(Path(f"{out}.manifest.json").read_text())
+    with out.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 20
+    assert all(0 < float(row["probability"]) < 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--method", "best"), "'best' is no simpler method; choose one of random, similarity-max"),
+        (("--method", "random", "--state", "r.run"), "--state works with the method tsds, not wi"),
+        (("--method", "random", "--probabilities", "p.csv"), "--probabilities works with the me"),
+        (("--method", "random", "--quota", "source:0.6"), "quotas is "),
+        (("--method", "random", "--exclude", "test.jsonl"), "--exclude works with the method tsds"),
+        (("--method", "random", "--alpha", 0.5), "alpha is 0.5, which the method 'random' does"),
+        (("--method", "random", "--regularizer", "tv", "--alpha", 0.5), "the method 'random' do"),
+        (
+            ("--method", "tsds-uniform", "--regularizer", "tv"),
+            "--method tsds-uniform means --regularizer uniform, not 'tv'; leave one out",
+        ),
+    ],
+)
+def test_options_that_a_method_does_not_know(
+    store: Path, task: list[str], words: tuple[Any, ...], told: str
+) -> None:
+    out = store / "never.jsonl"
+    done = run("select", *task, "--size", 5, "--out", out, *words, code=2)
+    assert told in done.stderr
+    assert not out.exists()
+
+
+def test_an_output_is_needed(task: list[str]) -> None:
+    done = run("select", *task, "--size", 5, "--method", "random", code=2)
+    assert "there is nowhere to write; give --out" in done.stderr

@@ -1,0 +1,386 @@
+"""The report: a page that says what the manifest says, and that no text can break out of."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pool_oracle import clustered_rows, near_queries
+from typer.testing import CliRunner, Result
+
+from tsds_qdrant import (
+    SelectionSettings,
+    begin_run,
+    create_collection,
+    open_collection,
+    report_run,
+    write_report,
+)
+from tsds_qdrant.cli import app
+from tsds_qdrant.errors import MissingPackageError, OutputError
+from tsds_qdrant.files.json_values import json_safe
+from tsds_qdrant.report import plots
+from tsds_qdrant.report.markup import Html, tag
+from tsds_qdrant.selection.results import manifest
+from tsds_qdrant.selection.select import select_for
+from tsds_qdrant.strategies.tsds.problem import Task
+
+POOL, QUERIES, SIZE = 400, 12, 20
+SECTIONS = (
+    *("figures", "path", "distances", "map", "coverage", "duplicates", "selected", "misses"),
+    "shares",
+)
+PLOTS = ("path-sizes", "path-cost", "distances", "map", "coverage", "shares")
+HOSTILE = (
+    "</script><script>document.title = 'broken'</script>",
+    "<img src=x onerror=\"document.title = 'broken'\">",
+    "<a href=\"javascript:document.title='broken'\">click</a> <b>bold</b> &lt;i&gt;",
+    "<!--<script> ]]> --> \u2028 \u202e ${document.title='broken'} %{x} $x$ 'quoted' \"twice\"",
+    "</td></table></style><svg onload=document.title='broken'>",
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class Page(HTMLParser):
+    """What a page holds, element by element."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.sections: list[str] = []
+        self.figures: dict[str, Any] = {}
+        self.scripts: list[str] = []
+        self._figure = ""
+        self.feed(text)
+
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.elements.append((name, found))
+        if name == "section":
+            self.sections.append(found["id"] or "")
+        if name == "td" and "data-figure" in found:
+            self._figure = found["data-figure"] or ""
+        if name == "data":
+            self.figures[self._figure] = json.loads(found["value"] or "")
+        if name == "script":
+            self.scripts.append("")
+
+    def handle_data(self, text: str) -> None:
+        if self.elements and self.elements[-1][0] == "script":
+            self.scripts[-1] += text
+
+
+def page_at(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from leaves(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def run(*words: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def rows() -> Any:
+    return clustered_rows(POOL, 8, 12)
+
+
+@pytest.fixture(scope="module")
+def queries(rows: Any) -> Any:
+    return near_queries(rows, QUERIES)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, rows: Any, queries: Any) -> Path:
+    """A collection of hostile texts; a run over it, its manifest and its report."""
+    directory = tmp_path_factory.mktemp("report")
+    collection = create_collection(str(directory / "store"), "pool", dimension=8)
+    payloads = [
+        {"text": f"{k} {HOSTILE[k % len(HOSTILE)]}", "source": HOSTILE[k % 3]} for k in range(POOL)
+    ]
+    collection.upsert(range(POOL), rows, payloads)
+    collection.close()
+    np.save(directory / "Q.npy", queries)
+    run(
+        *("select", "--qdrant", directory / "store", "--collection", "pool", "--size", SIZE),
+        *("--queries", directory / "Q.npy", "--state", directory / "task.run"),
+        *("--out", directory / "s.jsonl", "--report", directory / "R.html", "--by", "source"),
+    )
+    return directory
+
+
+def test_every_section_is_there_in_order(store: Path) -> None:
+    page = page_at(store / "R.html")
+    assert tuple(page.sections) == SECTIONS
+    links = [found["href"] for name, found in page.elements if name == "a"]
+    assert links == [f"#{name}" for name in SECTIONS]
+    ids = [found["id"] for _, found in page.elements if found.get("class", "").startswith("plot")]
+    assert ids == [f"plot-{name}" for name in PLOTS]
+    drawn = json.loads(page.scripts[0])
+    assert list(drawn) == ids
+
+
+def test_the_figures_are_those_of_the_manifest(store: Path) -> None:
+    told = json.loads((store / "s.jsonl.manifest.json").read_text())
+    truth = dict(leaves(told))
+    shown = page_at(store / "R.html").figures
+    assert shown == {path: truth[path] for path in shown}
+    left = {path for path in truth if path not in shown}
+    assert not left, left
+    for path in ("solution.alpha", "solution.dual_objective", "search.density_searches"):
+        assert isinstance(shown[path], float | int)
+
+
+def test_the_plots_show_the_selection(store: Path) -> None:
+    page = page_at(store / "R.html")
+    drawn = {name: place["plot"] for name, place in json.loads(page.scripts[0]).items()}
+    marked = drawn["plot-path-sizes"]["data"][-1]
+    assert marked["x"][0] == page.figures["solution.alpha"]
+    assert marked["y"] == pytest.approx(
+        [page.figures["solution.support"], page.figures["solution.effective_sample_size"]]
+    )
+    layers = {trace["name"]: len(trace["hovertext"]) for trace in drawn["plot-map"]["data"]}
+    assert layers == {
+        f"pool ({POOL})": POOL,
+        f"selected ({SIZE})": SIZE,
+        f"task examples ({QUERIES})": QUERIES,
+    }
+    assert len(drawn["plot-coverage"]["data"][0]["hovertext"]) == QUERIES
+
+
+def test_the_page_loads_nothing(store: Path) -> None:
+    text = (store / "R.html").read_text(encoding="utf-8")
+    page = page_at(store / "R.html")
+    for name, found in page.elements:
+        assert name not in ("link", "img", "iframe", "object", "embed", "base", "form", "svg")
+        assert "src" not in found
+        assert not [key for key in found if key.startswith("on")]
+    assert len(page.scripts) == 3
+    assert text.count("plotly.js v") == 1
+    style = text.split("<style>")[1].split("</style>")[0]
+    assert not re.search(r"url\(|@import", style)
+    policy = next(f["content"] for _, f in page.elements if "http-equiv" in f)
+    assert policy
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-inline" not in policy.split("style-src")[0]
+    assert "http" not in policy
+
+
+def test_texts_stand_in_the_page_as_texts(store: Path) -> None:
+    text = (store / "R.html").read_text(encoding="utf-8")
+    body = text.split("<main>")[1].split('<script type="application/json"')[0]
+    assert not re.search(r"<(script|img|svg|a|b>bold|style)\b", body)
+    plain = unescape(re.sub(r"<[^>]*>", "", body))
+    for hostile in HOSTILE:
+        assert " ".join(hostile.replace("\u202e", " ").split()) in plain
+    assert re.findall(r"</?script[^>]*>", text) == [
+        '<script type="application/json" id="plots">',
+        *("</script>", "<script>", "</script>", "<script>", "</script>"),
+    ]
+
+
+def browser() -> str:
+    for name in BROWSERS:
+        if found := shutil.which(name):
+            return found
+    pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on PATH")
+
+
+def dumped(page: Path) -> str:
+    """The document after its scripts have run."""
+    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += [f"--user-data-dir={page.parent / 'profile'}", "--window-size=1280,2000"]
+    command += ["--virtual-time-budget=20000", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    return done.stdout.decode("utf-8")
+
+
+def test_a_browser_draws_the_plots_and_runs_nothing_else(store: Path, tmp_path: Path) -> None:
+    page = shutil.copy(store / "R.html", tmp_path)
+    found = dumped(Path(page))
+    assert "<title>Selection from pool</title>" in found
+    main = found.split("<main>")[1].split('<script type="application/json"')[0]
+    for name in PLOTS:
+        assert re.search(rf'id="plot-{name}" class="[^"]*js-plotly-plot', main), name
+    assert main.count("main-svg") >= len(PLOTS)
+    for element, attributes in Page(main).elements:
+        assert element not in ("script", "img", "image", "iframe")
+        assert not [key for key in attributes if key.startswith("on")]
+        assert "javascript:" not in (attributes.get("href") or "")
+
+
+HOVER = """
+const pause = () => new Promise((resolve) => setTimeout(resolve, 100));
+addEventListener("load", async () => {
+  const map = document.getElementById("plot-map");
+  const said = [];
+  for (const curveNumber of [0, 1]) {
+    for (let pointNumber = 0; pointNumber < 10; pointNumber += 1) {
+      await pause();
+      Plotly.Fx.hover(map, [{ curveNumber, pointNumber }]);
+      const layer = map.querySelector(".hoverlayer");
+      said.push(layer.textContent);
+      if (layer.querySelector("a, b, script, image, [style*=bold]")) said.push("MARKUP");
+    }
+  }
+  const page = document.documentElement;
+  parent.postMessage([document.title, page.scrollWidth, innerWidth, said.join("|")], "*");
+});
+"""
+FRAME = """<!DOCTYPE html><title>waiting</title><iframe src="open.html" width="400" height="900">
+</iframe><p></p><script>
+addEventListener("message", (event) => {
+  document.querySelector("p").textContent = JSON.stringify(event.data);
+});
+</script>"""
+
+
+def test_escaping_holds_without_the_policy_and_a_narrow_page_fits(
+    store: Path, tmp_path: Path
+) -> None:
+    """The page without its policy, at 400 pixels, while the pointer goes over the map."""
+    text = (store / "R.html").read_text(encoding="utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    text = text.replace("</body>", f"<script>{HOVER}</script></body>")
+    (tmp_path / "open.html").write_text(text, encoding="utf-8")
+    (tmp_path / "frame.html").write_text(FRAME, encoding="utf-8")
+    found = dumped(tmp_path / "frame.html")
+    title, width, window, said = json.loads(unescape(found.split("<p>")[1].split("</p>")[0]))
+    assert title == "Selection from pool"
+    assert width <= window == 400
+    assert "MARKUP" not in said
+    for part in ("</script>", "<img src=x", '<a href="javascript:', "<b>bold</b>", "&lt;i&gt;"):
+        assert part in said
+
+
+def test_the_run_says_the_same(store: Path) -> None:
+    spoken = run("report", store / "task.run", "--out", store / "again.html", "--by", "source")
+    assert spoken.stdout == ""
+    assert spoken.stderr == f"wrote {store / 'again.html'}\n"
+    first, again = page_at(store / "R.html"), page_at(store / "again.html")
+    assert again.sections == first.sections
+    for path, value in first.figures.items():
+        if path.startswith(("solution.", "samples.", "settings.", "queries.", "accuracy.")):
+            assert again.figures[path] == (
+                pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
+            )
+    assert again.figures["search.density_searches"] == 0
+    text = (store / "again.html").read_text(encoding="utf-8")
+    assert "History of this run" in text
+    plain = store / "plain.html"
+    run("report", store / "task.run", "--out", plain)
+    assert tuple(page_at(plain).sections) == SECTIONS[:-1]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"regularizer": "tv", "alpha": 0.9, "sizes": (10,)},
+        {"regularizer": "uniform", "sizes": (SIZE,)},
+        {"bandwidth": 0.0, "sizes": (SIZE,)},
+        {"sampler": "multinomial", "sizes": (100,)},
+        {"sampler": "top", "sizes": (5, SIZE)},
+        {"alpha": 0.5},
+        {"alpha": 1e-6},
+    ],
+    ids=str,
+)
+def test_every_kind_of_selection_has_a_report(
+    settings: Any, store: Path, queries: Any, tmp_path: Path
+) -> None:
+    wanted = SelectionSettings(**settings)
+    collection = open_collection(str(store / "store"), "pool")
+    try:
+        task = Task.begin(collection, queries, wanted)
+        selection = select_for(task, wanted.wanted_sizes(POOL))
+        for name in ("a.html", "b.html"):
+            write_report(tmp_path / name, collection, task, selection)
+    finally:
+        collection.close()
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    page = page_at(tmp_path / "a.html")
+    assert tuple(page.sections) == SECTIONS[:-1]
+    truth = dict(leaves(json_safe(manifest(selection, queries={}))))
+    assert page.figures == {path: truth[path] for path in page.figures}
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert ("regulariser tv has no path" in text) == (wanted.regularizer == "tv")
+    assert ("Densities were not in use" in text) == (selection.bandwidth == 0)
+    assert ("The task has no say here" in text) == (selection.solution.regime == "pool")
+
+
+def test_points_that_are_gone_are_named_as_gone(rows: Any, queries: Any, tmp_path: Path) -> None:
+    collection = create_collection(str(tmp_path / "store"), "pool", dimension=8)
+    collection.upsert(range(POOL), rows, [{"text": f"text {k}"} for k in range(POOL)])
+    settings = SelectionSettings(sizes=(SIZE,))
+    state, selection = begin_run(
+        tmp_path / "task.run",
+        collection,
+        queries,
+        settings,
+        query_facts={"source": "here", "texts": [f"example {k}" for k in range(QUERIES)]},
+    )
+    report_run(tmp_path / "before.html", state, collection)
+    collection.delete(selection.selected_ids[:5])
+    report_run(tmp_path / "after.html", state, collection)
+    collection.close()
+    before, after = ((tmp_path / f"{name}.html").read_text() for name in ("before", "after"))
+    assert "(no longer stored)" not in before
+    assert "(no longer stored)" in after
+    assert f"selected ({SIZE - 5} of {SIZE})" in after
+    assert "example 0" in before
+
+
+def test_what_cannot_work_is_said_before_the_work(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = ("select", "--qdrant", store / "store", "--collection", "pool", "--size", SIZE)
+    select += ("--queries", store / "Q.npy", "--out", tmp_path / "s.jsonl")
+    lost = tmp_path / "nowhere" / "R.html"
+    for words in ((*select, "--report", lost), ("report", store / "task.run", "--out", lost)):
+        assert "does not exist; create it first" in run(*words, code=1).stderr
+    assert "--by source needs a report" in run(*select, "--by", "source", code=2).stderr
+    twice = run(*select, "--report", tmp_path / "s.jsonl", code=1).stderr
+    assert "let it end in .html" in twice
+    assert "no run state" in run("report", "none.run", "--out", tmp_path / "R.html", code=1).stderr
+    asked = ("report", store / "task.run", "--out", tmp_path / "R.html", "--by", "sauce")
+    assert "field 'sauce' (their fields: source, text)" in run(*asked, code=1).stderr
+    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    message = r'a report needs plotly; run: pip install "tsds-qdrant\[report\]"'
+    with pytest.raises(MissingPackageError, match=message):
+        plots.check_plotly()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_takes_no_place_of_a_directory(store: Path, tmp_path: Path) -> None:
+    collection = open_collection(str(store / "store"), "pool")
+    place = tmp_path / "R.html"
+    place.mkdir()
+    try:
+        with pytest.raises(OutputError, match="is a directory"):
+            report_run(place, store / "task.run", collection)
+    finally:
+        collection.close()
+
+
+def test_markup_escapes_every_text() -> None:
+    made = tag("p", "a < b", tag("b", "&"), class_='x"y', data_label="<>", hidden=True, id=None)
+    assert made == '<p class="x&quot;y" data-label="&lt;&gt;" hidden>a &lt; b<b>&amp;</b></p>'
+    assert isinstance(made, Html)
+    assert tag("meta", charset="utf-8") == '<meta charset="utf-8">'

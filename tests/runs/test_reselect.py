@@ -1,0 +1,290 @@
+"""A repaired selection equals one from scratch, after any history of changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from backends import Backend
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tsds_qdrant.collections import create_collection
+from tsds_qdrant.collections.edge import scan
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.errors import CollectionMismatchError, OutputError, SupportError
+from tsds_qdrant.runs.reselect import Reselection, begin_run, reselect
+from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.selection.select import select
+from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.selection.settings import SelectionSettings
+
+METRICS = ("Cosine", "Euclid", "Manhattan")
+
+
+class History:
+    """A live collection, its task, and chance; every step changes something."""
+
+    def __init__(self, collection: Collection, seed: int, dimension: int, grid: bool) -> None:
+        self.collection = collection
+        self.rng = np.random.default_rng(seed)
+        self.dimension = dimension
+        self.grid = grid
+        self.ids: list[PointId] = []
+        self.add(int(self.rng.integers(20, 120)))
+        self.queries = self.vectors(int(self.rng.integers(1, 6)))
+
+    def vectors(self, count: int) -> np.ndarray[Any, Any]:
+        """New vectors; on a grid many are exact copies or tied, and none is zero."""
+        shape = (count, self.dimension)
+        if not self.grid:
+            return self.rng.normal(size=shape).astype(np.float32)
+        rows = self.rng.integers(-2, 3, size=shape).astype(np.float32)
+        rows[(rows == 0).all(axis=1)] = 1.0
+        return rows
+
+    def add(self, count: int) -> None:
+        new = [self.rng.integers(0, 2**40) for _ in range(count)]
+        self.ids += [int(i) for i in new]
+        if count:
+            self.collection.upsert([int(i) for i in new], self.vectors(count))
+
+    def step(self) -> None:
+        self.add(int(self.rng.integers(0, 6)))
+        updated = self.some(3)
+        if updated:
+            self.collection.upsert(updated, self.vectors(len(updated)))
+        deleted = self.some(3)
+        self.collection.delete(deleted)
+        self.ids = [i for i in self.ids if i not in set(deleted)]
+
+    def some(self, most: int) -> list[PointId]:
+        count = int(self.rng.integers(0, most + 1))
+        return [self.ids[k] for k in self.rng.permutation(len(self.ids))[:count]]
+
+
+def same(repaired: Selection, scratch: Selection) -> None:
+    mine = dict(zip(repaired.ids, repaired.probabilities.tolist(), strict=True))
+    theirs = dict(zip(scratch.ids, scratch.probabilities.tolist(), strict=True))
+    for point_id in {**mine, **theirs}:
+        assert mine.get(point_id, 0.0) == pytest.approx(theirs.get(point_id, 0.0), abs=1e-9)
+    assert repaired.selected_ids == scratch.selected_ids
+
+
+def follow(history: History, directory: Path, wanted: SelectionSettings, steps: int) -> int:
+    """Play ``steps`` and compare after each; return how many comparisons were made."""
+    collection = history.collection
+    try:
+        state, _ = begin_run(
+            directory / "run", collection, history.queries, wanted, detect_updates=True
+        )
+    except SupportError:
+        return 0
+    for step in range(steps):
+        history.step()
+        if step % 2:
+            history.queries = np.concatenate([history.queries[1:], history.vectors(1)])
+        try:
+            scratch = select(collection, history.queries, wanted)
+        except SupportError:
+            with pytest.raises(SupportError):
+                reselect(state, collection=collection, queries=history.queries)
+            return step
+        done = reselect(state, collection=collection, queries=history.queries)
+        same(done.selection, scratch)
+    return steps
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 2**32),
+    dimension=st.integers(2, 16),
+    grid=st.booleans(),
+    metric=st.sampled_from(METRICS),
+    alpha=st.sampled_from([None, 0.1, 0.5, 0.9]),
+    bandwidth=st.sampled_from([0.0, 0.4, 1.5]),
+    regularizer=st.sampled_from(["kde", "kde", "uniform"]),
+    scanned_points=st.sampled_from([0, 100, 10_000]),
+)
+def test_any_history(
+    seed: int,
+    dimension: int,
+    grid: bool,
+    metric: Any,
+    alpha: float | None,
+    bandwidth: float,
+    regularizer: Any,
+    scanned_points: int,
+) -> None:
+    """Pools are scanned by the engine (0), in numpy, or grow and shrink from one to the other."""
+    wanted = SelectionSettings(
+        sizes=(3,),
+        alpha=alpha,
+        cost_scale=1.0,
+        bandwidth=bandwidth,
+        regularizer=regularizer,
+        exact=True,
+    )
+    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "SCANNED_POINTS", scanned_points)
+        collection = create_collection(directory, "pool", dimension=dimension, metric=metric)
+        try:
+            follow(History(collection, seed, dimension, grid), Path(directory), wanted, steps=3)
+        finally:
+            collection.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("regularizer", ["kde", "uniform", "tv"])
+def test_every_engine(backend: Backend, tmp_path: Path, seed: int, regularizer: Any) -> None:
+    collection = backend.create("pool", dimension=4, metric="Euclid", metadata=None)
+    wanted = SelectionSettings(
+        sizes=(3,), alpha=0.5, cost_scale=1.0, bandwidth=0.8, regularizer=regularizer, exact=True
+    )
+    history = History(collection, seed, 4, grid=seed % 2 == 0)
+    assert follow(history, tmp_path, wanted, steps=3) == 3
+    collection.close()
+
+
+def test_a_filter_that_points_enter_and_leave(backend: Backend, tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    collection = backend.create("pool", dimension=3, metric="Euclid", metadata=None)
+    vectors = rng.normal(size=(80, 3)).astype(np.float32)
+    payloads = [{"lang": "en" if k % 2 else "de"} for k in range(80)]
+    collection.upsert(range(80), vectors, payloads)
+    where = {"must": [{"key": "lang", "match": {"value": "en"}}]}
+    wanted = SelectionSettings(
+        sizes=(5,), alpha=0.3, cost_scale=1.0, bandwidth=1.0, exact=True, where=where
+    )
+    queries = rng.normal(size=(4, 3)).astype(np.float32)
+    state, first = begin_run(tmp_path / "run", collection, queries, wanted)
+    leaving = int(first.selected_ids[0])
+    collection.upsert([leaving], vectors[leaving : leaving + 1], [{"lang": "fr"}])
+    collection.upsert([2], queries[:1] + 0.01, [{"lang": "en"}])
+    done = reselect(state, collection=collection)
+    same(done.selection, select(collection, queries, wanted))
+    assert leaving in done.difference.removed
+    assert 2 in dict(zip(done.selection.ids, done.selection.probabilities, strict=True))
+    collection.close()
+
+
+def test_a_change_in_place_is_seen_where_a_density_was_measured(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
+    collection.upsert(range(200), rng.normal(size=(200, 3)).astype(np.float32))
+    queries = rng.normal(size=(5, 3)).astype(np.float32)
+    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+    state, first = begin_run(tmp_path / "run", collection, queries, wanted)
+    moved = first.selected_ids[0]
+    collection.upsert([moved], rng.normal(size=(1, 3)).astype(np.float32))
+    done = reselect(state, collection=collection)
+    assert done.changes.came == [moved]
+    same(done.selection, select(collection, queries, wanted))
+    collection.close()
+
+
+def test_a_collection_made_anew_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    queries = rng.normal(size=(5, 3)).astype(np.float32)
+    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5)
+    for name, number in (("old", 1), ("new", 2)):
+        collection = create_collection(str(tmp_path / name), "pool", dimension=3, metric="Euclid")
+        pool = np.random.default_rng(number).normal(size=(200, 3)).astype(np.float32)
+        collection.upsert(range(200), pool)
+        if name == "old":
+            state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
+        else:
+            with pytest.raises(CollectionMismatchError, match="made anew"):
+                reselect(state, collection=collection)
+        collection.close()
+
+
+def test_nothing_changed_means_no_search_and_the_same_selection(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
+    collection.upsert(range(200), rng.normal(size=(200, 3)).astype(np.float32))
+    wanted = SelectionSettings(sizes=(5, 20))
+    queries = rng.normal(size=(5, 3)).astype(np.float32)
+    state, first = begin_run(tmp_path / "run", collection, queries, wanted)
+    done = reselect(RunState(state.path), collection=collection)
+    assert done.run["searches"] == 0
+    assert done.difference.added == done.difference.removed == []
+    assert done.difference.forced == pytest.approx(0.0, abs=1e-9)
+    same(done.selection, first)
+    assert [run["kind"] for run in state.runs()] == ["select", "reselect"]
+    collection.close()
+
+
+def test_a_pool_that_outgrows_the_scan_in_numpy_is_asked_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "SCANNED_POINTS", 300)
+    rng = np.random.default_rng(3)
+    collection = create_collection(str(tmp_path), "pool", dimension=8)
+    collection.upsert(range(300), rng.normal(size=(300, 8)).astype(np.float32))
+    queries = rng.normal(size=(5, 8)).astype(np.float32)
+    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+    state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
+    collection.upsert([300], rng.normal(size=(1, 8)).astype(np.float32))
+    done = reselect(state, collection=collection)
+    scratch = select(collection, queries, wanted)
+    assert done.run["searches"] >= scratch.counts.neighbor_searches
+    assert dict(zip(done.selection.ids, done.selection.probabilities, strict=True)) == dict(
+        zip(scratch.ids, scratch.probabilities, strict=True)
+    )
+    again = reselect(state, collection=collection)
+    assert again.run["searches"] == 0
+    collection.close()
+
+
+def test_much_that_came_is_asked_anew_with_the_same_result(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
+    collection.upsert(range(50), rng.normal(size=(50, 3)).astype(np.float32))
+    queries = rng.normal(size=(5, 3)).astype(np.float32)
+    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+    state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
+    collection.upsert(range(50, 200), rng.normal(size=(150, 3)).astype(np.float32))
+    done = reselect(state, collection=collection)
+    assert done.repaired.anew
+    same(done.selection, select(collection, queries, wanted))
+    collection.close()
+
+
+def test_a_delivery_comes_before_the_state(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
+    collection.upsert(range(50), rng.normal(size=(50, 3)).astype(np.float32))
+    queries = rng.normal(size=(5, 3)).astype(np.float32)
+    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+
+    def fail(_: object) -> None:
+        raise OutputError("no room")
+
+    with pytest.raises(OutputError, match="no room"):
+        begin_run(tmp_path / "run", collection, queries, wanted, deliver=fail)
+    assert RunState(tmp_path / "run").facts() == {}
+    first: list[Selection] = []
+    state, selection = begin_run(
+        tmp_path / "run", collection, queries, wanted, deliver=first.append
+    )
+    assert first == [selection]
+    collection.upsert(range(50, 55), queries + 0.01)
+    facts, arrays = state.facts(), state.arrays()
+    with pytest.raises(OutputError, match="no room"):
+        reselect(state, collection=collection, deliver=fail)
+    assert state.facts() == facts
+    assert all((kept == arrays[name]).all() for name, kept in state.arrays().items())
+    told: list[tuple[Reselection, int]] = []
+    done = reselect(
+        state, collection=collection, deliver=lambda new: told.append((new, len(state.runs())))
+    )
+    ((found, runs),) = told
+    assert (found, runs) == (done, 1)
+    assert (done.number, done.changes.came) == (2, [50, 51, 52, 53, 54])
+    assert done.difference.added
+    collection.close()

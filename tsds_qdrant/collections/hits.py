@@ -1,0 +1,74 @@
+"""Figures of answers: which search a hit belongs to, and how many of the true hits were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import compress
+
+import numpy as np
+
+from tsds_qdrant.arrays import FloatArray, IntArray
+from tsds_qdrant.collections.values import PointId
+
+TIE_TOLERANCE = 1e-6
+"""Relative difference between distances that float32 cannot tell apart."""
+
+
+def recall_of(found: Hits, truth: Hits) -> float:
+    """Share of the hits of ``truth`` that ``found`` makes up for, search by search.
+
+    A hit counts if it is no farther than the farthest true one: where many copies tie at the cut,
+    which of them come along is chance and no error.
+    """
+    if not len(truth.ids):
+        return 1.0
+    farthest = np.full(len(truth.counts), -np.inf)
+    np.maximum.at(farthest, search_numbers(truth), truth.distances)
+    owner = search_numbers(found)
+    near = found.distances <= farthest[owner] * (1 + TIE_TOLERANCE)
+    good = np.bincount(owner[near], minlength=len(truth.counts))
+    return float(np.minimum(good, truth.counts).sum()) / len(truth.ids)
+
+
+def search_numbers(hits: Hits) -> IntArray:
+    """(n,) which search each hit belongs to."""
+    return np.repeat(np.arange(len(hits.counts)), hits.counts)
+
+
+def first_hits(hits: Hits, limit: int) -> Hits:
+    """The ``limit`` nearest hits of each search."""
+    starts = np.cumsum(hits.counts) - hits.counts
+    place = np.arange(len(hits.ids)) - np.repeat(starts, hits.counts)
+    kept = np.flatnonzero(place < limit)
+    ids = [hits.ids[k] for k in kept.tolist()]
+    return Hits(ids, hits.distances[kept], np.minimum(hits.counts, limit))
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Answers of a batch of B searches, one after the other.
+
+    Attributes:
+        ids: all ids, those of the first search first; every search's nearest first.
+        distances: (len(ids),) float64, in the unit of the metric; NaN where Qdrant scored NaN.
+        counts: (B,) int64, hits of each search; they sum to ``len(ids)``.
+    """
+
+    ids: list[PointId]
+    distances: FloatArray
+    counts: IntArray
+
+
+def within(hits: Hits, max_distance: float | None) -> Hits:
+    """``hits`` without those farther than ``max_distance``, which a loose threshold let pass."""
+    if max_distance is None:
+        return hits
+    keep = ~(hits.distances > max_distance)
+    if keep.all():
+        return hits
+    search = np.repeat(np.arange(len(hits.counts)), hits.counts)
+    return Hits(
+        list(compress(hits.ids, keep.tolist())),
+        hits.distances[keep],
+        np.bincount(search[keep], minlength=len(hits.counts)),
+    )

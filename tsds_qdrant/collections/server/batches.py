@@ -1,0 +1,188 @@
+"""Asks for many rows in requests that a server answers in good time, several under way at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from typing import Any, Generic, TypeVar
+
+from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.server.failures import explain
+from tsds_qdrant.collections.server.pace import Allowance, Pace
+from tsds_qdrant.collections.server.retries import Patience
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive rows that are asked for together.
+
+    Attributes:
+        failures: how often they were asked for in vain.
+        most: no request for some of them may hold more.
+        sent: when (seconds of the clock).
+    """
+
+    rows: range
+    failures: int
+    most: int
+    sent: float
+
+
+class Rest:
+    """The rows that are still to be asked for, the earliest first."""
+
+    def __init__(self, count: int, most: int) -> None:
+        self._ranges = [(0, count, 0, most)] if count else []
+
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
+    def cut(self, most: int, now: float) -> Piece:
+        """Take out at most ``most`` rows, to be sent ``now``."""
+        start, stop, failures, own = heappop(self._ranges)
+        end = min(stop, start + min(most, own))
+        if end < stop:
+            heappush(self._ranges, (end, stop, failures, own))
+        return Piece(range(start, end), failures, own, now)
+
+    def put_back(self, piece: Piece) -> None:
+        """Rows that must be asked for again."""
+        rows = piece.rows
+        heappush(self._ranges, (rows.start, rows.stop, piece.failures, piece.most))
+
+
+class Batches(Generic[T]):
+    """Runs calls on ranges of rows, and remembers what suits the server.
+
+    Requests grow and shrink so that an answer takes about a second; each kind of request has its
+    own size, as some cost a hundred times more than others. While a server is busy or away no
+    request starts, and afterwards fewer are under way for a time. All this is decided in the
+    thread that calls :meth:`run`; what is remembered is replaced whole, so that several such
+    threads at worst overlook each other's latest lesson.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        place: Place,
+        patience: Patience,
+        *,
+        first: int | None = None,
+        executor: Executor | None = None,
+        in_flight: int = 1,
+    ) -> None:
+        """``size`` rows at most in a request, ``first`` in the first one of a kind.
+
+        ``in_flight`` requests at most are under way in ``executor``; without one, each runs in
+        the thread that asks.
+        """
+        self._size = max(1, size)
+        self._first = min(self._size, first or self._size)
+        self._place = place
+        self._patience = patience
+        self._executor = executor or _Here()
+        self._allowance = Allowance(in_flight, float(in_flight))
+        self._paces: dict[Hashable, Pace] = {}
+
+    def run(
+        self,
+        count: int,
+        call: Callable[[range], T],
+        *,
+        kind: Hashable = None,
+        at_most: int | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> list[T]:
+        """Collect what ``call`` returns for consecutive ranges that cover ``range(count)``.
+
+        Args:
+            count: number of rows.
+            call: is given a range of rows; may run in another thread.
+            kind: requests of one kind cost about the same for each row.
+            at_most: no request holds more rows than this.
+            on_batch: called with the number of rows of each request that is answered.
+
+        Raises:
+            OversizedError: a single row is too large.
+            TsdsError: the failure is final, or there were too many.
+        """
+        rest = Rest(count, min(self._size, at_most or self._size))
+        under_way: dict[Future[tuple[T, float]], Piece] = {}
+        answers: dict[int, T] = {}
+        try:
+            while rest or under_way:
+                while rest and len(under_way) < int(self._allowance.width):
+                    piece = self._next(rest, kind)
+                    under_way[self._executor.submit(self._timed, call, piece.rows)] = piece
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    piece = under_way.pop(future)
+                    try:
+                        answers[piece.rows.start], seconds = future.result()
+                    except Exception as error:
+                        rest.put_back(self._failed(piece, kind, error))
+                        continue
+                    self._paces[kind] = self._paces[kind].answered(len(piece.rows), seconds)
+                    self._allowance = self._allowance.answered()
+                    if on_batch:
+                        on_batch(len(piece.rows))
+        finally:
+            for future in under_way:
+                future.cancel()
+        return [answers[start] for start in sorted(answers)]
+
+    def _next(self, rest: Rest, kind: Hashable) -> Piece:
+        """What to ask for next, once the server may be asked again."""
+        pause = self._allowance.wait(self._patience.clock())
+        if pause:
+            self._patience.sleep(pause)
+        pace = self._paces.setdefault(kind, Pace(self._size, self._first))
+        return rest.cut(pace.rows, self._patience.clock())
+
+    def _timed(self, call: Callable[[range], T], rows: range) -> tuple[T, float]:
+        started = self._patience.clock()
+        answer = call(rows)
+        return answer, self._patience.clock() - started
+
+    def _failed(self, piece: Piece, kind: Hashable, error: Exception) -> Piece:
+        """Learn from ``error``, and say how to ask for ``piece`` again.
+
+        Raises:
+            TsdsError: that makes no sense.
+        """
+        failure = explain(error, self._place)
+        if failure is None:
+            raise error
+        rows, pace = len(piece.rows), self._paces[kind]
+        if failure.course == "split" and rows > 1:
+            self._paces[kind] = pace.refused(rows)
+            return replace(piece, most=rows // 2)
+        if failure.course == "slow" and rows > 1:
+            self._paces[kind] = pace.timed_out(rows)
+            self._trouble(piece, 0.0)
+            return replace(piece, most=max(1, rows // 4))
+        failures = piece.failures + 1
+        pause = self._patience.pause_after(failure, failures)
+        if pause is None:
+            raise failure.error from error
+        self._trouble(piece, pause)
+        return replace(piece, failures=failures)
+
+    def _trouble(self, piece: Piece, pause: float) -> None:
+        now = self._patience.clock()
+        self._allowance = self._allowance.troubled(piece.sent, now, pause)
+
+
+class _Here(Executor):
+    """Runs each call at once, in the thread that submits it."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

@@ -1,0 +1,164 @@
+"""Searches on the wire: a batch as REST, gRPC or local-mode request.
+
+The models of qdrant-client cost ten times more than the search where answers are large, so REST
+answers stay plain JSON and gRPC answers are read from the messages themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from pydantic_core import to_json
+from qdrant_client import QdrantClient, models
+from qdrant_client import grpc as messages
+from qdrant_client.conversions.conversion import RestToGrpc
+
+from tsds_qdrant.arrays import Float32Array, FloatArray
+from tsds_qdrant.collections.distance import oversampling
+from tsds_qdrant.collections.filters import server_filter
+from tsds_qdrant.collections.server.answers import Answer, read_grpc, read_models, read_rest
+from tsds_qdrant.collections.server.session import GRACE_S
+from tsds_qdrant.collections.values import Filter
+
+
+@dataclass(frozen=True)
+class Search:
+    """What all searches of a batch have in common.
+
+    Attributes:
+        using: name of the vector, "" for the default one.
+        threshold: Qdrant's ``score_threshold``.
+        timeout: seconds that Qdrant may take.
+    """
+
+    collection: str
+    using: str
+    limit: int
+    exact: bool
+    ef: int | None
+    threshold: float | None
+    where: Filter | None
+    timeout: int
+
+
+def ask_rest(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
+    """Search the nearest of ``rows`` (B, D) over REST."""
+    moved = 0
+
+    def weighed(request: Any, send: Callable[[Any], Any]) -> Any:
+        nonlocal moved
+        response = send(request)
+        moved += len(request.content) + response.num_bytes_downloaded
+        return response
+
+    connection = copy(client.http.client)  # the client itself stays as it is
+    connection.add_middleware(weighed)
+    reply: Any = connection.request(
+        type_=object,
+        method="POST",
+        url=f"/collections/{{collection_name}}/points/query/batch?timeout={search.timeout}",
+        path_params={"collection_name": search.collection},
+        headers={"Content-Type": "application/json"},
+        content=rest_body(search, rows),
+        timeout=search.timeout + GRACE_S,
+    )
+    return replace(read_rest(reply), moved=moved)
+
+
+def ask_grpc(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
+    """Search the nearest of ``rows`` (B, D) over gRPC."""
+    message = grpc_message(search, rows)
+    reply = client.grpc_points.QueryBatch(message, timeout=search.timeout + GRACE_S)
+    return replace(read_grpc(reply), moved=message.ByteSize() + reply.ByteSize())
+
+
+def ask_local(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
+    """Search the nearest of ``rows`` (B, D) in local mode, which is always exact."""
+    condition = server_filter(search.where)
+    requests = [
+        models.QueryRequest(
+            query=row,
+            using=search.using or None,
+            filter=condition,
+            score_threshold=search.threshold,
+            limit=search.limit,
+            with_payload=False,
+            with_vector=False,
+        )
+        for row in rows.tolist()
+    ]
+    replies = client.query_batch_points(search.collection, requests)
+    return read_models([reply.points for reply in replies])
+
+
+def rest_body(search: Search, rows: Float32Array) -> bytes:
+    """Write the JSON body of a batch search for ``rows`` (B, D)."""
+    shared: dict[str, Any] = {
+        "limit": search.limit,
+        "with_payload": False,
+        "with_vector": False,
+        "params": {"exact": search.exact, "quantization": {"rescore": True}},
+    }
+    if search.ef is not None:
+        shared["params"]["hnsw_ef"] = search.ef
+        shared["params"]["quantization"]["oversampling"] = oversampling(search.ef, search.limit)
+    if search.using:
+        shared["using"] = search.using
+    if search.threshold is not None:
+        shared["score_threshold"] = search.threshold
+    if search.where is not None:
+        shared["filter"] = search.where
+    return to_json({"searches": [{"query": row, **shared} for row in shortened(rows).tolist()]})
+
+
+def shortened(rows: Float32Array) -> FloatArray:
+    """``rows`` as float64 of nine significant digits, which say the same float32 in fewer bytes.
+
+    *subtle*: a power of ten up to 10^22 is exact in float64, so the quotient is the float64
+    nearest to the decimal, and is written as that decimal; smaller numbers stay as they are.
+    """
+    exact = rows.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        digits = 8 - np.floor(np.log10(np.abs(exact)))
+    scale = 10.0 ** np.clip(digits, 0, 22)
+    short: FloatArray = np.where(
+        (digits >= 0) & (digits <= 22), np.rint(exact * scale) / scale, exact
+    )
+    return short
+
+
+def grpc_message(search: Search, rows: Float32Array) -> messages.QueryBatchPoints:
+    """Build the message of a batch search for ``rows`` (B, D)."""
+    where = server_filter(search.where)
+    condition = None if where is None else RestToGrpc.convert_filter(where)
+    params = messages.SearchParams(
+        exact=search.exact,
+        hnsw_ef=search.ef,
+        quantization=messages.QuantizationSearchParams(
+            rescore=True, oversampling=oversampling(search.ef, search.limit)
+        ),
+    )
+    return messages.QueryBatchPoints(
+        collection_name=search.collection,
+        timeout=search.timeout,
+        query_points=[
+            messages.QueryPoints(
+                collection_name=search.collection,
+                query=messages.Query(
+                    nearest=messages.VectorInput(dense=messages.DenseVector(data=row))
+                ),
+                using=search.using or None,
+                filter=condition,
+                params=params,
+                score_threshold=search.threshold,
+                limit=search.limit,
+                with_payload=messages.WithPayloadSelector(enable=False),
+                with_vectors=messages.WithVectorsSelector(enable=False),
+            )
+            for row in rows.tolist()
+        ],
+    )

@@ -1,0 +1,83 @@
+"""Plain values: ids, payloads, filters, records, and what is known of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, TAG_FIELD, is_tag
+
+PointId = int | str
+"""An unsigned 64-bit integer, or a UUID in its lower-case hyphenated form."""
+Payload = dict[str, Any]
+Filter = Mapping[str, Any]
+"""A payload filter in Qdrant's JSON form: ``{"must": [{"key": .., "match": {..}}]}``."""
+Metric = Literal["Cosine", "Euclid", "Manhattan", "Dot"]
+METRICS: tuple[Metric, ...] = ("Cosine", "Euclid", "Manhattan", "Dot")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A stored point; ``payload`` is empty and ``vector`` None unless asked for."""
+
+    id: PointId
+    payload: Payload
+    vector: Float32Array | None = None
+
+    @property
+    def content(self) -> Payload:
+        """The payload without what ``ingest`` and write-back added to it."""
+        own = {key: value for key, value in self.payload.items() if key != SEQUENCE_FIELD}
+        tags = own.get(TAG_FIELD)
+        if isinstance(tags, dict):
+            own[TAG_FIELD] = {name: tag for name, tag in tags.items() if not is_tag(tag)}
+            if not own[TAG_FIELD]:
+                del own[TAG_FIELD]
+        return own
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a deployment allows (Qdrant strict mode); None where there is no limit."""
+
+    limit: int | None = None
+    batch: int | None = None
+    ef: int | None = None
+    exact: bool = True
+    unindexed_filter: bool = True
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """What is known of a collection without searching it.
+
+    Attributes:
+        location: path or URL, without secrets.
+        vector: name of the dense vector that is searched, "" for the default one.
+        count: number of points.
+        indexed: number of vectors inside an HNSW graph.
+        quantization: kind of quantisation, or None.
+        payload_indexes: payload field -> type of its index.
+        metadata: what ``ingest`` stored with the collection (``model``, ``text_field``, ..).
+        engine: name and version of the Qdrant engine.
+        scanner: what computes the distances of exact searches; two scanners may differ in the
+            last bits of a float32.
+    """
+
+    location: str
+    name: str
+    vector: str
+    dimension: int
+    metric: Metric
+    count: int
+    indexed: int
+    segments: int
+    shards: int = 1
+    quantization: str | None = None
+    payload_indexes: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    engine: str = ""
+    scanner: str = "qdrant"

@@ -1,0 +1,1 @@
+"""The demonstration: a pool of real text found on any machine, and a selection from it."""

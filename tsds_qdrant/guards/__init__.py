@@ -1,0 +1,1 @@
+"""Copies of test items are kept out of a selection."""

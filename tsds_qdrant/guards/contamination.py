@@ -1,0 +1,76 @@
+"""What was found to copy test items, as rows and figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tsds_qdrant.guards.held_out import REASONS, Finding, HeldOut
+
+REPORT_COLUMNS = (
+    *("id", "reason", "overlap", "distance"),
+    *("test_source", "test_item", "text", "test_text"),
+)
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """What a guard found.
+
+    Attributes:
+        held_out: the test items, and what counts as a copy.
+        looked_at: how many candidates were compared.
+        without_text: how many of them have no text, so that only vectors were compared.
+        findings: those that were kept out, in the order of their ids.
+        text_known: some way to make the texts of candidates is known.
+        assumed: that way, if it was decided from their payloads; else "".
+    """
+
+    held_out: HeldOut
+    looked_at: int
+    without_text: int
+    findings: tuple[Finding, ...]
+    text_known: bool = True
+    assumed: str = ""
+
+    @property
+    def by_reason(self) -> dict[str, int]:
+        """How many were kept out, reason by reason."""
+        counts = Counter(finding.reason for finding in self.findings)
+        return {reason: counts[reason] for reason in REASONS}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Rows for a file; ``test_item`` is a number in ``test_source``, from 0."""
+        for finding in self.findings:
+            source, number = self.held_out.source_of(finding.item)
+            yield {
+                **vars(finding),
+                "test_source": source,
+                "test_item": number,
+                "test_text": self.held_out.excerpts[finding.item],
+            }
+
+    def figures(self) -> dict[str, Any]:
+        """What a manifest tells."""
+        reach = self.held_out.reach
+        return {
+            "sources": list(self.held_out.sources),
+            "test_items": sum(self.held_out.counts),
+            "reach": asdict(reach),
+            "looked_at": self.looked_at,
+            "without_text": self.without_text,
+            "kept_out": {"all": len(self.findings), **self.by_reason},
+        }
+
+    @property
+    def in_words(self) -> str:
+        """The reasons and their counts, for a person."""
+        reach = self.held_out.reach
+        names = {
+            "exact": "equal in text",
+            "ngram": f"sharing {reach.ngram} words in a row",
+            "radius": f"within {reach.radius:g}",
+        }
+        return ", ".join(f"{n} {names[reason]}" for reason, n in self.by_reason.items() if n)

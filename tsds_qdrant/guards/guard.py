@@ -1,0 +1,160 @@
+"""Guards: copies of test items are kept out of a selection, looking only where it reaches.
+
+A guard looks at the first neighbours of every task example, and at every candidate that a solution
+would select. What copies a test item counts as deleted, and the problem is solved again, until
+nothing is found. The result is that of a collection without the points that were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+
+import numpy as np
+
+from tsds_qdrant.arrays import IntArray
+from tsds_qdrant.collections.values import PointId, Record
+from tsds_qdrant.errors import ContaminationError, InputError, SettingsError
+from tsds_qdrant.guards.contamination import Contamination
+from tsds_qdrant.guards.held_out import Finding, HeldOut
+from tsds_qdrant.neighbors.deepening import first_lists, start
+from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.fields import listed_fields
+from tsds_qdrant.solver.lists import NeighborLists
+
+PAGE = 1_000
+
+
+class Guard:
+    """Keeps copies of test items out of one selection.
+
+    Args:
+        held_out: the test items.
+        template: how a candidate's text is made of its payload; if undecided, the first
+            candidates that are compared decide it.
+        strict: a selection that would take a copy fails.
+        looked: candidates that were compared already -> what was found, or None.
+    """
+
+    def __init__(
+        self,
+        held_out: HeldOut,
+        template: TextTemplate,
+        *,
+        strict: bool = False,
+        looked: Mapping[PointId, Finding | None] | None = None,
+        without_text: Sequence[PointId] = (),
+    ) -> None:
+        self.held_out = held_out
+        self.template = template
+        self.strict = strict
+        self.looked = dict(looked or {})
+        self.without_text = set(without_text)
+        self.assumed = False
+
+    def forget(self, ids: Sequence[PointId]) -> None:
+        """Look at ``ids`` again when they come up: they are new, changed or gone."""
+        for point_id in ids:
+            self.looked.pop(point_id, None)
+            self.without_text.discard(point_id)
+
+    def begin(self, neighborhoods: Neighborhoods) -> NeighborLists:
+        """Let everything in again, clean the first neighbours of all task examples, give those."""
+        start(neighborhoods)
+        neighborhoods.set_excluded(np.empty(0, dtype=np.int64))
+        while True:
+            first, behind = first_lists(neighborhoods)
+            if not self.drop_copies(neighborhoods, behind):
+                return first
+
+    def drop_copies(self, neighborhoods: Neighborhoods, candidates: IntArray) -> bool:
+        """Exclude what of ``candidates`` (c,) copies a test item, and say whether anything does."""
+        ids = neighborhoods.index.ids(candidates.tolist())
+        self._look(neighborhoods, [i for i in ids if i not in self.looked])
+        copies = np.array([self.looked.get(i) is not None for i in ids], dtype=np.bool_)
+        if copies.any():
+            known = np.flatnonzero(neighborhoods.excluded)
+            neighborhoods.set_excluded(np.concatenate([known, candidates[copies]]))
+        return bool(copies.any())
+
+    def found(self, neighborhoods: Neighborhoods) -> Contamination:
+        """What was kept out.
+
+        Raises:
+            ContaminationError: anything was, and the guard is strict.
+        """
+        numbers = np.flatnonzero(neighborhoods.excluded)
+        keys = neighborhoods.index.keys[numbers]
+        numbers = numbers[np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))]
+        findings = (self.looked[i] for i in neighborhoods.index.ids(numbers.tolist()))
+        kept_out = tuple(finding for finding in findings if finding is not None)
+        without_text, way = len(self.without_text), self.template.to_dict()
+        result = Contamination(
+            self.held_out,
+            len(self.looked),
+            without_text,
+            kept_out,
+            text_known=bool(way),
+            assumed="".join(way.values()) if self.assumed else "",
+        )
+        if kept_out and self.strict:
+            raise ContaminationError(
+                f"{len(kept_out)} candidates copy test items ({result.in_words}); remove them from "
+                f"the collection, or select without --fail-on-contamination, which leaves them out",
+                result,
+            )
+        return result
+
+    def _look(self, neighborhoods: Neighborhoods, ids: Sequence[PointId]) -> None:
+        searcher, done, rest = neighborhoods.searcher, 0, iter(ids)
+        while page := list(islice(rest, PAGE)):
+            texts_wanted = self.held_out.has_texts or bool(self.template.to_dict())
+            records = searcher.collection.retrieve(
+                page, payloads=texts_wanted, vectors=self.held_out.has_vectors
+            )
+            records = [r for r in records if r.vector is not None or not self.held_out.has_vectors]
+            if not self.looked and self.held_out.has_texts:
+                self._decide(records, searcher.info.name)
+            texts = [self._text_of(record) for record in records]
+            found = [record.id for record in records]
+            vectors = [record.vector for record in records if record.vector is not None]
+            self.looked.update(dict.fromkeys(found))
+            for finding in self.held_out.copies(
+                found, texts, np.stack(vectors) if vectors else None, searcher.info.metric
+            ):
+                self.looked[finding.id] = finding
+            if self.held_out.has_texts:
+                self.without_text.update(
+                    i for i, text in zip(found, texts, strict=True) if not text
+                )
+            done += len(page)
+            searcher.progress("test items", done, len(ids))
+
+    def _decide(self, records: Sequence[Record], name: str) -> None:
+        """Settle how texts are made by the first of ``records`` that has a usual field.
+
+        Raises:
+            SettingsError: none has, and texts were to be compared.
+        """
+        if self.template.to_dict():
+            return
+        for record in records:
+            with suppress(InputError):
+                self.template, self.assumed = self.template.decide(record.content), True
+                return
+        if records and (self.held_out.reach.ngram or not self.held_out.has_vectors):
+            raise SettingsError(
+                f"the test items are texts, but no field is known to hold those of collection "
+                f"'{name}' ({listed_fields(records[0].content)}); name it with --text-field or "
+                f"--template, or compare vectors alone (--exclude-ngrams 0 and --exclude-radius)"
+            )
+
+    def _text_of(self, record: Record) -> str:
+        if not self.template.to_dict():
+            return ""
+        try:
+            return self.template.render(record.content)
+        except InputError:
+            return ""

@@ -1,0 +1,150 @@
+"""Test items to be kept out: from files of texts, files of vectors, or other collections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.guards.guard import Guard
+from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.records import TextTemplate, read_records
+from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.task.examples import (
+    COLLECTION_PREFIX,
+    TaskExamples,
+    checked_model,
+    examples_of_collection,
+    examples_of_records,
+    examples_of_vectors,
+    is_text_source,
+)
+
+
+class _TextsAlone:
+    """Stands in for a model where no vectors are compared: vectors of no dimension."""
+
+    name = ""
+
+    def encode(
+        self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None
+    ) -> Float32Array:
+        """(n, 0)."""
+        if on_batch:
+            on_batch(len(texts))
+        return np.empty((len(texts), 0), dtype=np.float32)
+
+
+def guard_against(
+    sources: Sequence[str],
+    info: CollectionInfo,
+    *,
+    ngram: int,
+    radius: float | None = None,
+    overlap: float = 0.0,
+    template: TextTemplate | None = None,
+    candidate_template: TextTemplate | None = None,
+    embedder: Callable[[str], Embedder],
+    model: str | None = None,
+    api_key: str | None = None,
+    strict: bool = False,
+    progress: Progress = silent,
+) -> Guard:
+    """A guard that keeps the items of ``sources`` out of selections from collection ``info``.
+
+    Args:
+        sources: files of records, ``.npy`` files of vectors, or ``collection:NAME``.
+        info: of the collection of candidates.
+        ngram: so many shared words in a row make a copy; 0 for none.
+        radius: vectors so near make a copy, 0 for none; by default as the metric allows.
+        overlap: share of a test item that shared runs must cover; 0: one run is enough.
+        template: how the texts of records are made; by default as in the collection, or usual.
+        candidate_template: how those of candidates are made, if the collection does not tell; by
+            default in the first usual way that their payloads allow.
+        embedder: makes the model of that name.
+        model: its name, if the collection does not tell.
+        api_key: for a server.
+        strict: a selection that would take a copy fails.
+        progress: stage ``task examples``, as records are embedded.
+
+    Raises:
+        InputError: a source cannot be used.
+        SettingsError: settings that compare nothing.
+        TsdsError: see :mod:`tsds_qdrant.task.examples`.
+    """
+    reach = Reach(ngram, default_radius(info.metric) if radius is None else radius, overlap)
+    parts: list[TaskExamples] = []
+    for source in sources:
+        if source.startswith(COLLECTION_PREFIX):
+            name = source.removeprefix(COLLECTION_PREFIX)
+            if name == info.name:
+                raise SettingsError(
+                    f"--exclude names collection '{name}', which holds the candidates: all of "
+                    f"them would be test items; ingest those into a collection of their own"
+                )
+            found = examples_of_collection(info.location, name, like=info, api_key=api_key)
+        elif is_text_source(source):
+            chosen = embedder(_model_of(info, model)) if reach.radius else _TextsAlone()
+            way = _template_of(source, template, info.metadata)
+            found = examples_of_records(
+                source, chosen, template=way, stored=info.metadata, progress=progress
+            )
+        else:
+            found = examples_of_vectors(source)
+        if not reach.radius and not any(found.texts):
+            raise SettingsError(
+                f"'{source}' holds vectors, which are compared within a radius; give "
+                f"--exclude-radius in the unit of the metric {info.metric}"
+            )
+        parts.append(found)
+    vectors = None
+    if reach.radius:
+        arrays = [
+            checked_vectors(part.vectors, info.dimension, info.metric, what="test item")
+            for part in parts
+        ]
+        vectors = np.concatenate(arrays)
+    held_out = HeldOut.of(
+        [text for part in parts for text in part.texts],
+        vectors,
+        reach,
+        sources=sources,
+        counts=[len(part.texts) for part in parts],
+    )
+    stored = TextTemplate.from_dict(info.metadata.get("text", {}))
+    way = stored if stored.to_dict() else candidate_template or TextTemplate()
+    return Guard(held_out, way, strict=strict)
+
+
+def _model_of(info: CollectionInfo, model: str | None) -> str:
+    if not (model or info.metadata.get("model")):
+        raise SettingsError(
+            f"collection '{info.name}' does not tell which model made its vectors; name it with "
+            f"--model, or compare texts alone with --exclude-radius 0"
+        )
+    return checked_model(info, model)
+
+
+def _template_of(
+    source: str, template: TextTemplate | None, stored: Mapping[str, Any]
+) -> TextTemplate:
+    """As given; else the collection's way if the first record fits it, else a usual one."""
+    usual = TextTemplate.from_dict(stored.get("text", {}))
+    given = template or TextTemplate()
+    if given.to_dict() or not usual.to_dict() or not Path(source).exists():
+        return given
+    if not (Path(source).is_file() or Path(source).is_dir()):
+        return given  # a pipe gives its first record only once
+    record = next(iter(read_records(source)))
+    try:
+        usual.render(record)
+    except InputError:
+        return TextTemplate().decide(record)
+    return usual

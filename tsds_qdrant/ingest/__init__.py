@@ -1,0 +1,1 @@
+"""What is written into collections: records and vectors become points."""

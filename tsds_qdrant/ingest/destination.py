@@ -1,0 +1,99 @@
+"""Destination: where an ingest goes, and whether what is there already is fit for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tsds_qdrant.collections import collection_exists, open_collection
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.errors import CollectionMismatchError, SettingsError
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The collection to ingest into; it is made if it does not exist.
+
+    Attributes:
+        location: directory or URL.
+        name: the collection.
+        metric: of a new collection, Cosine by default; an existing one must have the same.
+        vector: which vector of an existing collection.
+        api_key: for servers.
+    """
+
+    location: str
+    name: str
+    metric: Metric | None = None
+    vector: str | None = None
+    api_key: str | None = None
+
+    def existing(self) -> Collection | None:
+        """The collection, open, or None if there is none of that name."""
+        if not collection_exists(self.location, self.name, api_key=self.api_key):
+            return None
+        return open_collection(self.location, self.name, vector=self.vector, api_key=self.api_key)
+
+    def model(self) -> str | None:
+        """The model that made the collection's vectors, if there is one and it tells."""
+        model: str | None = self.metadata().get("model")
+        return model
+
+    def metadata(self) -> Mapping[str, Any]:
+        """What the collection remembers; nothing if there is none."""
+        collection = self.existing()
+        if collection is None:
+            return {}
+        try:
+            return collection.info().metadata
+        finally:
+            collection.close()
+
+    def checked(
+        self, model: str | None, text: Mapping[str, str] | None = None
+    ) -> Collection | None:
+        """The collection, open, if it is fit for vectors of ``model``; None if there is none.
+
+        ``text`` says how texts to embed are made; it must be the collection's own way.
+
+        Raises:
+            CollectionMismatchError: another model made its vectors, from other texts, or another
+                metric is wanted.
+            SettingsError: a vector is named and there is no collection.
+        """
+        collection = self.existing()
+        if collection is None:
+            if self.vector:
+                raise SettingsError(
+                    f"collection '{self.name}' does not exist and would be made with one unnamed "
+                    f"vector, not '{self.vector}'; leave --vector out"
+                )
+            return None
+        info = collection.info()
+        theirs, problem = info.metadata.get("model"), ""
+        if theirs and model and theirs != model:
+            problem = (
+                f"the vectors of collection '{self.name}' are made by model '{theirs}', "
+                f"not '{model}'; use --model {theirs}, or another collection"
+            )
+        elif text and info.metadata.get("text") and info.metadata["text"] != text:
+            problem = (
+                f"the texts of collection '{self.name}' are {_shown(info.metadata['text'])}, "
+                f"not {_shown(text)}; leave --text-field and --template out, or use another "
+                f"collection"
+            )
+        elif self.metric and self.metric != info.metric:
+            problem = (
+                f"collection '{self.name}' compares by {info.metric}, not {self.metric}; "
+                f"leave --metric out, or use another collection"
+            )
+        if problem:
+            collection.close()
+            raise CollectionMismatchError(problem)
+        return collection
+
+
+def _shown(text: Mapping[str, str]) -> str:
+    return f"'{next(iter(text.values()))}'"

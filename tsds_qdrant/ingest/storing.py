@@ -1,0 +1,240 @@
+"""Storing chunks of points: only what is missing or different, then the index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+from tsds_qdrant.arrays import Float32Array, IntArray
+from tsds_qdrant.collections import create_collection
+from tsds_qdrant.collections.distance import checked_vectors, normalized
+from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
+from tsds_qdrant.collections.values import CollectionInfo, Metric, Payload, PointId
+from tsds_qdrant.errors import CollectionMismatchError
+from tsds_qdrant.ingest.destination import Destination
+from tsds_qdrant.progress import Progress
+from tsds_qdrant.representations.text import Embedder
+
+SAME_VECTOR = 1e-6
+"""Largest difference of a coordinate between a vector and what Qdrant stores of it."""
+CHECKED_ROWS = 100_000
+VectorArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    Attributes:
+        read: records or vectors read.
+        added: points that are new.
+        updated: points whose vector or payload was replaced.
+        unchanged: records that were stored already, by an earlier run or by an equal record.
+        count: points in the collection afterwards.
+        text: the field or template that was embedded, "" with ready vectors.
+        seconds: time by stage: ``store`` (read, embed, upsert) and ``index``.
+    """
+
+    read: int
+    added: int
+    updated: int
+    unchanged: int
+    count: int
+    text: str
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A point to be: its id, the text to embed ("" with a ready vector) and its payload."""
+
+    point_id: PointId
+    text: str
+    payload: Payload
+
+
+Chunk = tuple[list[Item], Float32Array | None]
+"""Items and their ready vectors (len, D), or None where their texts are to be embedded."""
+
+
+class StoringRun:
+    """One ingest under way."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        metadata: Mapping[str, Any],
+        embedder: Embedder | None,
+        total: int,
+        progress: Progress,
+    ) -> None:
+        self._destination = destination
+        self._metadata = metadata
+        self._embedder = embedder
+        self._total = total
+        self._progress = progress
+        self._metric: Metric = destination.metric or "Cosine"
+        self._sequence: int | None = None
+        self._collection = destination.checked(metadata["model"], metadata["text"])
+
+    def store(
+        self,
+        chunks: Iterator[Chunk],
+        *,
+        ids_tell_all: bool,
+        vectors: VectorArray | None = None,
+    ) -> IngestReport:
+        """Store what is missing or different, then index.
+
+        Args:
+            chunks: what to store.
+            ids_tell_all: points of equal id are equal and need no comparison.
+            vectors: the ready vectors of all chunks, checked before anything is stored.
+        """
+        started = time.perf_counter()
+        read = added = updated = 0
+        try:
+            if vectors is not None:
+                self._check(vectors)
+            self._adopt()
+            for chunk, rows in chunks:
+                known, stale = self._compare(chunk, rows, ids_tell_all)
+                if len(stale):
+                    self._upsert([chunk[k] for k in stale.tolist()], rows, stale, read)
+                read += len(chunk)
+                replaced = sum(chunk[k].point_id in known for k in stale.tolist())
+                updated += replaced
+                added += len(stale) - replaced
+                self._progress("ingest", read, self._total)
+            assert self._collection is not None
+            if self._sequence is not None:
+                self._collection.update_metadata({"settled": self._sequence})
+            stored = time.perf_counter()
+            self._progress("index", 0, 1)
+            self._collection.optimize()
+            self._progress("index", 1, 1)
+            count = self._collection.count()
+        finally:
+            if self._collection is not None:
+                self._collection.close()
+        seconds = {"store": stored - started, "index": time.perf_counter() - stored}
+        text = next(iter(self._metadata["text"].values()), "") if self._embedder else ""
+        unchanged = read - added - updated
+        return IngestReport(read, added, updated, unchanged, count, text, seconds)
+
+    def _check(self, vectors: VectorArray) -> None:
+        """Read all rows once, so that a bad one is found before anything is stored.
+
+        Raises:
+            CollectionMismatchError: the collection has another dimension.
+            InputError: a row holds NaN or infinity, or does not suit the metric.
+        """
+        dimension, metric = vectors.shape[1], self._metric
+        if self._collection is not None:
+            info = self._collection.info()
+            metric = info.metric
+            if dimension != info.dimension:
+                raise CollectionMismatchError(
+                    f"the vectors have dimension {dimension}, those of collection '{info.name}' "
+                    f"have {info.dimension}; use the model that made them, or another collection"
+                )
+        for start in range(0, len(vectors), CHECKED_ROWS):
+            # What float32 cannot hold becomes infinity, and is refused as such.
+            with np.errstate(over="ignore"):
+                rows = np.asarray(vectors[start : start + CHECKED_ROWS], dtype=np.float32)
+            checked_vectors(rows, dimension, metric, first=start)
+
+    def _adopt(self) -> None:
+        """Tell an empty collection that knows no model, made elsewhere or by a killed run, ours."""
+        if self._collection is not None:
+            info = self._collection.info()
+            if info.count == 0 and not info.metadata.get("model"):
+                self._collection.update_metadata(self._birth())
+                info = self._collection.info()
+            self._follow(info)
+
+    def _birth(self) -> dict[str, Any]:
+        """Metadata of a new collection: ours, an identity, and where sequence numbers start."""
+        return {**self._metadata, "identity": uuid4().hex, "sequence": 0}
+
+    def _follow(self, info: CollectionInfo) -> None:
+        """Go on with the collection's sequence numbers, if it has them."""
+        self._sequence = info.metadata.get("sequence")
+        if self._sequence is not None and SEQUENCE_FIELD not in info.payload_indexes:
+            assert self._collection is not None
+            self._collection.index_payload(SEQUENCE_FIELD)
+
+    def _compare(
+        self, chunk: list[Item], rows: Float32Array | None, ids_tell_all: bool
+    ) -> tuple[set[PointId], IntArray]:
+        """Which ids are stored, and which items are to be stored (the last of equal ids)."""
+        last = {item.point_id: k for k, item in enumerate(chunk)}
+        if self._collection is None:
+            return set(), np.array(sorted(last.values()), dtype=np.int64)
+        known = self._collection.existing(list(last))
+        if known and not ids_tell_all:
+            same = self._unchanged(chunk, rows, {i: last[i] for i in known})
+        else:
+            same = known
+        stale = sorted(k for point_id, k in last.items() if point_id not in same)
+        return known, np.array(stale, dtype=np.int64)
+
+    def _unchanged(
+        self, chunk: list[Item], rows: Float32Array | None, known: Mapping[PointId, int]
+    ) -> set[PointId]:
+        assert self._collection is not None
+        stored = [
+            record
+            for record in self._collection.retrieve(list(known), vectors=rows is not None)
+            if record.content == chunk[known[record.id]].payload
+        ]
+        if rows is not None:
+            mine = normalized(
+                rows[[known[record.id] for record in stored]], self._collection.info().metric
+            )
+            stored = [
+                record
+                for record, row in zip(stored, mine, strict=True)
+                if record.vector is not None and np.abs(row - record.vector).max() <= SAME_VECTOR
+            ]
+        return {record.id for record in stored}
+
+    def _upsert(
+        self, items: list[Item], rows: Float32Array | None, stale: IntArray, done: int
+    ) -> None:
+        if rows is not None:
+            vectors = rows[stale]
+        else:
+            assert self._embedder is not None
+            embedded = 0
+
+            def on_batch(texts: int) -> None:
+                nonlocal embedded
+                embedded += texts
+                self._progress("ingest", done + embedded, self._total)
+
+            vectors = self._embedder.encode([item.text for item in items], on_batch)
+        if self._collection is None:
+            self._collection = create_collection(
+                self._destination.location,
+                self._destination.name,
+                dimension=vectors.shape[1],
+                metric=self._metric,
+                metadata=self._birth(),
+                api_key=self._destination.api_key,
+            )
+            self._follow(self._collection.info())
+        payloads = [item.payload for item in items]
+        if self._sequence is not None:
+            # *subtle*: the number is known before points carry it, so that a run that follows a
+            # killed one takes another.
+            self._sequence += 1
+            self._collection.update_metadata({"sequence": self._sequence})
+            payloads = [{**payload, SEQUENCE_FIELD: self._sequence} for payload in payloads]
+        self._collection.upsert([item.point_id for item in items], vectors, payloads)

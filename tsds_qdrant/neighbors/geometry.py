@@ -1,0 +1,81 @@
+"""Distances between rows in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
+from tsds_qdrant.collections.distance import normalized
+from tsds_qdrant.collections.values import Metric
+
+BLOCK_ENTRIES = 4_000_000
+"""Distances held at once: 32 MB."""
+TINY = np.finfo(np.float32).tiny
+
+
+def pairwise_distances(a: Float32Array, b: Float32Array, metric: Metric) -> Float32Array:
+    """(len(a), len(b)) distances in float32 arithmetic, good to about 1e-3 near zero."""
+    if metric == "Manhattan":
+        rows = [np.abs(b - row).sum(axis=1) for row in a]
+        return np.stack(rows).astype(np.float32, copy=False)
+    a, b = normalized(a, metric), normalized(b, metric)
+    squared = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None, :]
+    squared -= 2 * (a @ b.T)
+    distances: Float32Array = np.sqrt(np.maximum(squared, 0.0))
+    return distances
+
+
+def nearest(
+    rows: Float32Array, others: Float32Array, metric: Metric
+) -> tuple[IntArray, FloatArray]:
+    """Which of ``others`` (k, D) is nearest to each of ``rows`` (n, D), and how far: (n,), (n,)."""
+    which = np.empty(len(rows), dtype=np.int64)
+    distance = np.empty(len(rows))
+    for part, block in distance_blocks(rows, others, metric):
+        which[part] = block.argmin(axis=1)
+        distance[part] = block[np.arange(len(block)), which[part]]
+    return which, distance
+
+
+def near_duplicate_share(rows: Float32Array, radius: float, metric: Metric) -> float:
+    """Share of ``rows`` (n, D) with another row within ``radius``; 0 if that is 0."""
+    if radius == 0:
+        return 0.0
+    repeated = 0
+    for part, block in distance_blocks(rows, rows, metric):
+        block[np.arange(len(block)), np.arange(part.start, part.stop)] = np.inf
+        repeated += int(np.count_nonzero(block.min(axis=1) <= radius))
+    return repeated / len(rows)
+
+
+def distance_blocks(
+    rows: Float32Array, others: Float32Array, metric: Metric
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Distances from ``rows`` (n, D) to ``others`` (k, D) in float64: slices of rows, (b, k)."""
+    a, b = _prepared(rows, others, metric)
+    size = max(1, BLOCK_ENTRIES // len(b))
+    for start in range(0, len(a), size):
+        part = slice(start, min(start + size, len(a)))
+        if metric == "Manhattan":
+            yield part, np.stack([np.abs(b - row).sum(axis=1) for row in a[part]])
+            continue
+        products = a[part] @ b.T
+        lengths: FloatArray | float = 2.0  # of two unit vectors, squared and added
+        if metric == "Euclid":
+            lengths = np.square(a[part]).sum(axis=1)[:, None] + np.square(b).sum(axis=1)
+        yield part, np.sqrt(np.maximum(lengths - 2.0 * products, 0.0))
+
+
+def _prepared(
+    rows: Float32Array, others: Float32Array, metric: Metric
+) -> tuple[FloatArray, FloatArray]:
+    """Both in float64: of unit length where angles count, around their mean under Euclid."""
+    a, b = rows.astype(np.float64), others.astype(np.float64)
+    if metric in ("Cosine", "Dot"):
+        for each in (a, b):
+            each /= np.maximum(np.linalg.norm(each, axis=1, keepdims=True), TINY)
+        return a, b
+    middle = b.mean(axis=0)
+    return a - middle, b - middle

@@ -1,0 +1,52 @@
+"""Places where candidates lie, and densities summed over the neighbours of a place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from tsds_qdrant.solver.density import densities_of
+
+
+@dataclass
+class Vicinity:
+    """The neighbours of one place.
+
+    Attributes:
+        vector: (D,) the place, as stored.
+        members: (n,) candidate numbers within the bandwidth, nearest first.
+        distances: (n,) their distances.
+        whole: whether all of them are here; otherwise the limit was met.
+    """
+
+    vector: Float32Array
+    members: IntArray
+    distances: FloatArray
+    whole: bool
+
+
+def densities_at(
+    places: Sequence[Vicinity], candidates: IntArray, bandwidth: float, excluded: BoolArray
+) -> FloatArray:
+    """(n,) densities of ``candidates`` (n,), each lying at its place.
+
+    Members that are ``excluded`` (by candidate number) do not count.
+
+    *subtle*: values are summed nearest first, without the first of those as near as the candidate
+    itself: so copies, and the same place after a repair, have the same density to the last bit.
+    """
+    members = np.concatenate([np.empty(0, np.int64), *(place.members for place in places)])
+    distances = np.concatenate([np.empty(0), *(place.distances for place in places)])
+    owner = np.repeat(np.arange(len(places)), [len(place.members) for place in places])
+    kept = ~excluded[members]
+    members, distances, owner = members[kept], distances[kept], owner[kept]
+    fresh = np.ones(len(owner), dtype=np.bool_)
+    fresh[1:] = (owner[1:] != owner[:-1]) | (distances[1:] != distances[:-1])
+    first_tied = np.maximum.accumulate(np.where(fresh, np.arange(len(owner)), 0))
+    is_self = np.zeros(len(owner), dtype=np.bool_)
+    is_self[first_tied[members == candidates[owner]]] = True
+    counts = np.bincount(owner, minlength=len(places))
+    return densities_of(distances, counts, is_self, bandwidth)

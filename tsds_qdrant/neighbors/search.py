@@ -1,0 +1,255 @@
+"""Searches of one selection: exact or HNSW, with which ef, and how many there were."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.filters import filtered_fields
+from tsds_qdrant.collections.hits import Hits, first_hits, recall_of
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
+from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
+from tsds_qdrant.progress import Progress, silent
+
+EF_LADDER = (128, 256, 512, 1024)
+LISTS_EF = 4
+"""So many times the ef of the ladder, or the limit, for neighbour lists: they are few beside
+densities, and a neighbour that is missed moves p more than one that a density lacks."""
+PROBED_SEARCHES = 16
+SCAN_COUNT = 10_000
+"""Up to so many points a scan costs no more than a walk (and Qdrant scans by itself)."""
+SCAN_SHARE = 0.03
+"""From this share of the pool on, a scan is as fast as a walk with so large a limit."""
+
+
+@dataclass(frozen=True)
+class SearchCounts:
+    """Work done: searches by kind, hits received, bytes on the wire, and seconds waited."""
+
+    neighbor_searches: int = 0
+    density_searches: int = 0
+    probe_searches: int = 0
+    hits: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+class Searcher:
+    """Runs the searches of one selection over one collection and filter.
+
+    A walk of the HNSW graph is only as good as its ``ef``: before the first one a seeded handful
+    of queries is run exactly, and the smallest ef that finds ``recall`` of their neighbours is
+    used from then on; if none does, everything is scanned.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        *,
+        where: Filter | None = None,
+        exact: bool = False,
+        scans: bool = True,
+        recall: float = 0.98,
+        seed: int = 0,
+        progress: Progress = silent,
+    ) -> None:
+        self.collection = collection
+        info = collection.info()
+        limits = replace(info.limits, exact=info.limits.exact and scans)
+        self.info: CollectionInfo = replace(info, limits=limits)
+        self.where = where
+        self.recall = recall
+        self.progress = progress
+        self.counts = SearchCounts()
+        self.candidates = collection.count(where)
+        self.ef: int | None = None
+        self._rng = np.random.default_rng(seed)
+        self._repeated: tuple[Float32Array, int, Hits] | None = None
+        self.scan_reason = self._scan_reason(exact)
+        if self.candidates == 0:
+            what = "no point matches the filter" if where else "it holds no point"
+            raise InputError(
+                f"collection '{self.info.name}' gives no candidate: {what}; "
+                f"ingest some or change --filter"
+            )
+
+    def _scan_reason(self, asked: bool) -> str:
+        if not self.info.limits.exact:
+            return ""
+        if asked:
+            return "asked for"
+        if self.info.scanner == "numpy" or self.info.count <= SCAN_COUNT:
+            return f"only {self.info.count} points"
+        if not self.info.indexed:
+            return "no HNSW graph yet"
+        if self.where is not None and not filtered_fields(self.where) <= {
+            *self.info.payload_indexes
+        }:
+            return "a filter without a payload index"
+        return ""
+
+    def is_exact(self, limit: int) -> bool:
+        """Whether searches of ``limit`` scan everything."""
+        if not self.info.limits.exact:
+            return False
+        return bool(self.scan_reason) or limit > SCAN_SHARE * self.info.count
+
+    def preflight(self, query: Float32Array) -> None:
+        """Make sure that no stored NaN or infinity spoils every answer.
+
+        Such a vector tops every HNSW answer whose walk comes by and empties every thresholded
+        one (qdrant issue 9201); a scan is immune. One that only some walks meet is found later,
+        by the first of them.
+
+        Raises:
+            PoisonedCollectionError: the message names the point.
+        """
+        if not self.scan_reason:
+            self._run(query[None, :], limit=1, exact=False, kind="probe_searches")
+
+    def nearest(self, vectors: Float32Array, limit: int) -> tuple[Hits, bool]:
+        """The ``limit`` nearest candidates of each row (B, D), and whether they are exact."""
+        exact = self.is_exact(limit)
+        if not exact and self.ef is None:
+            self._probe(vectors, limit)
+            exact = self.is_exact(limit)
+        ef = LISTS_EF * max(self.ef or EF_LADDER[0], limit)
+        kind = "neighbor_searches"
+        return self._run(vectors, limit=limit, exact=exact, kind=kind, ef=ef), exact
+
+    def around(
+        self, vectors: Float32Array, limit: int, radius: float, *, exact: bool | None = None
+    ) -> Hits:
+        """At most ``limit`` candidates within ``radius`` of each row (B, D), stored vectors.
+
+        Raises:
+            PoisonedCollectionError: see :meth:`preflight`.
+        """
+        scan = self.is_exact(limit) if exact is None else exact
+        kind = "density_searches" if exact is None else "probe_searches"
+        hits = self._run(vectors, limit=limit, exact=scan, kind=kind, radius=radius)
+        empty = vectors[hits.counts == 0]
+        if len(empty) and not scan:
+            # *subtle*: a stored vector finds itself, unless NaN on its way emptied the answer;
+            # without the radius that NaN shows.
+            self._run(empty, limit=limit, exact=False, kind="probe_searches")
+        return hits
+
+    def among(
+        self,
+        vectors: Float32Array,
+        ids: Sequence[PointId],
+        *,
+        kind: str,
+        radius: float | None = None,
+    ) -> Hits:
+        """Which of the points ``ids`` lie within ``radius`` of each row (B, D); always exact."""
+        return self._run(
+            vectors,
+            limit=len(ids),
+            exact=self.info.limits.exact,
+            kind=kind,
+            radius=radius,
+            where={"must": [{"has_id": list(ids)}]},
+        )
+
+    def repeat_exactly(self, vectors: Float32Array, limit: int) -> Hits:
+        """The same as :meth:`nearest` by a scan, counted as a probe; not asked twice in a row."""
+        if self._repeated is not None:
+            known, depth, hits = self._repeated
+            if limit <= depth and np.array_equal(known, vectors):
+                return first_hits(hits, limit)
+        hits = self._run(vectors, limit=limit, exact=True, kind="probe_searches")
+        self._repeated = vectors, limit, hits
+        return hits
+
+    def checked_limit(self, limit: int, spare: int = 0) -> int:
+        """``limit``, and ``spare`` more where that is allowed, cut to the pool's size.
+
+        Raises:
+            DepthError: the deployment allows no such limit.
+        """
+        limit = min(limit, self.candidates + 1)
+        allowed = self.info.limits.limit
+        if allowed is not None and limit > allowed:
+            raise DepthError(
+                f"the selection needs searches of limit {limit} but collection "
+                f"'{self.info.name}' allows {allowed} (strict mode, max_query_limit); "
+                f"raise alpha, or have the limit raised"
+            )
+        return min(limit + spare, self.candidates + 1, allowed or limit + spare)
+
+    def _run(
+        self,
+        vectors: Float32Array,
+        *,
+        limit: int,
+        exact: bool,
+        kind: str,
+        radius: float | None = None,
+        ef: int | None = None,
+        where: Filter | None = None,
+    ) -> Hits:
+        done = 0
+        stage = {"neighbor_searches": "neighbours", "density_searches": "densities"}.get(kind, "")
+
+        def on_batch(searches: int) -> None:
+            nonlocal done
+            done += searches
+            if stage:
+                self.progress(stage, done, len(vectors))
+
+        started, moved = time.perf_counter(), self.collection.bytes_moved
+        hits = self.collection.search(
+            vectors,
+            limit=limit,
+            max_distance=radius,
+            exact=exact,
+            ef=max(ef or self.ef or EF_LADDER[0], 2 * limit) if not exact else None,
+            where=self.where if where is None else where,
+            on_batch=on_batch,
+        )
+        self.counts = replace(
+            self.counts,
+            **{kind: getattr(self.counts, kind) + len(vectors)},
+            hits=self.counts.hits + len(hits.ids),
+            bytes=self.counts.bytes + self.collection.bytes_moved - moved,
+            seconds=self.counts.seconds + time.perf_counter() - started,
+        )
+        return self._without_nan(hits, exact)
+
+    def _without_nan(self, hits: Hits, exact: bool) -> Hits:
+        broken = ~np.isfinite(hits.distances)
+        if not broken.any():
+            return hits
+        if not exact:
+            raise PoisonedCollectionError(
+                f"the vector of point {hits.ids[int(np.argmax(broken))]} in collection "
+                f"'{self.info.name}' holds NaN or infinity, which spoils approximate search; "
+                f"delete that point, or select with --exact"
+            )
+        search = np.repeat(np.arange(len(hits.counts)), hits.counts)[~broken]
+        ids = [point_id for point_id, bad in zip(hits.ids, broken, strict=True) if not bad]
+        counts = np.bincount(search, minlength=len(hits.counts))
+        return Hits(ids, hits.distances[~broken], counts)
+
+    def _probe(self, vectors: Float32Array, limit: int) -> None:
+        """Choose ef, or to scan, by the recall on a seeded handful of ``vectors``."""
+        if not self.info.limits.exact:
+            self.ef = min(EF_LADDER[1], self.info.limits.ef or EF_LADDER[1])
+            return
+        rows = self._rng.permutation(len(vectors))[:PROBED_SEARCHES]
+        sample = vectors[np.sort(rows)]
+        truth = self.repeat_exactly(sample, limit)
+        ladder = [ef for ef in EF_LADDER if ef <= (self.info.limits.ef or ef)]
+        for ef in ladder:
+            found = self._run(sample, limit=limit, exact=False, kind="probe_searches", ef=ef)
+            if recall_of(found, truth) >= self.recall:
+                self.ef = ef
+                return
+        self.scan_reason = f"no ef up to {ladder[-1] if ladder else 0} reaches recall {self.recall}"

@@ -1,0 +1,67 @@
+"""Cost: what a selection will take on a collection, from a few searches timed there.
+
+The number of searches follows from the task and the size alone, not from the pool: one or two for
+each task example and one for each candidate in the support, which is little larger than the size
+(README, "What a selection costs"). How long one takes is measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.neighbors.search import Searcher
+
+SEARCHES_PER_EXAMPLE = 1.5
+SEARCHES_PER_SELECTED = 1.13
+"""Medians of selections of 100 to 5,000 for 10 to 2,000 task examples."""
+REPEATED_EXACTLY = 64
+"""Scans that choose ef and measure recall, where searches are approximate."""
+TIMED_SCANS = 8
+LIMIT = 64
+
+
+@dataclass(frozen=True)
+class SearchCost:
+    """What one search takes in a batch.
+
+    Attributes:
+        scan: milliseconds of a search that scans everything; None if that is not allowed.
+        walk: milliseconds of a search in the HNSW graph; None where everything is scanned.
+    """
+
+    scan: float | None
+    walk: float | None
+
+    def expected(self, task_examples: int, size: int) -> tuple[int, float]:
+        """Searches and seconds of a selection of ``size`` for so many ``task_examples``."""
+        searches = SEARCHES_PER_EXAMPLE * task_examples + SEARCHES_PER_SELECTED * size
+        if self.walk is None:
+            return round(searches), searches * (self.scan or 0.0) / 1000
+        repeated = REPEATED_EXACTLY if self.scan is not None else 0
+        seconds = (searches * self.walk + repeated * (self.scan or 0.0)) / 1000
+        return round(searches) + repeated, seconds
+
+
+def measure_cost(searcher: Searcher, vectors: Float32Array) -> SearchCost:
+    """Time searches around ``vectors`` (n, D), the way a selection would run them."""
+    hits, _ = searcher.nearest(vectors, LIMIT)  # which chooses ef, and warms caches
+    radius = float(np.median(hits.distances))
+    usual = _milliseconds(lambda: searcher.around(vectors, LIMIT, radius), len(vectors))
+    if searcher.is_exact(LIMIT):
+        return SearchCost(usual, None)
+    if not searcher.info.limits.exact:
+        return SearchCost(None, usual)
+    few = vectors[:TIMED_SCANS]
+    scan = _milliseconds(lambda: searcher.around(few, LIMIT, radius, exact=True), len(few))
+    return SearchCost(scan, usual)
+
+
+def _milliseconds(search: Callable[[], object], searches: int) -> float:
+    started = time.perf_counter()
+    search()
+    return (time.perf_counter() - started) / searches * 1000

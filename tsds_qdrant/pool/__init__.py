@@ -1,0 +1,1 @@
+"""Who is a candidate, and what is known of its text."""

@@ -1,0 +1,127 @@
+"""Report: one HTML page of what was selected, why, and what it was chosen from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.errors import OutputError
+from tsds_qdrant.files.json_values import json_safe
+from tsds_qdrant.files.outputs import atomic_write, check_writable
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.report.figures import figures_of
+from tsds_qdrant.report.page import page_of
+from tsds_qdrant.report.plots import check_plotly
+from tsds_qdrant.runs.reopen import reopen
+from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.selection.results import manifest
+from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.strategies.tsds.problem import Task
+
+
+def check_report(path: str | Path) -> None:
+    """Check, before long work, that :func:`write_report` can write to ``path``.
+
+    Raises:
+        MissingPackageError: plotly is not installed.
+        OutputError: the file cannot be written, or is not named as a page.
+    """
+    check_plotly()
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"'{path}' is no name of a page; let it end in .html")
+    check_writable(path)
+
+
+def write_report(
+    path: str | Path,
+    collection: Collection,
+    task: Task,
+    selection: Selection,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    example_texts: Sequence[str] = (),
+    template: TextTemplate | None = None,
+    by: str | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write a page on ``selection`` that opens without a network; atomic.
+
+    The pool is looked at through a seeded sample of some thousand points, so the cost hardly
+    grows with it.
+
+    Args:
+        path: the HTML file.
+        collection: the open collection; it is only read.
+        task: what was solved.
+        selection: its selection.
+        facts: the selection's manifest; by default made anew, with nothing on the task examples.
+        example_texts: M texts, to be shown.
+        template: how the payload of a candidate becomes a text; by default the collection's way.
+        by: also compare the shares of the values of this payload field.
+        history: what the run has done so far.
+
+    Raises:
+        MissingPackageError: plotly is not installed.
+        InputError: no candidate has the field ``by``.
+        OutputError: the file cannot be written.
+    """
+    check_report(path)
+    figures = figures_of(
+        collection,
+        task.neighborhoods,
+        selection,
+        manifest=json_safe(manifest(selection, queries={}) if facts is None else facts),
+        example_texts=example_texts,
+        template=template,
+        by=by,
+        history=history,
+    )
+    page = page_of(figures)
+    with atomic_write(path) as stream:
+        stream.write(page.encode("utf-8"))
+
+
+def report_run(
+    path: str | Path,
+    state: RunState | str | Path,
+    collection: Collection,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    template: TextTemplate | None = None,
+    by: str | None = None,
+) -> None:
+    """Write a page on the last selection of the run in ``state``, without a search.
+
+    Args:
+        path: the HTML file.
+        state: the run.
+        collection: its open collection; it is only read.
+        facts: the manifest of that selection; by default that of the run taken up again, which
+            counts no searches.
+        template: see :func:`write_report`.
+        by: see :func:`write_report`.
+
+    Raises:
+        StateError: the state cannot be used.
+        CollectionMismatchError: ``collection`` is not that of the run.
+        TsdsError: as :func:`write_report`.
+    """
+    check_report(path)
+    state = state if isinstance(state, RunState) else RunState(state)
+    opened = reopen(state, collection)
+    sources = opened.run.queries
+    if facts is None:
+        facts = manifest(opened.selection, queries={"source": sources.get("source")})
+    write_report(
+        path,
+        collection,
+        opened.task,
+        opened.selection,
+        facts=facts,
+        example_texts=sources.get("texts") or (),
+        template=template,
+        by=by,
+        history=state.runs(),
+    )

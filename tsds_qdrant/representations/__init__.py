@@ -1,0 +1,1 @@
+"""What records become to be compared: vectors of models, hashed words."""

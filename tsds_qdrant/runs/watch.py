@@ -1,0 +1,149 @@
+"""Watch: reselect again and again, as a job that survives what servers do."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tsds_qdrant.collections import open_collection
+from tsds_qdrant.errors import CollectionLockedError, SettingsError, UnreachableError
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.runs.reselect import Reselection, reselect
+from tsds_qdrant.runs.run import load_run
+from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.selection.results import sample_paths, write_samples
+
+LONGEST_PAUSE_S = 600.0
+STDERR = 2
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """How to watch.
+
+    Attributes:
+        every: seconds between checks.
+        once: end after one check.
+        max_failures: give up after so many checks in a row without a server; None: never.
+        out: where every new selection is written.
+        on_change: a command that runs after every new selection.
+    """
+
+    every: float = 60.0
+    once: bool = False
+    max_failures: int | None = None
+    out: Path | None = None
+    on_change: str | None = None
+
+
+def watch(
+    state: RunState,
+    settings: WatchSettings,
+    stop: threading.Event,
+    *,
+    api_key: str | None = None,
+    progress: Progress = silent,
+    pause: Callable[[float], Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield one event for each check until ``stop`` is set.
+
+    A lost server, or an embedded collection that another process has open, is tried again with
+    growing pauses; every other error ends the watch.
+
+    Args:
+        state: the run's state; it is held for as long as the watch goes on.
+        settings: how to watch.
+        stop: ends the watch between two checks.
+        api_key: for a server.
+        progress: called as searches go on.
+        pause: waits so many seconds or until stopped; ``stop.wait`` by default.
+
+    Raises:
+        StateError: another process holds the state.
+        TsdsError: a check failed for good, or the server stayed away too long.
+    """
+    wait = pause or stop.wait
+    failures = 0
+    behind = True  # the run may have gone on without our file
+    owed = threading.Event()  # a change that no event has told, as the write-back then failed
+    with state.held():
+        while not stop.is_set():
+            started = time.perf_counter()
+            try:
+                event = _check(state, settings, api_key, progress, behind, owed)
+                failures, behind = 0, False
+                delay = settings.every
+            except (UnreachableError, CollectionLockedError) as error:
+                failures, behind = failures + 1, True
+                if settings.max_failures is not None and failures >= settings.max_failures:
+                    raise
+                delay = min(settings.every * 2 ** (failures - 1), LONGEST_PAUSE_S)
+                name = "unreachable" if isinstance(error, UnreachableError) else "locked"
+                event = {"event": name, "failures": failures, "error": str(error)}
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            yield {"time": now, **event, "elapsed": round(time.perf_counter() - started, 3)}
+            if settings.once:
+                return
+            wait(delay)
+
+
+def _check(
+    state: RunState,
+    settings: WatchSettings,
+    api_key: str | None,
+    progress: Progress,
+    behind: bool,
+    owed: threading.Event,
+) -> dict[str, Any]:
+    place = load_run(state)[0].collection
+    collection = open_collection(
+        place["location"], place["name"], vector=place["vector"], api_key=api_key
+    )
+
+    def deliver(done: Reselection) -> None:
+        if done.changes.came or done.changes.gone:
+            owed.set()
+        if settings.out and (behind or owed.is_set() or not _written(done, settings.out)):
+            write_samples(collection, done.selection, settings.out)
+
+    try:
+        done = reselect(state, collection=collection, deliver=deliver, progress=progress)
+    finally:
+        collection.close()
+    changed = owed.is_set()
+    owed.clear()
+    event = {"event": "changed" if changed else "unchanged", "run": done.number, **done.run}
+    if settings.on_change and changed:
+        event["on_change"] = _run(settings.on_change)
+    return event
+
+
+def _written(done: Reselection, out: Path) -> bool:
+    return all(path.exists() for path in sample_paths(out, tuple(done.selection.samples)).values())
+
+
+def _run(command: str) -> int:
+    """Run the user's command, its output on stderr, and return its exit code."""
+    return subprocess.run(["/bin/sh", "-c", command], stdout=STDERR, check=False).returncode
+
+
+def seconds_of(text: str) -> float:
+    """Seconds from ``60s``, ``5m``, ``1.5h``, ``1d`` or plain ``60``.
+
+    Raises:
+        SettingsError: something else, or not positive.
+    """
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(f"--every is '{text}'; give a time like 60s, 5m or 1h")
+    return seconds

@@ -1,0 +1,1 @@
+"""From what a strategy prefers to samples, within bounds."""

@@ -1,0 +1,187 @@
+"""What a selection leaves on disk: the sample, the probabilities, the manifest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
+from tsds_qdrant.selection.sampling import Sample
+from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
+
+PAYLOAD_PAGE = 1_000
+
+
+class Sampled(Protocol):
+    """A selection by any method."""
+
+    @property
+    def samples(self) -> dict[int, Sample]:
+        """Size -> sample."""
+
+    def sample_rows(self, size: int) -> Iterator[dict[str, Any]]:
+        """Rows of the sample of ``size``, without payloads."""
+
+
+def sample_paths(out: str | Path, sizes: tuple[int, ...]) -> dict[int, Path]:
+    """Where the sample of each size goes: ``out`` itself, or ``out`` with the size in its name."""
+    if len(sizes) == 1:
+        return {sizes[0]: Path(out)}
+    return {size: sized_path(out, size) for size in sizes}
+
+
+def manifest_path(out: str | Path) -> Path:
+    """The manifest beside ``out``."""
+    return Path(f"{out}.manifest.json")
+
+
+def sample_rows(collection: Collection, selection: Sampled, size: int) -> Iterator[dict[str, Any]]:
+    """Rows of the sample with their payloads, fetched page by page."""
+    rows = selection.sample_rows(size)
+    while page := list(islice(rows, PAYLOAD_PAGE)):
+        stored = collection.retrieve([row["id"] for row in page])
+        payloads = {record.id: record.content for record in stored}
+        for row in page:
+            yield {**row, "payload": payloads.get(row["id"])}
+
+
+def write_samples(collection: Collection, selection: Sampled, out: str | Path) -> list[Path]:
+    """Write every sample, and return where; each file is there whole or not at all.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    paths = sample_paths(out, tuple(selection.samples))
+    for size, path in paths.items():
+        write_rows(path, sample_rows(collection, selection, size), columns=SAMPLE_COLUMNS)
+    return list(paths.values())
+
+
+def write_probabilities(selection: Selection, out: str | Path) -> None:
+    """Write every candidate with p > 0, most probable first.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_rows(out, selection.probability_rows(), columns=PROBABILITY_COLUMNS)
+
+
+def write_results(
+    collection: Collection,
+    selection: Selection,
+    out: str | Path | None,
+    probabilities: str | Path | None = None,
+    *,
+    queries: Mapping[str, Any],
+) -> Iterator[Path]:
+    """Write samples, probabilities and the manifest, and yield each file once it is there.
+
+    Args:
+        collection: an open collection, for the payloads.
+        selection: what to write.
+        out: where samples go; None for none.
+        probabilities: where every candidate with p > 0 goes; None for nowhere.
+        queries: what is known of the task examples.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    if out:
+        yield from write_samples(collection, selection, out)
+    if probabilities:
+        write_probabilities(selection, probabilities)
+        yield Path(probabilities)
+    if out or probabilities:
+        yield write_manifest(selection, out or probabilities or "", queries=queries)
+
+
+def provenance(info: CollectionInfo) -> dict[str, Any]:
+    """Versions and collection, as every manifest tells them."""
+    return {
+        "versions": {
+            "tsds-qdrant": version("tsds-qdrant"),
+            "engine": info.engine,
+            "numpy": version("numpy"),
+            "python": sys.version.split()[0],
+        },
+        "collection": {
+            "location": info.location,
+            "name": info.name,
+            "vector": info.vector,
+            "dimension": info.dimension,
+            "metric": info.metric,
+            "points": info.count,
+            "model": info.metadata.get("model"),
+        },
+    }
+
+
+def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, versions and figures of a selection, for :func:`write_json`.
+
+    Args:
+        selection: what to describe.
+        queries: what is known of the task examples (source, model, ..).
+    """
+    solution, info, accuracy = selection.solution, selection.collection, selection.accuracy
+    found = selection.contamination
+    threshold = solution.threshold
+    return {
+        "method": "tsds-uniform" if selection.settings.regularizer == "uniform" else "tsds",
+        **provenance(info),
+        "queries": dict(queries) | {"count": solution.problem.lists.queries},
+        "settings": asdict(selection.settings),
+        "contamination": None if found is None else found.figures(),
+        "solution": {
+            "candidates": selection.candidates,
+            "alpha": selection.alpha,
+            "cost_scale": selection.cost_scale,
+            "bandwidth": selection.bandwidth,
+            "regime": solution.regime,
+            "threshold": threshold if threshold != float("inf") else None,
+            "support": solution.support,
+            "effective_sample_size": solution.effective_size,
+            "transport_cost": solution.transport_cost,
+            "converged": solution.converged,
+            "primal_objective": solution.certificate.primal,
+            "dual_objective": solution.certificate.dual,
+            "total_weight": solution.problem.total_weight,
+        },
+        "samples": {
+            str(size): {
+                "distinct": len(sample.candidates),
+                "draws": int(sample.weights.sum()),
+                **({} if sample.tokens is None else {"tokens": sample.tokens}),
+                **({"bounds_met": list(map(vars, sample.met))} if sample.met else {}),
+            }
+            for size, sample in selection.samples.items()
+        },
+        "search": {
+            "exact": bool(selection.scan_reason),
+            "why": selection.scan_reason,
+            "ef": selection.ef,
+            **vars(selection.counts),
+            "densities_needed": selection.densities_needed,
+            "densities_capped": selection.densities_capped,
+        },
+        "accuracy": vars(accuracy),
+        "seconds": selection.seconds,
+    }
+
+
+def write_manifest(selection: Selection, out: str | Path, *, queries: Mapping[str, Any]) -> Path:
+    """Write the manifest beside ``out`` and return where.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    path = manifest_path(out)
+    write_json(path, manifest(selection, queries=queries))
+    return path

@@ -1,0 +1,150 @@
+"""Drawing a sample from the probabilities.
+
+``stable``       a fixed number, no repeats, by successive sampling proportional to p: candidates
+                 are ranked by E_j / p_j, where E_j is an exponential variate made from a hash of
+                 (seed, point id). One seed gives one order, so budgets are nested, and a small
+                 change of p moves the sample only a little (Gumbel-top-k; Kool et al. 2019,
+                 arXiv 1903.06059, in the equivalent form of an exponential race).
+``multinomial``  with replacement, as in the paper; the counts are weights.
+``top``          the most probable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tsds_qdrant.arrays import FloatArray, IntArray
+from tsds_qdrant.collections.ids import KeyArray
+from tsds_qdrant.errors import SettingsError, SupportError
+
+Sampler = Literal["stable", "multinomial", "top"]
+SAMPLERS: tuple[Sampler, ...] = ("stable", "multinomial", "top")
+
+
+@dataclass(frozen=True)
+class Met:
+    """A bound that a sample has met.
+
+    Attributes:
+        name: of the bound.
+        most: what it allows.
+        used: how much of that the sample takes; None where that differs from place to place.
+        refused: how many candidates were passed over because of it.
+    """
+
+    name: str
+    most: int
+    used: int | None
+    refused: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A drawn sample.
+
+    Attributes:
+        candidates: (n,) candidate numbers, best rank first.
+        weights: (n,) how often each was drawn; 1 but for ``multinomial``.
+        tokens: what they sum up to; None where tokens are not counted.
+        met: bounds that kept candidates out, the one that kept out most first.
+    """
+
+    candidates: IntArray
+    weights: IntArray
+    tokens: int | None = None
+    met: tuple[Met, ...] = ()
+
+
+def draw(
+    probabilities: FloatArray, keys: KeyArray, size: int, *, sampler: Sampler, seed: int
+) -> Sample:
+    """Draw ``size`` candidates.
+
+    Args:
+        probabilities: (N,) p, sum 1.
+        keys: (N, 3) id keys of the candidates: chance and ties hang on the ids alone.
+        size: how many; for ``multinomial`` how many draws.
+        sampler: one of ``SAMPLERS``.
+        seed: the same seed gives the same sample.
+
+    Raises:
+        SettingsError: a size below 1 or an unknown sampler.
+        SupportError: fewer than ``size`` candidates have p > 0.
+    """
+    if size < 1:
+        raise SettingsError(f"size is {size}; ask for at least one candidate")
+    support = np.flatnonzero(probabilities > 0)
+    if sampler == "multinomial":
+        return _multinomial(probabilities, keys, support, size, seed)
+    if sampler not in SAMPLERS:
+        raise SettingsError(f"'{sampler}' is no sampler; choose one of {', '.join(SAMPLERS)}")
+    if size > len(support):
+        raise SupportError(
+            f"{size} candidates are wanted but only {len(support)} have a positive probability"
+        )
+    order = ranked(probabilities, keys, sampler=sampler, seed=seed)[:size]
+    return Sample(order, np.ones(size, dtype=np.int64))
+
+
+def ranked(probabilities: FloatArray, keys: KeyArray, *, sampler: Sampler, seed: int) -> IntArray:
+    """(support,) the candidates with p > 0 in the order in which ``stable`` or ``top`` draw."""
+    support = np.flatnonzero(probabilities > 0)
+    p, k = probabilities[support], keys[support]
+    rank = -p if sampler == "top" else -np.log(uniform_noise(k, seed)) / p
+    order: IntArray = support[np.lexsort((k[:, 2], k[:, 1], k[:, 0], rank))]
+    return order
+
+
+def _multinomial(
+    probabilities: FloatArray, keys: KeyArray, support: IntArray, size: int, seed: int
+) -> Sample:
+    k = keys[support]
+    by_id = support[np.lexsort((k[:, 2], k[:, 1], k[:, 0]))]
+    p = probabilities[by_id]
+    counts = np.random.default_rng(seed % 2**64).multinomial(size, p / p.sum())
+    drawn = np.flatnonzero(counts)
+    order = drawn[np.argsort(-counts[drawn], kind="stable")]
+    return Sample(by_id[order], counts[order])
+
+
+def inclusion_probabilities(probabilities: FloatArray, size: int) -> FloatArray:
+    """(N,) chance of each candidate to be in a ``stable`` sample of ``size``, closely.
+
+    A candidate is drawn if its exponential variate falls below p_j t, with t such that ``size``
+    are drawn on average: 1 - exp(-p_j t).
+    """
+    if size >= np.count_nonzero(probabilities):
+        return (probabilities > 0).astype(np.float64)
+    low, high = 0.0, 1.0
+    while -np.expm1(-probabilities * high).sum() < size:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        if -np.expm1(-probabilities * middle).sum() < size:
+            low = middle
+        else:
+            high = middle
+    chances: FloatArray = -np.expm1(-probabilities * high)
+    return chances
+
+
+def uniform_noise(keys: KeyArray, seed: int) -> FloatArray:
+    """(n,) numbers in (0, 1) that depend on ``seed`` and the id alone (SplitMix64 mixing)."""
+    state = np.full(len(keys), np.uint64(seed % 2**64))
+    for column in range(keys.shape[1]):
+        state = _mix(state ^ _mix(keys[:, column] + np.uint64(column + 1)))
+    # 52 bits, so that adding a half is exact and never rounds up to 1.
+    noise: FloatArray = ((state >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
+    return noise
+
+
+def _mix(values: KeyArray) -> KeyArray:
+    """The output function of SplitMix64 (Steele, Lea, Flood 2014)."""
+    z = values + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: KeyArray = z ^ (z >> np.uint64(31))
+    return mixed

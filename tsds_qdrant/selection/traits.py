@@ -1,0 +1,118 @@
+"""What quotas, budgets and groups look at, read from the payloads of candidates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import Payload, PointId
+from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.fields import field_values, missing_everywhere, shown
+from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+from tsds_qdrant.selection.quotas import NULL, Traits
+from tsds_qdrant.selection.settings import SelectionSettings
+
+PAGE = 1_000
+
+CountTokens = Callable[[Sequence[str]], Sequence[int]]
+"""The number of tokens of each of some texts."""
+
+
+class TraitReader:
+    """Reads traits of candidates, each once.
+
+    Args:
+        collection: holds the payloads.
+        settings: what is looked at.
+        known: traits that need not be read.
+        count_tokens: counts the tokens of texts; the collection's own model by default.
+        progress: stage ``payloads``.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        settings: SelectionSettings,
+        *,
+        known: Mapping[PointId, Traits] | None = None,
+        count_tokens: CountTokens | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        names = [quota.field for quota in settings.quotas]
+        names += [settings.group_field] if settings.group_field else []
+        self._fields = tuple(dict.fromkeys(names))
+        self._collection = collection
+        self._settings = settings
+        self._count_tokens = count_tokens
+        self._progress = progress
+        self._known = dict(known or {})
+        self._never_seen = set() if known else set(self._fields)
+
+    def of(self, ids: Sequence[PointId]) -> list[Traits]:
+        """The traits of ``ids``; those of a point that is gone are empty.
+
+        Raises:
+            InputError: none of them has a field, or one has no number of tokens.
+            SettingsError: tokens are to be counted and nobody tells how.
+        """
+        new = iter([point_id for point_id in ids if point_id not in self._known])
+        done, record = 0, None
+        while page := list(islice(new, PAGE)):
+            stored = {r.id: r.content for r in self._collection.retrieve(page)}
+            tokens = self._tokens(stored)
+            for point_id in page:
+                record = stored.get(point_id, {})
+                values = {name: self._values(record, name) for name in self._fields}
+                self._known[point_id] = Traits(values, tokens.get(point_id, 1))
+            done += len(page)
+            self._progress("payloads", done, len(ids))
+        if record is not None and self._never_seen:
+            raise missing_everywhere(record, min(self._never_seen), len(self._known))
+        return [self._known[point_id] for point_id in ids]
+
+    def _values(self, record: Payload, name: str) -> tuple[str, ...]:
+        found = field_values(record, name)
+        if found:
+            self._never_seen.discard(name)
+        items = [item for one in found for item in (one if isinstance(one, list) else [one])]
+        return tuple(dict.fromkeys(map(_label, items))) or (NULL,)
+
+    def _tokens(self, stored: Mapping[PointId, Payload]) -> dict[PointId, int]:
+        settings = self._settings
+        if settings.token_budget is None:
+            return {}
+        if settings.token_field is not None:
+            return {i: _count(record, settings.token_field, i) for i, record in stored.items()}
+        info = self._collection.info()
+        template = TextTemplate.from_dict(info.metadata.get("text", {}))
+        model = info.metadata.get("model")
+        if not template.to_dict() or (self._count_tokens is None and not model):
+            raise SettingsError(
+                f"collection '{info.name}' does not tell its texts and model, so tokens cannot be "
+                f"counted; name a payload field that holds their number (--token-field)"
+            )
+        if self._count_tokens is None:
+            self._count_tokens = SentenceTransformerEmbedder(str(model)).count_tokens
+        texts = [template.render(record) for record in stored.values()]
+        return {i: max(1, n) for i, n in zip(stored, self._count_tokens(texts), strict=True)}
+
+
+def _label(value: Any) -> str:
+    """A payload value as text: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _count(record: Payload, name: str, point_id: PointId) -> int:
+    values = field_values(record, name)
+    value = values[0] if len(values) == 1 else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1:
+        raise InputError(
+            f"point {point_id} has {shown(values[0]) if values else 'nothing'} in '{name}', which "
+            f"is no number of tokens; leave such points out with --filter, or repair them"
+        )
+    return int(value)

@@ -1,0 +1,1 @@
+"""The optimal transport problem and its exact solution: numpy alone."""

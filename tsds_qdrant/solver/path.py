@@ -1,0 +1,140 @@
+"""The regularisation path: what every alpha would select, from one sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.solver.sweep import Sweep, column_sums
+from tsds_qdrant.solver.tradeoff import alpha_of_slope, slope_budget
+from tsds_qdrant.solver.transport import effective_sample_size
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """The solution at one alpha, in figures.
+
+    Attributes:
+        alpha: alignment against diversity.
+        threshold: s.
+        neighbors: mean number of candidates that a task example uses.
+        support: number of candidates with p > 0.
+        effective_size: 1 / sum p^2.
+        transport_cost: mean distance from a task example to what it chose.
+    """
+
+    alpha: float
+    threshold: float
+    neighbors: float
+    support: int
+    effective_size: float
+    transport_cost: float
+
+
+@dataclass(frozen=True)
+class RegularizationPath:
+    """All solutions of a sweep: the optimum at alpha is the plan at one of its thresholds.
+
+    Attributes:
+        sweep: the sorted breakpoints.
+        cost_scale: C.
+        candidates: how many candidate numbers there are.
+        limit: thresholds beyond it are not known to be optimal: the lists end (the sweep's
+            horizon), or half the pool's weight is reached.
+    """
+
+    sweep: Sweep
+    cost_scale: float
+    candidates: int
+    limit: float
+
+    def reaches(self, alpha: float) -> bool:
+        """Whether the solution at ``alpha`` is known."""
+        return self.sweep.threshold(slope_budget(alpha, self.cost_scale)) <= self.limit
+
+    @cached_property
+    def entrances(self) -> FloatArray:
+        """(support,) thresholds above which one more candidate has p > 0, ascending."""
+        lists = self.sweep.lists
+        first = np.full(self.candidates, np.inf)
+        np.minimum.at(first, lists.candidates, self.sweep.before)
+        entered: FloatArray = np.sort(first[np.isfinite(first)])
+        return entered
+
+    def at(self, alpha: float) -> PathPoint:
+        """The solution at ``alpha``; the path must reach it."""
+        return self._point(alpha, self.sweep.threshold(slope_budget(alpha, self.cost_scale)))
+
+    def _point(self, alpha: float, threshold: float) -> PathPoint:
+        plan = self.sweep.plan(threshold)
+        probabilities = column_sums(self.sweep.lists, plan, self.candidates)
+        return PathPoint(
+            alpha=alpha,
+            threshold=threshold,
+            neighbors=float(np.count_nonzero(plan)) / self.sweep.lists.queries,
+            support=int(np.count_nonzero(probabilities)),
+            effective_size=effective_sample_size(probabilities),
+            transport_cost=float(plan @ self.sweep.lists.distances),
+        )
+
+    def alpha_at(self, threshold: float) -> float:
+        """An alpha whose solution is the plan at the breakpoint ``threshold``.
+
+        It lies in the middle of those that do, so that rounding cannot move it to a neighbour.
+        """
+        middle = (self.sweep.slope_below(threshold) + self.sweep.slope(threshold)) / 2
+        return alpha_of_slope(middle, self.cost_scale)
+
+    def last_step(self, threshold: float) -> float:
+        """``threshold``, or the last breakpoint that is known to be optimal if it lies beyond."""
+        steps = self._rising_steps
+        if threshold <= self.limit or not len(steps):
+            return threshold
+        return float(steps[-1])
+
+    def threshold_for_support(self, size: int) -> float:
+        """The first threshold at which at least ``size`` candidates have p > 0, or infinity."""
+        if size > len(self.entrances):
+            return float("inf")
+        return self._step_above(float(self.entrances[size - 1]))
+
+    def threshold_for_effective_size(self, size: float) -> float:
+        """The first threshold found at which 1 / sum p^2 is at least ``size``, or infinity.
+
+        The effective size grows with s but for small dents where lists overlap, so the threshold
+        is one that qualifies, not always the very first. Doubling steps before the bisection make
+        it depend on the near breakpoints alone, however far the lists go on.
+        """
+        steps = self._rising_steps
+        size *= 1 - 1e-9  # what rounding may take
+        low, high = -1, 0
+        while high < len(steps) and self._effective_size(steps[high]) < size:
+            low, high = high, 2 * high + 1
+        if high >= len(steps):
+            high = len(steps) - 1
+            if high <= low or self._effective_size(steps[high]) < size:
+                return float("inf")
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._effective_size(steps[middle]) >= size:
+                high = middle
+            else:
+                low = middle
+        return float(steps[high])
+
+    @cached_property
+    def _rising_steps(self) -> FloatArray:
+        """Breakpoints at which T rises: only those are optimal for some alpha."""
+        steps: FloatArray = np.unique(self.sweep.thresholds)
+        return steps[steps <= self.limit]
+
+    def _step_above(self, threshold: float) -> float:
+        steps = self._rising_steps
+        step = int(np.searchsorted(steps, threshold, side="right"))
+        return float(steps[step]) if step < len(steps) else float("inf")
+
+    def _effective_size(self, threshold: float) -> float:
+        return effective_sample_size(self.sweep.probabilities(threshold, self.candidates))

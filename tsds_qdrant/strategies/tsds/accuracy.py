@@ -1,0 +1,172 @@
+"""How far approximate search may have moved the probabilities: measured, not assumed.
+
+A seeded sample of the searches is repeated by a scan. Three errors are told apart, and by the
+triangle inequality their sum bounds the total variation of p: neighbours that a list missed
+(total variation of the row, averaged over rows), densities that came out too low (relative error,
+averaged over p), both with two standard errors added, and the threshold that the first has moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tsds_qdrant.arrays import FloatArray, IntArray
+from tsds_qdrant.collections.hits import Hits, recall_of, search_numbers
+from tsds_qdrant.collections.ids import sorted_by_distance
+from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.solver.lists import NeighborLists
+from tsds_qdrant.solver.sweep import Sweep
+from tsds_qdrant.solver.transport import TransportSolution
+
+SAMPLED_LISTS = 16
+SAMPLED_DENSITIES = 32
+ANEW_SHARE = 0.1
+"""Measured again once so large a share of the searches is new."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What a sample of exact searches says about an approximate selection.
+
+    Attributes:
+        recall: share of the neighbours in use that the lists hold; None if not measurable.
+        density_error: mean relative error of the densities in use.
+        variation_bound: bound on the total variation between p and the exact p, estimated.
+        lists: how many lists were repeated.
+        densities: how many densities were repeated.
+        searches_since: searches that a repaired selection has added since this was measured.
+    """
+
+    recall: float | None
+    density_error: float | None
+    variation_bound: float | None
+    lists: int = 0
+    densities: int = 0
+    searches_since: int = 0
+
+
+EXACT = Accuracy(recall=1.0, density_error=0.0, variation_bound=0.0)
+UNKNOWN = Accuracy(recall=None, density_error=None, variation_bound=None)
+
+
+def measured_anew(
+    neighborhoods: Neighborhoods, solution: TransportSolution, seed: int, known: Accuracy | None
+) -> Accuracy:
+    """What is ``known``, if nearly all that the solution rests on was there when it was measured.
+
+    A repair leaves most lists and densities as they were, and its own questions are exact.
+    """
+    searcher = neighborhoods.searcher
+    if known is not None and not searcher.scan_reason:
+        counts = searcher.counts
+        added = counts.neighbor_searches + counts.density_searches
+        known = replace(known, searches_since=known.searches_since + added)
+        rests_on = len(neighborhoods.queries) + len(neighborhoods.vicinities.places)
+        if known.searches_since <= ANEW_SHARE * rests_on:
+            return known
+    return measure(neighborhoods, solution, seed)
+
+
+def measure(neighborhoods: Neighborhoods, solution: TransportSolution, seed: int) -> Accuracy:
+    """Repeat a seeded sample of the searches behind ``solution`` by scans."""
+    searcher = neighborhoods.searcher
+    if searcher.scan_reason:
+        return EXACT
+    if not searcher.info.limits.exact:
+        return UNKNOWN
+    rng = np.random.default_rng(seed)
+    lists = solution.problem.lists
+    rows = np.sort(rng.permutation(lists.queries)[:SAMPLED_LISTS])
+    recall, row_error, slope_error = _list_errors(neighborhoods, solution, rows)
+    if not np.isfinite(solution.threshold):
+        return Accuracy(recall, None, None, len(rows))
+    errors, densities = _density_errors(neighborhoods, solution, rng)
+    bound = row_error + _upper(errors) + _threshold_shift(solution, slope_error)
+    mean = float(errors.mean()) if len(errors) else 0.0
+    return Accuracy(recall, mean, min(1.0, bound), len(rows), densities)
+
+
+def _list_errors(
+    neighborhoods: Neighborhoods, solution: TransportSolution, rows: IntArray
+) -> tuple[float, float, float]:
+    """Recall, mean total variation of a row, and the mean error of the slope T."""
+    lists = solution.problem.lists
+    # Ties of the last candidate in use belong to it: any of them might have been in its place.
+    in_use = np.where(solution.plan > 0, lists.distances, -1.0)
+    last = np.repeat(np.maximum.reduceat(in_use, lists.offsets[:-1]), lists.depths)
+    used = np.add.reduceat((lists.distances <= last).astype(np.int64), lists.offsets[:-1])
+    reach = int((used + neighborhoods.hidden)[rows].max()) + 1
+    depth = neighborhoods.searcher.checked_limit(reach)
+    truth = neighborhoods.searcher.repeat_exactly(neighborhoods.queries[rows], depth)
+    numbers = neighborhoods.index.numbers(truth.ids)
+    counted = ~neighborhoods.excluded[numbers]
+    numbers, distances = numbers[counted], truth.distances[counted]
+    search = search_numbers(truth)[counted]
+    ends = np.cumsum(np.bincount(search, minlength=len(rows)))
+    order = sorted_by_distance(search, distances, neighborhoods.index.keys[numbers])
+    densities = np.ones(len(neighborhoods.index))
+    densities[: len(solution.problem.densities)] = solution.problem.densities
+    exact = NeighborLists.from_rows(
+        np.split(numbers[order], ends[:-1]), np.split(distances[order], ends[:-1])
+    )
+    stored = NeighborLists.from_rows(
+        [lists.candidates[lists.offsets[r] : lists.offsets[r + 1]] for r in rows],
+        [lists.distances[lists.offsets[r] : lists.offsets[r + 1]] for r in rows],
+    )
+    weights = np.full(len(rows), 1.0 / len(rows))
+    errors, slopes = [], []
+    for one in (stored, exact):
+        sweep = Sweep.over(one, densities, weights)
+        threshold = min(solution.threshold, float(sweep.totals.min()))
+        table = np.zeros((len(rows), len(densities)))
+        table[one.query_of_entry, one.candidates] = sweep.plan(threshold)
+        errors.append(table)
+        slopes.append(sweep.slope_below(threshold))
+    row_error = _upper(np.abs(errors[0] - errors[1]).sum(axis=1) / 2 * len(rows))
+    recall = recall_of(_first(stored, used[rows]), _first(exact, used[rows]))
+    return recall, row_error, abs(slopes[0] - slopes[1])
+
+
+def _first(lists: NeighborLists, depths: IntArray) -> Hits:
+    """The ``depths`` (M,) nearest of each list (all of it if it is shorter)."""
+    places = np.arange(len(lists.candidates)) - np.repeat(lists.offsets[:-1], lists.depths)
+    kept = places < np.repeat(depths, lists.depths)
+    counts = np.bincount(lists.query_of_entry[kept], minlength=lists.queries)
+    return Hits(lists.candidates[kept].tolist(), lists.distances[kept], counts)
+
+
+def _density_errors(
+    neighborhoods: Neighborhoods, solution: TransportSolution, rng: np.random.Generator
+) -> tuple[FloatArray, int]:
+    """Relative errors of densities drawn by p, and how many different ones there are."""
+    if neighborhoods.bandwidth == 0:
+        return np.empty(0), 0
+    p = solution.probabilities
+    support = np.flatnonzero(p)
+    drawn = rng.choice(support, size=SAMPLED_DENSITIES, p=p[support] / p.sum())
+    chosen, times = np.unique(drawn, return_counts=True)
+    exact = neighborhoods.vicinities.exact(chosen)
+    mine = solution.problem.densities[chosen]
+    errors: FloatArray = np.abs(exact / mine - 1.0)
+    return np.repeat(errors, times), len(chosen)
+
+
+def _upper(sampled: FloatArray) -> float:
+    """The mean of what is sampled, plus two standard errors; 0 if nothing is."""
+    if not len(sampled):
+        return 0.0
+    return float(sampled.mean() + 2.0 * sampled.std() / np.sqrt(len(sampled)))
+
+
+def _threshold_shift(solution: TransportSolution, slope_error: float) -> float:
+    """Mass that moves when T is wrong by ``slope_error``: 1 - s / s'."""
+    problem = solution.problem
+    sweep = Sweep.over(problem.lists, problem.densities, problem.query_weights)
+    low = sweep.threshold(max(problem.budget - slope_error, 0.0))
+    high = sweep.threshold(problem.budget + slope_error)
+    if not np.isfinite(high):
+        high = sweep.horizon
+    shift: FloatArray = np.array([1 - low / solution.threshold, 1 - solution.threshold / high])
+    return float(np.clip(shift, 0.0, 1.0).max())

@@ -1,0 +1,171 @@
+"""Lazy search: fetch neighbours and densities until the solution needs no more.
+
+The optimum at threshold s depends only on the candidates in front of s in some list, on their
+densities and on one distance more. The loop guesses s from what is known, fetches what that
+guess touches, and ends when nothing is missing: then the solution is that of the full problem,
+whatever the guesses were.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsds_qdrant.arrays import BoolArray, FloatArray, IntArray
+from tsds_qdrant.neighbors.deepening import start
+from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.solver.lists import NeighborLists
+from tsds_qdrant.solver.path import RegularizationPath
+from tsds_qdrant.solver.sweep import Sweep
+from tsds_qdrant.solver.tradeoff import slope_budget
+
+FIRST_REACH = 0.5
+"""Share of the first guess of s whose densities are fetched before guessing again."""
+AHEAD = 1.02
+"""So much further than s densities are fetched, to save rounds."""
+
+Target = Callable[[RegularizationPath], float]
+"""The wanted threshold s on a path; infinite if the path does not reach it."""
+
+
+def alpha_target(alpha: float, cost_scale: float) -> Target:
+    """The threshold of ``alpha``."""
+    budget = slope_budget(alpha, cost_scale)
+    return lambda path: path.sweep.threshold(budget)
+
+
+def support_target(size: int) -> Target:
+    """The first threshold with ``size`` candidates of positive probability."""
+    return lambda path: path.threshold_for_support(size)
+
+
+def effective_size_target(size: float) -> Target:
+    """A threshold with an effective sample size of at least ``size``."""
+    return lambda path: path.threshold_for_effective_size(size)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Everything the solution needs.
+
+    Attributes:
+        lists: neighbour lists that reach past the threshold (or hold the whole pool).
+        densities: (candidates,) densities, 1 where unknown; those are not touched.
+        total_weight: a lower bound on Z, at least twice the threshold unless all is fetched.
+        threshold: s, infinite if the target cannot be reached.
+        touched: number of candidates whose densities the solution needs.
+        rounds: how often it was guessed.
+    """
+
+    lists: NeighborLists
+    densities: FloatArray
+    total_weight: float
+    threshold: float
+    touched: int
+    rounds: int
+
+
+def expand(
+    neighborhoods: Neighborhoods,
+    query_weights: FloatArray,
+    cost_scale: float,
+    target: Target,
+) -> Expansion:
+    """Fetch into ``neighborhoods`` what the solution at ``target`` needs.
+
+    Args:
+        neighborhoods: what is known already; it is kept and added to.
+        query_weights: (M,) weights m_i, sum 1.
+        cost_scale: C.
+        target: which threshold is wanted.
+
+    Raises:
+        DepthError: the lists would not fit into memory.
+    """
+    start(neighborhoods)
+    rounds = 0
+    while True:
+        rounds += 1
+        lists = neighborhoods.lists
+        densities = neighborhoods.densities
+        known = ~np.isnan(densities)
+        sweep = Sweep.over(lists, _guessed(densities, lists), query_weights)
+        path = RegularizationPath(sweep, cost_scale, len(densities), sweep.horizon)
+        threshold = target(path)
+        # T is exact below the horizon: if the target lies beyond, s does so too.
+        reach = min(threshold, sweep.horizon)
+        first = rounds == 1 and not known[lists.candidates].any()
+        ahead = reach * (FIRST_REACH if first else AHEAD)
+        unknown = _unknown_in_front(sweep, known, ahead)
+        if len(unknown):
+            neighborhoods.learn(unknown)
+            continue
+        if threshold > sweep.horizon:
+            _deepen(neighborhoods, sweep, min(threshold, 2 * sweep.horizon))
+            continue
+        wanted_weight = 2 * min(threshold, float(sweep.totals.max()))
+        if neighborhoods.known_weight < wanted_weight and not known[lists.candidates].all():
+            neighborhoods.learn(_next_unknown(sweep, known, wanted_weight, neighborhoods))
+            continue
+        if neighborhoods.known_weight < wanted_weight and not lists.complete.all():
+            _deepen(neighborhoods, sweep, wanted_weight)
+            continue
+        needed = known & np.isin(
+            np.arange(len(known)), lists.candidates[sweep.before < min(threshold, reach)]
+        )
+        return Expansion(
+            lists,
+            np.where(known, densities, 1.0),
+            neighborhoods.known_weight,
+            threshold,
+            int(np.count_nonzero(needed)),
+            rounds,
+        )
+
+
+def _guessed(densities: FloatArray, lists: NeighborLists) -> FloatArray:
+    """``densities`` with the unknown ones guessed: the mean weight of the known, or 1."""
+    known = ~np.isnan(densities)
+    if known.all():
+        return densities
+    listed = lists.candidates[known[lists.candidates]]
+    guess = 1.0 / float(np.mean(1.0 / densities[listed])) if len(listed) else 1.0
+    return np.where(known, densities, guess)
+
+
+def _unknown_in_front(sweep: Sweep, known: BoolArray, threshold: float) -> IntArray:
+    """Candidates of unknown density that some row uses below ``threshold``."""
+    used = sweep.lists.candidates[sweep.before < threshold]
+    return np.unique(used[~known[used]])
+
+
+def _next_unknown(
+    sweep: Sweep, known: BoolArray, wanted_weight: float, neighborhoods: Neighborhoods
+) -> IntArray:
+    """The nearest candidates of unknown density, as many as should make up ``wanted_weight``."""
+    lists = sweep.lists
+    open_entries = np.flatnonzero(~known[lists.candidates])
+    nearest_first = open_entries[np.argsort(sweep.before[open_entries], kind="stable")]
+    candidates, first = np.unique(lists.candidates[nearest_first], return_index=True)
+    mean_weight = float(np.mean(sweep.weights))
+    missing = (wanted_weight - neighborhoods.known_weight) / mean_weight
+    return candidates[np.argsort(first)][: math.ceil(1.1 * missing) + 8]
+
+
+def _deepen(neighborhoods: Neighborhoods, sweep: Sweep, weight: float) -> None:
+    """Deepen every list whose weight ends before ``weight``, as far as its end predicts."""
+    lists = sweep.lists
+    rows = np.flatnonzero(~lists.complete & (sweep.totals < weight))
+    depths = lists.depths[rows]
+    ends = lists.offsets[rows + 1] - 1
+    tail = np.maximum(depths // 2, 1)
+    tail_weight = sweep.cumulated[ends] - np.where(
+        tail < depths, sweep.cumulated[np.maximum(ends - tail, 0)], 0.0
+    )
+    missing = (weight - sweep.totals[rows]) / (tail_weight / tail)
+    predicted = depths + np.minimum(1.1 * missing, 7.0 * depths)
+    limits = 2 ** np.ceil(np.log2(np.maximum(predicted, depths + 1))).astype(np.int64)
+    neighborhoods.deepen(rows, limits)

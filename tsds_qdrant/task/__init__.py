@@ -1,0 +1,1 @@
+"""What is wanted: task examples, from records, vectors or collections."""

@@ -1,0 +1,192 @@
+"""Task examples: from a file of texts, a file of vectors, or another collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array, FloatArray
+from tsds_qdrant.collections import open_collection
+from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.errors import (
+    CollectionMismatchError,
+    InputError,
+    SettingsError,
+    UnsupportedCollectionError,
+)
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.records import TextTemplate, load_vectors, read_records
+from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.representations.text import Embedder
+
+COLLECTION_PREFIX = "collection:"
+
+
+@dataclass(frozen=True)
+class TaskExamples:
+    """M query examples.
+
+    Attributes:
+        vectors: (M, D).
+        texts: M texts; empty strings where the source has none.
+        weights: (M,) relative weights.
+    """
+
+    vectors: Float32Array
+    texts: list[str]
+    weights: FloatArray
+
+
+def is_text_source(source: str) -> bool:
+    """Whether ``source`` holds texts that a model must embed."""
+    return not source.endswith(".npy") and not source.startswith(COLLECTION_PREFIX)
+
+
+def checked_model(info: CollectionInfo, model: str | None) -> str:
+    """The model to embed task examples with: the collection's own.
+
+    Raises:
+        CollectionMismatchError: ``model`` is another one.
+        SettingsError: the collection does not tell, and none is given.
+    """
+    theirs = info.metadata.get("model")
+    if theirs and model and theirs != model:
+        raise CollectionMismatchError(
+            f"collection '{info.name}' is made by model '{theirs}', not '{model}'; "
+            f"leave --model out"
+        )
+    if not (theirs or model):
+        raise SettingsError(
+            f"collection '{info.name}' does not tell which model made its vectors; "
+            f"name it with --model, or give the task examples as .npy"
+        )
+    return str(theirs or model)
+
+
+def examples_of_records(
+    source: str,
+    embedder: Embedder,
+    *,
+    template: TextTemplate,
+    stored: Mapping[str, Any],
+    weight_field: str | None = None,
+    progress: Progress = silent,
+) -> TaskExamples:
+    """Embed the records of the file ``source``.
+
+    Args:
+        source: any file that :func:`~tsds_qdrant.records.read_records` reads.
+        embedder: the collection's model.
+        template: how to make the text; if undecided, the collection's way.
+        stored: metadata of the collection.
+        weight_field: field of a record that holds its weight.
+        progress: stage ``task examples``.
+
+    Raises:
+        InputError: a record cannot be used.
+        EmbeddingError: the model fails.
+    """
+    records = list(read_records(source))
+    if not template.to_dict():
+        template = TextTemplate.from_dict(stored.get("text", {})).decide(records[0])
+    texts = [template.render(record, number) for number, record in enumerate(records, start=1)]
+    done = 0
+
+    def on_batch(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("task examples", done, len(texts))
+
+    weights = np.ones(len(records))
+    if weight_field:
+        weights = np.array(
+            [_weight(record, weight_field, n) for n, record in enumerate(records, start=1)]
+        )
+    return TaskExamples(embedder.encode(texts, on_batch), texts, weights)
+
+
+def examples_of_vectors(source: str) -> TaskExamples:
+    """The rows of a ``.npy`` file.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    # What float32 cannot hold becomes infinity, and is refused as such later on.
+    with np.errstate(over="ignore"):
+        vectors = np.asarray(load_vectors(source), dtype=np.float32)
+    return TaskExamples(vectors, [""] * len(vectors), np.ones(len(vectors)))
+
+
+def examples_of_collection(
+    location: str,
+    name: str,
+    *,
+    like: CollectionInfo,
+    vector: str | None = None,
+    api_key: str | None = None,
+) -> TaskExamples:
+    """All points of collection ``name``, which must fit the collection ``like``.
+
+    Raises:
+        CollectionMismatchError: another model.
+        InputError: it holds no point.
+        SettingsError: it is ``like`` itself.
+        UnsupportedCollectionError: a point has no vector.
+    """
+    if (location, name) == (like.location, like.name):
+        raise SettingsError(
+            f"collection '{name}' holds the candidates and cannot give the task examples too; "
+            f"ingest those into a collection of their own"
+        )
+    collection = open_collection(location, name, vector=vector, api_key=api_key)
+    try:
+        info = collection.info()
+        mine, theirs = info.metadata.get("model"), like.metadata.get("model")
+        if mine and theirs and mine != theirs:
+            raise CollectionMismatchError(
+                f"collection '{name}' is made by model '{mine}' but '{like.name}' by '{theirs}'; "
+                f"ingest the task examples with --model {theirs}"
+            )
+        template = TextTemplate.from_dict(info.metadata.get("text", {}))
+        vectors: list[Float32Array] = []
+        texts: list[str] = []
+        for page in collection.scroll_ids():
+            for record in collection.retrieve(page, vectors=True):
+                if record.vector is None:
+                    raise UnsupportedCollectionError(
+                        f"point {record.id} of collection '{name}' has no vector "
+                        f"'{info.vector}'; delete it or choose another with --vector"
+                    )
+                vectors.append(record.vector)
+                texts.append(_text_if_any(template, record.payload))
+    finally:
+        collection.close()
+    if not vectors:
+        raise InputError(f"collection '{name}' holds no task example; ingest some first")
+    return TaskExamples(np.stack(vectors), texts, np.ones(len(vectors)))
+
+
+def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:
+    if not template.to_dict():
+        return ""
+    try:
+        return template.render(record)
+    except InputError:
+        return ""
+
+
+def _weight(record: Mapping[str, Any], field: str, number: int) -> float:
+    values = field_values(record, field)
+    try:
+        weight = float(values[0])
+    except (IndexError, TypeError, ValueError):
+        weight = 0.0
+    if not 0.0 < weight < float("inf"):
+        raise InputError(
+            f"task example {number} has no positive number in '{field}'; "
+            f"give each one a weight, or leave --weight-field out"
+        )
+    return weight

@@ -1,0 +1,201 @@
+"""Export: a selection as training files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from tsds_qdrant.arrays import IntArray
+from tsds_qdrant.collections import open_collection
+from tsds_qdrant.collections.ids import point_keys
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.errors import OutputError, SettingsError
+from tsds_qdrant.files.outputs import atomic_write, write_json
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.runs.reopen import ReopenedRun, reopen
+from tsds_qdrant.runs.run import load_run
+from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.training.export_report import ExportReport, SplitReport
+from tsds_qdrant.training.files import TrainingFiles, check_training_path, validation_path
+from tsds_qdrant.training.forms import DATAFLEX
+from tsds_qdrant.training.frameworks import (
+    DATASET_INFO,
+    axolotl_lines,
+    dataset_entry,
+    merged_datasets,
+)
+from tsds_qdrant.training.gathering import Gathered
+from tsds_qdrant.training.pool_order import probabilities_by_row
+from tsds_qdrant.training.rows import written_order
+from tsds_qdrant.training.selected import is_state, rows_of_file, rows_of_run
+from tsds_qdrant.training.settings import ExportSettings
+from tsds_qdrant.training.split import near_groups, validation_rows
+from tsds_qdrant.training.spool import Spool
+
+
+def export(
+    source: RunState | str | Path,
+    out: str | Path,
+    settings: ExportSettings | None = None,
+    *,
+    collection: Collection | None = None,
+    pool: Sequence[str] = (),
+    id_field: str | None = None,
+    api_key: str | None = None,
+    progress: Progress = silent,
+) -> ExportReport:
+    """Write the selection of ``source`` to ``out`` as a training file.
+
+    A validation file lies beside it (``train.jsonl``, ``train-validation.jsonl``), and both are
+    there whole or not at all; the dataset_info.json of LLaMA-Factory follows them.
+
+    Args:
+        source: a run's state (``select --state``), or the file of a selection (``select --out``),
+            which serves where no vectors are needed.
+        out: ``.jsonl`` (also .gz, .zst) or ``.parquet``; ``.npy`` for ``dataflex``.
+        settings: the form, and how.
+        collection: the run's collection if it is open already.
+        pool: for ``dataflex``, the files that were ingested.
+        id_field: for ``dataflex``, the field of their records that holds the ids.
+        api_key: for a server.
+        progress: stages ``read``, ``groups``, ``pool``.
+
+    Raises:
+        SettingsError: settings that do not suit each other, or the source.
+        InputError: points are gone, records do not fit, or the order of the pool is not known.
+        OutputError: a file cannot be written.
+        StateError, CollectionError: the run cannot be opened.
+    """
+    settings = settings or ExportSettings()
+    target = Path(out)
+    paths = [target, validation_path(target)][: 1 if settings.validation is None else 2]
+    for path in paths:
+        check_training_path(path, settings.form)
+        if path.resolve() in {_path_of(source).resolve(), *(Path(name).resolve() for name in pool)}:
+            raise OutputError(f"'{path}' is what is exported; write to another file")
+    if (pool or id_field) and settings.form != DATAFLEX:
+        raise SettingsError("a pool is given, which only the dataflex format needs; leave it out")
+    if not isinstance(source, RunState) and Path(source).is_file() and not is_state(source):
+        return _export_file(source, paths, settings, progress)
+    state = source if isinstance(source, RunState) else RunState(source)
+    place = load_run(state)[0].collection
+    opened = (
+        nullcontext(collection)
+        if collection
+        else closing(
+            open_collection(
+                place["location"], place["name"], vector=place["vector"], api_key=api_key
+            )
+        )
+    )
+    with opened as stored:
+        run = reopen(state, stored, progress=progress)
+        if settings.form == DATAFLEX:
+            return _export_probabilities(run, stored, target, pool, id_field, progress)
+        wanted = settings.validation is not None
+        rows = rows_of_run(stored, run.selection, settings.size, vectors=wanted)
+        with Spool(target.resolve().parent) as spool:
+            gathered = Gathered(settings, spool)
+            gathered.take(rows, settings.size or max(run.selection.samples, default=0), progress)
+            return _write(gathered, paths, settings, run, progress)
+
+
+def _path_of(source: RunState | str | Path) -> Path:
+    return source.path if isinstance(source, RunState) else Path(source)
+
+
+def _export_file(
+    source: str | Path, paths: Sequence[Path], settings: ExportSettings, progress: Progress
+) -> ExportReport:
+    if settings.validation is not None or settings.form == DATAFLEX:
+        wanted = "the dataflex format" if settings.validation is None else "a validation file"
+        raise SettingsError(
+            f"{wanted} needs what the run knows, and '{source}' is only its selection; give the "
+            "state file of 'select --state'"
+        )
+    with Spool(paths[0].resolve().parent) as spool:
+        gathered = Gathered(settings, spool)
+        gathered.take(rows_of_file(source, settings.size), settings.size or 0, progress)
+        return _write(gathered, paths, settings, None, progress)
+
+
+def _write(
+    gathered: Gathered,
+    paths: Sequence[Path],
+    settings: ExportSettings,
+    run: ReopenedRun | None,
+    progress: Progress,
+) -> ExportReport:
+    files = TrainingFiles(gathered, settings)
+    parts, split = [np.arange(len(gathered.kept))], None
+    if settings.validation is not None and run is not None:
+        parts, split = _split(gathered, settings, settings.validation, run, progress)
+    repeats = gathered.weights if settings.repeats else np.ones_like(gathered.weights)
+    orders = {
+        path: written_order(gathered.kept[part], repeats[part], shuffle=settings.shuffle)
+        for path, part in zip(paths, parts, strict=True)
+    }
+    listed, entries = paths[0].with_name(DATASET_INFO), {}
+    if settings.form == "llamafactory" and files.layout:
+        entries = {path.stem: dataset_entry(path, files.layout) for path in paths}
+        merged_datasets(listed, entries)  # what cannot be merged is refused before rows are written
+    written = files.write(orders)
+    if entries:
+        write_json(listed, merged_datasets(listed, entries))
+    config = ""
+    if settings.form == "axolotl" and files.layout:
+        config = axolotl_lines(paths[0], paths[1] if split else None, files.layout)
+    left = validation_path(paths[0])
+    return ExportReport(
+        settings.form,
+        files.layout.name if files.layout else "payload",
+        written,
+        shapes=dict(gathered.survey.shapes.most_common()),
+        left_out=gathered.left_out,
+        unfit=gathered.unfit,
+        renamed=files.renamed,
+        as_text=files.as_text,
+        split=split,
+        config=config,
+        datasets=list(entries),
+        stale=str(left) if split is None and left.exists() else "",
+    )
+
+
+def _split(
+    gathered: Gathered,
+    settings: ExportSettings,
+    share: float,
+    run: ReopenedRun,
+    progress: Progress,
+) -> tuple[list[IntArray], SplitReport]:
+    """Positions among the rows for training and for validation."""
+    radius = run.selection.bandwidth if settings.radius is None else settings.radius
+    groups = near_groups(gathered.vectors, radius, run.selection.collection.metric, progress)
+    weights = gathered.weights
+    chosen = validation_rows(groups, weights, point_keys(gathered.ids), share, settings.seed)
+    sizes = np.unique(groups, return_counts=True)[1]
+    reached = float(weights[chosen].sum() / weights.sum())
+    report = SplitReport(radius, len(sizes), int(sizes.max()), reached)
+    return [np.flatnonzero(~chosen), np.flatnonzero(chosen)], report
+
+
+def _export_probabilities(
+    run: ReopenedRun,
+    collection: Collection,
+    out: Path,
+    pool: Sequence[str],
+    id_field: str | None,
+    progress: Progress,
+) -> ExportReport:
+    selection = run.selection
+    support = np.flatnonzero(selection.probabilities).tolist()
+    by_id = {selection.ids[row]: float(selection.probabilities[row]) for row in support}
+    by_row = probabilities_by_row(collection, by_id, pool, id_field=id_field, progress=progress)
+    with atomic_write(out) as stream:
+        np.save(stream, by_row, allow_pickle=False)
+    positive = int(np.count_nonzero(by_row))
+    return ExportReport(DATAFLEX, "probabilities", {str(out): len(by_row)}, positive=positive)

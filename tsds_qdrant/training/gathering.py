@@ -1,0 +1,144 @@
+"""Gathering what is exported: every selected payload once, whether it fits, and what all share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array, IntArray
+from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.errors import InputError
+from tsds_qdrant.files.json_values import json_safe
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.selection.results import PAYLOAD_PAGE
+from tsds_qdrant.training.examples import Example, UnfitError
+from tsds_qdrant.training.forms import PLAIN, Survey, check_fit
+from tsds_qdrant.training.selected import SelectedRow
+from tsds_qdrant.training.settings import ExportSettings
+from tsds_qdrant.training.shapes import recognised
+from tsds_qdrant.training.spool import Spool
+
+EXACT_IDS = 2**63
+"""Readers of JSON make a float of larger numbers."""
+
+
+class Gathered:
+    """Selected rows that fit, put aside.
+
+    Attributes:
+        spool: the rows, each with ``id``, ``rank``, ``probability``, ``weight`` and ``payload``.
+        survey: what the examples have in common; has seen nothing for plain payloads.
+        fields: names of the payloads' fields, in the order they were first seen.
+        unfit: the ids of the records that do not fit, and why.
+        kept: (n,) numbers in ``spool`` of the rows that fit, best rank first.
+        ids: (n) their ids.
+        weights: (n,) how often each was drawn.
+    """
+
+    def __init__(self, settings: ExportSettings, spool: Spool) -> None:
+        self._settings = settings
+        self.spool = spool
+        self.survey = Survey()
+        self.fields: dict[str, None] = {}
+        self.unfit: list[tuple[PointId, str]] = []
+        self.kept = np.empty(0, dtype=np.int64)
+        self._surveys = {False: self.survey, True: Survey()}
+        self._used: set[str] = set()
+        self._gone: list[PointId] = []
+        self._ids: list[PointId] = []
+        self._weights: list[int] = []
+        self._texts: list[bool] = []
+        self._vectors: list[Float32Array] = []
+
+    def take(self, rows: Iterable[SelectedRow], total: int, progress: Progress = silent) -> None:
+        """Take all ``rows``; ``total`` is for the progress.
+
+        Raises:
+            InputError: points are gone, records do not fit and are not to be left out, or
+                nothing is left.
+        """
+        seen = 0
+        for row in rows:
+            seen += 1
+            self._take(row)
+            if seen % PAYLOAD_PAGE == 0 or seen == total:
+                progress("read", seen, total)
+        if self._gone:
+            raise InputError(
+                f"{len(self._gone)} of {seen} selected points are no longer stored (first: point "
+                f"{self._gone[0]}); run 'tsds-qdrant reselect' first"
+            )
+        self._settle_texts()
+        if self.unfit and not (self._settings.skip_unfit and len(self.kept)):
+            point_id, reason = self.unfit[0]
+            raise InputError(
+                f"{len(self.unfit)} of {seen} records do not fit the format "
+                f"'{self._settings.form}' (first: point {point_id} {reason}); name their fields "
+                "with --map, leave them out with --skip-unfit, or choose another format"
+            )
+        if not len(self.kept):
+            raise InputError("the selection holds no rows; select some first")
+
+    @property
+    def ids(self) -> list[PointId]:
+        """Ids of the rows that fit."""
+        return [self._ids[number] for number in self.kept.tolist()]
+
+    @property
+    def weights(self) -> IntArray:
+        """(n,) how often each row that fits was drawn."""
+        return np.array(self._weights, dtype=np.int64)[self.kept]
+
+    @property
+    def vectors(self) -> Float32Array:
+        """(n, D) vectors of the rows that fit, where they were fetched."""
+        return np.stack(self._vectors)[self.kept]
+
+    @property
+    def ids_as_text(self) -> bool:
+        """Whether some ids are no numbers, or too large for some readers of numbers."""
+        return any(isinstance(point_id, str) or point_id >= EXACT_IDS for point_id in self._ids)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Fields of the payloads that no example is made of."""
+        return [name for name in self.fields if self._used and name not in self._used]
+
+    def _take(self, row: SelectedRow) -> None:
+        if row.payload is None:
+            self._gone.append(row.id)
+            return
+        payload: dict[str, Any] = json_safe(row.payload)
+        if self._settings.form != PLAIN:
+            try:
+                example = self._fitting(payload)
+            except UnfitError as reason:
+                self.unfit.append((row.id, str(reason)))
+                return
+            self._surveys[example.is_text].see(example)
+            self._texts.append(example.is_text)
+            self._used |= example.used
+        self.fields.update(dict.fromkeys(payload))
+        self._ids.append(row.id)
+        self._weights.append(row.weight)
+        if row.vector is not None:
+            self._vectors.append(row.vector)
+        traced = {"id": row.id, "rank": row.rank, "probability": row.probability}
+        self.spool.append({**traced, "weight": row.weight, "payload": payload})
+
+    def _fitting(self, payload: Mapping[str, Any]) -> Example:
+        example = recognised(payload, self._settings.fields)
+        check_fit(self._settings.form, example)
+        return example
+
+    def _settle_texts(self) -> None:
+        """Text alone and everything else make no file together: the fewer of them do not fit."""
+        texts = np.array(self._texts or [False] * len(self._ids), dtype=np.bool_)
+        whole = bool(2 * np.count_nonzero(texts) > len(texts))
+        self.survey = self._surveys[whole]
+        self.kept = np.flatnonzero(texts == whole)
+        fault = "has an answer to learn, unlike" if whole else "is text alone, unlike"
+        for number in np.flatnonzero(texts != whole).tolist():
+            self.unfit.append((self._ids[number], f"{fault} most of the others"))

@@ -1,1 +1,0 @@
-"""What the commands do: ingest, select, trace the path, check."""
