@@ -1,4 +1,4 @@
-"""Fixtures for everything that needs a Qdrant collection."""
+"""Profiles of the test run, what it says at its end, and fixtures of Qdrant collections."""
 
 from __future__ import annotations
 
@@ -10,13 +10,56 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backends import BACKENDS, Backend, make_backend, running_server
+from backends import BACKENDS, NO_SERVER, Backend, make_backend, running_server
+from hypothesis import settings
 from numpy.typing import ArrayLike
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric, PointId
 
 MakeCollection = Callable[..., Collection]
+LEFT_OUT = pytest.StashKey[int]()
+"""How many slow tests this run leaves out."""
+
+settings.register_profile("quick", max_examples=10)
+settings.register_profile("thorough", max_examples=100)
+pytest.register_assert_rewrite("commands", "pool_oracle")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true", help="run the slow tests, and all property tests in full"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Before any test module is imported: its settings take the numbers of the profile then.
+    settings.load_profile("thorough" if config.getoption("thorough") else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("thorough"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    config.stash[LEFT_OUT] = len(slow)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Iterator[None]:
+    """Say last, but for pytest's own line, what this run did not test."""
+    yield
+    skipped = terminalreporter.getreports("skipped")
+    if count := sum(NO_SERVER in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{count} server cases were skipped: {NO_SERVER}")
+    if not config.getoption("thorough"):
+        terminalreporter.write_line(
+            f"quick profile: {config.stash.get(LEFT_OUT, 0)} slow tests were left out, property "
+            "tests were cut short (--thorough runs all)"
+        )
 
 
 @pytest.fixture(scope="session")

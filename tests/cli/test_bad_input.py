@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from commands import run
 
-from tsds_qdrant.cli import app
 from tsds_qdrant.collections import create_collection, open_collection
 
 INGEST = "ingest --qdrant store --collection new"
@@ -196,8 +195,7 @@ def untouched(directory: Path) -> Iterator[None]:
 
 
 def says(arguments: list[str], code: int, words: str) -> None:
-    result = CliRunner().invoke(app, arguments, env={"TSDS_QDRANT": None})
-    assert result.exit_code == code, result.output
+    result = run(*arguments, code=code, TSDS_QDRANT=None)
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert result.stdout == ""
     talk = result.stderr.splitlines()

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from commands import run
 from typer.main import get_command
-from typer.testing import CliRunner, Result
 
 from tsds_qdrant import SelectionSettings, open_collection, select, trace_path
 from tsds_qdrant.cli import app
@@ -29,12 +29,6 @@ START = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from tsds_qdrant.cli import main; main()"
 )
-
-
-def run(*arguments: object, code: int = 0, **environment: str) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in arguments], env=environment)
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

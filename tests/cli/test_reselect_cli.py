@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from tsds_qdrant import SelectionSettings, open_collection, select
-from tsds_qdrant.cli import app
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.errors import OutputError
 from tsds_qdrant.selection import results
@@ -22,8 +22,7 @@ SIZE = 12
 
 
 def run(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, result.output
+    result = commands.run(*words, code=code)
     assert SEQUENCE_FIELD not in result.output
     return result
 
@@ -37,9 +36,8 @@ def refused(*words: object, code: int = 1) -> str:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text()
-    assert SEQUENCE_FIELD not in text
-    return [json.loads(line) for line in text.splitlines()]
+    assert SEQUENCE_FIELD not in path.read_text()
+    return commands.rows_of(path)
 
 
 def ingest(store: Path, first: int, rows: Any, place: list[str]) -> None:

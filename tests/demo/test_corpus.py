@@ -197,6 +197,7 @@ def test_split_task_needs_a_domain_larger_than_the_task() -> None:
         split_task(texts(30), examples=0)
 
 
+@pytest.mark.slow
 def test_this_machine_has_enough_text_for_the_demo() -> None:
     loaded = set(sys.modules)
     started = time.perf_counter()

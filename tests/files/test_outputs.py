@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import reuses_folder
 
 from tsds_qdrant.errors import OutputError
 from tsds_qdrant.files.outputs import (
@@ -40,9 +41,6 @@ EVERY_SUFFIX = (
     ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst", ".csv", ".tsv", ".csv.gz", ".parquet",
     ".ids", ".txt", ".ids.gz",
 )  # fmt: skip
-
-reuses_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | TEXT

@@ -7,15 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-from zlib import crc32
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from hashed_words import HashedWords
 
 from tsds_qdrant.collections import create_collection, open_collection
 from tsds_qdrant.collections.values import METRICS, Metric
@@ -27,27 +26,6 @@ from tsds_qdrant.records import TextTemplate
 
 TEXT = TextTemplate(text_field="text")
 Record = dict[str, Any]
-
-
-class HashedWords:
-    """Counts words in 32 bins, half of the texts at a time; remembers every text it was given."""
-
-    def __init__(self, name: str = "hashed-words") -> None:
-        self.name = name
-        self.texts: list[str] = []
-
-    def encode(
-        self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None
-    ) -> NDArray[np.float32]:
-        self.texts += texts
-        rows = np.full((len(texts), 32), 0.01, dtype=np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            for word in text.split():
-                row[crc32(word.encode()) % 32] += 1
-        for count in (len(texts) // 2, len(texts) - len(texts) // 2):
-            if on_batch:
-                on_batch(count)
-        return rows
 
 
 def texts(n: int) -> list[Record]:
@@ -225,6 +203,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, event: int, stored: i
         [sys.executable, __file__, killed.location, file, str(event)],
         capture_output=True,
         check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert child.returncode == -signal.SIGKILL, child.stderr
     model = HashedWords()

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from commands import run
 from oracles import pairwise_distances
 from pool_oracle import clustered_rows, edge_pool, near_queries
-from test_cli import run
 
 from tsds_qdrant import SelectionSettings, compare, select
 from tsds_qdrant.collections.edge.collection import EdgeCollection

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import run
 from pool_oracle import clustered_rows, near_queries
-from typer.testing import CliRunner, Result
 
 from tsds_qdrant import (
     SelectionSettings,
@@ -25,7 +25,6 @@ from tsds_qdrant import (
     report_run,
     write_report,
 )
-from tsds_qdrant.cli import app
 from tsds_qdrant.errors import MissingPackageError, OutputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.report import plots
@@ -89,12 +88,6 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(item, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", item
-
-
-def run(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

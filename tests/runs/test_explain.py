@@ -11,21 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import run as run_command
 from conftest import MakeCollection
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import (
-    brute_densities,
-    cut,
-    full_lists,
-    pairwise_distances,
-    random_instance,
-)
+from oracles import brute_densities, cut, full_lists, pairwise_distances, random_instance
 from pool_oracle import clustered_rows, edge_pool, near_queries, probabilities_of
-from typer.testing import CliRunner, Result
+from profiles import examples
 
 from tsds_qdrant import SelectionSettings, begin_run, reselect, select
-from tsds_qdrant.cli import app
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
@@ -50,7 +44,7 @@ def turns_by_solving(x: Any, regularizer: Any, alpha: float) -> Any:
     return solve_transport(problem).probabilities > 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     ties=st.booleans(),
@@ -396,12 +390,6 @@ def test_nothing_is_stored(tmp_path: Path) -> None:
         state = RunState(tmp_path / "run")
         assert len(state.runs()) == 1
         assert reopen(state, run.task.neighborhoods.searcher.collection).selection.alpha == 0.5
-
-
-def run_command(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    return result
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

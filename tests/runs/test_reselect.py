@@ -11,6 +11,8 @@ import pytest
 from backends import Backend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pool_oracle import random_rows, same
+from profiles import examples
 
 from tsds_qdrant.collections import create_collection
 from tsds_qdrant.collections.edge import scan
@@ -39,13 +41,7 @@ class History:
         self.queries = self.vectors(int(self.rng.integers(1, 6)))
 
     def vectors(self, count: int) -> np.ndarray[Any, Any]:
-        """New vectors; on a grid many are exact copies or tied, and none is zero."""
-        shape = (count, self.dimension)
-        if not self.grid:
-            return self.rng.normal(size=shape).astype(np.float32)
-        rows = self.rng.integers(-2, 3, size=shape).astype(np.float32)
-        rows[(rows == 0).all(axis=1)] = 1.0
-        return rows
+        return random_rows(self.rng, (count, self.dimension), self.grid)
 
     def add(self, count: int) -> None:
         new = [self.rng.integers(0, 2**40) for _ in range(count)]
@@ -65,14 +61,6 @@ class History:
     def some(self, most: int) -> list[PointId]:
         count = int(self.rng.integers(0, most + 1))
         return [self.ids[k] for k in self.rng.permutation(len(self.ids))[:count]]
-
-
-def same(repaired: Selection, scratch: Selection) -> None:
-    mine = dict(zip(repaired.ids, repaired.probabilities.tolist(), strict=True))
-    theirs = dict(zip(scratch.ids, scratch.probabilities.tolist(), strict=True))
-    for point_id in {**mine, **theirs}:
-        assert mine.get(point_id, 0.0) == pytest.approx(theirs.get(point_id, 0.0), abs=1e-9)
-    assert repaired.selected_ids == scratch.selected_ids
 
 
 def follow(history: History, directory: Path, wanted: SelectionSettings, steps: int) -> int:
@@ -99,7 +87,7 @@ def follow(history: History, directory: Path, wanted: SelectionSettings, steps: 
     return steps
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     dimension=st.integers(2, 16),

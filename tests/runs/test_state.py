@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from profiles import examples
 
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import CollectionMismatchError, StateError
@@ -79,7 +80,7 @@ def same(left: dict[str, Any], right: dict[str, Any]) -> None:
         assert array.flags.writeable
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     facts=st.dictionaries(st.text(max_size=8), JSON, max_size=4),
     arrays=st.dictionaries(

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 from backends import Backend
+from commands import run
 from conftest import MakeCollection
 from playback import Clock, Playback, Reply, failed, http_server
 from pool_oracle import clustered_rows, edge_pool, near_queries
 from qdrant_client import QdrantClient, models
-from typer.testing import CliRunner, Result
 
 from tsds_qdrant import SelectionSettings, begin_run, open_collection, reselect, select
-from tsds_qdrant.cli import app
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, TAG_FIELD
@@ -451,12 +450,6 @@ def test_a_refusal_that_names_no_missing_point_is_passed_on(description: dict[st
         with pytest.raises(RequestRejectedError, match="no such thing"):
             collection.delete_payload("tsds.a", [1, 3, 3])
         collection.close()
-
-
-def run(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from profiles import examples
 from scipy import stats
 
 from tsds_qdrant.collections.ids import PointIndex, point_keys, sorted_by_distance
@@ -17,7 +18,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import SettingsError, SupportError
 from tsds_qdrant.selection.sampling import SAMPLERS, Sampler, draw, uniform_noise
 
-few = settings(deadline=None, max_examples=60)
+few = settings(deadline=None, max_examples=examples(60))
 IDS: list[PointId] = [
     7,
     12,

@@ -232,6 +232,7 @@ def test_check_of_small_and_empty_collections(pool: EdgeCollection) -> None:
         assert "none of 5 points tried has a usable vector" in check(broken).problems[0]
 
 
+@pytest.mark.slow
 def test_check_of_large_collections() -> None:
     rows = clustered_rows(10_500, 256, 10_500)
     with edge_pool(rows) as collection:

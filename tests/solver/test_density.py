@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import brute_densities, pairwise_distances
+from profiles import examples
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.solver.density import checked_bandwidth, densities_of, kernel
@@ -47,7 +48,7 @@ def test_at_bandwidth_zero_even_exact_copies_leave_every_density_at_one() -> Non
     assert found.tolist() == [1.0, 1.0]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0.0, 0.3, 0.8, 3.0]),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import Array, Instance, cut, full_lists, random_instance
+from profiles import examples
 
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.path import RegularizationPath
@@ -16,7 +17,7 @@ from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.tradeoff import slope_budget
 from tsds_qdrant.solver.transport import solve_transport
 
-few = settings(deadline=None, max_examples=60)
+few = settings(deadline=None, max_examples=examples(60))
 seeds = st.integers(0, 10**9)
 instances = st.builds(random_instance, seeds, candidates=st.just(25), ties=st.booleans())
 ALPHAS = np.linspace(0.02, 0.98, 25).tolist()

@@ -21,6 +21,7 @@ from oracles import (
     truncated,
     worst_case,
 )
+from profiles import examples
 
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.solver.lists import NeighborLists
@@ -32,7 +33,7 @@ from tsds_qdrant.solver.transport import (
     solve_transport,
 )
 
-few = settings(deadline=None, max_examples=60)
+few = settings(deadline=None, max_examples=examples(60))
 seeds = st.integers(0, 10**9)
 instances = st.builds(random_instance, seeds, ties=st.booleans())
 smooth = st.builds(random_instance, seeds)  # no ties: no alpha meets a breakpoint by accident

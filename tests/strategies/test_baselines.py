@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from oracles import Array, full_lists, pairwise_distances
 from pool_oracle import METRICS, clustered_rows, edge_pool, near_queries
+from profiles import examples
 
 from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.collections.protocol import Collection
@@ -44,7 +45,7 @@ from tsds_qdrant.strategies.baselines import (
 ROWS = clustered_rows(600, 6, 20)
 ROWS[300:340] = ROWS[:40]  # exact copies, so that there are ties
 QUERIES = near_queries(ROWS, 9)
-FEW = hypothesis_settings(deadline=None, max_examples=50)
+FEW = hypothesis_settings(deadline=None, max_examples=examples(50))
 GOLDEN_BUCKETS = [9587, 1196, 9587, 1196, 5498, 7686, 5498, 6297, 1104, 7336]
 WORDS = ("red", "green", "blue", "sea", "sky", "Über", "x1", "the", "of", "and")
 

