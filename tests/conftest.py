@@ -57,8 +57,8 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{count} server cases were skipped: {NO_SERVER}")
     if not config.getoption("thorough"):
         terminalreporter.write_line(
-            f"quick profile: {config.stash.get(LEFT_OUT, 0)} slow tests were left out, property "
-            "tests were cut short (--thorough runs all)"
+            f"quick profile: slow tests left out: {config.stash.get(LEFT_OUT, 0)}; property tests "
+            "draw few examples (--thorough runs everything)"
         )
 
 

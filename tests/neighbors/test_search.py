@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import qdrant_edge as edge
 from pool_oracle import (
     Lazy,
     UnscannableCollection,
@@ -93,16 +92,16 @@ def test_a_filter_needs_a_payload_index(graph: EdgeCollection, rows: np.ndarray)
     hits, exact = searcher.nearest(rows[:4].astype(np.float32), 10)
     assert exact
     assert all(int(point_id) % 3 == 1 for point_id in hits.ids)
-    with edge_pool(clustered_rows(10_500, 256, 60), optimized=True) as indexed:
-        create = edge.UpdateOperation.create_field_index
-        indexed._shard.update(create("group", edge.PayloadSchemaType.Integer))
-        indexed._shard.update(edge.UpdateOperation.set_payload([1, 2, 3], {"group": 1}))
+    payloads = [{"group": 1} if k in (1, 2, 3) else {} for k in range(10_500)]
+    rows = clustered_rows(10_500, 256, 60)
+    with edge_pool(rows, payloads=payloads, optimized=True) as indexed:
+        indexed.index_payload("group")
         searcher = Searcher(indexed, where=GROUP)
         assert (searcher.scan_reason, searcher.candidates) == ("", 3)
 
 
 def test_a_deployment_without_scans_is_walked(graph: EdgeCollection, rows: np.ndarray) -> None:
-    searcher = Searcher(UnscannableCollection.over(graph), exact=True)
+    searcher = Searcher(UnscannableCollection(graph), exact=True)
     assert (searcher.scan_reason, searcher.is_exact(COUNT)) == ("", False)
     _, exact = searcher.nearest(rows[:4].astype(np.float32), 10)
     assert (exact, searcher.ef, searcher.counts.probe_searches) == (False, EF_LADDER[1], 0)

@@ -37,7 +37,7 @@ def test_what_can_be_timed_is_timed() -> None:
         cost = measure_cost(Searcher(pool, recall=0.5), vectors)
         assert cost.scan
         assert cost.walk
-        unscannable = UnscannableCollection.over(pool)
+        unscannable = UnscannableCollection(pool)
         cost = measure_cost(Searcher(unscannable), vectors)
         assert cost.scan is None
         assert cost.walk

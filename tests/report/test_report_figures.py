@@ -12,7 +12,7 @@ from conftest import MakeCollection
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import Array
-from pool_oracle import clustered_rows, edge_pool, near_queries
+from pool_oracle import OtherCollection, clustered_rows, edge_pool, near_queries
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
@@ -303,18 +303,18 @@ def test_the_pool_is_sampled_evenly_and_by_seed(make_collection: MakeCollection)
     assert len(everything.records) == 400
 
 
-class OldCollection(EdgeCollection):
-    """An embedded collection that, like servers before 1.19, knows no slices."""
+class OldCollection(OtherCollection):
+    """A collection that, like servers before 1.19, knows no slices."""
 
     def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
         if "slice" in str(where):
             raise RequestRejectedError("unknown condition")
-        return super().scroll_ids(where)
+        return self.collection.scroll_ids(where)
 
 
 def test_an_old_server_gives_its_first_ids(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tsds_qdrant.report.pool_sample.FIRST_IDS", 100)
-    old = OldCollection(pool[0]._shard, pool[0]._description)
+    old = OldCollection(pool[0])
     sample = draw_pool(old, None, POOL, 0, size=30)
     assert sample.first == 100
     assert len(sample.records) == 30

@@ -18,7 +18,7 @@ from backends import Backend
 from commands import run
 from conftest import MakeCollection
 from playback import Clock, Playback, Reply, failed, http_server
-from pool_oracle import clustered_rows, edge_pool, near_queries
+from pool_oracle import OtherCollection, clustered_rows, edge_pool, near_queries
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant import SelectionSettings, begin_run, open_collection, reselect, select
@@ -354,16 +354,16 @@ def test_equal_selections_have_the_same_run() -> None:
     assert len({tagging.run for tagging in of}) == 5
 
 
-class StrictCollection(EdgeCollection):
-    """An embedded collection that, like some servers, filters by indexed fields only."""
+class StrictCollection(OtherCollection):
+    """A collection that, like some servers, filters by indexed fields only."""
 
     def info(self) -> CollectionInfo:
-        return replace(super().info(), limits=Limits(unindexed_filter=False))
+        return replace(self.collection.info(), limits=Limits(unindexed_filter=False))
 
 
 def test_strict_mode_asks_for_an_index() -> None:
     with edge_pool(POOL) as pool:
-        strict = StrictCollection(pool._shard, pool._description)
+        strict = StrictCollection(pool)
         selection = select(pool, QUERIES, WANTED)
         with pytest.raises(RequestRejectedError, match=r"integer index on 'tsds\.helpdesk\.rank'"):
             write_back(strict, selection, TAGGING)

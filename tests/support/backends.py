@@ -25,6 +25,7 @@ from tsds_qdrant.collections.values import Metric
 
 BACKENDS = ("edge", "memory", "server-rest", "server-grpc")
 NO_SERVER = "no Qdrant server (set QDRANT_URL, or put 'qdrant' on PATH)"
+"""Why a case is skipped; the end of a run counts the cases that say so."""
 
 
 class Backend(Protocol):

@@ -32,15 +32,21 @@ from tsds_qdrant.strategies.tsds.expansion import Expansion, Target, alpha_targe
 METRICS: tuple[Metric, ...] = ("Cosine", "Euclid", "Manhattan")
 
 
-class UnscannableCollection(EdgeCollection):
-    """An embedded collection that, like some servers, allows no exact search."""
+class OtherCollection:
+    """Does what ``collection`` does, except for what a subclass does itself."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.collection, name)
+
+
+class UnscannableCollection(OtherCollection):
+    """A collection that, like some servers, allows no exact search."""
 
     def info(self) -> CollectionInfo:
-        return replace(super().info(), limits=Limits(exact=False))
-
-    @classmethod
-    def over(cls, collection: EdgeCollection) -> UnscannableCollection:
-        return cls(collection._shard, collection._description)
+        return replace(self.collection.info(), limits=Limits(exact=False))
 
 
 @contextmanager
@@ -63,10 +69,15 @@ def edge_pool(
         edge.EdgeShard.create(f"{directory}/pool", config).close()
         pool = EdgeCollection.open(directory, "pool")
         pool.upsert(range(len(vectors)) if ids is None else ids, vectors, payloads)
-        for number in poisoned:
-            broken = [float("nan"), *vectors[number, 1:].tolist()]
-            point = edge.Point(number, broken, None)
-            pool._shard.update(edge.UpdateOperation.upsert_points([point]))
+        if poisoned:  # which the adapter would refuse to write
+            pool.close()
+            shard = edge.EdgeShard.load(f"{directory}/pool")
+            for number in poisoned:
+                broken = [float("nan"), *vectors[number, 1:].tolist()]
+                point = edge.Point(number, broken, None)
+                shard.update(edge.UpdateOperation.upsert_points([point]))
+            shard.close()
+            pool = EdgeCollection.open(directory, "pool")
         if optimized:
             pool.optimize()
         yield pool

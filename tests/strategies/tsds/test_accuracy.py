@@ -159,7 +159,7 @@ def test_scans_are_exact(run: Run) -> None:
 
 
 def test_unknown_where_scans_are_not_allowed(graph: EdgeCollection, rows: np.ndarray) -> None:
-    collection = UnscannableCollection.over(graph)
+    collection = UnscannableCollection(graph)
     found = select(collection, near_queries(rows, 10), CASES[0])
     assert found.accuracy == UNKNOWN
     assert select(collection, near_queries(rows, 10), CASES[1]).accuracy == UNKNOWN
