@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,28 @@ NOT_YET = {
     ("strategies.tsds.trace", "selection.settings"),
 }
 """Imports that climb until strategies stand behind one contract."""
+PLAIN_ROOMS = (
+    "demo",
+    "errors",
+    "files",
+    "guards",
+    "ingest",
+    "neighbors",
+    "planning",
+    "pool",
+    "progress",
+    "records",
+    "report",
+    "representations",
+    "solver",
+    "task",
+    "training",
+)
+"""Rooms whose words are plain English."""
+FOREIGN = re.compile(
+    r"\b(so many|anew(?!:)|hangs? on|ha(s|ve) a say|tells|how nearly)\b", re.IGNORECASE
+)
+"""Foreign idiom; a docstring may name the field ``anew:``."""
 GUESTS = {
     "qdrant_client": "tsds_qdrant.collections",
     "qdrant_edge": "tsds_qdrant.collections",
@@ -185,6 +208,22 @@ def test_nothing_is_left_for_later() -> None:
         and node.func.id in ("print", "breakpoint")
     ]
     assert not left
+
+
+def test_comments_docstrings_and_messages_are_plain_english() -> None:
+    kinds = ("COMMENT", "STRING", "FSTRING_MIDDLE")
+    foreign = []
+    for module, path in MODULES.items():
+        if module in FACE or room(module) not in PLAIN_ROOMS:
+            continue
+        with path.open("rb") as source:
+            foreign += [
+                (module, token.start[0], found[0])
+                for token in tokenize.tokenize(source.readline)
+                if tokenize.tok_name[token.type] in kinds
+                and (found := FOREIGN.search(" ".join(token.string.split())))
+            ]
+    assert not foreign
 
 
 def test_no_name_says_nothing() -> None:

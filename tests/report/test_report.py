@@ -315,7 +315,7 @@ def test_every_kind_of_selection_has_a_report(
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert ("regulariser tv has no path" in text) == (wanted.regularizer == "tv")
     assert ("Densities were not in use" in text) == (selection.bandwidth == 0)
-    assert ("The task has no say here" in text) == (selection.solution.regime == "pool")
+    assert ("The task has no influence here" in text) == (selection.solution.regime == "pool")
 
 
 def test_points_that_are_gone_are_named_as_gone(rows: Any, queries: Any, tmp_path: Path) -> None:

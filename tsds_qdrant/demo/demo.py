@@ -2,7 +2,7 @@
 
 Candidates are docstrings of the standard library and of the packages installed with us; the task
 is networking, shown by a few dozen docstrings that are taken out of the pool. How many of the
-selected ones come from networking packages tells how well the selection hits the task.
+selected ones come from networking packages shows how well the selection hits the task.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Contamination:
             }
 
     def figures(self) -> dict[str, Any]:
-        """What a manifest tells."""
+        """What a manifest says of it."""
         reach = self.held_out.reach
         return {
             "sources": list(self.held_out.sources),

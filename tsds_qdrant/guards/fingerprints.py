@@ -89,7 +89,7 @@ def run_prints(words: Sequence[str], length: int) -> PrintArray:
 
 
 def telling_runs(words: Sequence[str], length: int) -> tuple[IntArray, PrintArray]:
-    """Places and numbers of the runs of ``words`` whose words differ: ``o o o`` tells nothing.
+    """Places and numbers of the runs of ``words`` whose words differ: ``o o o`` proves nothing.
 
     At least half of the words of a run must be different ones.
     """

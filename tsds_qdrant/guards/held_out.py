@@ -26,8 +26,8 @@ REASONS: tuple[Reason, ...] = ("exact", "ngram", "radius")
 NGRAM = 13
 LEAST_NGRAM = 3
 SHORTEST_RUN = 8
-"""A test item of so many words, but fewer than the n-gram, is a run by itself; a shorter one must
-be equal as a whole: "thank you" stands everywhere."""
+"""A test item of at least this many words, but fewer than the n-gram, is a run by itself; a
+shorter one must be equal as a whole: "thank you" stands everywhere."""
 RADIUS = 0.25
 """Default under Cosine; the README says why under "Keeping test items out, and quotas"."""
 EXCERPT_CHARS = 160
@@ -39,7 +39,7 @@ class Reach:
     """What counts as a copy.
 
     Attributes:
-        ngram: so many shared words in a row; 0 compares no runs.
+        ngram: this many shared words in a row make a copy; 0 compares no runs.
         radius: vectors at most this far apart, in the unit of the metric; 0 compares none.
         overlap: shared runs must cover at least this share of the test item; 0: one is enough.
     """

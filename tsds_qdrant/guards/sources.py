@@ -62,14 +62,15 @@ def guard_against(
     Args:
         sources: files of records, ``.npy`` files of vectors, or ``collection:NAME``.
         info: of the collection of candidates.
-        ngram: so many shared words in a row make a copy; 0 for none.
-        radius: vectors so near make a copy, 0 for none; by default as the metric allows.
+        ngram: this many shared words in a row make a copy; 0 for none.
+        radius: vectors at most this far apart make a copy, 0 for none; the default depends on
+            the metric.
         overlap: share of a test item that shared runs must cover; 0: one run is enough.
         template: how the texts of records are made; by default as in the collection, or usual.
-        candidate_template: how those of candidates are made, if the collection does not tell; by
+        candidate_template: how those of candidates are made, if the collection does not say; by
             default in the first usual way that their payloads allow.
         embedder: makes the model of that name.
-        model: its name, if the collection does not tell.
+        model: its name, if the collection does not say.
         api_key: for a server.
         strict: a selection that would take a copy fails.
         progress: stage ``task examples``, as records are embedded.
@@ -126,7 +127,7 @@ def guard_against(
 def _model_of(info: CollectionInfo, model: str | None) -> str:
     if not (model or info.metadata.get("model")):
         raise SettingsError(
-            f"collection '{info.name}' does not tell which model made its vectors; name it with "
+            f"collection '{info.name}' does not say which model made its vectors; name it with "
             f"--model, or compare texts alone with --exclude-radius 0"
         )
     return checked_model(info, model)

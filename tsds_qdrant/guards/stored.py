@@ -96,7 +96,7 @@ def check_guard(path: object, stored: Guard | None, wanted: Guard | None) -> Non
         if one is not None:
             del one["findings"]
     if mine and theirs and not mine["text"]:
-        mine["text"] = theirs["text"]  # it would be decided anew
+        mine["text"] = theirs["text"]  # it would be decided again
     same = mine == theirs and all(
         name in {"guard_clean", "guard_without_text"} or np.array_equal(array, known)
         for (name, array), known in zip(

@@ -37,7 +37,7 @@ class Destination:
         return open_collection(self.location, self.name, vector=self.vector, api_key=self.api_key)
 
     def model(self) -> str | None:
-        """The model that made the collection's vectors, if there is one and it tells."""
+        """The model that made the collection's vectors, if there is one and it says so."""
         model: str | None = self.metadata().get("model")
         return model
 

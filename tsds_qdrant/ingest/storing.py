@@ -151,7 +151,7 @@ class StoringRun:
             checked_vectors(rows, dimension, metric, first=start)
 
     def _adopt(self) -> None:
-        """Tell an empty collection that knows no model, made elsewhere or by a killed run, ours."""
+        """Give our model to an empty collection without one, made elsewhere or by a killed run."""
         if self._collection is not None:
             info = self._collection.info()
             if info.count == 0 and not info.metadata.get("model"):
@@ -232,7 +232,7 @@ class StoringRun:
             self._follow(self._collection.info())
         payloads = [item.payload for item in items]
         if self._sequence is not None:
-            # *subtle*: the number is known before points carry it, so that a run that follows a
+            # Subtle: the number is known before points carry it, so that a run that follows a
             # killed one takes another.
             self._sequence += 1
             self._collection.update_metadata({"sequence": self._sequence})

@@ -68,7 +68,7 @@ def first_lists(neighborhoods: Neighborhoods) -> tuple[NeighborLists, IntArray]:
 
 
 def _first_depth(distances: FloatArray, complete: bool, fetched: int) -> tuple[int, int] | None:
-    """How much of one list a first fetch keeps, and how much of it that hangs on; None: unknown.
+    """How much of one list a first fetch keeps, and how much of it that depends on; None: unknown.
 
     *subtle*: ties with the next candidate are not kept, so if there are any, one of them that
     goes may let others in.

@@ -14,11 +14,11 @@ from tsds_qdrant.neighbors.vicinities import Vicinities
 from tsds_qdrant.solver.lists import NeighborLists
 
 ENTRIES_LIMIT = 50_000_000
-"""So many list entries take about 2 GB in the solver."""
+"""Maximum number of list entries; they take about 2 GB in the solver."""
 
 
 class Neighborhoods:
-    """What is known so far of M query examples, and the searches that tell more.
+    """What is known so far of M query examples, and the searches that find out more.
 
     Attributes:
         queries: (M, D) vectors of the query examples.
@@ -27,7 +27,7 @@ class Neighborhoods:
         candidates: M arrays of candidate numbers, nearest first.
         distances: M arrays of their distances.
         complete: (M,) whether a list holds every candidate there is.
-        fetched: (M,) the depths to which a search anew would fetch the same lists.
+        fetched: (M,) the depths to which a new search would fetch the same lists.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Neighborhoods:
         for k, row in enumerate(rows.tolist()):
             part = order[starts[k] : starts[k + 1]]
             distances = hits.distances[part]
-            # *subtle*: which of the candidates tied at the cut came along is chance (500 copies
+            # Subtle: which of the candidates tied at the cut came along is chance (500 copies
             # of one text, say), so all of them wait for the next depth.
             kept = len(part)
             if kept and not self.complete[row]:
@@ -220,7 +220,7 @@ class Neighborhoods:
             self.candidates[row], self.distances[row] = candidates[order], distances[order]
 
     def forget(self) -> None:
-        """Know nothing any more but the query examples and the bandwidth."""
+        """Forget everything but the query examples and the bandwidth."""
         self.__init__(  # type: ignore[misc]
             self.searcher,
             self.queries,

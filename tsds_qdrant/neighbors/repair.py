@@ -1,8 +1,8 @@
 """Repair: bring fetched lists and densities up to date with a changed pool.
 
-Points that left are taken out. For points that came, arithmetic on their vectors tells which
+Points that left are taken out. For points that came, arithmetic on their vectors shows which
 lists and places they can touch; only those are asked, and only about the new points. The values
-always come from the engine, so that a repaired problem equals one fetched anew to the last bit.
+always come from the engine, so that a repaired problem equals one fetched again to the last bit.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 
 PAGE = 1_000
 ANEW_SHARE = 0.3
-"""If so large a share of the pool came, asking anew takes fewer searches: at 100,000 candidates a
+"""Above this share of new points, starting again takes fewer searches: at 100,000 candidates a
 page of new points touches about 40 lists and places, and a selection from scratch asks 2,300."""
 MARGIN = 1e-3
-"""Local distances are float32: so much farther a new point still counts as near."""
+"""Local distances are float32: a new point this much farther still counts as near."""
 
 
 @dataclass(frozen=True)

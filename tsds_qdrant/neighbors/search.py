@@ -18,13 +18,13 @@ from tsds_qdrant.progress import Progress, silent
 
 EF_LADDER = (128, 256, 512, 1024)
 LISTS_EF = 4
-"""So many times the ef of the ladder, or the limit, for neighbour lists: they are few beside
+"""Factor on the ef of the ladder, or on the limit, for neighbour lists: they are few beside
 densities, and a neighbour that is missed moves p more than one that a density lacks."""
 PROBED_SEARCHES = 16
 SCAN_COUNT = 10_000
-"""Up to so many points a scan costs no more than a walk (and Qdrant scans by itself)."""
+"""Up to this many points a scan costs no more than a walk (and Qdrant scans by itself)."""
 SCAN_SHARE = 0.03
-"""From this share of the pool on, a scan is as fast as a walk with so large a limit."""
+"""From this share of the pool on, a scan is as fast as a walk with a limit that large."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Searcher:
         hits = self._run(vectors, limit=limit, exact=scan, kind=kind, radius=radius)
         empty = vectors[hits.counts == 0]
         if len(empty) and not scan:
-            # *subtle*: a stored vector finds itself, unless NaN on its way emptied the answer;
+            # Subtle: a stored vector finds itself, unless NaN on its way emptied the answer;
             # without the radius that NaN shows.
             self._run(empty, limit=limit, exact=False, kind="probe_searches")
         return hits

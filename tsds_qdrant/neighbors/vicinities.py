@@ -30,7 +30,7 @@ class Vicinities:
         searcher: runs the searches.
         index: numbers of all points seen; neighbours are added to it.
         bandwidth: h; 0 makes every density 1.
-        limit: so many neighbours of a place are fetched at most.
+        limit: maximum number of neighbours that are fetched for a place.
     """
 
     def __init__(self, searcher: Searcher, index: PointIndex, bandwidth: float, limit: int) -> None:
@@ -65,7 +65,7 @@ class Vicinities:
         return self._densities
 
     def exclusion_changed(self, changed: BoolArray) -> None:
-        """Sum anew after candidates ``changed`` (by number) were excluded, or are no longer."""
+        """Sum again after candidates ``changed`` (by number) were excluded, or are no longer."""
         places = [k for k, place in enumerate(self._places) if changed[place.members].any()]
         owners = np.flatnonzero(changed | np.isin(self.place_of, places))
         owners = owners[self.place_of[owners] >= 0]
@@ -172,7 +172,7 @@ class Vicinities:
         densities[candidates] = found_once[case]
 
     def _refresh(self, places: Sequence[int]) -> None:
-        """Sum anew at ``places``; where the limit had cut something off, forget instead."""
+        """Sum again at ``places``; where the limit had cut something off, forget instead."""
         owners = np.flatnonzero(np.isin(self.place_of, list(places)))
         self._assign(owners, self.place_of[owners])
         cut = [number for number in places if not self._places[number].whole]

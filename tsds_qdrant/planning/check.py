@@ -16,7 +16,7 @@ from tsds_qdrant.selection.settings import SelectionSettings
 
 PROBED_POINTS = 64
 USUAL = 200, 1_000
-"""Task examples and size of the selection whose cost is foretold."""
+"""Task examples and size of the selection whose cost is predicted."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ def _notes(info: CollectionInfo) -> tuple[str, ...]:
     if info.quantization:
         notes.append(
             f"vectors are quantised ({info.quantization}); scores are rescored, and the measured "
-            f"recall tells what is lost."
+            f"recall shows what is lost."
         )
     if not info.metadata.get("model"):
         notes.append(
-            "the collection does not tell which model made its vectors; give task examples as "
+            "the collection does not say which model made its vectors; give task examples as "
             ".npy, or name the model with --model."
         )
     if not info.limits.exact:

@@ -71,7 +71,7 @@ def compare(
         seeds: methods with chance select once with each of them.
         query_weights: (M,) positive weights of the task examples.
         texts: M texts of the task examples, which ``dsir`` needs.
-        template: how the text of a candidate is made, where the collection does not tell.
+        template: how the text of a candidate is made, where the collection does not say.
         by: payload field whose values are counted in every selection; ``tags.*`` counts the items
             of a list.
         target: the value of that field that the task is about.

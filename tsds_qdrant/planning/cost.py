@@ -38,7 +38,7 @@ class SearchCost:
     walk: float | None
 
     def expected(self, task_examples: int, size: int) -> tuple[int, float]:
-        """Searches and seconds of a selection of ``size`` for so many ``task_examples``."""
+        """Searches and seconds of a selection of ``size`` for that many ``task_examples``."""
         searches = SEARCHES_PER_EXAMPLE * task_examples + SEARCHES_PER_SELECTED * size
         if self.walk is None:
             return round(searches), searches * (self.scan or 0.0) / 1000

@@ -12,7 +12,7 @@ from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.records import TextTemplate
 
 LENGTH = 200
-"""So many characters of a text are shown."""
+"""Maximum number of characters of a text that are shown."""
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """Controls, halves of surrogate pairs, and what turns the direction of the text that follows."""
 

@@ -29,7 +29,7 @@ def record_id(
     """Choose the id of a record.
 
     Without ``id_field``: a UUID of version 8 (RFC 9562) from blake2b-128 of ``text`` and of the
-    record as canonical JSON (keys sorted, no blanks, ASCII), so the order of keys is no matter.
+    record as canonical JSON (keys sorted, no blanks, ASCII), so the order of keys does not matter.
 
     With it, the value of that field (dots reach into nested records):
 

@@ -27,7 +27,7 @@ _BATCH = 1024
 def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
     """Stream the records of ``path``, never holding the whole file.
 
-    The suffix tells the format: ``.jsonl`` and ``.ndjson`` hold a JSON object a line, ``.json``
+    The suffix names the format: ``.jsonl`` and ``.ndjson`` hold a JSON object a line, ``.json``
     an array of objects (or lines), ``.csv`` and ``.tsv`` a header row (all their values stay
     strings), each of them also as ``.gz`` or ``.zst``; ``.parquet``; a directory is a Hugging
     Face dataset written by ``save_to_disk``; ``-``, or a pipe, is JSON lines. Text is UTF-8.

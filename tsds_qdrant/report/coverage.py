@@ -11,11 +11,11 @@ from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.solver.transport import TransportSolution
 
 EXAMPLES = 20
-"""So many task examples are listed with their texts."""
+"""Maximum number of task examples listed with their texts."""
 NEAREST = 3
-"""So many of the nearest candidates of a task example are listed."""
+"""Maximum number of nearest candidates listed for a task example."""
 SERVED = 5
-"""So many of the selected candidates of a task example are listed."""
+"""Maximum number of selected candidates listed for a task example."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tsds_qdrant.neighbors.geometry import pairwise_distances
 
 BINS = 40
 BLOCK = 4_000_000
-"""So many distances are computed at once."""
+"""Maximum number of distances computed at once."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from tsds_qdrant.report.texts import label
 from tsds_qdrant.selection.selection import Selection
 
 WEIGHED_POINTS = 10_000
-"""The payloads of so many candidates are read for the shares; of more, a seeded sample."""
+"""Payloads of at most this many candidates are read for the shares; of more, a seeded sample."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.selection.selection import Selection
 
 LISTED = 20
-"""So many groups are listed."""
+"""Maximum number of groups listed."""
 SHOWN = 3
-"""So many members of a group are shown with their texts."""
+"""Maximum number of members of a group shown with their texts."""
 
 
 @dataclass(frozen=True)

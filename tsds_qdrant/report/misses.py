@@ -14,7 +14,7 @@ from tsds_qdrant.selection.selection import Selection
 NOT_DRAWN = "not drawn"
 BEYOND = "beyond the threshold"
 LISTED = 10
-"""So many candidates are listed for each reason."""
+"""Maximum number of candidates listed for each reason."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ CARDS = {
 REST = "Collection, versions and the rest"
 """The card of whatever else the manifest holds."""
 OPEN = 2
-"""So many cards stand open."""
+"""Number of cards that are open at first."""
 HISTORY = ("number", "time", "kind", "searches", "support", "alpha", "came", "gone")
 
 
@@ -112,8 +112,8 @@ def _warnings(values: Mapping[str, Any]) -> Iterator[str]:
     """What a reader must know before the rest."""
     if values["solution.regime"] == "pool":
         yield (
-            "The task has no say here: at this alpha every candidate gets its even share of p. "
-            "Raise alpha."
+            "The task has no influence here: at this alpha every candidate gets its even share "
+            "of p. Raise alpha."
         )
     if not values["solution.converged"]:
         yield "The lists do not reach far enough to prove that this is the optimum of the pool."

@@ -23,9 +23,9 @@ POOL, TASK, SELECTED = "#9aa5b1", "#c2410c", "#1d4ed8"
 INK, GRID = "#1f2933", "#e4e7eb"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 LABELLED = 1_000
-"""So many task examples have their texts in the plot of coverage."""
+"""Maximum number of task examples with their texts in the plot of coverage."""
 VALUE_LENGTH = 28
-"""So many characters of a payload value stand beside its bars."""
+"""Maximum number of characters of a payload value beside its bars."""
 
 
 def check_plotly() -> None:

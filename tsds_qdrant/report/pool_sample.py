@@ -13,9 +13,9 @@ from tsds_qdrant.collections.values import Filter, PointId, Record
 from tsds_qdrant.errors import RequestRejectedError, UnsupportedCollectionError
 
 POOL_SAMPLE = 2_000
-"""So many points of the pool are looked at."""
+"""At most this many points of the pool are looked at."""
 FIRST_IDS = 50_000
-"""Where slices are not to be had, the sample comes from so many ids at most."""
+"""Where slices are not to be had, the sample comes from at most this many ids."""
 
 
 @dataclass(frozen=True)

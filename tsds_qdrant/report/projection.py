@@ -11,7 +11,7 @@ from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.values import Metric
 
 FITTED = 1_000
-"""The axes are fitted to so many points."""
+"""The axes are fitted to at most this many points."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.records.fields import field_values
 
 LISTED = 20
-"""So many values are listed; the others are summed up."""
+"""Maximum number of values listed; the others are summed up."""
 COUNTED_POINTS = 20_000
-"""Up to so many points, values are counted in the whole pool even without an index."""
+"""Up to this many points, values are counted in the whole pool even without an index."""
 NOTHING = "(no value)"
 OTHERS = "(other values)"
 

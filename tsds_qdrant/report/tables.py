@@ -12,7 +12,7 @@ from tsds_qdrant.report.markup import Html, tag
 GONE = "(no longer stored)"
 NO_TEXT = "(no text)"
 ITEM_LENGTH = 120
-"""So many characters of a text stand in a list inside a table."""
+"""Maximum number of characters of a text in a list inside a table."""
 
 
 class Column(NamedTuple):

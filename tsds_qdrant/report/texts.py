@@ -8,7 +8,7 @@ from textwrap import wrap
 from tsds_qdrant.pool.texts import shortened
 
 LABEL_WIDTH = 60
-"""So many characters stand in one line of a plot's label."""
+"""Maximum number of characters in one line of a plot's label."""
 
 
 def label(text: str, *facts: str) -> str:

@@ -56,7 +56,7 @@ def write_report(
         collection: the open collection; it is only read.
         task: what was solved.
         selection: its selection.
-        facts: the selection's manifest; by default made anew, with nothing on the task examples.
+        facts: the selection's manifest; by default made again, with nothing on the task examples.
         example_texts: M texts, to be shown.
         template: how the payload of a candidate becomes a text; by default the collection's way.
         by: also compare the shares of the values of this payload field.

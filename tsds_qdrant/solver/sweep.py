@@ -64,7 +64,7 @@ class Sweep:
         gains *= cumulated
         gains *= np.repeat(query_weights, lists.depths)
         kept = np.flatnonzero((gains > 0) & (cumulated <= _cutoff(cumulated, gains, budget)))
-        # *subtle*: a stable order makes T the same bit for bit however far the lists go on.
+        # Subtle: a stable order makes T the same bit for bit however far the lists go on.
         kept = kept[np.argsort(cumulated[kept], kind="stable")]
         return cls(
             lists,

@@ -57,6 +57,6 @@ def scaled_weights(weights: FloatArray, queries: int) -> FloatArray:
             f"make it positive and finite, or drop that query example"
         )
     total = float(weights.sum())
-    # *subtle*: scaled weights pass unchanged, so that one problem made from another equals it.
+    # Subtle: scaled weights pass unchanged, so that one problem made from another equals it.
     scaled: FloatArray = weights if abs(total - 1.0) < 1e-12 else weights / total
     return scaled

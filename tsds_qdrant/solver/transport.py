@@ -92,7 +92,7 @@ class TransportSolution:
     Attributes:
         problem: what was solved.
         regime: ``capped`` (threshold s), ``half`` (s = Z / 2), ``pool`` (p_j proportional to
-            1 / density_j over the whole pool: the task has no say) or ``tv``.
+            1 / density_j over the whole pool, whatever the task) or ``tv``.
         threshold: s; infinite in regimes without one.
         plan: (n,) mass of each entry of the lists.
         probabilities: (candidates,) p, sum 1.

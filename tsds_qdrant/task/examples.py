@@ -50,7 +50,7 @@ def checked_model(info: CollectionInfo, model: str | None) -> str:
 
     Raises:
         CollectionMismatchError: ``model`` is another one.
-        SettingsError: the collection does not tell, and none is given.
+        SettingsError: the collection does not say, and none is given.
     """
     theirs = info.metadata.get("model")
     if theirs and model and theirs != model:
@@ -60,7 +60,7 @@ def checked_model(info: CollectionInfo, model: str | None) -> str:
         )
     if not (theirs or model):
         raise SettingsError(
-            f"collection '{info.name}' does not tell which model made its vectors; "
+            f"collection '{info.name}' does not say which model made its vectors; "
             f"name it with --model, or give the task examples as .npy"
         )
     return str(theirs or model)

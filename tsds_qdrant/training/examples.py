@@ -39,7 +39,7 @@ class Example:
     Attributes:
         shape: how the payload was recognised.
         messages: the dialogue; empty for text alone.
-        asked: so many of the messages are the prompt, the rest is the one answer to learn; None
+        asked: how many of the messages are the prompt; the rest is the one answer to learn; None
             for a dialogue, whose every answer is learnt.
         turn: the same, where it came as one turn of plain strings.
         text: the text, where it is text alone.

@@ -23,7 +23,7 @@ LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
 NUMPY = ".npy"
 FRAMEWORKS = ("axolotl", "llamafactory")
-"""Forms whose trainers tell the kind of a file by its last suffix."""
+"""Forms whose trainers know the kind of a file by its last suffix."""
 
 
 def check_training_path(path: Path, form: str) -> None:

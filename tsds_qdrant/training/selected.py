@@ -94,7 +94,7 @@ def _drawn(selection: Selection, size: int | None) -> list[dict[str, Any]]:
     if settings.sampler == "multinomial" or settings.quotas or size > largest:
         drawn = ", ".join(map(str, samples))
         raise SettingsError(
-            f"size is {size}, but the run drew {drawn}; ask for that, or select anew with --state"
+            f"size is {size}, but the run drew {drawn}; ask for that, or select again with --state"
         )
     return list(islice(selection.sample_rows(largest), size))
 
@@ -153,7 +153,7 @@ def _check_nested(path: str | Path) -> None:
         nested = told["sampler"] != "multinomial" and not told.get("quotas")
     except (OSError, ValueError, KeyError, TypeError):
         raise SettingsError(
-            f"a size is given, but '{manifest}' does not tell how '{path}' was drawn; leave it out"
+            f"a size is given, but '{manifest}' does not say how '{path}' was drawn; leave it out"
         ) from None
     if not nested:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""What an export can be told."""
+"""Settings of an export."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Recognising what a payload shows a model.
 
-The usual shapes are told by their fields, in the order of ``SHAPES``; a field map names the
+The usual shapes are known by their fields, in the order of ``SHAPES``; a field map names the
 fields of all others.
 """
 

@@ -21,9 +21,9 @@ from tsds_qdrant.selection.sampling import uniform_noise
 
 BLOCK_ENTRIES = 1 << 23
 PAIR_NUMBERS = 1 << 23
-"""So many coordinates are compared in float64 at once."""
+"""Maximum number of coordinates compared in float64 at once."""
 SLACK = 1e-6
-"""Pairs so much farther than the radius, in lengths of the vectors, still count as near: the
+"""Pairs this much farther than the radius, in lengths of the vectors, still count as near: the
 engine's distances are float32."""
 
 
@@ -61,7 +61,7 @@ def near_groups(
 def validation_rows(
     groups: IntArray, weights: IntArray, keys: KeyArray, share: float, seed: int
 ) -> BoolArray:
-    """(n,) which rows are for validation: whole groups, in an order that hangs on seed and ids.
+    """(n,) which rows are for validation: whole groups, in an order that depends on seed and ids.
 
     A group is taken if the share is not passed by it (by more than half a row); if all groups are
     larger than the share, the smallest one is taken.
