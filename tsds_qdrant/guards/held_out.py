@@ -29,7 +29,7 @@ SHORTEST_RUN = 8
 """A test item of at least this many words, but fewer than the n-gram, is a run by itself; a
 shorter one must be equal as a whole: "thank you" stands everywhere."""
 RADIUS = 0.25
-"""Default under Cosine; the README says why under "Keeping test items out, and quotas"."""
+"""Default under Cosine; the reason is in scripts/README.md, "Copies of test items"."""
 EXCERPT_CHARS = 160
 BLOCK_ENTRIES = 8_000_000
 

@@ -2,7 +2,7 @@
 
 The number of searches follows from the task and the size alone, not from the pool: one or two for
 each task example and one for each candidate in the support, which is little larger than the size
-(README, "What a selection costs"). How long one takes is measured.
+(scripts/README.md, "What a selection costs"). How long one takes is measured.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ from tsds_qdrant.strategies.tsds.expansion import (
 )
 
 BANDWIDTH_SHARE = 0.45
-"""Derived bandwidth over typical distance; the README says why under "Choosing alpha, C and h"."""
+"""Derived bandwidth over typical distance; the reason is in
+tsds_qdrant/strategies/README.md, "Choosing alpha, C and h"."""
 
 
 def searcher_for(
