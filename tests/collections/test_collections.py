@@ -466,11 +466,12 @@ class TestServer:
         params = models.VectorParams(size=2, distance=models.Distance.DOT)
         server.client.create_collection(foreign, vectors_config=params)
         server.client.upsert(foreign, [models.PointStruct(id=9, vector=[0.0, length])], wait=True)
-        if fits:
-            server.open("foreign").close()
-        else:
-            with pytest.raises(UnsupportedCollectionError, match=r"point 9 has length 1\.01"):
-                server.open("foreign")
+        with server.open("foreign") as collection:
+            if fits:
+                collection.check_distances()
+            else:
+                with pytest.raises(UnsupportedCollectionError, match=r"point 9 has length 1\.01"):
+                    collection.check_distances()
 
     def test_a_created_vector_may_have_a_name(self, server: ClientBackend, foreign: str) -> None:
         collection = ServerCollection.create(

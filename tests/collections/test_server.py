@@ -24,11 +24,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant import errors
-from tsds_qdrant.collections.server.collection import (
-    FIRST_SEARCHES,
-    ServerCollection,
-    list_collections,
-)
+from tsds_qdrant.collections.server.collection import ServerCollection, list_collections
+from tsds_qdrant.collections.server.searches import FIRST_SEARCHES
 from tsds_qdrant.collections.values import CollectionInfo, Limits
 
 

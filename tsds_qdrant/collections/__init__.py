@@ -50,13 +50,14 @@ def open_collection(
     Args:
         location: a directory (embedded engine) or the URL of a server.
         name: the collection.
-        vector: name of the vector to search; needed only if there are several.
+        vector: name of the dense vector to search; by default the one that the metadata name
+            as ``representation``, else the only one.
         api_key: for servers that ask for one; ``TSDS_QDRANT_API_KEY`` by default.
         grpc: speak gRPC to the server (faster for large answers), at ``grpc_port``.
 
     Raises:
-        CollectionNotFoundError: no such collection or vector.
-        UnsupportedCollectionError: sparse, multivector, or dot product of unequal lengths.
+        CollectionNotFoundError: no such collection or vector, or several and no default.
+        UnsupportedCollectionError: no dense vector, or a multivector.
         UnreachableError: no server answers.
     """
     if is_server(location):

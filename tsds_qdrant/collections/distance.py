@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from tsds_qdrant.arrays import Float32Array, FloatArray
+from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray
 from tsds_qdrant.collections.spaces import UNIT_TOLERANCE
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError
@@ -71,13 +71,14 @@ def checked_vectors(
     *,
     what: str = "vector",
     first: int = 0,
+    unit: bool = True,
 ) -> Float32Array:
     """``vectors`` (n, D) as contiguous float32.
 
     Raises:
-        InputError: another dimension, NaN, infinity, length zero under Cosine, or another
-            length than one under Dot; the message names the first row at fault, counted from
-            ``first``.
+        InputError: another dimension, NaN, infinity, length zero under Cosine, or (if ``unit``,
+            as distances need) another length than one under Dot; the message names the first
+            row at fault, counted from ``first``.
     """
     array = np.asarray(vectors)
     if array.ndim != 2 or array.shape[1] != dimension:
@@ -103,11 +104,21 @@ def checked_vectors(
                 f"{what} {first + int(np.argmax(short))} has length zero, which has no cosine; "
                 f"remove or repair that row"
             )
-    if metric == "Dot":
-        unequal = np.abs(squares - 1.0) > 2 * UNIT_TOLERANCE
+    if metric == "Dot" and unit:
+        unequal = _not_of_unit_length(squares)
         if unequal.any():
             raise InputError(
                 f"{what} {first + int(np.argmax(unequal))} is not of unit length, which the metric "
                 f"Dot needs here; normalise the vectors, or use Cosine"
             )
     return array
+
+
+def are_unit_rows(rows: Float32Array) -> bool:
+    """Whether all ``rows`` (n, D) are of unit length, so that dot products say distances."""
+    return not _not_of_unit_length(np.einsum("ij,ij->i", rows, rows)).any()
+
+
+def _not_of_unit_length(squares: Float32Array) -> BoolArray:
+    unequal: BoolArray = np.abs(squares - 1.0) > 2 * UNIT_TOLERANCE
+    return unequal

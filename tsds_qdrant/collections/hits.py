@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 
 import numpy as np
 
-from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.arrays import BoolArray, FloatArray, IntArray
+from tsds_qdrant.collections.distance import score_to_distance
+from tsds_qdrant.collections.values import Metric, PointId
 
 TIE_TOLERANCE = 1e-6
 """Relative difference between distances that float32 cannot tell apart."""
@@ -39,9 +40,7 @@ def first_hits(hits: Hits, limit: int) -> Hits:
     """The ``limit`` nearest hits of each search."""
     starts = np.cumsum(hits.counts) - hits.counts
     place = np.arange(len(hits.ids)) - np.repeat(starts, hits.counts)
-    kept = np.flatnonzero(place < limit)
-    ids = [hits.ids[k] for k in kept.tolist()]
-    return Hits(ids, hits.distances[kept], np.minimum(hits.counts, limit))
+    return hits.only(place < limit)
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,38 @@ class Hits:
 
     Attributes:
         ids: all ids, those of the first search first; every search's nearest first.
-        distances: (len(ids),) float64, in the unit of the metric; NaN where Qdrant scored NaN.
+        distances: (len(ids),) float64, in the unit of the metric; NaN where Qdrant scored NaN,
+            and everywhere in the answers of a sparse search. Under Dot they mean something only
+            where :meth:`~.protocol.Collection.check_distances` passes.
         counts: (B,) int64, hits of each search; they sum to ``len(ids)``.
+        scores: (len(ids),) Qdrant's float32 scores as float64: similarities under Cosine and Dot
+            (larger is nearer), distances under Euclid and Manhattan. Empty for hits that were
+            not searched but put together from distances.
     """
 
     ids: list[PointId]
     distances: FloatArray
     counts: IntArray
+    scores: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def of_scores(
+        cls, ids: list[PointId], scores: FloatArray, counts: IntArray, metric: Metric | None
+    ) -> Hits:
+        """Hits from Qdrant's ``scores`` (n,); without a ``metric`` the distances are NaN."""
+        rounded = np.asarray(scores, dtype=np.float32).astype(np.float64)
+        unknown: FloatArray = np.full(len(rounded), np.nan)
+        distances = unknown if metric is None else score_to_distance(scores, metric)
+        return cls(ids, distances, counts, rounded)
+
+    def only(self, kept: BoolArray) -> Hits:
+        """The hits whose entry of ``kept`` (n,) is true, of as many searches."""
+        return Hits(
+            list(compress(self.ids, kept.tolist())),
+            self.distances[kept],
+            np.bincount(search_numbers(self)[kept], minlength=len(self.counts)),
+            self.scores[kept] if len(self.scores) else self.scores,
+        )
 
 
 def within(hits: Hits, max_distance: float | None) -> Hits:
@@ -66,9 +90,4 @@ def within(hits: Hits, max_distance: float | None) -> Hits:
     keep = ~(hits.distances > max_distance)
     if keep.all():
         return hits
-    search = np.repeat(np.arange(len(hits.counts)), hits.counts)
-    return Hits(
-        list(compress(hits.ids, keep.tolist())),
-        hits.distances[keep],
-        np.bincount(search[keep], minlength=len(hits.counts)),
-    )
+    return hits.only(keep)

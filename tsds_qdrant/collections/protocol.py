@@ -7,11 +7,19 @@ from typing import Any, Protocol
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.hits import Hits
+from tsds_qdrant.collections.ordered import Valued
+from tsds_qdrant.collections.spaces import Space
+from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record
 
 
 class Collection(Protocol):
-    """One vector of one Qdrant collection.
+    """One space of one open Qdrant collection; :meth:`at` gives the other ones.
+
+    A space is an unnamed or named dense vector, or a sparse one (Qdrant documentation, "Vectors").
+    Searches, ``record.vector`` and ``upsert`` are about the *searched space*; points, payloads
+    and metadata are the same in all views. A point may lack a vector of the searched space: then
+    it is counted and scrolled through, but not found by a search.
 
     Every method raises :class:`~tsds_qdrant.errors.CollectionError` or one of its kinds, never
     an error of a Qdrant package. ``where`` is a payload filter in Qdrant's JSON form. A ``with``
@@ -20,11 +28,51 @@ class Collection(Protocol):
 
     @property
     def bytes_moved(self) -> int:
-        """Bytes of all searches so far, questions and answers; 0 where none leaves the process."""
+        """Bytes of this view's searches, questions and answers; 0 where none leaves the process."""
 
     def __enter__(self) -> Collection: ...
 
     def __exit__(self, *error: object) -> None: ...
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """All spaces by name; "" is the unnamed vector.
+
+        On servers as of the last :meth:`info`, where others may add some meanwhile.
+        """
+
+    def at(self, name: str) -> Collection:
+        """A view of the same open collection whose searched space is ``name``.
+
+        What one view writes, the others read. Closing a view does nothing; closing the
+        collection that was opened ends all its views.
+
+        Raises:
+            CollectionNotFoundError: no space of that name.
+            UnsupportedCollectionError: a multivector.
+        """
+
+    def add_space(self, space: Space) -> None:
+        """Add a named dense or sparse vector, which no point has yet.
+
+        Nothing happens if there is an equal one. If the metadata name no default (key
+        ``representation``), the space in which the collection was opened becomes it, so that
+        opening it without a name still finds that one; an API key that may not write metadata
+        leaves them as they are.
+
+        Raises:
+            CollectionMismatchError: one of that name has another configuration.
+            SettingsError: a space without a name, a dense one without dimension, a multivector.
+            UnsupportedCollectionError: a server older than 1.18.
+        """
+
+    def check_distances(self) -> None:
+        """Check that scores of the searched space say distances; whoever needs those calls it.
+
+        Raises:
+            UnsupportedCollectionError: a sparse space, or the metric Dot and one of the first
+                stored vectors that is not of unit length.
+        """
 
     def info(self) -> CollectionInfo:
         """Describe the collection."""
@@ -43,7 +91,10 @@ class Collection(Protocol):
         where: Filter | None = None,
         on_batch: Callable[[int], None] | None = None,
     ) -> Hits:
-        """Find the nearest points of every row of ``vectors`` (B, D).
+        """Find the nearest points of every row of ``vectors`` (B, D) in a dense space.
+
+        Under Dot rows and stored vectors may have any length: hits come by descending product,
+        and their ``distances`` mean something only where :meth:`check_distances` passes.
 
         Args:
             limit: at most that many hits a row.
@@ -51,12 +102,44 @@ class Collection(Protocol):
             exact: scan everything instead of walking the HNSW graph.
             ef: candidates that the walk keeps (HNSW only); at least ``limit`` is used.
             on_batch: called with the number of rows done, batch by batch.
+
+        Raises:
+            UnsupportedCollectionError: the searched space is sparse.
+            InputError: a row of another dimension, with NaN or infinity, or of length zero under
+                the Cosine metric.
+        """
+
+    def search_sparse(
+        self,
+        rows: SparseRows,
+        *,
+        limit: int,
+        where: Filter | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Hits:
+        """Find the points of the largest dot products with each of B ``rows`` in a sparse space.
+
+        Always exact, in float32, with weights of either sign: ``scores`` are the products, in
+        descending order, and ``distances`` are NaN. Only points that share an index with the row
+        are found (Qdrant documentation, "Sparse vectors"), none by a row without entries.
+
+        Args:
+            limit: at most that many hits a row.
+            on_batch: called with the number of rows done, batch by batch.
+
+        Raises:
+            UnsupportedCollectionError: the searched space is dense.
+            InputError: see :func:`~tsds_qdrant.collections.sparse.checked_sparse`.
         """
 
     def retrieve(
         self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
     ) -> list[Record]:
-        """Fetch stored points in the order of ``ids``; ids that do not exist are left out."""
+        """Fetch stored points in the order of ``ids``; ids that do not exist are left out.
+
+        ``vectors`` asks for those of the searched space alone: ``record.vector`` where it is
+        dense, ``record.sparse`` where it is sparse.
+        """
 
     def existing(self, ids: Sequence[PointId]) -> set[PointId]:
         """Which of ``ids`` are stored."""
@@ -64,17 +147,65 @@ class Collection(Protocol):
     def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
         """All ids, page by page, in ascending order (numbers before UUIDs)."""
 
+    def scroll_ordered(
+        self,
+        field: str,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        where: Filter | None = None,
+    ) -> Iterator[list[Valued]]:
+        """Points in the order of the number in the payload ``field``, page by page.
+
+        Each entry is an id and its number. A point without the field is left out; one with
+        several numbers comes once for each. The order among equal numbers is open, and may
+        differ between engines. Qdrant documentation, "Points", "Order points by payload key".
+
+        Args:
+            limit: at most this many entries in all.
+
+        Raises:
+            RequestRejectedError: the field has no integer or float index (local mode needs none),
+                or more points share a number than strict mode lets one request ask for.
+        """
+
     def upsert(
         self,
         ids: Sequence[PointId],
         vectors: Float32Array,
         payloads: Sequence[Payload] | None = None,
     ) -> None:
-        """Insert or replace points; returns when they are stored.
+        """Insert points, or replace their payload and their vector in the searched space.
+
+        Vectors in other spaces stay. Returns when the points are stored.
 
         Raises:
+            UnsupportedCollectionError: the searched space is sparse; see :meth:`set_vectors`.
             InputError: a vector of another dimension, with NaN or infinity, or of length zero
                 under the Cosine metric. Nothing is stored then.
+        """
+
+    def set_vectors(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array | SparseRows,
+        *,
+        space: str | None = None,
+    ) -> None:
+        """Set the vectors of stored points in one space, and touch nothing else of them.
+
+        Ids that do not exist are ignored, as a point may be deleted meanwhile; count what is
+        missing with the filter ``has_vector``. Returns when the vectors are stored.
+
+        Args:
+            ids: n points.
+            vectors: (n, D) for a dense space, n rows for a sparse one.
+            space: its name; the searched one by default.
+
+        Raises:
+            CollectionNotFoundError: no space of that name.
+            UnsupportedCollectionError: sparse rows for a dense space, or the reverse.
+            InputError: vectors that :meth:`upsert` refuses too. Nothing is stored then.
         """
 
     def delete(self, ids: Sequence[PointId]) -> None:
@@ -96,8 +227,11 @@ class Collection(Protocol):
             RequestRejectedError: the field has no index that can be ordered by.
         """
 
-    def index_payload(self, field: str) -> None:
-        """Make a range index on an integer payload field, to filter by; not inside the graph."""
+    def index_payload(self, field: str, *, real: bool = False) -> None:
+        """Make a range index on a payload field of integers, or of ``real`` numbers.
+
+        To filter and order by; it is not inside the HNSW graph.
+        """
 
     def optimize(self) -> None:
         """Build the index where the engine leaves that to its user (the embedded one does)."""
@@ -106,4 +240,4 @@ class Collection(Protocol):
         """Keep ``changes`` with the collection, for ``info().metadata``."""
 
     def close(self) -> None:
-        """Release the collection; it cannot be used afterwards."""
+        """Release the collection; neither it nor its views can be used afterwards."""

@@ -1,22 +1,163 @@
-"""Which vectors a collection has, and which of them can be searched."""
+"""The spaces of a collection: its named dense and sparse vectors, and which one is searched.
+
+Qdrant's documentation, "Vectors": a collection has one unnamed dense vector, or named ones, and
+sparse vectors beside them, which have names always; a point may lack any of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import (
+    CollectionMismatchError,
     CollectionNotFoundError,
+    SettingsError,
     UnsupportedCollectionError,
 )
 
 UNIT_SAMPLE = 256
-"""So many stored vectors are looked at under the metric Dot."""
+"""Number of stored vectors that are looked at under the metric Dot."""
 UNIT_TOLERANCE = 1e-3
 """How far from 1 the length of a vector may be under the metric Dot."""
+REPRESENTATION = "representation"
+"""Metadata key: name of the space that is searched where none is named."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A dense or sparse vector of a collection.
+
+    Attributes:
+        name: "" for the unnamed vector.
+        dimension: D of a dense vector, None for a sparse one.
+        metric: Dot for a sparse vector.
+        multivector: each point has several rows; such a space is listed, but not searched.
+        idf: a sparse vector whose queries Qdrant weighs by the inverse document frequency, so
+            scores are no plain dot products.
+        quantization: kind of quantisation, or None; not a part of what makes two spaces equal.
+    """
+
+    name: str
+    kind: Literal["dense", "sparse"]
+    dimension: int | None
+    metric: Metric
+    multivector: bool = False
+    idf: bool = False
+    quantization: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def dense(cls, name: str, dimension: int, metric: Metric = "Cosine") -> Space:
+        """A plain dense vector of ``dimension`` under ``metric``."""
+        return cls(name, "dense", dimension, metric)
+
+    @classmethod
+    def sparse(cls, name: str) -> Space:
+        """A plain sparse vector."""
+        return cls(name, "sparse", None, "Dot")
+
+    def __str__(self) -> str:
+        if self.kind == "sparse":
+            return "sparse with IDF" if self.idf else "sparse"
+        several = "multivector" if self.multivector else "dense"
+        return f"{several} of dimension {self.dimension} under {self.metric}"
+
+
+def chosen_space(
+    spaces: Mapping[str, Space], vector: str | None, representation: object, name: str
+) -> Space:
+    """The dense space of collection ``name`` to search.
+
+    ``vector`` where it is given, else the ``representation`` that the metadata names where there
+    is such a space, else the only one there is.
+
+    Raises:
+        CollectionNotFoundError: no vector of that name, or several and none is named.
+        UnsupportedCollectionError: no dense vector, or a multivector.
+    """
+    dense = {key: space for key, space in spaces.items() if space.kind == "dense"}
+    if not dense:
+        raise UnsupportedCollectionError(
+            f"collection '{name}' has no dense vector; selection needs one, ingest the texts again"
+        )
+    if vector is None and isinstance(representation, str) and representation in dense:
+        vector = representation
+    if vector is None:
+        plain = {key: space for key, space in dense.items() if not space.multivector} or dense
+        if len(plain) > 1:
+            raise CollectionNotFoundError(
+                f"collection '{name}' has the vectors {_listed(plain)}; choose one with --vector"
+            )
+        vector = next(iter(plain))
+    if vector not in dense:
+        raise CollectionNotFoundError(
+            f"collection '{name}' has no vector '{vector}', it has {_listed(dense)}; "
+            f"choose one with --vector"
+        )
+    return plain_space(dense, vector, name)
+
+
+def plain_space(spaces: Mapping[str, Space], wanted: str, name: str) -> Space:
+    """The space ``wanted`` of collection ``name``, dense or sparse.
+
+    Raises:
+        CollectionNotFoundError: there is none of that name.
+        UnsupportedCollectionError: it is a multivector.
+    """
+    if wanted not in spaces:
+        raise CollectionNotFoundError(
+            f"collection '{name}' has no space '{wanted}', it has {_listed(spaces)}; "
+            f"name one of them, or add it"
+        )
+    if spaces[wanted].multivector:
+        raise UnsupportedCollectionError(
+            f"vector '{wanted}' of collection '{name}' is a multivector; "
+            f"choose a plain dense vector with --vector"
+        )
+    return spaces[wanted]
+
+
+def is_new(space: Space, spaces: Mapping[str, Space], name: str) -> bool:
+    """Whether ``space`` is to be added to ``spaces`` of collection ``name``, not there already.
+
+    Raises:
+        SettingsError: a space that cannot be: without name or dimension, or a multivector.
+        CollectionMismatchError: there is one of that name with another configuration.
+    """
+    known = spaces.get(space.name)
+    if known is not None and known == space:
+        return False
+    if known is not None:
+        raise CollectionMismatchError(
+            f"the space '{space.name}' of collection '{name}' is {known}, not {space}; "
+            f"add it under another name"
+        )
+    dense = space.kind == "dense"
+    if not space.name or space.multivector or (dense != bool(space.dimension)):
+        raise SettingsError(
+            f"'{space.name}' ({space}) is no space that can be added; give it a name, and a "
+            f"dimension if it is dense"
+        )
+    return True
+
+
+def sole_space(space: Space, kind: Literal["dense", "sparse"], name: str) -> Space:
+    """``space`` of collection ``name`` if it is of ``kind``.
+
+    Raises:
+        UnsupportedCollectionError: it is of the other kind.
+    """
+    if space.kind != kind:
+        raise UnsupportedCollectionError(
+            f"the space '{space.name}' of collection '{name}' is {space}, not {kind}; "
+            f"choose a {kind} one"
+        )
+    return space
 
 
 def check_unit_length(stored: Iterable[tuple[object, Float32Array | None]], place: str) -> None:
@@ -35,33 +176,5 @@ def check_unit_length(stored: Iterable[tuple[object, Float32Array | None]], plac
             )
 
 
-def chosen_vector(config: Mapping[str, Any], vector: str | None, name: str) -> str:
-    """The name of the dense vector to search: ``vector``, or the only one there is.
-
-    Raises:
-        CollectionNotFoundError: no vector of that name, or several and none is named.
-        UnsupportedCollectionError: no dense vector, or a multivector.
-    """
-    vectors: Mapping[str, Any] = config.get("vectors") or {}
-    if not vectors:
-        raise UnsupportedCollectionError(
-            f"collection '{name}' has no dense vector; selection needs one, ingest the texts anew"
-        )
-    names = ", ".join(f"'{n}'" if n else "an unnamed one" for n in sorted(vectors))
-    if vector is None:
-        if len(vectors) > 1:
-            raise CollectionNotFoundError(
-                f"collection '{name}' has the vectors {names}; choose one with --vector"
-            )
-        vector = next(iter(vectors))
-    if vector not in vectors:
-        raise CollectionNotFoundError(
-            f"collection '{name}' has no vector '{vector}', it has {names}; "
-            f"choose one with --vector"
-        )
-    if vectors[vector].get("multivector_config"):
-        raise UnsupportedCollectionError(
-            f"vector '{vector}' of collection '{name}' is a multivector; "
-            f"choose a plain dense vector with --vector"
-        )
-    return vector
+def _listed(spaces: Mapping[str, Space]) -> str:
+    return ", ".join(f"'{name}'" if name else "an unnamed one" for name in sorted(spaces))

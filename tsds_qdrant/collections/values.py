@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, TAG_FIELD, is_tag
+from tsds_qdrant.collections.sparse import SparseRows
 
 PointId = int | str
 """An unsigned 64-bit integer, or a UUID in its lower-case hyphenated form."""
@@ -20,11 +21,17 @@ METRICS: tuple[Metric, ...] = ("Cosine", "Euclid", "Manhattan", "Dot")
 
 @dataclass(frozen=True)
 class Record:
-    """A stored point; ``payload`` is empty and ``vector`` None unless asked for."""
+    """A stored point; ``payload`` is empty and ``vector`` None unless asked for.
+
+    Attributes:
+        vector: (D,) that of the searched space, None where the point has none.
+        sparse: the same where the searched space is sparse: one row.
+    """
 
     id: PointId
     payload: Payload
     vector: Float32Array | None = None
+    sparse: SparseRows | None = None
 
     @property
     def content(self) -> Payload:
@@ -55,9 +62,11 @@ class CollectionInfo:
 
     Attributes:
         location: path or URL, without secrets.
-        vector: name of the dense vector that is searched, "" for the default one.
-        count: number of points.
-        indexed: number of vectors inside an HNSW graph.
+        vector: name of the searched space, "" for the unnamed vector.
+        dimension: of the searched space, 0 where it is sparse.
+        metric: of the searched space.
+        count: number of points, whether they have a vector of that space or not.
+        indexed: number of vectors inside an index, of all spaces.
         quantization: kind of quantisation, or None.
         payload_indexes: payload field -> type of its index.
         metadata: what ``ingest`` stored with the collection (``model``, ``text_field``, ..).

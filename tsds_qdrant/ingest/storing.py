@@ -164,7 +164,8 @@ class StoringRun:
         return {**self._metadata, "identity": uuid4().hex, "sequence": 0}
 
     def _follow(self, info: CollectionInfo) -> None:
-        """Go on with the collection's sequence numbers, if it has them."""
+        """Go on with the collection's metric, and its sequence numbers if it has them."""
+        self._metric = info.metric
         self._sequence = info.metadata.get("sequence")
         if self._sequence is not None and SEQUENCE_FIELD not in info.payload_indexes:
             assert self._collection is not None
@@ -220,6 +221,7 @@ class StoringRun:
                 self._progress("ingest", done + embedded, self._total)
 
             vectors = self._embedder.encode([item.text for item in items], on_batch)
+            checked_vectors(vectors, vectors.shape[1], self._metric)
         if self._collection is None:
             self._collection = create_collection(
                 self._destination.location,

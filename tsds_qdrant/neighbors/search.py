@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.filters import filtered_fields
 from tsds_qdrant.collections.hits import Hits, first_hits, recall_of
 from tsds_qdrant.collections.protocol import Collection
@@ -59,6 +60,7 @@ class Searcher:
         progress: Progress = silent,
     ) -> None:
         self.collection = collection
+        collection.check_distances()
         info = collection.info()
         limits = replace(info.limits, exact=info.limits.exact and scans)
         self.info: CollectionInfo = replace(info, limits=limits)
@@ -204,6 +206,8 @@ class Searcher:
             if stage:
                 self.progress(stage, done, len(vectors))
 
+        if self.info.metric == "Dot":  # products of unit vectors alone are distances
+            checked_vectors(vectors, self.info.dimension, self.info.metric, what="query")
         started, moved = time.perf_counter(), self.collection.bytes_moved
         hits = self.collection.search(
             vectors,
@@ -233,10 +237,7 @@ class Searcher:
                 f"'{self.info.name}' holds NaN or infinity, which spoils approximate search; "
                 f"delete that point, or select with --exact"
             )
-        search = np.repeat(np.arange(len(hits.counts)), hits.counts)[~broken]
-        ids = [point_id for point_id, bad in zip(hits.ids, broken, strict=True) if not bad]
-        counts = np.bincount(search, minlength=len(hits.counts))
-        return Hits(ids, hits.distances[~broken], counts)
+        return hits.only(~broken)
 
     def _probe(self, vectors: Float32Array, limit: int) -> None:
         """Choose ef, or to scan, by the recall on a seeded handful of ``vectors``."""

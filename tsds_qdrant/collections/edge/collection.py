@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from itertools import chain, islice
 from typing import Any
-from uuid import UUID
 
-import numpy as np
 import qdrant_edge as edge
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import (
+    are_unit_rows,
     checked_vectors,
     oversampling,
     score_threshold,
-    score_to_distance,
 )
+from tsds_qdrant.collections.edge.asking import Search, ask
 from tsds_qdrant.collections.edge.directory import (
     CONFIG_FILE,
     check_location,
@@ -33,25 +31,25 @@ from tsds_qdrant.collections.edge.directory import (
     write_metadata,
 )
 from tsds_qdrant.collections.edge.failures import edge_failures
-from tsds_qdrant.collections.edge.points import EdgePoints, plain_id
+from tsds_qdrant.collections.edge.known import spaces_of
 from tsds_qdrant.collections.edge.scan import fits
+from tsds_qdrant.collections.edge.spaces import EdgeSpaces
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
-from tsds_qdrant.collections.spaces import UNIT_SAMPLE, check_unit_length, chosen_vector
+from tsds_qdrant.collections.spaces import (
+    REPRESENTATION,
+    Space,
+    chosen_space,
+    plain_space,
+    sole_space,
+)
+from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 from tsds_qdrant.errors import CollectionExistsError
 
-SEARCH_BATCH = 100
-UPSERT_BATCH = 1_000
-SCROLL_PAGE = 10_000
 
-
-class EdgeCollection(EdgePoints):
-    """One vector of an embedded collection; see :class:`Collection` for the methods."""
-
-    def __init__(self, shard: edge.EdgeShard, description: CollectionInfo) -> None:
-        super().__init__(shard, description)
-        self._path = shard_path(description.location, description.name)
+class EdgeCollection(EdgeSpaces):
+    """One space of an embedded collection; see :class:`Collection` for the methods."""
 
     @classmethod
     def open(cls, location: str, name: str, *, vector: str | None = None) -> EdgeCollection:
@@ -60,32 +58,30 @@ class EdgeCollection(EdgePoints):
         Raises:
             CollectionNotFoundError: no shard there, or no vector of that name.
             CollectionLockedError: another process has it open.
-            UnsupportedCollectionError: a multivector, or a dot product of unequal lengths.
+            UnsupportedCollectionError: no dense vector, or a multivector.
         """
-        config = read_config(location, name)
-        vector = chosen_vector(config, vector, name)
-        params = config["vectors"][vector]
+        spaces, path = spaces_of(read_config(location, name)), shard_path(location, name)
+        default = read_metadata(path).get(REPRESENTATION)
+        space = chosen_space(spaces, vector, default, name)
         with edge_failures(location, name):
-            shard = edge.EdgeShard.load(str(shard_path(location, name)))
-        quantization = params.get("quantization_config") or config.get("quantization_config")
+            shard = edge.EdgeShard.load(str(path))
         description = CollectionInfo(
             location=location,
             name=name,
-            vector=vector,
-            dimension=int(params["size"]),
-            metric=params["distance"],
+            vector="",
+            dimension=0,
+            metric="Dot",
             count=0,
             indexed=0,
             segments=0,
-            quantization=next(iter(quantization)) if quantization else None,
             engine=f"qdrant-edge {version('qdrant-edge-py')}",
         )
-        collection = cls(shard, description)
-        if description.metric == "Dot":
-            ids = list(islice(chain.from_iterable(collection.scroll_ids()), UNIT_SAMPLE))
-            sample = collection.retrieve(ids, payloads=False, vectors=True)
-            check_unit_length(((record.id, record.vector) for record in sample), f"'{name}'")
-        return collection
+        return cls(shard, _described(description, space))
+
+    def at(self, name: str) -> EdgeCollection:
+        """A view of the same open shard whose searched space is ``name``."""
+        space = plain_space(self._known.spaces, name, self._description.name)
+        return type(self)(self._shard, _described(self._description, space), self._known)
 
     @classmethod
     def create(
@@ -124,7 +120,8 @@ class EdgeCollection(EdgePoints):
             for field, index in state.payload_schema.items()
         }
         description, count = self._description, self.count()
-        small = fits(count, description.dimension, description.metric)
+        dense = description.dimension > 0
+        small = dense and fits(count, description.dimension, description.metric)
         return replace(
             description,
             count=count,
@@ -147,53 +144,48 @@ class EdgeCollection(EdgePoints):
         on_batch: Callable[[int], None] | None = None,
     ) -> Hits:
         """Find the nearest points of every row of ``vectors`` (B, D)."""
-        metric = self._description.metric
-        queries = checked_vectors(vectors, self._description.dimension, metric, what="query")
-        if exact and fits(self.count(), self._description.dimension, metric):
-            return self.loaded(where).search(queries, limit, max_distance, on_batch)
-        threshold = None if max_distance is None else score_threshold(max_distance, metric)
+        info = self._description
+        sole_space(self._known.spaces[info.vector], "dense", info.name)
+        metric, dimension = info.metric, info.dimension
+        queries = checked_vectors(vectors, dimension, metric, what="query", unit=False)
+        if exact and fits(self.count(), dimension, metric):
+            loaded = self.loaded(where)
+            # Whoever is near is found by distances there, which products alone do not say.
+            if metric != "Dot" or (are_unit_rows(queries) and are_unit_rows(loaded.matrix)):
+                return loaded.search(queries, limit, max_distance, on_batch)
         walk = None if ef is None or exact else max(ef, limit)
-        params = edge.SearchParams(
-            hnsw_ef=walk,
-            exact=exact,
-            quantization=edge.QuantizationSearchParams(
-                rescore=True, oversampling=oversampling(walk, limit)
+        search = Search(
+            using=info.vector,
+            limit=limit,
+            params=edge.SearchParams(
+                hnsw_ef=walk,
+                exact=exact,
+                quantization=edge.QuantizationSearchParams(
+                    rescore=True, oversampling=oversampling(walk, limit)
+                ),
             ),
+            where=edge_filter(where),
+            threshold=None if max_distance is None else score_threshold(max_distance, metric),
         )
-        condition = edge_filter(where)
-        using = self._description.vector or None
-        ids: list[int | UUID | str] = []
-        scores: list[float] = []
-        counts: list[int] = []
-        for start in range(0, len(queries), SEARCH_BATCH):
-            requests = [
-                edge.QueryRequest(
-                    limit=limit,
-                    query=edge.Query.Nearest(query, using=using),
-                    score_threshold=threshold,
-                    filter=condition,
-                    params=params,
-                    with_payload=False,
-                    with_vector=False,
-                )
-                for query in queries[start : start + SEARCH_BATCH].tolist()
-            ]
-            with self._failures():
-                answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
-            for hits in answers:
-                ids += [hit.id for hit in hits]
-                scores += [hit.score for hit in hits]
-                counts.append(len(hits))
-            if on_batch:
-                on_batch(len(answers))
-        return within(
-            Hits(
-                [plain_id(point_id) for point_id in ids],
-                score_to_distance(np.array(scores, dtype=np.float64), metric),
-                np.array(counts, dtype=np.int64),
-            ),
-            max_distance,
-        )
+        with self._failures():
+            hits = ask(self._shard, search, queries, metric, on_batch)
+        return within(hits, max_distance)
+
+    def search_sparse(
+        self,
+        rows: SparseRows,
+        *,
+        limit: int,
+        where: Filter | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Hits:
+        """Find the points of the largest dot products with each of B sparse ``rows``."""
+        info = self._description
+        sole_space(self._known.spaces[info.vector], "sparse", info.name)
+        queries = checked_sparse(rows, what="query")
+        search = Search(info.vector, limit, edge.SearchParams(exact=True), edge_filter(where))
+        with self._failures():
+            return ask(self._shard, search, queries, None, on_batch)
 
     def optimize(self) -> None:
         """Build the HNSW graph of whatever is not in one yet, and flush to disk."""
@@ -206,6 +198,18 @@ class EdgeCollection(EdgePoints):
         write_metadata(self._path, {**read_metadata(self._path), **changes})
 
     def close(self) -> None:
-        """Flush and release the directory's lock."""
+        """Flush and release the directory's lock; closing a view does nothing."""
+        if self._is_view:
+            return
         with self._failures():
             self._shard.close()
+
+
+def _described(description: CollectionInfo, space: Space) -> CollectionInfo:
+    return replace(
+        description,
+        vector=space.name,
+        dimension=space.dimension or 0,
+        metric=space.metric,
+        quantization=space.quantization,
+    )

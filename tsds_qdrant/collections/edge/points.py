@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,25 +15,35 @@ from pydantic_core import to_json
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.closing import Closing
-from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.edge.directory import read_config, shard_path
 from tsds_qdrant.collections.edge.failures import edge_failures
+from tsds_qdrant.collections.edge.forms import edge_id, plain_id
+from tsds_qdrant.collections.edge.known import Known, spaces_of
 from tsds_qdrant.collections.edge.scan import LoadedVectors
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
+from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
+from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record
 
-UPSERT_BATCH = 1_000
 SCROLL_PAGE = 10_000
 
 
 class EdgePoints(Closing):
     """What :class:`Collection` does with points, except searching them."""
 
-    def __init__(self, shard: edge.EdgeShard, description: CollectionInfo) -> None:
+    def __init__(
+        self, shard: edge.EdgeShard, description: CollectionInfo, known: Known | None = None
+    ) -> None:
+        """A view shares what is ``known`` with the collection that it is a view of."""
         self._shard = shard
         self._description = description
-        self._points: int | None = None
-        self._loaded: tuple[str, LoadedVectors] | None = None
+        self._is_view = known is not None
+        if known is None:
+            config = read_config(description.location, description.name)
+            known = Known(spaces_of(config), description.vector)
+        self._known = known
 
     @property
     def bytes_moved(self) -> int:
@@ -41,35 +52,35 @@ class EdgePoints(Closing):
 
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
-        if where is None and self._points is not None:
-            return self._points
+        if where is None and self._known.points is not None:
+            return self._known.points
         with self._failures():
             found = self._shard.count(edge.CountRequest(exact=True, filter=edge_filter(where)))
         if where is None:
-            self._points = found
+            self._known.points = found
         return found
 
     def loaded(self, where: Filter | None) -> LoadedVectors:
         """All vectors that match ``where``, kept until something is written."""
-        about = to_json(where).decode()
-        if self._loaded is None or self._loaded[0] != about:
-            ids = list(chain.from_iterable(self.scroll_ids(where)))
-            stored = self.retrieve(ids, payloads=False, vectors=True)
-            rows = [record.vector for record in stored if record.vector is not None]
-            matrix = np.array(rows, dtype=np.float32).reshape(len(rows), -1)
-            loaded = LoadedVectors(
-                [record.id for record in stored if record.vector is not None],
-                matrix,
-                self._description.metric,
-            )
-            if not names_ids(where):
-                self._loaded = about, loaded
-            return loaded
-        return self._loaded[1]
+        about, info = to_json(where).decode(), self._description
+        kept = self._known.loaded.get(info.vector)
+        if kept is not None and kept[0] == about:
+            return kept[1]
+        ids = list(chain.from_iterable(self.scroll_ids(where)))
+        stored = self.retrieve(ids, payloads=False, vectors=True)
+        rows = [record.vector for record in stored if record.vector is not None]
+        loaded = LoadedVectors(
+            [record.id for record in stored if record.vector is not None],
+            np.array(rows, dtype=np.float32).reshape(len(rows), info.dimension),
+            info.metric,
+        )
+        if not names_ids(where):
+            self._known.loaded[info.vector] = about, loaded
+        return loaded
 
     def _write(self, operation: edge.UpdateOperation) -> None:
         """Run ``operation``, and forget what it may have changed."""
-        self._points = self._loaded = None
+        self._known.forget()
         with self._failures():
             self._shard.update(operation)
 
@@ -80,7 +91,7 @@ class EdgePoints(Closing):
         wanted = checked_ids(ids)
         found = {plain_id(point.id): point for point in self._stored(wanted, payloads, vectors)}
         return [
-            Record(i, found[i].payload or {}, self._vector_of(found[i].vector))
+            Record(i, found[i].payload or {}, *self._own_vector(found[i].vector))
             for i in wanted
             if i in found
         ]
@@ -90,9 +101,10 @@ class EdgePoints(Closing):
         return {plain_id(point.id) for point in self._stored(checked_ids(ids), False, False)}
 
     def _stored(self, ids: list[PointId], payloads: bool, vectors: bool) -> list[edge.Record]:
+        own = [self._description.vector] if vectors else False
         with self._failures():
             return self._shard.retrieve(
-                [edge_id(i) for i in ids], with_payload=payloads, with_vector=vectors
+                [edge_id(i) for i in ids], with_payload=payloads, with_vector=own
             )
 
     def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
@@ -115,30 +127,6 @@ class EdgePoints(Closing):
             if offset is None:
                 return
 
-    def upsert(
-        self,
-        ids: Sequence[PointId],
-        vectors: Float32Array,
-        payloads: Sequence[Payload] | None = None,
-    ) -> None:
-        """Insert or replace points; they are in the write-ahead log on return."""
-        info = self._description
-        rows = checked_vectors(vectors, info.dimension, info.metric)
-        point_ids = checked_ids(ids)
-        for start in range(0, len(rows), UPSERT_BATCH):
-            batch = slice(start, start + UPSERT_BATCH)
-            points = [
-                edge.Point(
-                    edge_id(point_id),
-                    {info.vector: row} if info.vector else row,
-                    payloads[start + k] if payloads is not None else None,
-                )
-                for k, (point_id, row) in enumerate(
-                    zip(point_ids[batch], rows[batch].tolist(), strict=True)
-                )
-            ]
-            self._write(edge.UpdateOperation.upsert_points(points))
-
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
         gone: list[int | UUID | str] = [edge_id(i) for i in checked_ids(ids)]
@@ -158,7 +146,7 @@ class EdgePoints(Closing):
 
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in ``field``."""
-        with self._failures():
+        with ordering(self._place, field), self._failures():
             found, _ = self._shard.scroll(
                 edge.ScrollRequest(
                     limit=1,
@@ -169,29 +157,62 @@ class EdgePoints(Closing):
             )
         return largest_in(found[0].payload if found else None, field)
 
-    def index_payload(self, field: str) -> None:
-        """Make a range index on an integer payload field."""
-        schema = edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
+    def scroll_ordered(
+        self,
+        field: str,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        where: Filter | None = None,
+    ) -> Iterator[list[Valued]]:
+        """Points in the order of the number in ``field``, with that number, page by page."""
+        condition = edge_filter(where)
+        direction = edge.Direction.Desc if descending else edge.Direction.Asc
+
+        def ask(wanted: int, start: Any) -> list[Valued]:
+            with ordering(self._place, field), self._failures():
+                points, _ = self._shard.scroll(
+                    edge.ScrollRequest(
+                        limit=wanted,
+                        filter=condition,
+                        order_by=edge.OrderBy(field, direction=direction, start_from=start),
+                        with_payload=False,
+                        with_vector=False,
+                    )
+                )
+            return [(plain_id(point.id), point.order_value or 0) for point in points]
+
+        return ordered_pages(ask, page=SCROLL_PAGE, limit=limit)
+
+    def index_payload(self, field: str, *, real: bool = False) -> None:
+        """Make a range index on a payload field of integers, or of ``real`` numbers."""
+        schema: Any = edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
+        if real:
+            schema = edge.FloatIndexParams(enable_hnsw=False)
         self._write(edge.UpdateOperation.create_field_index(field, schema))
 
-    def _vector_of(self, stored: Any) -> Float32Array | None:
-        row = stored.get(self._description.vector) if isinstance(stored, dict) else stored
-        return None if row is None else np.array(row, dtype=np.float32)
+    def _own_vector(self, stored: Any) -> tuple[Float32Array | None, SparseRows | None]:
+        """Of the vectors ``stored`` with a point, that of the searched space: dense or sparse."""
+        name = self._description.vector
+        if not isinstance(stored, dict):  # the unnamed one alone comes without its name
+            stored = {"": stored}
+        own = stored.get(name)
+        if isinstance(own, edge.SparseVector):
+            return None, SparseRows.of([dict(zip(own.indices, own.values, strict=True))])
+        return None if own is None else np.array(own, dtype=np.float32), None
+
+    @property
+    def _path(self) -> Path:
+        return shard_path(self._description.location, self._description.name)
+
+    @property
+    def _place(self) -> Place:
+        return Place(self._description.location, self._description.name)
 
     def _failures(self) -> AbstractContextManager[None]:
         return edge_failures(self._description.location, self._description.name)
 
 
-def edge_id(point_id: PointId) -> int | UUID:
-    """The id as the engine wants it."""
-    return UUID(point_id) if isinstance(point_id, str) else point_id
-
-
 def names_ids(where: Filter | None) -> bool:
     """Whether ``where`` asks for points by their ids, as a repair does: another set each time."""
     return where is not None and any("has_id" in condition for condition in where.get("must", ()))
-
-
-def plain_id(point_id: int | UUID | str) -> PointId:
-    """The id as the rest of the package knows it."""
-    return point_id if isinstance(point_id, int) else str(point_id)

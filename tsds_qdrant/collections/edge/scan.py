@@ -62,9 +62,10 @@ class LoadedVectors:
             if on_batch:
                 on_batch(len(part))
         found = [*np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)]).tolist()]
-        distances = np.concatenate([np.empty(0), *(part[1] for part in parts)])
+        scores = np.concatenate([np.empty(0), *(part[1] for part in parts)])
         counts = np.concatenate([np.empty(0, np.int64), *(part[2] for part in parts)])
-        return within(Hits([self.ids[row] for row in found], distances, counts), max_distance)
+        ids = [self.ids[row] for row in found]
+        return within(Hits.of_scores(ids, scores, counts, self.metric), max_distance)
 
     def _block(
         self,
@@ -73,7 +74,7 @@ class LoadedVectors:
         limit: int,
         max_distance: float | None,
     ) -> tuple[IntArray, FloatArray, IntArray]:
-        """Rows and distances (n,) of the hits of ``queries``, and counts (B,)."""
+        """Rows and scores (n,) of the hits of ``queries``, and counts (B,)."""
         own = np.einsum("ij,ij->i", queries, queries)
         with np.errstate(over="ignore", invalid="ignore"):  # stored NaN is nobody's neighbour
             squared = queries @ self.matrix.T
@@ -90,15 +91,15 @@ class LoadedVectors:
                 last = np.partition(entries, limit - 1, axis=1)[:, limit - 1]
                 near[full] &= entries <= last[:, None] + 2 * margin
         search, found = np.nonzero(near)
-        distances = self._distances(queries, search, found)
-        order = np.lexsort((found, distances, search))
+        scores = self._scores(queries, search, found)
+        order = np.lexsort((found, score_to_distance(scores, self.metric), search))
         counts = np.bincount(search, minlength=len(queries))
         place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
         order = order[place < limit]
-        return found[order], distances[order], np.minimum(counts, limit)
+        return found[order], scores[order], np.minimum(counts, limit)
 
-    def _distances(self, queries: Float32Array, search: IntArray, found: IntArray) -> FloatArray:
-        """(n,) distances of the pairs (``search``, ``found``); each depends on its pair alone."""
+    def _scores(self, queries: Float32Array, search: IntArray, found: IntArray) -> FloatArray:
+        """(n,) scores of the pairs (``search``, ``found``); each depends on its pair alone."""
         step = max(1, BLOCK_FLOATS // max(1, self.matrix.shape[1]))
         scores = np.empty(len(search))
         for start in range(0, len(search), step):
@@ -109,4 +110,4 @@ class LoadedVectors:
                 scores[pairs] = (a * b).sum(axis=1)
             else:
                 scores[pairs] = np.sqrt(np.square(a - b).sum(axis=1))
-        return score_to_distance(scores, self.metric)
+        return scores

@@ -5,54 +5,67 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections import GRPC_PORT
-from tsds_qdrant.collections.distance import checked_vectors, score_threshold, score_to_distance
-from tsds_qdrant.collections.filters import server_filter
+from tsds_qdrant.collections.distance import checked_vectors, score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
-from tsds_qdrant.collections.server.batches import Batches
 from tsds_qdrant.collections.server.failures import server_failures
-from tsds_qdrant.collections.server.points import REQUEST_FLOATS, ServerPoints
 from tsds_qdrant.collections.server.retries import Patience
+from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
 from tsds_qdrant.collections.server.session import TIMEOUT_S, Session
+from tsds_qdrant.collections.server.spaces import ServerSpaces
+from tsds_qdrant.collections.spaces import REPRESENTATION, chosen_space, plain_space, sole_space
+from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 
-IN_FLIGHT = 4
-FIRST_SEARCHES = 16
-"""Searches in the first request of a kind: one task of a Qdrant node."""
-SEARCH_BATCH = 512
-SEARCH_HITS = 250_000
 GREEN_WITHIN_S = 600.0
 
 
-class ServerCollection(ServerPoints):
-    """One vector of a collection on a server; see :class:`Collection` for the methods."""
+class ServerCollection(ServerSpaces):
+    """One space of a collection on a server; see :class:`Collection` for the methods."""
 
     def __init__(self, session: Session, vector: str | None) -> None:
         found = description.fetch(session, attempts=2)
-        super().__init__(session, description.describe(found, session, vector, session.engine()))
+        spaces = description.spaces_of(found)
+        default = description.metadata_of(found).get(REPRESENTATION)
+        space = chosen_space(spaces, vector, default, session.place.collection)
+        described = description.describe(found, session, space, session.engine())
+        super().__init__(session, described, spaces)
         self._timeout = description.longest_timeout(found, TIMEOUT_S)
-        self._ask = wire.ask_local if session.local else wire.ask_rest
-        if session.grpc and not session.local:
-            self._ask = wire.ask_grpc
-        floats = REQUEST_FLOATS // self._description.dimension
         self._threads = ThreadPoolExecutor(IN_FLIGHT, "tsds-qdrant")
-        self._searches: Batches[answers.Answer] = Batches(
-            min(SEARCH_BATCH, floats),
-            session.place,
-            session.patience,
-            first=FIRST_SEARCHES,
-            executor=None if session.local else self._threads,
-            in_flight=1 if session.local else IN_FLIGHT,
-        )
+        self._searches = Searches(session, self._threads, described.dimension)
         self._repeats = description.may_repeat(found)
-        self._moved = 0
+        self._searched = space.name
+        self._views: dict[str, ServerCollection] = {}
+        self._is_view = False
+
+    def at(self, name: str) -> ServerCollection:
+        """A view of the same session whose searched space is ``name``."""
+        space = plain_space(self._spaces, name, self._name)
+        known = self._views.get(name)
+        if known is not None and known._space == space:
+            return known
+        view = copy(self)
+        view._description = replace(
+            self._description,
+            vector=name,
+            dimension=space.dimension or 0,
+            metric=space.metric,
+            quantization=space.quantization,
+        )
+        view._writes = view._write_batches(view._description)
+        view._searches = Searches(self._session, self._threads, view._description.dimension)
+        view._is_view = True
+        self._views[name] = view
+        return view
 
     @classmethod
     def open(
@@ -75,8 +88,7 @@ class ServerCollection(ServerPoints):
 
         Raises:
             CollectionNotFoundError: no such collection or vector.
-            UnsupportedCollectionError: no dense vector, a multivector, or a dot product of
-                vectors that are not of unit length.
+            UnsupportedCollectionError: no dense vector, or a multivector.
             UnreachableError: no server answers.
         """
         session = Session(
@@ -89,10 +101,7 @@ class ServerCollection(ServerPoints):
             patience=patience,
         )
         with session.closed_on_error():
-            collection = cls(session, vector)
-            if collection._description.metric == "Dot":
-                description.check_stored_lengths(session, collection._description.vector)
-        return collection
+            return cls(session, vector)
 
     @classmethod
     def create(
@@ -141,9 +150,9 @@ class ServerCollection(ServerPoints):
 
     def info(self) -> CollectionInfo:
         """Describe the collection."""
-        known = self._description
-        found = description.fetch(self._session)
-        described = description.describe(found, self._session, known.vector, known.engine)
+        found = self._refreshed()
+        engine = self._description.engine
+        described = description.describe(found, self._session, self._space, engine)
         self._repeats = description.may_repeat(found)
         return replace(described, count=self.count())
 
@@ -160,8 +169,8 @@ class ServerCollection(ServerPoints):
     ) -> Hits:
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         info = self._description
-        queries = checked_vectors(vectors, info.dimension, info.metric, what="query")
-        server_filter(where)
+        sole_space(self._space, "dense", info.name)
+        queries = checked_vectors(vectors, info.dimension, info.metric, what="query", unit=False)
         walk = None if ef is None or exact else max(ef, limit)
         search = wire.Search(
             collection=self._name,
@@ -173,24 +182,51 @@ class ServerCollection(ServerPoints):
             where=where,
             timeout=self._timeout,
         )
-        parts = self._searches.run(
-            len(queries),
-            lambda rows: self._ask(self._session.client, search, queries[rows.start : rows.stop]),
-            kind=(exact, limit.bit_length(), where is not None),
-            at_most=min(info.limits.batch or SEARCH_BATCH, max(1, SEARCH_HITS // max(1, limit))),
-            on_batch=on_batch,
+        answer = self._answer(search, queries, on_batch)
+        hits = Hits.of_scores(answer.ids, answer.scores, answer.counts, info.metric)
+        return within(hits, max_distance)
+
+    def search_sparse(
+        self,
+        rows: SparseRows,
+        *,
+        limit: int,
+        where: Filter | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Hits:
+        """Find the points of the largest dot products with each of B sparse ``rows``."""
+        sole_space(self._space, "sparse", self._name)
+        queries = checked_sparse(rows, what="query")
+        search = wire.Search(
+            collection=self._name,
+            using=self._description.vector,
+            limit=limit,
+            exact=False,  # a sparse search always is, and strict mode refuses the word
+            ef=None,
+            threshold=None,
+            where=where,
+            timeout=self._timeout,
         )
-        answer = answers.joined(parts)
-        self._moved += answer.moved
-        if self._repeats:
-            answer = answers.without_repeats(answer)
-        distances = score_to_distance(answer.scores, info.metric)
-        return within(Hits(answer.ids, distances, answer.counts), max_distance)
+        # A row without entries finds nothing, and Qdrant is not asked for it.
+        asked = np.flatnonzero(queries.lengths)
+        answer = self._answer(search, queries.take(asked.tolist()), on_batch)
+        counts = np.zeros(len(queries), dtype=np.int64)
+        counts[asked] = answer.counts
+        return Hits.of_scores(answer.ids, answer.scores, counts, None)
+
+    def _answer(
+        self,
+        search: wire.Search,
+        rows: Float32Array | SparseRows,
+        on_batch: Callable[[int], None] | None,
+    ) -> answers.Answer:
+        answer = self._searches.run(search, rows, self._description.limits.batch, on_batch)
+        return answers.without_repeats(answer) if self._repeats else answer
 
     @property
     def bytes_moved(self) -> int:
         """Bytes of all searches so far, questions and answers, without headers."""
-        return self._moved
+        return self._searches.moved
 
     def optimize(self) -> None:
         """Wait until the server has built its index, which it does by itself."""
@@ -202,18 +238,10 @@ class ServerCollection(ServerPoints):
             time.sleep(pause)
             pause = min(5.0, pause * 2)
 
-    def update_metadata(self, changes: Mapping[str, Any]) -> None:
-        """Keep ``changes`` with the collection, for ``info().metadata``."""
-        description.check_metadata_support(self._session, self._description.engine)
-        kept = {**self.info().metadata, **changes}
-        self._session.send(
-            lambda client: client.update_collection(
-                self._name, metadata={description.METADATA_KEY: kept}
-            )
-        )
-
     def close(self) -> None:
-        """Release the client; the collection cannot be used afterwards."""
+        """Release the client, and with it all views; closing a view does nothing."""
+        if self._is_view:
+            return
         self._threads.shutdown(wait=False, cancel_futures=True)
         with server_failures(self._session.place):
             self._session.close()

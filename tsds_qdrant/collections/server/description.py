@@ -12,12 +12,14 @@ from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.spaces import UNIT_SAMPLE, check_unit_length, chosen_vector
+from tsds_qdrant.collections.spaces import Space
+from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import CollectionInfo, Limits
 from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, UnsupportedCollectionError
 
 METADATA_KEY = "tsds_qdrant"
 METADATA_VERSION = (1, 16)
+SPACES_VERSION = (1, 18)
 
 
 def fetch(session: Session, *, attempts: int | None = None) -> models.CollectionInfo:
@@ -41,43 +43,52 @@ def fetch(session: Session, *, attempts: int | None = None) -> models.Collection
         ) from error
 
 
-def describe(
-    found: models.CollectionInfo, session: Session, vector: str | None, engine: str
-) -> CollectionInfo:
-    """``found`` as ours; ``vector`` None picks the only dense vector.
+def spaces_of(found: models.CollectionInfo) -> dict[str, Space]:
+    """The spaces of the collection that ``found`` describes."""
+    params = found.config.params
+    vectors = params.vectors or {}
+    spaces = {}
+    for name, dense in (vectors if isinstance(vectors, dict) else {"": vectors}).items():
+        codes = dense.quantization_config or found.config.quantization_config
+        spaces[name] = Space(
+            name,
+            "dense",
+            dense.size,
+            dense.distance.value,
+            multivector=dense.multivector_config is not None,
+            quantization=next(iter(codes.model_dump()), None) if codes else None,
+        )
+    for name, sparse in (params.sparse_vectors or {}).items():
+        idf = sparse.modifier == models.Modifier.IDF
+        spaces[name] = Space(name, "sparse", None, "Dot", idf=idf)
+    return spaces
 
-    Raises:
-        CollectionNotFoundError: no vector of that name, or several and none is named.
-        UnsupportedCollectionError: no dense vector, or a multivector.
-    """
-    config = found.config
-    vectors = config.params.vectors or {}
-    named = vectors if isinstance(vectors, dict) else {"": vectors}
-    plain = {name: params for name, params in named.items() if not params.multivector_config}
-    offered = plain if vector is None and plain else named
-    vector = chosen_vector(
-        {"vectors": {name: params.model_dump() for name, params in offered.items()}},
-        vector,
-        session.place.collection,
-    )
-    params = named[vector]
-    quantization = params.quantization_config or config.quantization_config
+
+def metadata_of(found: models.CollectionInfo) -> dict[str, Any]:
+    """What this package keeps with the collection that ``found`` describes."""
+    return dict((found.config.metadata or {}).get(METADATA_KEY) or {})
+
+
+def describe(
+    found: models.CollectionInfo, session: Session, space: Space, engine: str
+) -> CollectionInfo:
+    """``found`` as ours, searched in ``space``."""
     return CollectionInfo(
         location=session.place.location,
         name=session.place.collection,
-        vector=vector,
-        dimension=params.size,
-        metric=params.distance.value,
+        vector=space.name,
+        dimension=space.dimension or 0,
+        metric=space.metric,
         count=found.points_count or 0,
         indexed=found.indexed_vectors_count or 0,
         segments=found.segments_count,
-        shards=config.params.shard_number or 1,
-        quantization=next(iter(quantization.model_dump()), None) if quantization else None,
+        shards=found.config.params.shard_number or 1,
+        quantization=space.quantization,
         payload_indexes={
             field: index.data_type.value for field, index in found.payload_schema.items()
         },
-        metadata=dict((config.metadata or {}).get(METADATA_KEY) or {}),
-        limits=_limits(config.strict_mode_config),
+        metadata=metadata_of(found),
+        limits=_limits(found.config.strict_mode_config),
         engine=engine,
     )
 
@@ -95,39 +106,46 @@ def longest_timeout(found: models.CollectionInfo, wanted: int) -> int:
     return wanted if allowed is None else max(1, min(wanted, allowed))
 
 
-def check_stored_lengths(session: Session, vector: str) -> None:
-    """Check a sample of the stored vectors.
-
-    Raises:
-        UnsupportedCollectionError: one is not of unit length, so dot products are no distances.
-    """
-    name = session.place.collection
-    points, _ = session.send(
-        lambda client: client.scroll(name, limit=UNIT_SAMPLE, with_payload=False, with_vectors=True)
-    )
-    check_unit_length(
-        ((point.id, vector_of(point.vector, vector)) for point in points), str(session.place)
-    )
-
-
 def check_metadata_support(session: Session, engine: str) -> None:
     """Check that the server keeps metadata.
 
     Raises:
         UnsupportedCollectionError: it is too old.
     """
-    numbers = tuple(int(number) for number in re.findall(r"\d+", engine)[:2])
-    if numbers and numbers < METADATA_VERSION:
+    if _is_older(engine, METADATA_VERSION):
         raise UnsupportedCollectionError(
             f"{session.place} is on {engine}, which keeps no metadata with a collection; "
             f"use Qdrant 1.16 or newer"
         )
 
 
-def vector_of(stored: Any, name: str) -> Float32Array | None:
-    """Pick the vector ``name`` of a stored point, (D,), or None if it has none."""
-    row = stored.get(name) if isinstance(stored, Mapping) else stored
-    return None if row is None else np.array(row, dtype=np.float32)
+def check_added_spaces(session: Session, engine: str) -> None:
+    """Check that the server, and its client here, can add a vector to a collection.
+
+    Raises:
+        UnsupportedCollectionError: one of them is too old.
+    """
+    if _is_older(engine, SPACES_VERSION):
+        raise UnsupportedCollectionError(
+            f"{session.place} is on {engine}, which adds no vector to a collection that exists; "
+            f"use Qdrant 1.18 or newer"
+        )
+
+
+def vector_of(stored: Any, name: str) -> tuple[Float32Array | None, SparseRows | None]:
+    """Pick the vector ``name`` of a stored point: dense (D,), or sparse; None if it has none."""
+    if not isinstance(stored, Mapping):  # the unnamed one alone comes without its name
+        stored = {"": stored}
+    own = stored.get(name)
+    if isinstance(own, models.SparseVector):
+        return None, SparseRows.of([dict(zip(own.indices, own.values, strict=True))])
+    return None if own is None else np.array(own, dtype=np.float32), None
+
+
+def _is_older(engine: str, version: tuple[int, int]) -> bool:
+    """Whether ``engine`` tells a version, and one before ``version``."""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", engine)[:2])
+    return bool(numbers) and numbers < version
 
 
 def _limits(strict: models.StrictModeConfigOutput | None) -> Limits:

@@ -7,35 +7,44 @@ from typing import Any
 
 from qdrant_client import QdrantClient, models
 
-from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.closing import Closing
-from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
+from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.server.batches import Batches
 from tsds_qdrant.collections.server.description import vector_of
 from tsds_qdrant.collections.server.session import Session
+from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record
-from tsds_qdrant.errors import InputError, RequestRejectedError, UnreachableError
+from tsds_qdrant.errors import RequestRejectedError, UnreachableError
 
 POINT_BATCH = 1_000
 REQUEST_FLOATS = 500_000
 """Numbers in one request: about 10 MB of JSON, a third of what Qdrant accepts by default."""
+SPARSE_FLOATS = 1_000
+"""Numbers of a sparse vector, reckoned generously."""
 SCROLL_PAGE = 10_000
 
 
 class ServerPoints(Closing):
     """What :class:`Collection` does with points, except searching them."""
 
-    def __init__(self, session: Session, described: CollectionInfo) -> None:
+    def __init__(
+        self, session: Session, described: CollectionInfo, spaces: dict[str, Space]
+    ) -> None:
         self._session = session
+        self._spaces = spaces
         self._name = session.place.collection
         self._description = described
-        rows = min(POINT_BATCH, REQUEST_FLOATS // described.dimension)
         self._reads: Batches[list[models.Record]] = Batches(
             POINT_BATCH, session.place, session.patience
         )
-        self._writes: Batches[Any] = Batches(rows, session.place, session.patience)
+        self._writes = self._write_batches(described)
+
+    def _write_batches(self, described: CollectionInfo) -> Batches[Any]:
+        """Requests that write vectors of the space that ``described`` names."""
+        rows = min(POINT_BATCH, REQUEST_FLOATS // (described.dimension or SPARSE_FLOATS))
+        return Batches(rows, self._session.place, self._session.patience)
 
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
@@ -79,38 +88,6 @@ class ServerPoints(Closing):
             if offset is None:
                 return
 
-    def upsert(
-        self,
-        ids: Sequence[PointId],
-        vectors: Float32Array,
-        payloads: Sequence[Payload] | None = None,
-    ) -> None:
-        """Insert or replace points; returns when they are stored."""
-        info = self._description
-        points: list[Any] = checked_ids(ids)
-        rows = checked_vectors(vectors, info.dimension, info.metric)
-        if len(points) != len(rows) or (payloads is not None and len(payloads) != len(rows)):
-            raise InputError(
-                f"{len(points)} ids and {len(rows)} vectors do not belong together; "
-                f"give every point an id, a vector and at most one payload"
-            )
-
-        def write(batch: range) -> None:
-            part = slice(batch.start, batch.stop)
-            values: Any = rows[part].tolist()
-            operation = self._session.client.upsert(
-                self._name,
-                models.Batch(
-                    ids=points[part],
-                    vectors={info.vector: values} if info.vector else values,
-                    payloads=None if payloads is None else list(payloads[part]),
-                ),
-                wait=True,
-            )
-            self._check_confirmed([operation], len(batch))
-
-        self._writes.run(len(rows), write, kind="upsert")
-
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""
         value_of = dict(zip(checked_ids(ids), values, strict=True))
@@ -134,7 +111,12 @@ class ServerPoints(Closing):
 
         self._update(checked_ids(ids), operations)
 
-    def _update(self, points: list[PointId], operations: Callable[[list[Any]], list[Any]]) -> None:
+    def _update(
+        self,
+        points: list[PointId],
+        operations: Callable[[list[Any]], list[Any]],
+        kind: str = "payload",
+    ) -> None:
         """Send the ``operations`` on ``points`` in batches.
 
         One point that is not stored fails a whole request; then all is sent once more without
@@ -147,13 +129,13 @@ class ServerPoints(Closing):
             self._check_confirmed(sent, len(part))
 
         try:
-            self._writes.run(len(points), write)
+            self._writes.run(len(points), write, kind=kind)
         except (RequestRejectedError, KeyError):  # local mode raises the key that it misses
             stored = self.existing(points)
             left = [point_id for point_id in points if point_id in stored]
             if len(left) == len(points):
                 raise
-            self._update(left, operations)
+            self._update(left, operations, kind)
 
     def _check_confirmed(self, operations: Sequence[models.UpdateResult], points: int) -> None:
         for operation in operations:
@@ -166,18 +148,57 @@ class ServerPoints(Closing):
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in ``field``."""
         order = models.OrderBy(key=field, direction=models.Direction.DESC)
-        found, _ = self._session.send(
-            lambda client: client.scroll(
-                self._name, limit=1, order_by=order, with_payload=[field], with_vectors=False
+        with ordering(self._session.place, field):
+            found, _ = self._session.send(
+                lambda client: client.scroll(
+                    self._name, limit=1, order_by=order, with_payload=[field], with_vectors=False
+                )
             )
-        )
         return largest_in(found[0].payload if found else None, field)
 
-    def index_payload(self, field: str) -> None:
-        """Make a range index on an integer payload field."""
-        schema = models.IntegerIndexParams(
+    def scroll_ordered(
+        self,
+        field: str,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        where: Filter | None = None,
+    ) -> Iterator[list[Valued]]:
+        """Points in the order of the number in ``field``, with that number, page by page."""
+        condition = server_filter(where)
+        most = self._description.limits.limit
+
+        def ask(wanted: int, start: Any) -> list[Valued]:
+            order = models.OrderBy(
+                key=field,
+                direction=models.Direction.DESC if descending else models.Direction.ASC,
+                start_from=start,
+            )
+            with ordering(self._session.place, field):
+                points, _ = self._session.send(
+                    lambda client: client.scroll(
+                        self._name,
+                        scroll_filter=condition,
+                        limit=wanted,
+                        order_by=order,
+                        with_payload=False,
+                        with_vectors=False,
+                    )
+                )
+            ids = checked_ids([point.id for point in points])
+            values: list[Any] = [point.order_value for point in points]
+            return list(zip(ids, values, strict=True))
+
+        page = min(SCROLL_PAGE, most or SCROLL_PAGE)
+        return ordered_pages(ask, page=page, limit=limit, most=most)
+
+    def index_payload(self, field: str, *, real: bool = False) -> None:
+        """Make a range index on a payload field of integers, or of ``real`` numbers."""
+        schema: Any = models.IntegerIndexParams(
             type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
         )
+        if real:
+            schema = models.FloatIndexParams(type=models.FloatIndexType.FLOAT, enable_hnsw=False)
         self._session.send(
             lambda client: client.create_payload_index(self._name, field, schema, wait=True)
         )
@@ -199,18 +220,19 @@ class ServerPoints(Closing):
         self, ids: list[PointId], *, payloads: bool, vectors: bool
     ) -> dict[PointId, Record]:
         name = self._description.vector
+        own: Any = [name] if name or len(self._spaces) > 1 else True
         pages = self._reads.run(
             len(ids),
             lambda rows: self._session.client.retrieve(
                 self._name,
                 ids[rows.start : rows.stop],
                 with_payload=payloads,
-                with_vectors=[name] if vectors and name else vectors,
+                with_vectors=own if vectors else False,
             ),
             kind=(payloads, vectors),
         )
         points: list[Any] = [point for page in pages for point in page]
         return {
-            point.id: Record(point.id, point.payload or {}, vector_of(point.vector, name))
+            point.id: Record(point.id, point.payload or {}, *vector_of(point.vector, name))
             for point in points
         }

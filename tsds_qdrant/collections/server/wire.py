@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,11 @@ from tsds_qdrant.collections.distance import oversampling
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.server.answers import Answer, read_grpc, read_models, read_rest
 from tsds_qdrant.collections.server.session import GRACE_S
+from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import Filter
+
+Rows = Float32Array | SparseRows
+"""Queries: dense (B, D), or B sparse ones."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class Search:
     timeout: int
 
 
-def ask_rest(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
-    """Search the nearest of ``rows`` (B, D) over REST."""
+def ask_rest(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+    """Search the nearest of ``rows`` (B) over REST."""
     moved = 0
 
     def weighed(request: Any, send: Callable[[Any], Any]) -> Any:
@@ -69,15 +74,15 @@ def ask_rest(client: QdrantClient, search: Search, rows: Float32Array) -> Answer
     return replace(read_rest(reply), moved=moved)
 
 
-def ask_grpc(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
-    """Search the nearest of ``rows`` (B, D) over gRPC."""
+def ask_grpc(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+    """Search the nearest of ``rows`` (B) over gRPC."""
     message = grpc_message(search, rows)
     reply = client.grpc_points.QueryBatch(message, timeout=search.timeout + GRACE_S)
     return replace(read_grpc(reply), moved=message.ByteSize() + reply.ByteSize())
 
 
-def ask_local(client: QdrantClient, search: Search, rows: Float32Array) -> Answer:
-    """Search the nearest of ``rows`` (B, D) in local mode, which is always exact."""
+def ask_local(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+    """Search the nearest of ``rows`` (B) in local mode, which is always exact."""
     condition = server_filter(search.where)
     requests = [
         models.QueryRequest(
@@ -89,14 +94,14 @@ def ask_local(client: QdrantClient, search: Search, rows: Float32Array) -> Answe
             with_payload=False,
             with_vector=False,
         )
-        for row in rows.tolist()
+        for row in _local_queries(rows)
     ]
     replies = client.query_batch_points(search.collection, requests)
     return read_models([reply.points for reply in replies])
 
 
-def rest_body(search: Search, rows: Float32Array) -> bytes:
-    """Write the JSON body of a batch search for ``rows`` (B, D)."""
+def rest_body(search: Search, rows: Rows) -> bytes:
+    """Write the JSON body of a batch search for ``rows`` (B)."""
     shared: dict[str, Any] = {
         "limit": search.limit,
         "with_payload": False,
@@ -112,7 +117,7 @@ def rest_body(search: Search, rows: Float32Array) -> bytes:
         shared["score_threshold"] = search.threshold
     if search.where is not None:
         shared["filter"] = search.where
-    return to_json({"searches": [{"query": row, **shared} for row in shortened(rows).tolist()]})
+    return to_json({"searches": [{"query": row, **shared} for row in _json_queries(rows)]})
 
 
 def shortened(rows: Float32Array) -> FloatArray:
@@ -131,8 +136,8 @@ def shortened(rows: Float32Array) -> FloatArray:
     return short
 
 
-def grpc_message(search: Search, rows: Float32Array) -> messages.QueryBatchPoints:
-    """Build the message of a batch search for ``rows`` (B, D)."""
+def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
+    """Build the message of a batch search for ``rows`` (B)."""
     where = server_filter(search.where)
     condition = None if where is None else RestToGrpc.convert_filter(where)
     params = messages.SearchParams(
@@ -148,9 +153,7 @@ def grpc_message(search: Search, rows: Float32Array) -> messages.QueryBatchPoint
         query_points=[
             messages.QueryPoints(
                 collection_name=search.collection,
-                query=messages.Query(
-                    nearest=messages.VectorInput(dense=messages.DenseVector(data=row))
-                ),
+                query=messages.Query(nearest=row),
                 using=search.using or None,
                 filter=condition,
                 params=params,
@@ -159,6 +162,36 @@ def grpc_message(search: Search, rows: Float32Array) -> messages.QueryBatchPoint
                 with_payload=messages.WithPayloadSelector(enable=False),
                 with_vectors=messages.WithVectorsSelector(enable=False),
             )
-            for row in rows.tolist()
+            for row in _grpc_queries(rows)
         ],
     )
+
+
+def part_of(rows: Rows, start: int, stop: int) -> Rows:
+    """The rows from ``start`` up to ``stop``, which is not one of them."""
+    return rows.part(start, stop) if isinstance(rows, SparseRows) else rows[start:stop]
+
+
+def _json_queries(rows: Rows) -> list[Any]:
+    if isinstance(rows, SparseRows):
+        values = shortened(rows.values).tolist()
+        return [
+            {"indices": rows.indices[start:stop].tolist(), "values": values[start:stop]}
+            for start, stop in pairwise(rows.offsets.tolist())
+        ]
+    return list(shortened(rows).tolist())
+
+
+def _grpc_queries(rows: Rows) -> list[messages.VectorInput]:
+    if isinstance(rows, SparseRows):
+        return [
+            messages.VectorInput(sparse=messages.SparseVector(indices=indices, values=values))
+            for indices, values in rows.pairs()
+        ]
+    return [messages.VectorInput(dense=messages.DenseVector(data=row)) for row in rows.tolist()]
+
+
+def _local_queries(rows: Rows) -> list[Any]:
+    if isinstance(rows, SparseRows):
+        return [models.SparseVector(indices=i, values=values) for i, values in rows.pairs()]
+    return list(rows.tolist())

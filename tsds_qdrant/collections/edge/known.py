@@ -1,0 +1,51 @@
+"""What is known of an open shard, by all who look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tsds_qdrant.collections.edge.scan import LoadedVectors
+from tsds_qdrant.collections.spaces import Space
+
+
+@dataclass
+class Known:
+    """Shared by the views of one open shard, so that a write through any of them counts for all.
+
+    Attributes:
+        spaces: by name.
+        searched: the space of the collection as it was opened, of which the others are views.
+        points: how many, None where they were not counted since the last write.
+        loaded: space -> filter and the vectors that match it, read since the last write.
+    """
+
+    spaces: dict[str, Space]
+    searched: str
+    points: int | None = None
+    loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Forget what a write may have changed."""
+        self.points = None
+        self.loaded.clear()
+
+
+def spaces_of(config: Mapping[str, Any]) -> dict[str, Space]:
+    """The spaces that the engine's own ``config`` names."""
+    spaces = {}
+    for name, params in (config.get("vectors") or {}).items():
+        codes = params.get("quantization_config") or config.get("quantization_config")
+        spaces[name] = Space(
+            name,
+            "dense",
+            int(params["size"]),
+            params["distance"],
+            multivector=bool(params.get("multivector_config")),
+            quantization=next(iter(codes)) if codes else None,
+        )
+    for name, params in (config.get("sparse_vectors") or {}).items():
+        idf = str(params.get("modifier") or "").lower() == "idf"
+        spaces[name] = Space(name, "sparse", None, "Dot", idf=idf)
+    return spaces

@@ -1,0 +1,81 @@
+"""Points in the order of a payload number, page by page, though many may share a value.
+
+Qdrant pages through an order only by ``start_from``, which includes that value (documentation,
+"Points", "Order points by payload key"), and leaves open which of the points that share a value
+come along at the end of a page. So the points of the last value are asked for again, in requests
+that are larger by as many, and passed on once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.errors import RequestRejectedError
+
+Valued = tuple[PointId, int | float]
+"""A point and its number."""
+
+
+def ordered_pages(
+    ask: Callable[[int, Any], list[Valued]],
+    *,
+    page: int,
+    limit: int | None = None,
+    most: int | None = None,
+) -> Iterator[list[Valued]]:
+    """Pages of all points that have the number, each once.
+
+    Args:
+        ask: given a limit and the value to start from (None: the first), gives the points.
+        page: usual points of a page; where more share a value, pages grow.
+        limit: at most this many points in all.
+        most: no request may have a larger limit.
+
+    Raises:
+        RequestRejectedError: ``most`` is too small for the points that share one value.
+    """
+    start: int | float | None = None
+    seen: set[PointId] = set()
+    left = limit
+    extra = page
+    while left is None or left > 0:
+        wanted = len(seen) + (extra if left is None else min(extra, left))
+        if most is not None and wanted > most:
+            wanted = most
+        found = ask(wanted, start)
+        new = [*dict.fromkeys(one for one in found if one[1] != start or one[0] not in seen)]
+        if not new and wanted == most and len(found) == wanted:
+            raise RequestRejectedError(
+                f"at least {len(seen)} points share the value {start}, and one request may ask "
+                f"for {most} (strict mode); have max_query_limit raised, or filter by that field"
+            )
+        if new:
+            kept = new if left is None else new[:left]
+            left = None if left is None else left - len(kept)
+            yield kept
+        if len(found) < wanted:
+            return
+        last = found[-1][1]
+        if last != start:
+            start, seen = last, set()
+        seen.update(point_id for point_id, at in found if at == last)
+        # *subtle*: doubled while one value goes on, so that it is not read again and again.
+        extra = max(page, len(seen)) if new else 2 * extra
+
+
+@contextmanager
+def ordering(place: Place, field: str) -> Iterator[None]:
+    """Say clearly that ``field`` has no index to order by, where Qdrant refuses for that."""
+    try:
+        yield
+    except RequestRejectedError as error:
+        if "range index" not in str(error).lower():
+            raise
+        raise RequestRejectedError(
+            f"{place} has no range index on the payload field '{field}', which ordering by it "
+            f"needs; make an integer or float index on it"
+        ) from error

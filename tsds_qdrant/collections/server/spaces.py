@@ -1,0 +1,211 @@
+"""The vectors of a collection on a server: added as spaces, and written one space at a time."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any
+
+from qdrant_client import models
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.checked import check_pairs, checked_rows
+from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.server import description
+from tsds_qdrant.collections.server.points import ServerPoints
+from tsds_qdrant.collections.spaces import (
+    REPRESENTATION,
+    UNIT_SAMPLE,
+    Space,
+    check_unit_length,
+    is_new,
+    plain_space,
+    sole_space,
+)
+from tsds_qdrant.collections.sparse import SparseRows
+from tsds_qdrant.collections.values import Payload, PointId
+from tsds_qdrant.errors import AccessDeniedError, UnsupportedCollectionError
+
+
+class ServerSpaces(ServerPoints):
+    """What :class:`Collection` does with spaces and the vectors in them, except searching."""
+
+    _searched: str
+    """The space of the collection as it was opened, of which the others are views."""
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """All spaces by name."""
+        return MappingProxyType(self._spaces)
+
+    @property
+    def _space(self) -> Space:
+        """The searched space."""
+        return plain_space(self._spaces, self._description.vector, self._name)
+
+    @abstractmethod
+    def at(self, name: str) -> ServerSpaces:
+        """A view of the same session whose searched space is ``name``."""
+
+    def _refreshed(self) -> models.CollectionInfo:
+        """What Qdrant says of the collection now; all views learn of new spaces."""
+        found = description.fetch(self._session)
+        spaces = description.spaces_of(found)
+        self._spaces.clear()
+        self._spaces.update(spaces)
+        return found
+
+    def add_space(self, space: Space) -> None:
+        """Add a dense or sparse vector that no point has yet."""
+        metadata = description.metadata_of(self._refreshed())
+        if not is_new(space, self._spaces, self._name):
+            return
+        description.check_added_spaces(self._session, self._description.engine)
+        if REPRESENTATION not in metadata:
+            # A token for one collection may write points, but no metadata.
+            with suppress(AccessDeniedError, UnsupportedCollectionError):
+                self._keep_metadata({**metadata, REPRESENTATION: self._searched})
+        config: Any = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig())
+        if space.dimension is not None:
+            distance = models.Distance(space.metric)
+            config = models.DenseVectorNameConfig(
+                dense=models.DenseVectorConfig(size=space.dimension, distance=distance)
+            )
+        self._session.send(
+            lambda client: client.create_vector_name(self._name, space.name, config, wait=True)
+        )
+        self._spaces[space.name] = space
+
+    def update_metadata(self, changes: Mapping[str, Any]) -> None:
+        """Keep ``changes`` with the collection, for ``info().metadata``."""
+        self._keep_metadata({**description.metadata_of(self._refreshed()), **changes})
+
+    def _keep_metadata(self, kept: Mapping[str, Any]) -> None:
+        description.check_metadata_support(self._session, self._description.engine)
+        self._session.send(
+            lambda client: client.update_collection(
+                self._name, metadata={description.METADATA_KEY: dict(kept)}
+            )
+        )
+
+    def upsert(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array,
+        payloads: Sequence[Payload] | None = None,
+    ) -> None:
+        """Insert or replace points; returns when they are stored."""
+        info = self._description
+        sole_space(self._space, "dense", info.name)
+        points = checked_ids(ids)
+        rows = checked_vectors(vectors, info.dimension, info.metric, unit=False)
+        check_pairs(len(points), len(rows), payloads)
+
+        def write(batch: range) -> None:
+            part = slice(batch.start, batch.stop)
+            contents = None if payloads is None else list(payloads[part])
+            if len(self._spaces) > 1:
+                self._write_beside(points[part], rows[part], contents)
+            else:
+                self._write_whole(points[part], rows[part], contents)
+
+        self._writes.run(len(rows), write, kind="upsert")
+
+    def _write_whole(
+        self, ids: Sequence[Any], rows: Float32Array, payloads: list[Payload] | None
+    ) -> None:
+        """Insert points, or replace them with all their vectors."""
+        name, values = self._description.vector, rows.tolist()
+        vectors: Any = {name: values} if name else values
+        batch = models.Batch(ids=list(ids), vectors=vectors, payloads=payloads)
+        operation = self._session.client.upsert(self._name, batch, wait=True)
+        self._check_confirmed([operation], len(ids))
+
+    def _write_beside(
+        self, ids: Sequence[PointId], rows: Float32Array, payloads: list[Payload] | None
+    ) -> None:
+        """Insert points, or replace their payload and their vector in the searched space.
+
+        *subtle*: the vectors come before the payloads; where a run is killed in between, the old
+        payloads say that the points are still to be written.
+        """
+        stored = self.existing(ids)
+        new = [k for k, point_id in enumerate(ids) if point_id not in stored]
+        known = [k for k, point_id in enumerate(ids) if point_id in stored]
+        if new:
+            contents = None if payloads is None else [payloads[k] for k in new]
+            self._write_whole([ids[k] for k in new], rows[new], contents)
+        if known:
+            numbers: list[Any] = [ids[k] for k in known]
+            values = rows[known].tolist()
+            operations: list[Any] = [_vectors_operation(numbers, values, self._description.vector)]
+            operations += [
+                models.OverwritePayloadOperation(
+                    overwrite_payload=models.SetPayload(
+                        payload={} if payloads is None else payloads[k], points=[ids[k]]
+                    )
+                )
+                for k in known
+            ]
+            sent = self._session.client.batch_update_points(self._name, operations, wait=True)
+            self._check_confirmed(sent, len(known))
+
+    def set_vectors(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array | SparseRows,
+        *,
+        space: str | None = None,
+    ) -> None:
+        """Set the vectors of stored points in one space, and touch nothing else of them."""
+        if space is not None and space != self._description.vector:
+            self.at(space).set_vectors(ids, vectors)
+            return
+        own = self._space
+        rows = checked_rows(vectors, own, self._name)
+        points = checked_ids(ids)
+        check_pairs(len(points), len(rows))
+        row_of = {point_id: row for row, point_id in enumerate(points)}
+
+        def operations(part: list[Any]) -> list[Any]:
+            wanted = [row_of[point_id] for point_id in part]
+            if isinstance(rows, SparseRows):
+                pairs = rows.take(wanted).pairs()
+                values: list[Any] = [models.SparseVector(indices=i, values=v) for i, v in pairs]
+            else:
+                values = rows[wanted].tolist()
+            return [_vectors_operation(part, values, own.name)]
+
+        self._update(list(row_of), operations, "vectors")
+
+    def check_distances(self) -> None:
+        """Check that scores of the searched space say distances."""
+        info = self._description
+        sole_space(self._space, "dense", info.name)
+        if info.metric != "Dot":
+            return
+        several = len(self._spaces) > 1
+        has_vector = models.HasVectorCondition(has_vector=info.vector)
+        own: Any = [info.vector] if several else True
+        points, _ = self._session.send(
+            lambda client: client.scroll(
+                self._name,
+                scroll_filter=models.Filter(must=[has_vector]) if several else None,
+                limit=min(UNIT_SAMPLE, info.limits.limit or UNIT_SAMPLE),
+                with_payload=False,
+                with_vectors=own,
+            )
+        )
+        sample = ((p.id, description.vector_of(p.vector, info.vector)[0]) for p in points)
+        check_unit_length(sample, str(self._session.place))
+
+
+def _vectors_operation(ids: Sequence[Any], values: Sequence[Any], name: str) -> Any:
+    points = [
+        models.PointVectors(id=point_id, vector={name: value})
+        for point_id, value in zip(ids, values, strict=True)
+    ]
+    return models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=points))
