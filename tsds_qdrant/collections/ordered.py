@@ -8,6 +8,7 @@ that are larger by as many, and passed on once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,8 @@ from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import RequestRejectedError
 
+EXACT = 2**53
+"""Integers up to it are float64 numbers."""
 Valued = tuple[PointId, int | float]
 """A point and its number."""
 
@@ -24,6 +27,7 @@ def ordered_pages(
     ask: Callable[[int, Any], list[Valued]],
     *,
     page: int,
+    descending: bool = False,
     limit: int | None = None,
     most: int | None = None,
 ) -> Iterator[list[Valued]]:
@@ -32,6 +36,7 @@ def ordered_pages(
     Args:
         ask: given a limit and the value to start from (None: the first), gives the points.
         page: usual points of a page; where more share a value, pages grow.
+        descending: whether ``ask`` gives the largest numbers first.
         limit: at most this many points in all.
         most: no request may have a larger limit.
 
@@ -39,15 +44,14 @@ def ordered_pages(
         RequestRejectedError: ``most`` is too small for the points that share one value.
     """
     start: int | float | None = None
-    seen: set[PointId] = set()
-    left = limit
-    extra = page
+    seen: set[Valued] = set()
+    left, extra = limit, page
     while left is None or left > 0:
         wanted = len(seen) + (extra if left is None else min(extra, left))
         if most is not None and wanted > most:
             wanted = most
         found = ask(wanted, start)
-        new = [*dict.fromkeys(one for one in found if one[1] != start or one[0] not in seen)]
+        new = [*dict.fromkeys(pair for pair in found if pair not in seen)]
         if not new and wanted == most and len(found) == wanted:
             raise RequestRejectedError(
                 f"at least {len(seen)} points share the value {start}, and one request may ask "
@@ -59,12 +63,22 @@ def ordered_pages(
             yield kept
         if len(found) < wanted:
             return
-        last = found[-1][1]
-        if last != start:
-            start, seen = last, set()
-        seen.update(point_id for point_id, at in found if at == last)
+        start = _start_from(found[-1][1], descending)
+        seen.update(new)
+        seen = {pair for pair in seen if (pair[1] <= start if descending else pair[1] >= start)}
         # *subtle*: doubled while one value goes on, so that it is not read again and again.
         extra = max(page, len(seen)) if new else 2 * extra
+
+
+def _start_from(last: int | float, descending: bool) -> int | float:
+    """The value to go on from after ``last``, none of whose points may be passed over.
+
+    *subtle*: Qdrant reads ``start_from`` as float64; where that tells integers no longer apart,
+    the next float64 before ``last`` is on the safe side of it.
+    """
+    if abs(last) <= EXACT:
+        return last
+    return math.nextafter(float(last), math.inf if descending else -math.inf)
 
 
 @contextmanager

@@ -182,7 +182,7 @@ class EdgePoints(Closing):
                 )
             return [(plain_id(point.id), point.order_value or 0) for point in points]
 
-        return ordered_pages(ask, page=SCROLL_PAGE, limit=limit)
+        return ordered_pages(ask, page=SCROLL_PAGE, descending=descending, limit=limit)
 
     def index_payload(self, field: str, *, real: bool = False) -> None:
         """Make a range index on a payload field of integers, or of ``real`` numbers."""

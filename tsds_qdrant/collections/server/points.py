@@ -190,7 +190,7 @@ class ServerPoints(Closing):
             return list(zip(ids, values, strict=True))
 
         page = min(SCROLL_PAGE, most or SCROLL_PAGE)
-        return ordered_pages(ask, page=page, limit=limit, most=most)
+        return ordered_pages(ask, page=page, descending=descending, limit=limit, most=most)
 
     def index_payload(self, field: str, *, real: bool = False) -> None:
         """Make a range index on a payload field of integers, or of ``real`` numbers."""
