@@ -93,7 +93,7 @@ def http_server(answer: Callable[[str, str, bytes], Reply]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(encoded)
 
-        do_GET = do_POST = do_PUT = reply  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = reply  # noqa: N815
 
         def log_message(self, *args: Any) -> None:
             """Keep the output of the tests clean."""

@@ -73,8 +73,8 @@ def ordered_pages(
 def _start_from(last: int | float, descending: bool) -> int | float:
     """The value to go on from after ``last``, none of whose points may be passed over.
 
-    *subtle*: Qdrant reads ``start_from`` as float64; where that tells integers no longer apart,
-    the next float64 before ``last`` is on the safe side of it.
+    *subtle*: Qdrant reads ``start_from`` as float64, which cannot tell large integers apart; for
+    those, the next float64 before ``last`` is on the safe side.
     """
     if abs(last) <= EXACT:
         return last

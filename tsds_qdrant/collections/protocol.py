@@ -195,7 +195,8 @@ class Collection(Protocol):
         """Set the vectors of stored points in one space, and touch nothing else of them.
 
         Ids that do not exist are ignored, as a point may be deleted meanwhile; count what is
-        missing with the filter ``has_vector``. Returns when the vectors are stored.
+        missing with the filter ``has_vector``. Returns when the vectors are stored. The embedded
+        engine takes such points out of its graphs: call :meth:`optimize` at the end.
 
         Args:
             ids: n points.
