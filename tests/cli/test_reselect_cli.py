@@ -220,7 +220,9 @@ def test_the_ways_to_look(store: Path, task: list[str]) -> None:
     run("select", *words, "--detect-updates")
     assert "by ids, blind to nothing" in run("show", "other.run").stdout
     Path("other.run").unlink()
-    assert "`text`" in refused("select", *words, "--since-field", "text")  # it has no index
+    assert "payload field 'text'" in refused(
+        "select", *words, "--since-field", "text"
+    )  # it has no index
     without = [*words[:-4], *words[-2:], "--detect-updates"]
     assert "need a run; give --state RUN" in refused("select", *without, code=2)
 

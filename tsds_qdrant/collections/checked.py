@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors
-from tsds_qdrant.collections.spaces import Space, sole_space
+from tsds_qdrant.collections.spaces import Space, checked_kind
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import Payload
 from tsds_qdrant.errors import InputError
@@ -22,9 +22,9 @@ def checked_rows(
         InputError: as :func:`~.distance.checked_vectors` and :func:`~.sparse.checked_sparse` say.
     """
     if isinstance(vectors, SparseRows):
-        sole_space(space, "sparse", name)
+        checked_kind(space, "sparse", name)
         return checked_sparse(vectors)
-    sole_space(space, "dense", name)
+    checked_kind(space, "dense", name)
     return checked_vectors(vectors, space.dimension or 0, space.metric, unit=False)
 
 

@@ -146,7 +146,7 @@ def is_new(space: Space, spaces: Mapping[str, Space], name: str) -> bool:
     return True
 
 
-def sole_space(space: Space, kind: Literal["dense", "sparse"], name: str) -> Space:
+def checked_kind(space: Space, kind: Literal["dense", "sparse"], name: str) -> Space:
     """``space`` of collection ``name`` if it is of ``kind``.
 
     Raises:

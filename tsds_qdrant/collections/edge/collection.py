@@ -39,9 +39,9 @@ from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     Space,
+    checked_kind,
     chosen_space,
     plain_space,
-    sole_space,
 )
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
@@ -145,7 +145,7 @@ class EdgeCollection(EdgeSpaces):
     ) -> Hits:
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         info = self._description
-        sole_space(self._known.spaces[info.vector], "dense", info.name)
+        checked_kind(self._known.spaces[info.vector], "dense", info.name)
         metric, dimension = info.metric, info.dimension
         queries = checked_vectors(vectors, dimension, metric, what="query", unit=False)
         if exact and fits(self.count(), dimension, metric):
@@ -181,7 +181,7 @@ class EdgeCollection(EdgeSpaces):
     ) -> Hits:
         """Find the points of the largest dot products with each of B sparse ``rows``."""
         info = self._description
-        sole_space(self._known.spaces[info.vector], "sparse", info.name)
+        checked_kind(self._known.spaces[info.vector], "sparse", info.name)
         queries = checked_sparse(rows, what="query")
         search = Search(info.vector, limit, edge.SearchParams(exact=True), edge_filter(where))
         with self._failures():

@@ -21,9 +21,9 @@ from tsds_qdrant.collections.spaces import (
     UNIT_SAMPLE,
     Space,
     check_unit_length,
+    checked_kind,
     is_new,
     plain_space,
-    sole_space,
 )
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import Payload, PointId
@@ -67,38 +67,44 @@ class EdgeSpaces(EdgePoints):
     ) -> None:
         """Insert or replace points; they are in the write-ahead log on return."""
         info = self._description
-        sole_space(self._known.spaces[info.vector], "dense", info.name)
+        checked_kind(self._known.spaces[info.vector], "dense", info.name)
         rows = checked_vectors(vectors, info.dimension, info.metric, unit=False)
         point_ids = checked_ids(ids)
         check_pairs(len(point_ids), len(rows), payloads)
         step = _batch_rows(info.dimension)
         for start in range(0, len(rows), step):
-            batch = slice(start, start + step)
-            part = point_ids[batch]
-            contents = [None] * len(part) if payloads is None else list(payloads[batch])
-            points = list(zip(part, rows[batch].tolist(), contents, strict=True))
+            part = point_ids[start : start + step]
             stored = self.existing(part) if len(self._known.spaces) > 1 else set()
-            self._replace([point for point in points if point[0] in stored])
-            new = [
-                edge.Point(edge_id(point_id), {info.vector: row} if info.vector else row, content)
-                for point_id, row, content in points
-                if point_id not in stored
-            ]
+            new: list[edge.Point] = []
+            known: list[tuple[PointId, Any]] = []
+            contents: list[Payload | None] = []
+            for k, (point_id, row) in enumerate(
+                zip(part, plain_rows(rows, start, start + step), strict=True), start
+            ):
+                content = payloads[k] if payloads is not None else None
+                if point_id in stored:
+                    known.append((point_id, row))
+                    contents.append(content)
+                else:
+                    vector = {info.vector: row} if info.vector else row
+                    new.append(edge.Point(edge_id(point_id), vector, content))
             if new:
                 self._write(edge.UpdateOperation.upsert_points(new))
+            if known:
+                self._replace(known, contents)
 
-    def _replace(self, points: list[tuple[PointId, list[float], Payload | None]]) -> None:
-        """Replace the vector of stored ``points`` in the searched space, and their payload.
+    def _replace(
+        self, points: Sequence[tuple[PointId, Any]], payloads: Sequence[Payload | None]
+    ) -> None:
+        """Replace the vectors of stored ``points`` in the searched space, and their payloads.
 
         *subtle*: the vectors first; a run that is killed in between leaves old payloads, which
         say that the points are still to be written.
         """
-        if not points:
-            return
-        self._write_vectors([(i, row) for i, row, _ in points], self._description.vector)
-        for point_id, _, content in points:
+        self._write_vectors(points, self._description.vector)
+        for (point_id, _), payload in zip(points, payloads, strict=True):
             ids: list[Any] = [edge_id(point_id)]
-            self._write(edge.UpdateOperation.overwrite_payload(ids, content or {}))
+            self._write(edge.UpdateOperation.overwrite_payload(ids, payload or {}))
 
     def set_vectors(
         self,
@@ -133,7 +139,7 @@ class EdgeSpaces(EdgePoints):
     def check_distances(self) -> None:
         """Check that scores of the searched space say distances."""
         info = self._description
-        sole_space(self._known.spaces[info.vector], "dense", info.name)
+        checked_kind(self._known.spaces[info.vector], "dense", info.name)
         if info.metric != "Dot":
             return
         several = len(self._known.spaces) > 1

@@ -22,7 +22,7 @@ from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
 from tsds_qdrant.collections.server.session import TIMEOUT_S, Session
 from tsds_qdrant.collections.server.spaces import ServerSpaces
-from tsds_qdrant.collections.spaces import REPRESENTATION, chosen_space, plain_space, sole_space
+from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 
@@ -169,7 +169,7 @@ class ServerCollection(ServerSpaces):
     ) -> Hits:
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         info = self._description
-        sole_space(self._space, "dense", info.name)
+        checked_kind(self._space, "dense", info.name)
         queries = checked_vectors(vectors, info.dimension, info.metric, what="query", unit=False)
         walk = None if ef is None or exact else max(ef, limit)
         search = wire.Search(
@@ -195,7 +195,7 @@ class ServerCollection(ServerSpaces):
         on_batch: Callable[[int], None] | None = None,
     ) -> Hits:
         """Find the points of the largest dot products with each of B sparse ``rows``."""
-        sole_space(self._space, "sparse", self._name)
+        checked_kind(self._space, "sparse", self._name)
         queries = checked_sparse(rows, what="query")
         search = wire.Search(
             collection=self._name,

@@ -21,9 +21,9 @@ from tsds_qdrant.collections.spaces import (
     UNIT_SAMPLE,
     Space,
     check_unit_length,
+    checked_kind,
     is_new,
     plain_space,
-    sole_space,
 )
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import Payload, PointId
@@ -54,7 +54,8 @@ class ServerSpaces(ServerPoints):
         """What Qdrant says of the collection now; all views learn of new spaces."""
         found = description.fetch(self._session)
         spaces = description.spaces_of(found)
-        self._spaces.clear()
+        for name in self._spaces.keys() - spaces.keys():
+            del self._spaces[name]
         self._spaces.update(spaces)
         return found
 
@@ -99,7 +100,7 @@ class ServerSpaces(ServerPoints):
     ) -> None:
         """Insert or replace points; returns when they are stored."""
         info = self._description
-        sole_space(self._space, "dense", info.name)
+        checked_kind(self._space, "dense", info.name)
         points = checked_ids(ids)
         rows = checked_vectors(vectors, info.dimension, info.metric, unit=False)
         check_pairs(len(points), len(rows), payloads)
@@ -184,7 +185,7 @@ class ServerSpaces(ServerPoints):
     def check_distances(self) -> None:
         """Check that scores of the searched space say distances."""
         info = self._description
-        sole_space(self._space, "dense", info.name)
+        checked_kind(self._space, "dense", info.name)
         if info.metric != "Dot":
             return
         several = len(self._spaces) > 1
