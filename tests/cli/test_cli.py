@@ -20,7 +20,7 @@ import pytest
 from commands import run
 from typer.main import get_command
 
-from tsds_qdrant import SelectionSettings, open_collection, select, trace_path
+from tsds_qdrant import SelectionSettings, Tsds, open_collection, select, trace_path
 from tsds_qdrant.cli import app
 
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
@@ -131,17 +131,18 @@ def test_the_manifest_says_what_the_library_says(store: Path, task: list[str]) -
     shown = json.loads(printed.stdout)
     assert printed.stderr == ""
     collection = open_collection(str(store / "store"), "pool")
-    chosen = select(collection, np.load(store / "Q.npy"), SelectionSettings(sizes=(20,), seed=7))
+    chosen = select(collection, np.load(store / "Q.npy"), SelectionSettings.of(sizes=(20,), seed=7))
     collection.close()
+    evidence = chosen.transport
     for part in (told, shown):
         solution = part["solution"]
-        assert solution["alpha"] == chosen.alpha
-        assert solution["cost_scale"] == chosen.cost_scale
-        assert solution["bandwidth"] == chosen.bandwidth
-        assert solution["support"] == chosen.solution.support
-        assert solution["effective_sample_size"] == chosen.solution.effective_size
-        assert solution["transport_cost"] == chosen.solution.transport_cost
-        assert part["settings"]["seed"] == 7
+        assert solution["alpha"] == evidence.alpha
+        assert solution["cost_scale"] == evidence.cost_scale
+        assert solution["bandwidth"] == evidence.bandwidth
+        assert solution["support"] == evidence.solution.support
+        assert solution["effective_sample_size"] == evidence.solution.effective_size
+        assert solution["transport_cost"] == evidence.solution.transport_cost
+        assert part["settings"]["wanted"]["seed"] == 7
         assert part["queries"] == {"source": str(store / "Q.npy"), "count": 5}
         assert part["collection"]["points"] == 400
         assert part["samples"] == {"20": {"distinct": 20, "draws": 20}}
@@ -176,7 +177,7 @@ def test_path_as_table_json_and_picture(store: Path, task: list[str]) -> None:
     shown = json.loads(run("path", *task, "--alphas", "0.8,0.5,0.2", "--json").stdout)
     collection = open_collection(str(store / "store"), "pool")
     queries = np.load(store / "Q.npy")
-    traced = trace_path(collection, queries, SelectionSettings(), alphas=(0.8, 0.5, 0.2))
+    traced = trace_path(collection, queries, Tsds(), alphas=(0.8, 0.5, 0.2))
     collection.close()
     assert shown["points"] == [vars(point) for point in traced.points]
     assert [str(point["support"]) for point in shown["points"]] == [

@@ -134,7 +134,7 @@ def test_no_field_holds_texts(bare: list[str]) -> None:
         found = select(
             collection,
             pool.queries,
-            SelectionSettings(sizes=(6,)),
+            SelectionSettings.of(sizes=(6,)),
             guard=Guard(items, TextTemplate()),
         )
     assert found.contamination is not None
@@ -156,7 +156,6 @@ def test_no_field_holds_texts(bare: list[str]) -> None:
         (["--exclude", "none.jsonl"], 1, "'none.jsonl' does not exist"),
         (["--exclude", "T.jsonl", "--exclude-report", "T.jsonl"], 2, "'T.jsonl' holds test items"),
         (["--exclude", "T.jsonl", "--exclude-report", "r.doc"], 1, "names no known format"),
-        (["--exclude", "T.jsonl", "--method", "random"], 2, "--exclude works with the method tsds"),
     ],
 )
 def test_what_does_not_fit(store: list[str], words: list[str], code: int, said: str) -> None:

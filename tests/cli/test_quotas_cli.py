@@ -35,7 +35,7 @@ def test_the_command_line(place: list[str]) -> None:
     said = run("select", *place, *bounds, "--size", "20,40", "--alpha", "0.1", "--out", "s.jsonl")
     assert "sample of 40: 40 candidates with" in said.stderr
     assert "bounds met: " in said.stderr
-    assert "candidates with p > 0 have no 'rare' and count as its value null" in said.stderr
+    assert "candidates to draw from have no 'rare' and count as its value null" in said.stderr
     for size in (20, 40):
         rows = [json.loads(line)["payload"] for line in lines_of(f"s-{size}.jsonl")]
         assert max(Counter(row["source"] for row in rows).values()) <= size / 2
@@ -43,7 +43,7 @@ def test_the_command_line(place: list[str]) -> None:
         assert max(Counter(row["author"]["name"] for row in rows).values()) <= 3
         assert sum(row["n"] for row in rows) <= 300
     manifest = json.loads(Path("s.jsonl.manifest.json").read_text())
-    assert manifest["settings"]["quotas"] == [
+    assert manifest["settings"]["bounds"]["quotas"] == [
         {"field": "source", "share": 0.5, "value": None},
         {"field": "rare", "share": 0.25, "value": "null"},
     ]

@@ -88,7 +88,7 @@ def task(store: Path, place: list[str]) -> list[str]:
 
 
 def scratch(queries: str = "Q.npy") -> list[Any]:
-    wanted = SelectionSettings(sizes=(SIZE,), alpha=0.3, cost_scale=1.0, bandwidth=1.0)
+    wanted = SelectionSettings.of(sizes=(SIZE,), alpha=0.3, cost_scale=1.0, bandwidth=1.0)
     collection = open_collection("store", "pool")
     chosen = select(collection, np.load(queries), wanted)
     collection.close()
@@ -218,16 +218,14 @@ def test_history_and_facts(store: Path, place: list[str], task: list[str]) -> No
 def test_the_ways_to_look(store: Path, task: list[str]) -> None:
     words = [*task[:-1], "other.run", "--out", "o.jsonl"]
     run("select", *words, "--detect-updates")
-    assert "by ids, blind to nothing" in run("show", "other.run").stdout
+    assert "by ids, blind to points whose payload alone changed" in run("show", "other.run").stdout
     Path("other.run").unlink()
-    assert "payload field 'text'" in refused(
-        "select", *words, "--since-field", "text"
-    )  # it has no index
+    assert "field 'text'" in refused("select", *words, "--since-field", "text")  # no index
     without = [*words[:-4], *words[-2:], "--detect-updates"]
     assert "need a run; give --state RUN" in refused("select", *without, code=2)
 
 
-def test_a_run_is_selected_anew_only_with_its_settings(store: Path, task: list[str]) -> None:
+def test_a_run_is_selected_again_only_with_its_settings(store: Path, task: list[str]) -> None:
     run("select", *task, "--out", "again.jsonl")
     assert (store / "again.jsonl").read_bytes() == (store / "before.jsonl").read_bytes()
     assert len(json.loads(run("runs", "task.run", "--json").stdout)) == 2
@@ -241,7 +239,7 @@ def test_states_that_cannot_be_used(store: Path, task: list[str], command: str) 
     assert "there is no run state 'none.run'" in refused(command, "none.run")
     assert "run state 'before.jsonl' cannot be used" in refused(command, "before.jsonl")
     os.truncate("task.run", 20_000)
-    assert "restore it from a copy, or select anew" in refused(command, "task.run")
+    assert "restore it from a copy, or select a" in refused(command, "task.run")
 
 
 def test_a_collection_that_is_gone_or_another(store: Path, place: list[str], task: Any) -> None:
@@ -251,6 +249,6 @@ def test_a_collection_that_is_gone_or_another(store: Path, place: list[str], tas
     assert not (store / "after.jsonl").exists()
     ingest(store, 0, rows, place)
     line = refused("reselect", "task.run", "--out", "after.jsonl")
-    assert "collection 'pool' was made anew since the run; select anew" in line
-    assert "collection 'pool' was made anew" in refused("watch", "task.run", "--once")
+    assert "collection 'pool' was made again since the run; select again" in line
+    assert "collection 'pool' was made again" in refused("watch", "task.run", "--once")
     assert len(json.loads(run("runs", "task.run", "--json").stdout)) == 1

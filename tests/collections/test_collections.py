@@ -14,6 +14,7 @@ from qdrant_client import QdrantClient, models
 from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.server.collection import ServerCollection, list_collections
+from tsds_qdrant.collections.server.session import Connection
 from tsds_qdrant.collections.values import METRICS, Metric, PointId
 from tsds_qdrant.errors import (
     CollectionError,
@@ -480,7 +481,7 @@ class TestServer:
             dimension=2,
             metric="Manhattan",
             vector="text",
-            client=server.client,
+            connection=Connection(client=server.client),
         )
         collection.upsert([1], np.ones((1, 2), np.float32), [{"a": 1}])
         assert collection.info().vector == "text"

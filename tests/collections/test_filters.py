@@ -19,6 +19,7 @@ from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.filters import EXAMPLES, check_filter, edge_filter, server_filter
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.server.collection import ServerCollection
+from tsds_qdrant.collections.server.session import Connection
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import SettingsError
 
@@ -59,7 +60,8 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Collecti
         str(tmp_path_factory.mktemp("edge")), "c", dimension=2, metric="Euclid"
     )
     client = QdrantClient(":memory:")
-    local = ServerCollection.create(":memory:", "c", dimension=2, metric="Euclid", client=client)
+    held = Connection(client=client)
+    local = ServerCollection.create(":memory:", "c", dimension=2, metric="Euclid", connection=held)
     vectors = np.ones((len(IDS), 2), np.float32)
     for collection in (embedded, local):
         collection.upsert(IDS, vectors, [payload_of(k) for k in range(len(IDS))])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ QUANTIZATIONS = {
     "scalar": edge.ScalarQuantizationConfig(edge.ScalarType.Int8),
     "binary": edge.BinaryQuantizationConfig(),
 }
-SETTINGS = SelectionSettings((100,), alpha=0.5, cost_scale=1.0, bandwidth=0.6)
+SETTINGS = SelectionSettings.of(sizes=(100,), alpha=0.5, cost_scale=1.0, bandwidth=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def quantized(request: pytest.FixtureRequest, rows: np.ndarray) -> Iterator[Edge
 def exact(rows: np.ndarray) -> dict[PointId, float]:
     """p by scans of the same points without codes."""
     with edge_pool(rows, "Cosine") as collection:
-        found = select(collection, near_queries(rows, 20), replace(SETTINGS, exact=True))
+        found = select(collection, near_queries(rows, 20), SETTINGS.altered(exact=True))
     return probabilities_of(found)
 
 
@@ -72,14 +71,14 @@ def test_a_selection_is_close_to_the_exact_one(
 ) -> None:
     found = select(quantized, near_queries(rows, 20), SETTINGS)
     assert variation(probabilities_of(found), exact) < 0.02
-    assert found.accuracy.recall is not None
-    assert found.accuracy.recall > 0.95
+    assert found.transport.accuracy.recall is not None
+    assert found.transport.accuracy.recall > 0.95
 
 
 def test_scans_pass_the_codes_by(
     quantized: EdgeCollection, rows: np.ndarray, exact: dict[PointId, float]
 ) -> None:
-    found = select(quantized, near_queries(rows, 20), replace(SETTINGS, exact=True))
+    found = select(quantized, near_queries(rows, 20), SETTINGS.altered(exact=True))
     assert variation(probabilities_of(found), exact) < 1e-6
 
 

@@ -82,7 +82,7 @@ def test_the_engine_finds_the_same(metric: Metric, monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(near.distances, nearby.distances, atol=1e-3)
 
 
-def test_vectors_are_loaded_anew_after_a_write() -> None:
+def test_vectors_are_loaded_again_after_a_write() -> None:
     rows = clustered_rows(50, 4, 2)
     with edge_pool(rows) as collection:
         assert nearest(collection, rows[7]) == 7

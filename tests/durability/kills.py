@@ -95,7 +95,7 @@ def contents(directory: Path) -> dict[str, Any]:
     try:
         ids = [point_id for page in collection.scroll_ids() for point_id in page]
         records = collection.retrieve(ids, vectors=True)
-        settings = SelectionSettings(
+        settings = SelectionSettings.of(
             sizes=(SIZE,), alpha=0.5, cost_scale=1.0, bandwidth=0.8, exact=True
         )
         scratch = select(collection, np.load(directory / "Q.npy"), settings)

@@ -4,7 +4,7 @@ All searches are scans of one seeded pool, so the figures are the same on every 
 last bits of distances. A change that costs more fails here. One that costs less, or more for a
 good reason, renews ``STATED`` with what this prints:
 
-    PYTHONPATH=scripts python tests/test_work.py
+    PYTHONPATH=scripts:tests/support python tests/house/test_work.py
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from bench.pools import clustered_pool
 from bench.speed.traffic import MeteredCollection
 from pool_oracle import edge_pool
 
-from tsds_qdrant.runs.reselect import begin_run, reselect
+from tsds_qdrant.runs.begin import begin_run
+from tsds_qdrant.runs.reselect import reselect
 from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
 
 CANDIDATES, NEW, EXAMPLES, DIMENSION = 9_000, 90, 200, 32
 SLACK = 1.03
-FIXED_ALPHA = SelectionSettings(sizes=(10,), alpha=0.5, cost_scale=1.0, bandwidth=0.6)
-FROM_SIZE = SelectionSettings(sizes=(500,))
+FIXED_ALPHA = SelectionSettings.of(sizes=(10,), alpha=0.5, cost_scale=1.0, bandwidth=0.6)
+FROM_SIZE = SelectionSettings.of(sizes=(500,))
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def work_of(selection: Selection, metered: MeteredCollection) -> Work:
         counts.probe_searches,
         len(metered.calls),
         counts.hits,
-        selection.densities_needed,
+        selection.transport.densities_needed,
         round(metered.traffic.rest),
         round(metered.traffic.grpc),
     )

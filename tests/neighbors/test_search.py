@@ -23,6 +23,7 @@ from tsds_qdrant.collections.hits import Hits, recall_of
 from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
 from tsds_qdrant.neighbors import search
 from tsds_qdrant.neighbors.search import EF_LADDER, SCAN_SHARE, Searcher
+from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.settings import SelectionSettings
 
@@ -73,7 +74,7 @@ def test_without_a_graph_everything_is_scanned() -> None:
 
 
 def test_exact_when_asked_for(graph: EdgeCollection) -> None:
-    searcher = Searcher(graph, exact=True)
+    searcher = Searcher(graph, SearchSettings(exact=True))
     assert searcher.scan_reason == "asked for"
     assert searcher.is_exact(1)
 
@@ -86,7 +87,7 @@ def test_large_limits_are_scanned(graph: EdgeCollection) -> None:
 
 
 def test_a_filter_needs_a_payload_index(graph: EdgeCollection, rows: np.ndarray) -> None:
-    searcher = Searcher(graph, where=GROUP)
+    searcher = Searcher(graph, SearchSettings(where=GROUP))
     assert searcher.scan_reason == "a filter without a payload index"
     assert searcher.candidates == COUNT // 3
     hits, exact = searcher.nearest(rows[:4].astype(np.float32), 10)
@@ -96,12 +97,12 @@ def test_a_filter_needs_a_payload_index(graph: EdgeCollection, rows: np.ndarray)
     rows = clustered_rows(10_500, 256, 60)
     with edge_pool(rows, payloads=payloads, optimized=True) as indexed:
         indexed.index_payload("group")
-        searcher = Searcher(indexed, where=GROUP)
+        searcher = Searcher(indexed, SearchSettings(where=GROUP))
         assert (searcher.scan_reason, searcher.candidates) == ("", 3)
 
 
 def test_a_deployment_without_scans_is_walked(graph: EdgeCollection, rows: np.ndarray) -> None:
-    searcher = Searcher(UnscannableCollection(graph), exact=True)
+    searcher = Searcher(UnscannableCollection(graph), SearchSettings(exact=True))
     assert (searcher.scan_reason, searcher.is_exact(COUNT)) == ("", False)
     _, exact = searcher.nearest(rows[:4].astype(np.float32), 10)
     assert (exact, searcher.ef, searcher.counts.probe_searches) == (False, EF_LADDER[1], 0)
@@ -114,7 +115,7 @@ def test_no_candidate() -> None:
         edge_pool(np.ones((3, 4))) as collection,
         pytest.raises(InputError, match=r"no point matches the filter.*--filter"),
     ):
-        Searcher(collection, where=GROUP)
+        Searcher(collection, SearchSettings(where=GROUP))
 
 
 @pytest.mark.parametrize("wanted", [0.5, 0.98])
@@ -122,7 +123,7 @@ def test_the_probe_chooses_the_smallest_ef_that_does(
     graph: EdgeCollection, rows: np.ndarray, wanted: float
 ) -> None:
     queries = near_queries(rows, 10).astype(np.float32)
-    searcher = Searcher(graph, recall=wanted)
+    searcher = Searcher(graph, SearchSettings(recall=wanted))
     searcher.nearest(queries, 32)
     truth = graph.search(queries, limit=32, exact=True)
     recalls = {ef: recall_of(graph.search(queries, limit=32, ef=ef), truth) for ef in EF_LADDER}
@@ -136,7 +137,7 @@ def test_the_probe_chooses_the_smallest_ef_that_does(
 def test_two_recalls_need_two_efs(graph: EdgeCollection, rows: np.ndarray) -> None:
     efs = []
     for wanted in (0.5, 0.98):
-        searcher = Searcher(graph, recall=wanted)
+        searcher = Searcher(graph, SearchSettings(recall=wanted))
         searcher.nearest(near_queries(rows, 40).astype(np.float32), 32)
         efs.append(searcher.ef or 0)
     assert efs[0] < efs[1]
@@ -146,7 +147,7 @@ def test_everything_is_scanned_if_no_ef_does(
     graph: EdgeCollection, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "EF_LADDER", (1, 2))
-    searcher = Searcher(graph, recall=1.0)
+    searcher = Searcher(graph, SearchSettings(recall=1.0))
     queries = near_queries(rows, 40).astype(np.float32)
     hits, exact = searcher.nearest(queries, 32)
     assert (exact, searcher.ef) == (True, None)
@@ -156,7 +157,7 @@ def test_everything_is_scanned_if_no_ef_does(
 
 def test_poison_is_named(poisoned: tuple[EdgeCollection, np.ndarray]) -> None:
     collection, clean = poisoned
-    settings = SelectionSettings(sizes=(10,), alpha=0.5)
+    settings = SelectionSettings.of(sizes=(10,), alpha=0.5)
     with pytest.raises(PoisonedCollectionError, match=r"point 4321 .*delete .*--exact"):
         select(collection, near_queries(clean, 5), settings)
 
@@ -176,7 +177,7 @@ def test_poison_that_only_a_density_search_meets(
 def test_poison_does_not_reach_scans(poisoned: tuple[EdgeCollection, np.ndarray]) -> None:
     collection, clean = poisoned
     queries = near_queries(clean, 5)
-    settings = SelectionSettings(
+    settings = SelectionSettings.of(
         sizes=(10,), alpha=0.85, cost_scale=8.0, bandwidth=24.0, exact=True, seed=3
     )
     found = probabilities_of(select(collection, queries, settings))

@@ -15,13 +15,13 @@ from commands import run
 from oracles import pairwise_distances
 from pool_oracle import clustered_rows, edge_pool, near_queries
 
-from tsds_qdrant import SelectionSettings, compare, select
+from tsds_qdrant import CompareSettings, SelectionSettings, TaskExamples, compare, select
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError, SettingsError, SupportError, UnsupportedCollectionError
-from tsds_qdrant.planning.comparison import METHODS, RUN_COLUMNS
-from tsds_qdrant.selection.choose import choose
-from tsds_qdrant.strategies.baselines import BASELINES
+from tsds_qdrant.planning.comparison import RUN_COLUMNS
+from tsds_qdrant.planning.contestants import METHODS
+from tsds_qdrant.strategies.catalog import CATALOG
 
 ROWS = clustered_rows(400, 6, 12)
 ROWS[200:230] = ROWS[:30] + 1e-3
@@ -31,7 +31,9 @@ PAYLOADS = [
     {"text": f"word{k % 50} and so on", "source": "ab"[k % 2], "tags": [k % 3, "x"]}
     for k in range(400)
 ]
-SETTINGS = SelectionSettings(sizes=(40,))
+EXAMPLES = TaskExamples(QUERIES.astype(np.float32), list(TEXTS), np.ones(10))
+SETTINGS = SelectionSettings.of(sizes=(40,))
+BASELINES = [name for name in CATALOG if name != "tsds"]
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +66,21 @@ def task(store: Path) -> list[str]:
 
 
 def test_figures_equal_those_of_the_selections(pool: EdgeCollection) -> None:
-    found = compare(pool, QUERIES, SETTINGS, seeds=(3, 4), texts=TEXTS)
+    seeded = SelectionSettings.of(sizes=(40,), seed=3)
+    found = compare(pool, EXAMPLES, seeded, CompareSettings(seeds=2))
     assert found.methods == list(METHODS)
     assert not found.left_out
     ours = {}
     for seed in (3, 4):
-        chosen = select(pool, QUERIES, SelectionSettings(sizes=(40,), seed=seed))
+        chosen = select(pool, QUERIES, SelectionSettings.of(sizes=(40,), seed=seed))
         ours[seed] = set(chosen.selected_ids)
         mine = next(r for r in found.runs_of("tsds") if r.seed == seed)
         assert mine.ids == chosen.selected_ids
-        assert mine.effective_size == pytest.approx(chosen.solution.effective_size)
+        assert mine.effective_size == pytest.approx(chosen.transport.solution.effective_size)
         assert mine.overlap is None
-        assert (found.typical, found.bandwidth) == (chosen.cost_scale, chosen.bandwidth)
-        settings = SelectionSettings(sizes=(40,), seed=seed, regularizer="uniform")
+        transport = chosen.transport
+        assert (found.typical, found.bandwidth) == (transport.cost_scale, transport.bandwidth)
+        settings = SelectionSettings.of(sizes=(40,), seed=seed, regularizer="uniform")
         uniform = next(r for r in found.runs_of("tsds-uniform") if r.seed == seed)
         assert uniform.ids == select(pool, QUERIES, settings).selected_ids
     between = pairwise_distances(QUERIES, ROWS, "Cosine")
@@ -85,9 +89,8 @@ def test_figures_equal_those_of_the_selections(pool: EdgeCollection) -> None:
     for one in found.runs:
         assert len(set(one.ids)) == 40
         if one.method in BASELINES:
-            settings = SelectionSettings(sizes=(40,), seed=one.seed or 0)
-            chosen_so = choose(pool, QUERIES, settings, one.method, texts=TEXTS)
-            assert one.ids == chosen_so.ids
+            settings = SelectionSettings.of(one.method, sizes=(40,), seed=one.seed or 0)
+            assert one.ids == select(pool, EXAMPLES, settings).selected_ids
         ids = [int(k) for k in one.ids]
         near = between[:, ids].min(axis=1)
         assert one.quality.coverage == pytest.approx(near.mean(), abs=1e-6)
@@ -113,44 +116,73 @@ def test_figures_equal_those_of_the_selections(pool: EdgeCollection) -> None:
 
 
 def test_values_of_a_field_are_counted(pool: EdgeCollection) -> None:
-    methods = ["random", "similarity-max"]
-    found = compare(pool, QUERIES, SETTINGS, methods=methods, by="source", target="a")
+    asked = CompareSettings(methods=("random", "similarity-max"), by="source", target="a")
+    found = compare(pool, QUERIES, SETTINGS, asked)
     for one in found.runs:
         share = np.mean([int(k) % 2 == 0 for k in one.ids])
         assert one.shares == pytest.approx({"a": share, "b": 1 - share})
         assert one.target_share == pytest.approx(share)
     assert set(found.values()) == {"a", "b"}
-    tags = compare(pool, QUERIES, SETTINGS, methods=["random"], by="tags.*", seeds=[1])
+    asked = CompareSettings(methods=("random",), by="tags.*", seeds=1)
+    tags = compare(pool, QUERIES, SelectionSettings.of(sizes=(40,), seed=1), asked)
     assert tags.values()[0] == "x"
     assert tags.share("random", "x").mean == 1.0
     assert sum(tags.share("random", str(k)).mean for k in range(3)) == pytest.approx(1.0)
     assert tags.share("random", "y").mean == 0.0
-    none = compare(pool, QUERIES, SETTINGS, methods=["random"], by="source", target="c")
+    asked = CompareSettings(methods=("random",), by="source", target="c")
+    none = compare(pool, QUERIES, SETTINGS, asked)
     assert {one.target_share for one in none.runs} == {0.0}
     with pytest.raises(InputError, match="no selected candidate has a field 'nosuch'"):
-        compare(pool, QUERIES, SETTINGS, methods=["random"], by="nosuch")
+        compare(pool, QUERIES, SETTINGS, CompareSettings(methods=("random",), by="nosuch"))
+
+
+@pytest.mark.parametrize("given", [{}, {"bandwidth": 0.2, "cost_scale": 0.9}, {"bandwidth": 0.0}])
+def test_units_of_measure_are_the_same_for_all_methods(
+    pool: EdgeCollection, given: dict[str, float]
+) -> None:
+    settings = SelectionSettings.of(sizes=(40,), **given)
+    found = [
+        compare(pool, QUERIES, settings, CompareSettings(methods=(method,), seeds=1))
+        for method in ("tsds", "tsds-uniform", "random")
+    ]
+    assert len({(one.typical, one.bandwidth) for one in found}) == 1
+    chosen = select(pool, QUERIES, settings).transport
+    assert (found[2].typical, found[2].bandwidth) == (chosen.cost_scale, chosen.bandwidth)
+
+
+def test_settings_count_for_the_strategy_that_they_name(pool: EdgeCollection) -> None:
+    asked = CompareSettings(methods=("tsds", "tsds-uniform", "random"), seeds=1)
+    lower = SelectionSettings.of(sizes=(40,), alpha=0.4, regularizer="tv", sampler="top")
+    found = compare(pool, QUERIES, lower, asked)
+    for method, regularizer in (("tsds", "kde"), ("tsds-uniform", "uniform")):
+        settings = SelectionSettings.of(sizes=(40,), alpha=0.4, regularizer=regularizer)
+        assert found.runs_of(method)[0].ids == select(pool, QUERIES, settings).selected_ids
+    by_chance = compare(pool, QUERIES, SelectionSettings.of("random", sizes=(40,)), asked)
+    chosen = select(pool, QUERIES, SETTINGS)
+    assert by_chance.runs_of("tsds")[0].ids == chosen.selected_ids
+    assert by_chance.bandwidth == chosen.transport.bandwidth
 
 
 @pytest.mark.parametrize("metric", ["Cosine", "Manhattan"])
 def test_what_cannot_be_used_is_left_out_unless_asked_for(metric: Metric) -> None:
     with edge_pool(ROWS, metric) as collection:
-        found = compare(collection, QUERIES, SETTINGS, seeds=[0])
+        found = compare(collection, QUERIES, SETTINGS, CompareSettings(seeds=1))
         assert "the task examples have no texts" in found.left_out["dsir"]
         assert ("similarity-mean" in found.left_out) == (metric == "Manhattan")
         assert found.methods == [name for name in METHODS if name not in found.left_out]
         with pytest.raises(InputError, match="'dsir' compares words"):
-            compare(collection, QUERIES, SETTINGS, methods=["dsir"])
+            compare(collection, QUERIES, SETTINGS, CompareSettings(methods=("dsir",)))
         if metric == "Manhattan":
             with pytest.raises(UnsupportedCollectionError, match="metric Manhattan"):
-                compare(collection, QUERIES, SETTINGS, methods=["similarity-mean"])
+                compare(collection, QUERIES, SETTINGS, CompareSettings(("similarity-mean",)))
 
 
 def test_weights_of_task_examples_count(pool: EdgeCollection) -> None:
     heavy = np.array([1e9] + [1.0] * 9)
-    found = compare(
-        pool, QUERIES, SETTINGS, methods=["similarity-mean"], seeds=[0], query_weights=heavy
-    )
-    alone = compare(pool, QUERIES[:1], SETTINGS, methods=["similarity-max"], seeds=[0])
+    asked = CompareSettings(methods=("similarity-mean",), seeds=1)
+    found = compare(pool, QUERIES, SETTINGS, asked, query_weights=heavy)
+    asked = CompareSettings(methods=("similarity-max",), seeds=1)
+    alone = compare(pool, QUERIES[:1], SETTINGS, asked)
     assert set(found.runs[0].ids) == set(alone.runs[0].ids)
     assert found.runs[0].quality.coverage == pytest.approx(alone.runs[0].quality.coverage, abs=1e-6)
 
@@ -158,26 +190,28 @@ def test_weights_of_task_examples_count(pool: EdgeCollection) -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"methods": ["best"]}, "'best' is no method; choose among tsds, tsds-uniform, random"),
-        ({"methods": []}, "at least one method and one seed"),
-        ({"seeds": []}, "at least one method and one seed"),
+        ({"methods": ["best"]}, "'best' is no strategy; choose among tsds, tsds-uniform, round-"),
+        ({"methods": []}, "at least one strategy and one seed"),
+        ({"seeds": 0}, "at least one strategy and one seed"),
+        ({"target": "a"}, "the target 'a' is a value of a field"),
     ],
 )
-def test_wrong_arguments_are_refused(pool: EdgeCollection, more: dict[str, Any], told: str) -> None:
+def test_wrong_arguments_are_refused(more: dict[str, Any], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
-        compare(pool, QUERIES, SETTINGS, **more)
+        CompareSettings(**more)
 
 
 def test_sizes_are_checked(pool: EdgeCollection) -> None:
     with pytest.raises(SettingsError, match="a comparison needs one size"):
-        compare(pool, QUERIES, SelectionSettings(sizes=(10, 20)))
+        compare(pool, QUERIES, SelectionSettings.of(sizes=(10, 20)))
     with pytest.raises(SettingsError, match="a comparison needs one size"):
-        compare(pool, QUERIES, SelectionSettings(alpha=0.5))
+        compare(pool, QUERIES, SelectionSettings.of(alpha=0.5))
     with pytest.raises(SettingsError, match="without quotas, token budgets and groups"):
-        compare(pool, QUERIES, SelectionSettings(sizes=(10,), max_per_group=2))
+        compare(pool, QUERIES, SelectionSettings.of(sizes=(10,), max_per_group=2))
     with pytest.raises(SupportError, match="the pool has only 400"):
-        compare(pool, QUERIES, SelectionSettings(sizes=(401,)), methods=["random"])
-    found = compare(pool, QUERIES, SelectionSettings(ratio=0.05), methods=["tsds"], seeds=[0])
+        compare(pool, QUERIES, SelectionSettings.of(sizes=(401,)), CompareSettings(("random",)))
+    asked = CompareSettings(methods=("tsds",), seeds=1)
+    found = compare(pool, QUERIES, SelectionSettings.of(ratio=0.05), asked)
     assert found.size == 20
 
 
@@ -198,7 +232,7 @@ def test_the_command_prints_a_table(task: list[str]) -> None:
 def test_the_command_says_what_is_left_out(store: Path, task: list[str]) -> None:
     words = [*task[:-1], store / "Q.npy"]
     done = run("compare", *words, "--size", 20, "--seeds", 1, "--by", "source")
-    assert "left out dsir: the method 'dsir' compares words" in done.stderr
+    assert "left out dsir: the strategy 'dsir' compares words" in done.stderr
     assert "shares of the values of 'source'" in done.stderr
     table = done.stdout.split("source", 1)[1].splitlines()
     assert {line.split()[0] for line in table[2:]} == {"a", "b"}
@@ -237,7 +271,7 @@ def test_json_and_files_hold_the_same(store: Path, task: list[str]) -> None:
     [
         ((), "a comparison needs one size; set one (1000, say) or a ratio (0.01)"),
         (("--size", 5, "--target", "a"), "the target 'a' is a value of a field; name it with --by"),
-        (("--size", 5, "--methods", "tsds,best"), "'best' is no method"),
+        (("--size", 5, "--methods", "tsds,best"), "'best' is no strategy"),
         (("--size", 5, "--out", "c.ids"), "'c.ids' would hold ids; end it in .jsonl"),
     ],
 )
@@ -269,9 +303,12 @@ def test_select_writes_the_selection_of_every_method(
         has_chance = method in ("tsds", "tsds-uniform", "random", "dsir")
         assert (row["probability"] is not None) == has_chance
     told = json.loads((store / f"{method}.jsonl.manifest.json").read_text())
-    assert told["method"] == method
-    assert told["settings"]["seed"] == 2
-    assert told["queries"] == {"source": "collection:task", "count": 10}
+    uniform = method == "tsds-uniform"
+    assert told["strategy"] == told["settings"]["strategy"]["name"] == method.split("-uni")[0]
+    assert (told["settings"]["strategy"].get("regularizer") == "uniform") == uniform
+    assert told["settings"]["wanted"]["seed"] == 2
+    assert told["queries"]["source"] == "collection:task"
+    assert told["queries"]["count"] == 10
     assert told["collection"]["points"] == 400
     assert told["samples"]["30"]["distinct"] == 30
     found = run("compare", *task, "--size", 30, "--methods", method, "--seed", 2, "--json")
@@ -296,28 +333,24 @@ def test_select_by_a_simpler_method_prints_its_manifest(store: Path, task: list[
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--method", "best"), "'best' is no simpler method; choose one of random, similarity-max"),
-        (("--method", "random", "--state", "r.run"), "--state works with the method tsds, not wi"),
-        (("--method", "random", "--probabilities", "p.csv"), "--probabilities works with the me"),
-        (("--method", "random", "--quota", "source:0.6"), "quotas is "),
-        (("--method", "random", "--exclude", "test.jsonl"), "--exclude works with the method tsds"),
-        (("--method", "random", "--alpha", 0.5), "alpha is 0.5, which the method 'random' does"),
-        (("--method", "random", "--regularizer", "tv", "--alpha", 0.5), "the method 'random' do"),
+        (("--method", "best"), "'best' is no strategy; choose one of tsds, round-robin"),
         (
-            ("--method", "tsds-uniform", "--regularizer", "tv"),
-            "--method tsds-uniform means --regularizer uniform, not 'tv'; leave one out",
+            ("--strategy", "random", "--alpha", 0.5),
+            "--alpha is no option of strategy 'random' but of tsds; leave it out",
         ),
+        (
+            ("--strategy", "dsir", "--regularizer", "tv"),
+            "--regularizer is no option of strategy 'dsir' but of tsds; leave it out",
+        ),
+        (("--strategy", "random", "--sampler", "top"), "sampler is top, which the strategy"),
+        (("--strategy", "random", "--max-per-group", 2), "does not know near-duplicates"),
+        (("--method", "tsds-uniform", "--regularizer", "tv"), "tsds-uniform"),
     ],
 )
-def test_options_that_a_method_does_not_know(
+def test_what_a_strategy_does_not_know_is_refused(
     store: Path, task: list[str], words: tuple[Any, ...], told: str
 ) -> None:
     out = store / "never.jsonl"
-    done = run("select", *task, "--size", 5, "--out", out, *words, code=2)
+    done = run("select", *task, "--size", 5, *words, "--out", out, code=2)
     assert told in done.stderr
     assert not out.exists()
-
-
-def test_an_output_is_needed(task: list[str]) -> None:
-    done = run("select", *task, "--size", 5, "--method", "random", code=2)
-    assert "there is nowhere to write; give --out" in done.stderr

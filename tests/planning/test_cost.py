@@ -7,6 +7,7 @@ import pytest
 from pool_oracle import UnscannableCollection, clustered_rows, edge_pool, near_queries
 
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.planning.check import check
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 from tsds_qdrant.selection.select import select
@@ -18,7 +19,7 @@ def test_searches_are_foretold(examples: int, size: int) -> None:
     rows = clustered_rows(4_000, 12, 400)
     with edge_pool(rows) as pool:
         queries = near_queries(rows, examples)
-        counts = select(pool, queries, SelectionSettings(sizes=(size,))).counts
+        counts = select(pool, queries, SelectionSettings.of(sizes=(size,))).counts
     foretold, _ = SearchCost(scan=1.0, walk=None).expected(examples, size)
     assert counts.neighbor_searches + counts.density_searches == pytest.approx(foretold, rel=0.35)
 
@@ -34,7 +35,7 @@ def test_what_can_be_timed_is_timed() -> None:
     rows = clustered_rows(10_500, 256, 10_500)
     vectors = rows[:20].astype(np.float32)
     with edge_pool(rows, optimized=True) as pool:
-        cost = measure_cost(Searcher(pool, recall=0.5), vectors)
+        cost = measure_cost(Searcher(pool, SearchSettings(recall=0.5)), vectors)
         assert cost.scan
         assert cost.walk
         unscannable = UnscannableCollection(pool)

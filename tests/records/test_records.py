@@ -26,6 +26,7 @@ from record_files import RECORDS, TEXT, VALUES, packed, written
 
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.records import count_records, read_records
+from tsds_qdrant.records.fields import label
 from tsds_qdrant.records.json_array import iterate_array
 
 # Formats, there and back
@@ -267,3 +268,10 @@ def test_count_only_where_it_is_cheap(tmp_path: Path) -> None:
 def test_long_csv_fields_are_read(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", f"a\n{'x' * 300_000}\n")
     assert [len(record["a"]) for record in read_records(path)] == [300_000]
+
+
+def test_labels_are_strings_or_json() -> None:
+    assert [label(value) for value in ("é", "1", 1, 1.5, True, None)] == [
+        *("é", "1", "1", "1.5", "true", "null")
+    ]
+    assert label({"b": ["é"], "a": {}}) == label({"a": {}, "b": ["é"]}) == '{"a": {}, "b": ["é"]}'

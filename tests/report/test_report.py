@@ -18,9 +18,13 @@ from commands import run
 from pool_oracle import clustered_rows, near_queries
 
 from tsds_qdrant import (
+    Keeping,
+    Quota,
     SelectionSettings,
+    TaskExamples,
     begin_run,
     create_collection,
+    new_run,
     open_collection,
     report_run,
     write_report,
@@ -29,9 +33,8 @@ from tsds_qdrant.errors import MissingPackageError, OutputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.report import plots
 from tsds_qdrant.report.markup import Html, tag
-from tsds_qdrant.selection.results import manifest
-from tsds_qdrant.selection.select import select_for
-from tsds_qdrant.strategies.tsds.problem import Task
+from tsds_qdrant.selection.results import manifest, write_manifest
+from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 
 POOL, QUERIES, SIZE = 400, 12, 20
 SECTIONS = (
@@ -109,13 +112,18 @@ def store(tmp_path_factory: pytest.TempPathFactory, rows: Any, queries: Any) -> 
         {"text": f"{k} {HOSTILE[k % len(HOSTILE)]}", "source": HOSTILE[k % 3]} for k in range(POOL)
     ]
     collection.upsert(range(POOL), rows, payloads)
-    collection.close()
     np.save(directory / "Q.npy", queries)
-    run(
-        *("select", "--qdrant", directory / "store", "--collection", "pool", "--size", SIZE),
-        *("--queries", directory / "Q.npy", "--state", directory / "task.run"),
-        *("--out", directory / "s.jsonl", "--report", directory / "R.html", "--by", "source"),
+    source = {"source": str(directory / "Q.npy")}
+    made = new_run(
+        collection,
+        queries,
+        SelectionSettings.of(sizes=(SIZE,)),
+        keeping=Keeping(query_facts=source),
+        state=directory / "task.run",
     )
+    write_manifest(made.selection, directory / "s.jsonl", queries=source)
+    write_report(directory / "R.html", collection, made, by="source")
+    collection.close()
     return directory
 
 
@@ -263,6 +271,22 @@ def test_escaping_holds_without_the_policy_and_a_narrow_page_fits(
         assert part in said
 
 
+def test_select_writes_the_same_page(store: Path, tmp_path: Path) -> None:
+    run(
+        *("select", "--qdrant", store / "store", "--collection", "pool", "--size", SIZE),
+        *("--queries", store / "Q.npy", "--state", tmp_path / "task.run"),
+        *("--out", tmp_path / "s.jsonl", "--report", tmp_path / "R.html", "--by", "source"),
+    )
+    page, first = page_at(tmp_path / "R.html"), page_at(store / "R.html")
+    assert page.sections == first.sections
+    assert page.figures == dict(
+        leaves(json.loads((tmp_path / "s.jsonl.manifest.json").read_text()))
+    )
+    for path, value in first.figures.items():
+        if path.startswith(("solution.", "samples.", "settings.")):
+            assert page.figures[path] == value
+
+
 def test_the_run_says_the_same(store: Path) -> None:
     spoken = run("report", store / "task.run", "--out", store / "again.html", "--by", "source")
     assert spoken.stdout == ""
@@ -298,36 +322,125 @@ def test_the_run_says_the_same(store: Path) -> None:
 def test_every_kind_of_selection_has_a_report(
     settings: Any, store: Path, queries: Any, tmp_path: Path
 ) -> None:
-    wanted = SelectionSettings(**settings)
+    wanted = SelectionSettings.of(**settings)
     collection = open_collection(str(store / "store"), "pool")
     try:
-        task = Task.begin(collection, queries, wanted)
-        selection = select_for(task, wanted.wanted_sizes(POOL))
+        made = new_run(collection, queries, wanted)
         for name in ("a.html", "b.html"):
-            write_report(tmp_path / name, collection, task, selection)
+            write_report(tmp_path / name, collection, made)
     finally:
         collection.close()
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     page = page_at(tmp_path / "a.html")
     assert tuple(page.sections) == SECTIONS[:-1]
-    truth = dict(leaves(json_safe(manifest(selection, queries={}))))
-    assert page.figures == {path: truth[path] for path in page.figures}
+    truth = dict(leaves(json_safe(manifest(made.selection, queries={"source": None}))))
+    assert page.figures == truth
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
-    assert ("regulariser tv has no path" in text) == (wanted.regularizer == "tv")
-    assert ("Densities were not in use" in text) == (selection.bandwidth == 0)
-    assert ("The task has no influence here" in text) == (selection.solution.regime == "pool")
+    evidence = made.selection.transport
+    assert ("regulariser tv has no path" in text) == (settings.get("regularizer") == "tv")
+    assert ("Densities were not in use" in text) == (evidence.bandwidth == 0)
+    assert ("The task has no influence here" in text) == (evidence.solution.regime == "pool")
+
+
+@pytest.mark.parametrize("by", [None, "source"])
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("strategy", CATALOG)
+def test_every_strategy_has_a_page(
+    strategy: str, kept: bool, by: str | None, store: Path, queries: Any, tmp_path: Path
+) -> None:
+    texts = [f"example {k} {HOSTILE[k % len(HOSTILE)]}" for k in range(QUERIES)]
+    state, place = tmp_path / "task.run" if kept else None, tmp_path / "R.html"
+    collection = open_collection(str(store / "store"), "pool")
+    try:
+        made = new_run(
+            collection,
+            TaskExamples(queries, texts, np.ones(QUERIES)),
+            SelectionSettings.of(strategy, sizes=(5, SIZE)),
+            keeping=Keeping(query_facts={"source": "here", "texts": texts}),
+            state=state,
+        )
+        if state is not None:
+            report_run(place, state, collection, by=by)
+        else:
+            write_report(place, collection, made, by=by)
+    finally:
+        collection.close()
+    page, text = page_at(place), place.read_text(encoding="utf-8")
+    solved = strategy == "tsds"
+    sections = SECTIONS[:-1] if solved else ("figures", "distances", "map", "coverage", "selected")
+    assert tuple(page.sections) == (*sections, *(["shares"] if by else []))
+    drawn = {name.removeprefix("plot-") for name in json.loads(page.scripts[0])}
+    always = {"distances", "map", "coverage", *(["shares"] if by else [])}
+    assert drawn == always | ({"path-sizes", "path-cost"} if solved else set())
+    truth = dict(leaves(json_safe(manifest(made.selection, queries={"source": "here"}))))
+    assert page.figures.keys() == truth.keys()
+    fresh = () if not kept else ("search.", "seconds.", "accuracy.")
+    for path, value in truth.items():
+        if not path.startswith(fresh):
+            known = pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
+            assert page.figures[path] == known, path
+    assert page.figures["strategy"] == page.figures["settings.strategy.name"] == strategy
+    body = text.split("<body>")[1].split('<script type="application/json"')[0]
+    assert f"Strategy <b>{strategy}</b>" in body
+    assert ("History of this run" in body) == kept
+    assert ("alpha" in body) == solved
+    assert ("play no part" in body) == (not strategy_class(strategy).card.task_aware)
+    assert f"<h1>{SIZE} of {POOL} candidates selected</h1>" in body
+    assert "the largest of 2 samples" in body
+    assert not re.search(r"<(script|img|svg|a h|b>bold|style)", body.split("<main>")[1])
+    if by:
+        heads = body.split('id="shares"')[1]
+        assert (">p</th>" in heads) == (strategy in ("tsds", "random", "dsir"))
+
+
+@pytest.mark.parametrize("strategy", CATALOG)
+def test_what_bounds_kept_out_is_named(
+    strategy: str, store: Path, queries: Any, tmp_path: Path
+) -> None:
+    collection = open_collection(str(store / "store"), "pool")
+    task = TaskExamples(queries, ["a word"] * QUERIES, np.ones(QUERIES))
+    quotas = (Quota("source", 0.2, HOSTILE[0]), Quota("source", 0.4, HOSTILE[1]))
+    wanted = SelectionSettings.of(strategy, sizes=(SIZE,), quotas=quotas)
+    try:
+        write_report(tmp_path / "R.html", collection, new_run(collection, task, wanted))
+    finally:
+        collection.close()
+    assert page_at(tmp_path / "R.html").sections[-1] == "misses"
+    text = (tmp_path / "R.html").read_text(encoding="utf-8")
+    assert ("a bound on the sample kept them out" in text) == (strategy != "tsds")
+
+
+@pytest.mark.parametrize("gone", [5, SIZE])
+@pytest.mark.parametrize("strategy", CATALOG)
+def test_a_page_after_points_have_left(
+    strategy: str, gone: int, rows: Any, queries: Any, tmp_path: Path
+) -> None:
+    collection = create_collection(str(tmp_path / "store"), "pool", dimension=8)
+    collection.upsert(range(POOL), rows, [{"text": f"text {k}"} for k in range(POOL)])
+    task = TaskExamples(queries, ["text 5"] * QUERIES, np.ones(QUERIES))
+    wanted = SelectionSettings.of(strategy, sizes=(SIZE,))
+    state, selection = begin_run(tmp_path / "task.run", collection, task, wanted)
+    collection.delete(selection.selected_ids[:gone])
+    report_run(tmp_path / "R.html", state, collection)
+    collection.close()
+    text = (tmp_path / "R.html").read_text(encoding="utf-8")
+    assert f"selected ({SIZE - gone} of {SIZE})" in text
+    if strategy != "tsds":
+        assert f"{gone} more are no longer stored" in text
+        assert (f"None of the {SIZE} candidates selected is still stored" in text) == (gone == SIZE)
 
 
 def test_points_that_are_gone_are_named_as_gone(rows: Any, queries: Any, tmp_path: Path) -> None:
     collection = create_collection(str(tmp_path / "store"), "pool", dimension=8)
     collection.upsert(range(POOL), rows, [{"text": f"text {k}"} for k in range(POOL)])
-    settings = SelectionSettings(sizes=(SIZE,))
+    settings = SelectionSettings.of(sizes=(SIZE,))
+    texts = [f"example {k}" for k in range(QUERIES)]
     state, selection = begin_run(
         tmp_path / "task.run",
         collection,
         queries,
         settings,
-        query_facts={"source": "here", "texts": [f"example {k}" for k in range(QUERIES)]},
+        keeping=Keeping(query_facts={"source": "here", "texts": texts}),
     )
     report_run(tmp_path / "before.html", state, collection)
     collection.delete(selection.selected_ids[:5])

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from conftest import MakeCollection
-from hypothesis import given
-from hypothesis import strategies as st
 from oracles import Array
 from pool_oracle import OtherCollection, clustered_rows, edge_pool, near_queries
-from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
-from tsds_qdrant import SelectionSettings
+from tsds_qdrant import Keeping, Run, SelectionSettings, new_run
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId
@@ -27,14 +25,14 @@ from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.coverage import coverage_of
 from tsds_qdrant.report.figures import ReportFigures, figures_of
-from tsds_qdrant.report.groups import components, groups_of
+from tsds_qdrant.report.groups import groups_of
 from tsds_qdrant.report.misses import BEYOND, NOT_DRAWN
 from tsds_qdrant.report.pool_sample import draw_pool
 from tsds_qdrant.report.projection import project
 from tsds_qdrant.report.texts import label
-from tsds_qdrant.selection.select import select_for
+from tsds_qdrant.report.transport import TransportFigures
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.strategies.tsds.problem import Task
+from tsds_qdrant.solver.transport import TransportSolution
 
 POOL, QUERIES, SIZE, BANDWIDTH = 600, 25, 30, 1.2
 SOURCES = ("wiki", "news", "code")
@@ -44,9 +42,21 @@ class Solved(NamedTuple):
     collection: Collection
     rows: Array
     queries: Array
-    task: Task
-    selection: Selection
+    run: Run
     figures: ReportFigures
+
+    @property
+    def selection(self) -> Selection:
+        return self.run.selection
+
+    @property
+    def solution(self) -> TransportSolution:
+        return self.selection.transport.solution
+
+    @property
+    def transport(self) -> TransportFigures:
+        assert self.figures.transport is not None
+        return self.figures.transport
 
 
 def payload_of(number: int) -> dict[str, Any]:
@@ -57,18 +67,11 @@ def payload_of(number: int) -> dict[str, Any]:
 
 
 def solved(collection: Collection, rows: Array, queries: Array, **settings: Any) -> Solved:
-    wanted = SelectionSettings(**{"sizes": (SIZE,), "bandwidth": BANDWIDTH, **settings})
-    task = Task.begin(collection, queries, wanted)
-    selection = select_for(task, wanted.wanted_sizes(len(rows)))
-    made = figures_of(
-        collection,
-        task.neighborhoods,
-        selection,
-        manifest={},
-        example_texts=[f"example {k}" for k in range(len(queries))],
-        by="source",
-    )
-    return Solved(collection, rows, queries, task, selection, made)
+    wanted = SelectionSettings.of(**{"sizes": (SIZE,), "bandwidth": BANDWIDTH, **settings})
+    texts = [f"example {k}" for k in range(len(queries))]
+    run = new_run(collection, queries, wanted, keeping=Keeping(query_facts={"texts": texts}))
+    made = figures_of(collection, run, manifest={}, by="source")
+    return Solved(collection, rows, queries, run, made)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def p_of(selection: Selection) -> Array:
 
 
 def test_coverage_is_that_of_the_plan(one: Solved) -> None:
-    coverage, solution = one.figures.coverage, one.selection.solution
+    coverage, solution = one.transport.coverage, one.solution
     lists, selected = solution.problem.lists, set(one.selection.selected_ids)
     distances = cdist(one.queries, one.rows)
     for query in range(QUERIES):
@@ -110,17 +113,17 @@ def test_coverage_is_that_of_the_plan(one: Solved) -> None:
         reach = max(distances[query, i] for i, _ in used)
         assert coverage.reach[query] == pytest.approx(reach, abs=1e-3)
     assert (np.diff(coverage.mean[coverage.worst_first]) <= 0).all()
-    assert list(one.figures.worst) == coverage.worst_first[:20].tolist()
-    for query, nearest in one.figures.worst.items():
+    assert list(one.transport.worst) == coverage.worst_first[:20].tolist()
+    for query, nearest in one.transport.worst.items():
         order = np.sort(distances[query])[: len(nearest)]
         assert [served.distance for served in nearest] == pytest.approx(order, abs=1e-3)
-    for query, served in one.figures.served.items():
+    for query, served in one.transport.served.items():
         assert len(served) == min(5, coverage.selected[query])
         assert all(found.selected and found.mass > 0 for found in served)
 
 
 def test_groups_are_the_components_within_the_bandwidth(one: Solved) -> None:
-    groups, p = one.figures.groups, p_of(one.selection)
+    groups, p = one.transport.groups, p_of(one.selection)
     assert groups is not None
     support = np.flatnonzero(p)
     near = cdist(one.rows, one.rows) <= BANDWIDTH
@@ -147,35 +150,23 @@ def test_groups_are_the_components_within_the_bandwidth(one: Solved) -> None:
 
 
 def test_without_densities_there_are_no_groups(pool: Any) -> None:
-    assert solved(*pool, bandwidth=0.0).figures.groups is None
-    assert solved(*pool, regularizer="uniform").figures.groups is None
-
-
-@given(st.data())
-def test_components_are_those_of_a_graph_library(data: st.DataObject) -> None:
-    count = data.draw(st.integers(1, 40))
-    node = st.integers(0, count - 1)
-    edges = np.array(data.draw(st.lists(st.tuples(node, node), max_size=60))).reshape(-1, 2)
-    a, b = edges.T.astype(np.int64)
-    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count))
-    _, truth = connected_components(graph, directed=False)
-    first = {label: int(np.argmax(truth == label)) for label in truth}
-    assert components(count, a, b).tolist() == [first[label] for label in truth]
+    assert solved(*pool, bandwidth=0.0).transport.groups is None
+    assert solved(*pool, regularizer="uniform").transport.groups is None
 
 
 def test_near_misses_say_why(one: Solved) -> None:
-    misses, p = one.figures.misses, p_of(one.selection)
+    misses, p = one.transport.misses, p_of(one.selection)
     selected, ids = set(one.selection.selected_ids), one.selection.ids
     undrawn = [row for row in misses.rows if row.why == NOT_DRAWN]
     left = sorted((p[i] for i in np.flatnonzero(p) if i not in selected), reverse=True)
-    assert misses.not_drawn == len(left) == one.selection.solution.support - SIZE > 0
+    assert misses.not_drawn == len(left) == one.solution.support - SIZE > 0
     assert [row.probability for row in undrawn] == pytest.approx(left[:10])
     distances = cdist(one.queries, one.rows)
     for row in misses.rows:
         assert ids[row.candidate] not in selected
         assert row.distance == pytest.approx(distances[row.example, ids[row.candidate]], abs=1e-3)
         assert (row.probability == 0) == (row.why == BEYOND)
-    reach = one.figures.coverage.reach
+    reach = one.transport.coverage.reach
     margins = (distances - reach[:, None]).min(axis=0)[p == 0]
     beyond = [row.beyond_reach for row in misses.rows if row.why == BEYOND]
     assert beyond == pytest.approx(np.sort(margins)[:10], abs=1e-3)
@@ -196,7 +187,7 @@ def test_distances_are_those_to_the_nearest_example(one: Solved) -> None:
 
 
 def test_the_curve_is_the_path(one: Solved) -> None:
-    curve, path = one.figures.curve, one.selection.path
+    curve, path = one.transport.curve, one.selection.transport.path
     assert curve is not None
     assert path is not None
     assert curve.reached
@@ -208,7 +199,7 @@ def test_the_curve_is_the_path(one: Solved) -> None:
         again = path.at(point.alpha)
         assert again.support == point.support
         assert again.transport_cost == pytest.approx(point.transport_cost)
-    assert curve.chosen.support == one.selection.solution.support
+    assert curve.chosen.support == one.solution.support
 
 
 @pytest.mark.parametrize("shape", [(300, 12), (5, 30), (1, 4), (3, 1)])
@@ -240,7 +231,7 @@ def test_shares_are_counted(one: Solved) -> None:
 
 
 def by(one: Solved, field: str) -> ReportFigures:
-    return figures_of(one.collection, one.task.neighborhoods, one.selection, manifest={}, by=field)
+    return figures_of(one.collection, one.run, manifest={}, by=field)
 
 
 def test_every_item_of_a_list_has_its_share(one: Solved) -> None:
@@ -256,9 +247,9 @@ def test_a_field_that_nobody_has_is_refused(one: Solved) -> None:
 
 
 def test_texts_must_be_one_for_each_example(one: Solved) -> None:
-    known, selection = one.task.neighborhoods, one.selection
+    run = replace(one.run, queries={"texts": ["alone"]})
     with pytest.raises(InputError, match=f"1 texts for {QUERIES} task examples"):
-        figures_of(one.collection, known, selection, manifest={}, example_texts=["alone"])
+        figures_of(one.collection, run, manifest={})
 
 
 def test_what_is_seen_without_a_sample(pool: Any) -> None:
@@ -266,7 +257,7 @@ def test_what_is_seen_without_a_sample(pool: Any) -> None:
     p = made.selection.probabilities
     assert not made.figures.chosen.drawn
     assert made.figures.chosen.shares == pytest.approx(np.sort(p[p > 0])[::-1])
-    assert made.figures.misses.not_drawn == 0
+    assert made.transport.misses.not_drawn == 0
 
 
 def test_draws_with_replacement_weigh(pool: Any) -> None:
@@ -333,19 +324,20 @@ def test_points_that_are_gone_are_left_out(tmp_path: Path) -> None:
     assert len(again.map.selected.labels) == SIZE - 10
     assert again.map.selected.total == SIZE
     assert not numbers & again.texts.keys()
-    assert again.groups is not None
+    assert again.transport is not None
+    assert again.transport.groups is not None
 
 
 def test_coverage_and_groups_by_hand() -> None:
     rows = [[0.0, 0.0], [0.1, 0.0], [1.0, 0.0], [9.0, 0.0]]
     with edge_pool(rows) as collection:
-        settings = SelectionSettings(sizes=(1,), alpha=0.5, cost_scale=1.0, bandwidth=0.5)
-        task = Task.begin(collection, [[0.0, 0.0]], settings)
-        selection = select_for(task, (1,))
+        settings = SelectionSettings.of(sizes=(1,), alpha=0.5, cost_scale=1.0, bandwidth=0.5)
+        run = new_run(collection, [[0.0, 0.0]], settings)
+        selection, evidence = run.selection, run.selection.transport
         chosen = Chosen.of(selection)
-        coverage = coverage_of(selection.solution, chosen)
-        groups = groups_of(selection, task.neighborhoods, chosen)
-    assert selection.solution.support == 3
+        coverage = coverage_of(evidence.solution, chosen)
+        groups = groups_of(evidence, run.known.neighborhoods, chosen)
+    assert evidence.solution.support == 3
     assert coverage.nearest.tolist() == [0.0]
     assert coverage.reach.tolist() == [1.0]
     assert groups is not None

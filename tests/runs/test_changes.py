@@ -64,8 +64,8 @@ def test_ids_are_blind_to_vectors_in_place_and_say_so(make_collection: MakeColle
     collection = make_collection(4, "Euclid", vectors=ROWS[:4])
     plain = first_mark(collection, None)
     printed = first_mark(collection, None, detect_updates=True)
-    assert plain.blind_to == "points whose vector changed under the same id"
-    assert printed.blind_to == "nothing"
+    assert plain.blind_to == "points whose vector or payload changed under the same id"
+    assert printed.blind_to == "points whose payload alone changed"
     put(collection, [2, 9], ROWS[10:])
     put(collection, [3], ROWS[3:], text="same vector, another payload")
     assert changes(collection, plain)[0] == [9]
@@ -173,10 +173,10 @@ def test_the_sequence_of_ingested_vectors(place: Destination) -> None:
     ingest_vectors(place, rows)
     collection = open_collection(place.location, place.name)
     came, gone, mark = changes(collection, mark, [3, 77, 9])
-    assert came == [3, 5, 10, 11]  # 3 was stored anew
+    assert came == [3, 5, 10, 11]  # 3 was stored again
     assert gone == []
     assert changes(collection, mark)[0] == []
-    with pytest.raises(InputError, match="or the collection was made anew"):
+    with pytest.raises(InputError, match="or the collection was made again"):
         find_changes(collection, None, Mark("sequence", SEQUENCE_FIELD, 99), [])
     collection.close()
 

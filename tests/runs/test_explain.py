@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,22 @@ from oracles import brute_densities, cut, full_lists, pairwise_distances, random
 from pool_oracle import clustered_rows, edge_pool, near_queries, probabilities_of
 from profiles import examples
 
-from tsds_qdrant import SelectionSettings, begin_run, reselect, select
+from tsds_qdrant import Keeping, SelectionSettings, begin_run, reselect, select
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.runs.explain import explain
-from tsds_qdrant.runs.reopen import ReopenedRun, reopen
+from tsds_qdrant.runs.reopen import reopen
+from tsds_qdrant.runs.run import Run
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.selection.explanation import Explanation, PointExplanation
 from tsds_qdrant.selection.sampling import draw
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.transport import solve_transport
 from tsds_qdrant.solver.turning import Turn, turn_of
-from tsds_qdrant.strategies.tsds.reasons import Explanation, PointExplanation
+from tsds_qdrant.strategies.tsds.reasons import Terms, TransportReasons
 
 NEAR = 1e-6
 """Relative distance from a turn at which solutions are looked at."""
@@ -88,7 +91,7 @@ def test_a_turn_in_the_pool_regime() -> None:
 POOL: Any = clustered_rows(240, 5, 6, spread=0.4)
 QUERIES: Any = near_queries(POOL, 7)
 H = 0.9
-WANTED = SelectionSettings(
+WANTED = SelectionSettings.of(
     sizes=(5, 20), alpha=0.5, cost_scale=1.0, bandwidth=H, exact=True, seed=3
 )
 TEXTS = [f"example {row}" if row != 2 else "" for row in range(len(QUERIES))]
@@ -96,45 +99,49 @@ DISTANCES = pairwise_distances(QUERIES, POOL, "Euclid")
 
 
 @contextmanager
-def reopened(
-    directory: Path, wanted: SelectionSettings = WANTED, **pool: Any
-) -> Iterator[ReopenedRun]:
+def reopened(directory: Path, wanted: SelectionSettings = WANTED, **pool: Any) -> Iterator[Run]:
     payloads = pool.pop("payloads", [{"text": f"text {k}"} for k in range(len(POOL))])
     with edge_pool(POOL, payloads=payloads, **pool) as collection:
         yield begun(directory, collection, wanted)
 
 
-def begun(
-    directory: Path, collection: Collection, wanted: SelectionSettings = WANTED
-) -> ReopenedRun:
-    facts = {"source": "Q.npy", "texts": TEXTS}
-    state, _ = begin_run(directory / "run", collection, QUERIES, wanted, query_facts=facts)
+def begun(directory: Path, collection: Collection, wanted: SelectionSettings = WANTED) -> Run:
+    keeping = Keeping(query_facts={"source": "Q.npy", "texts": TEXTS})
+    state, _ = begin_run(directory / "run", collection, QUERIES, wanted, keeping=keeping)
     return reopen(state, collection)
 
 
-def explained(run: ReopenedRun, **options: Any) -> dict[PointId, PointExplanation]:
-    explanation = explain(run, range(len(POOL)), **options)
-    return {point.id: point for point in explanation.points}
+def flat(point: PointExplanation) -> Any:
+    """``point`` with the reasons of its strategy beside what is said of all points."""
+    return SimpleNamespace(**{**vars(point.reasons), **vars(point)})
 
 
-def positive(run: ReopenedRun, alpha: float) -> set[PointId]:
+def points_of(run: Run, ids: Any, **options: Any) -> list[Any]:
+    return [flat(point) for point in explain(run, ids, **options).points]
+
+
+def explained(run: Run, **options: Any) -> dict[PointId, Any]:
+    return {point.id: point for point in points_of(run, range(len(POOL)), **options)}
+
+
+def positive(run: Run, alpha: float) -> set[PointId]:
     """Ids with p > 0 in a selection from scratch."""
-    collection = run.task.neighborhoods.searcher.collection
-    wanted = replace(run.task.settings, sizes=(), alpha=alpha)
+    collection = run.known.neighborhoods.searcher.collection
+    wanted = run.selection.settings.altered(sizes=(), alpha=alpha)
     return {i for i, p in probabilities_of(select(collection, QUERIES, wanted)).items() if p > 0}
 
 
-def check_turn(run: ReopenedRun, point: PointExplanation) -> None:
+def check_turn(run: Run, point: Any) -> None:
     """Compare the alpha of ``point`` with selections from scratch just beside it."""
     assert point.turn is not None
     above = point.turn.alpha * (1 + NEAR)
     assert above >= 1 or point.id not in positive(run, above)
     if point.turn.exact:
         assert point.id in positive(run, point.turn.alpha * (1 - NEAR))
-    assert (point.probability > 0) <= (run.selection.alpha <= point.turn.alpha)
+    assert (point.probability > 0) <= (run.selection.transport.alpha <= point.turn.alpha)
 
 
-def chosen(points: dict[PointId, PointExplanation], verdict: str, most: int) -> list[Any]:
+def chosen(points: dict[PointId, Any], verdict: str, most: int) -> list[Any]:
     """Some points of one verdict, spread over all of them."""
     found = [point for point in points.values() if point.verdict == verdict]
     assert found, verdict
@@ -143,7 +150,7 @@ def chosen(points: dict[PointId, PointExplanation], verdict: str, most: int) -> 
 
 @pytest.mark.parametrize("regularizer", ["kde", "uniform"])
 def test_every_point_of_a_run(tmp_path: Path, regularizer: Any) -> None:
-    wanted = replace(WANTED, regularizer=regularizer)
+    wanted = WANTED.altered(regularizer=regularizer)
     with reopened(tmp_path, wanted) as run:
         points = explained(run, searches=0)
         p = probabilities_of(run.selection)
@@ -200,17 +207,19 @@ def test_density_and_near_duplicates(tmp_path: Path) -> None:
 
 
 def test_without_a_bandwidth_nothing_is_near(tmp_path: Path) -> None:
-    with reopened(tmp_path, replace(WANTED, bandwidth=0.0)) as run:
+    with reopened(tmp_path, WANTED.altered(bandwidth=0.0)) as run:
         for point in explained(run).values():
             assert (point.density, point.duplicates) == (None, ())
 
 
 @pytest.mark.parametrize("sampler", ["stable", "top"])
 def test_what_it_would_have_taken_to_be_drawn(tmp_path: Path, sampler: Any) -> None:
-    with reopened(tmp_path, replace(WANTED, sampler=sampler)) as run:
+    with reopened(tmp_path, WANTED.altered(sampler=sampler)) as run:
         selection = run.selection
         p = selection.probabilities
-        whole = draw(p, selection.keys, run.selection.solution.support, sampler=sampler, seed=3)
+        whole = draw(
+            p, selection.keys, run.selection.transport.solution.support, sampler=sampler, seed=3
+        )
         order = [selection.ids[row] for row in whole.candidates.tolist()]
         for point in explained(run).values():
             assert point.rank == (order.index(point.id) if point.probability else None)
@@ -231,7 +240,7 @@ def test_what_it_would_have_taken_to_be_drawn(tmp_path: Path, sampler: Any) -> N
 
 
 def test_draws_with_replacement(tmp_path: Path) -> None:
-    with reopened(tmp_path, replace(WANTED, sampler="multinomial")) as run:
+    with reopened(tmp_path, WANTED.altered(sampler="multinomial")) as run:
         sample = run.selection.samples[20]
         weights = dict(zip(sample.candidates.tolist(), sample.weights.tolist(), strict=True))
         for point in chosen(explained(run), "drawn", 5) + chosen(explained(run), "not drawn", 5):
@@ -243,26 +252,28 @@ def test_draws_with_replacement(tmp_path: Path) -> None:
 
 def test_searches_make_bounds_exact(tmp_path: Path) -> None:
     with reopened(tmp_path) as run:
-        listed = run.selection.solution.problem.lists.candidates
+        listed = run.selection.transport.solution.problem.lists.candidates
         zero = [k for k in np.unique(listed).tolist() if not run.selection.probabilities[k]]
         ids = [run.selection.ids[k] for k in zero[:: max(1, len(zero) // 8)]]
-        before = explain(run, ids, searches=0)
-        assert before.searches <= len(ids)
-        assert any(point.turn and not point.turn.exact for point in before.points)
-        after = explain(run, ids)
-        assert after.searches > 0
-        for bound, point in zip(before.points, after.points, strict=True):
+        few = explain(run, ids, searches=0)
+        assert few.searches <= len(ids)
+        before = [flat(point) for point in few.points]
+        assert any(point.turn and not point.turn.exact for point in before)
+        many = explain(run, ids)
+        assert many.searches > 0
+        after = [flat(point) for point in many.points]
+        for bound, point in zip(before, after, strict=True):
             assert bound.turn is not None
             assert point.turn is not None
             assert point.turn.exact
             assert point.turn.alpha <= bound.turn.alpha
-        for point in after.points[::3]:
+        for point in after[::3]:
             check_turn(run, point)
 
 
 def test_points_that_were_never_fetched(tmp_path: Path) -> None:
     with reopened(tmp_path) as run:
-        lists = run.selection.solution.problem.lists
+        lists = run.selection.transport.solution.problem.lists
         for point in chosen(explained(run, searches=0), "not fetched", 999):
             number, far = int(point.id), point.unfetched
             assert far is not None
@@ -278,25 +289,27 @@ def test_points_that_were_never_fetched(tmp_path: Path) -> None:
 
 def test_a_walk_that_missed_a_point_is_told(tmp_path: Path) -> None:
     with reopened(tmp_path) as run:
-        problem = run.selection.solution.problem
+        problem = run.selection.transport.solution.problem
         missed = int(problem.lists.candidates[1])
         keep = problem.lists.candidates != missed
         rows = [
             slice(*problem.lists.offsets[row : row + 2].tolist()) for row in range(len(QUERIES))
         ]
-        known = run.task.neighborhoods
+        known = run.known.neighborhoods
         known.candidates = [problem.lists.candidates[row][keep[row]] for row in rows]
         known.distances = [problem.lists.distances[row][keep[row]] for row in rows]
         lists = known.lists
         solution = solve_transport(replace(problem, lists=lists))
-        broken = replace(run, selection=replace(run.selection, solution=solution))
-        (point,) = explain(broken, [run.selection.ids[missed]]).points
+        evidence = replace(run.selection.transport, solution=solution)
+        preference = replace(run.selection.preference, evidence=evidence)
+        broken = replace(run, selection=replace(run.selection, preference=preference))
+        (point,) = points_of(broken, [run.selection.ids[missed]])
         assert point.unfetched is not None
         assert point.unfetched.missed_by is not None
 
 
 def test_the_regularizer_tv(tmp_path: Path) -> None:
-    wanted = replace(WANTED, regularizer="tv", bandwidth=None, alpha=0.6)
+    wanted = WANTED.altered(regularizer="tv", bandwidth=None, alpha=0.6)
     with reopened(tmp_path, wanted) as run:
         points = explained(run)
         p = probabilities_of(run.selection)
@@ -334,13 +347,13 @@ def test_every_engine(make_collection: MakeCollection, tmp_path: Path) -> None:
 def test_points_that_are_no_candidates(tmp_path: Path) -> None:
     payloads = [{"lang": "en" if k % 3 else "de"} for k in range(len(POOL))]
     where = {"must": [{"key": "lang", "match": {"value": "en"}}]}
-    with reopened(tmp_path, replace(WANTED, where=where), payloads=payloads) as run:
+    with reopened(tmp_path, WANTED.altered(where=where), payloads=payloads) as run:
         points = explained(run)
         for k in range(len(POOL)):
             assert (points[k].verdict == "filtered out") == (k % 3 == 0)
         taken = run.selection.selected_ids[0]
-        run.task.neighborhoods.set_excluded(run.task.neighborhoods.index.lookup([taken]))
-        (point,) = explain(run, [taken]).points
+        run.known.neighborhoods.set_excluded(run.known.neighborhoods.index.lookup([taken]))
+        (point,) = points_of(run, [taken])
         assert (point.verdict, point.turn) == ("kept out", None)
 
 
@@ -353,14 +366,14 @@ def test_points_that_came_since(tmp_path: Path, way: str) -> None:
     collection.upsert(range(len(POOL)), POOL, [{SEQUENCE_FIELD: 1} for _ in POOL])
     run = begun(tmp_path, collection)
     collection.upsert([1_000], QUERIES[:1], [{SEQUENCE_FIELD: 2}])
-    new, old = explain(run, [1_000, 0]).points
+    new, old = points_of(run, [1_000, 0])
     assert (new.verdict, new.arrived, old.arrived) == ("not fetched", True, False)
     assert new.unfetched is not None
     assert new.unfetched.missed_by == 0
     if way == "sequence":
         collection.update_metadata({"sequence": 2, "settled": 2})
     reselect(tmp_path / "run", collection=collection)
-    (now,) = explain(reopen(RunState(tmp_path / "run"), collection), [1_000]).points
+    (now,) = points_of(reopen(RunState(tmp_path / "run"), collection), [1_000])
     assert (now.arrived, now.probability > 0) == (False, True)
     assert now.turn == Turn(1.0, exact=True)
     collection.close()
@@ -373,7 +386,7 @@ def test_points_that_are_not_there(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="'seven' is no point id"):
             explain(run, ["seven"])
         taken = run.selection.selected_ids[0]
-        run.task.neighborhoods.searcher.collection.delete([taken])
+        run.known.neighborhoods.searcher.collection.delete([taken])
         with pytest.raises(InputError, match=f"point {taken} is no longer .*reselect"):
             explain(run, [taken])
 
@@ -389,7 +402,10 @@ def test_nothing_is_stored(tmp_path: Path) -> None:
         explained(run)
         state = RunState(tmp_path / "run")
         assert len(state.runs()) == 1
-        assert reopen(state, run.task.neighborhoods.searcher.collection).selection.alpha == 0.5
+        assert (
+            reopen(state, run.known.neighborhoods.searcher.collection).selection.transport.alpha
+            == 0.5
+        )
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,16 +452,17 @@ VERDICTS = {
 def test_words_for_what_is_rare() -> None:
     from tsds_qdrant.cli.explained import lines_of
 
-    def spoken(point: PointExplanation) -> str:
-        whole = Explanation(0.5, 0.9, "kde", "stable", 9, 99, 7, (point,))
+    def spoken(verdict: str, turn: Turn | None = None, arrived: bool | None = None) -> str:
+        reasons = TransportReasons(turn=turn, terms=Terms(0.5, 0.9, 7))
+        point = PointExplanation(1, "", verdict, reasons=reasons, arrived=arrived)
+        whole = Explanation("tsds", {}, "stable", 9, 99, 7, (point,))
         return "\n".join(lines_of(whole))
 
-    assert "leaves it out" in spoken(PointExplanation(1, "", "filtered out"))
-    assert "copy of a test item" in spoken(PointExplanation(1, "", "kept out"))
-    bound = PointExplanation(1, "", "not fetched", turn=Turn(0.4, exact=False), arrived=True)
-    assert "run 'tsds-qdrant reselect'" in spoken(bound)
-    assert "only below some alpha under 0.4 (now 0.5)" in spoken(bound)
-    always = PointExplanation(1, "", "no mass", turn=Turn(1.0, exact=True))
-    assert "p > 0 at every alpha" in spoken(always)
-    close = PointExplanation(1, "", "no mass", turn=Turn(0.50000004, exact=True))
-    assert "below alpha 0.50000004 (now 0.5)" in spoken(close)
+    assert "leaves it out" in spoken("filtered out")
+    assert "copy of a test item" in spoken("kept out")
+    bound = spoken("not fetched", Turn(0.4, exact=False), arrived=True)
+    assert "run 'tsds-qdrant reselect'" in bound
+    assert "only below some alpha under 0.4 (now 0.5)" in bound
+    assert "p > 0 at every alpha" in spoken("no mass", Turn(1.0, exact=True))
+    close = spoken("no mass", Turn(0.50000004, exact=True))
+    assert "below alpha 0.50000004 (now 0.5)" in close

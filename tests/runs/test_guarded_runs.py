@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pool_oracle import METRICS, probabilities_of, same
 from profiles import examples
 
-from tsds_qdrant import SelectionSettings, begin_run, create_collection, reselect, select
+from tsds_qdrant import Keeping, SelectionSettings, begin_run, create_collection, reselect, select
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric, PointId
 from tsds_qdrant.errors import ContaminationError, StateError, SupportError
@@ -33,7 +33,7 @@ few = settings(
 def test_what_is_kept_out_while_bounds_look_further(seed: int, radius: float) -> None:
     pool = Pool(seed)
     payloads = [{**one, "kind": "b" if k % 6 else "a"} for k, one in enumerate(pool.payloads)]
-    wanted = SelectionSettings(sizes=(6,), quotas=(Quota("kind", 0.5, "b"),), exact=True)
+    wanted = SelectionSettings.of(sizes=(6,), quotas=(Quota("kind", 0.5, "b"),), exact=True)
     with TemporaryDirectory() as place:
         collection = create_collection(place, "pool", dimension=3, metric="Euclid")
         collection.upsert(range(pool.count), pool.rows, payloads)
@@ -86,7 +86,7 @@ def test_a_repaired_guarded_run_is_that_from_scratch(
     seed: int, grid: bool, metric: Metric, alpha: Any, bandwidth: float, radius: float
 ) -> None:
     pool = Pool(seed, grid)
-    wanted = SelectionSettings(
+    wanted = SelectionSettings.of(
         sizes=(1 if alpha else 2,), alpha=alpha, cost_scale=1.0, bandwidth=bandwidth, exact=True
     )
     with TemporaryDirectory() as directory:
@@ -99,7 +99,7 @@ def test_a_repaired_guarded_run_is_that_from_scratch(
                 collection,
                 pool.queries,
                 wanted,
-                detect_updates=True,
+                keeping=Keeping(detect_updates=True),
                 guard=pool.guard(radius, 3),
             )
             for _ in range(3):
@@ -163,8 +163,10 @@ def test_a_state_of_an_older_version_is_read(tmp_path: Path) -> None:
     collection, pool, wanted = contaminated(tmp_path)
     state, first = begin_run(tmp_path / "run", collection, pool.queries, wanted)
     facts, arrays = state.facts(), state.arrays()
-    for name in ("quotas", "token_budget", "token_field", "max_per_group", "group_field"):
-        del facts["settings"][name]
+    flat = {key: value for group in facts["settings"].values() for key, value in group.items()}
+    for name in ("name", "quotas", "token_budget", "token_field", "max_per_group", "group_field"):
+        del flat[name]
+    facts |= {"settings": flat, **facts.pop("knowledge"), **facts.pop("evidence")}
     del facts["guard"], facts["traits"], arrays["excluded_keys"]
     state.save(facts, arrays, {})
     same(reselect(state, collection=collection).selection, first)

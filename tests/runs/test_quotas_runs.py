@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from bounded_pool import FREE, GIVEN, METADATA, PAYLOADS, QUERIES, ROWS, TIGHT, words
 
-from tsds_qdrant import SelectionSettings, begin_run, create_collection, reselect, select
+from tsds_qdrant import Keeping, SelectionSettings, begin_run, create_collection, reselect, select
 from tsds_qdrant.runs.reopen import reopen
 from tsds_qdrant.selection.quotas import Quota
 
@@ -27,7 +26,7 @@ from tsds_qdrant.selection.quotas import Quota
 def test_a_grown_run_is_drawn_again(tmp_path: Path, given: dict[str, Any]) -> None:
     collection = create_collection(str(tmp_path), "pool", dimension=6, metric="Euclid")
     collection.upsert(range(600), ROWS.astype(np.float32), PAYLOADS)
-    wanted = replace(FREE, exact=True, **given)
+    wanted = FREE.altered(exact=True, **given)
     state, first = begin_run(tmp_path / "run", collection, QUERIES, wanted)
     again = reopen(state, collection).selection
     assert list(again.probability_rows()) == list(first.probability_rows())
@@ -38,7 +37,7 @@ def test_a_grown_run_is_drawn_again(tmp_path: Path, given: dict[str, Any]) -> No
         done = reselect(state, collection=collection).selection
         scratch = select(collection, QUERIES, wanted)
         assert done.selected_ids == scratch.selected_ids
-        assert done.alpha == pytest.approx(scratch.alpha)
+        assert done.transport.alpha == pytest.approx(scratch.transport.alpha)
         first = done
     collection.close()
 
@@ -48,8 +47,7 @@ def test_a_run_keeps_its_bounds(tmp_path: Path) -> None:
         str(tmp_path), "pool", dimension=6, metric="Euclid", metadata=METADATA
     )
     collection.upsert(range(600), ROWS.astype(np.float32), PAYLOADS)
-    wanted = replace(
-        GIVEN,
+    wanted = GIVEN.altered(
         sizes=(40, 20),
         exact=True,
         quotas=(Quota("source", 0.5), Quota("tags", 0.6, "t0")),
@@ -57,7 +55,9 @@ def test_a_run_keeps_its_bounds(tmp_path: Path) -> None:
         max_per_group=3,
         group_field="author.name",
     )
-    state, first = begin_run(tmp_path / "run", collection, QUERIES, wanted, count_tokens=words)
+    state, first = begin_run(
+        tmp_path / "run", collection, QUERIES, wanted, keeping=Keeping(count_tokens=words)
+    )
     assert reopen(state, collection).selection.samples[40].tokens == first.samples[40].tokens
     quiet = reselect(state, collection=collection)  # nobody needs to count again
     assert quiet.selection.selected_ids == first.selected_ids
@@ -82,7 +82,7 @@ def test_a_run_keeps_its_bounds(tmp_path: Path) -> None:
 def test_a_budget_alone_is_drawn_again(tmp_path: Path) -> None:
     collection = create_collection(str(tmp_path), "pool", dimension=6, metric="Euclid")
     collection.upsert(range(600), ROWS.astype(np.float32), PAYLOADS)
-    wanted = SelectionSettings(token_budget=300, token_field="n", cost_scale=1.0, bandwidth=0.8)
+    wanted = SelectionSettings.of(token_budget=300, token_field="n", cost_scale=1.0, bandwidth=0.8)
     state, first = begin_run(tmp_path / "run", collection, QUERIES, wanted)
     assert reselect(state, collection=collection).selection.selected_ids == first.selected_ids
     collection.delete(first.selected_ids[:7])

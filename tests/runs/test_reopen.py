@@ -16,12 +16,12 @@ def test_a_reopened_run_is_the_selection_that_it_was(tmp_path: Path) -> None:
     queries = near_queries(pool, 20)
     collection = create_collection(str(tmp_path), "pool", dimension=pool.shape[1])
     collection.upsert(range(len(pool)), pool)
-    settings = SelectionSettings(sizes=(20, 100))
+    settings = SelectionSettings.of(sizes=(20, 100))
     state, first = begin_run(tmp_path / "task.run", collection, queries, settings)
     again = reopen(state, collection)
     counts = again.selection.counts
     assert counts.neighbor_searches == counts.density_searches == counts.probe_searches == 0
-    assert again.selection.alpha == first.alpha
+    assert again.selection.transport.alpha == first.transport.alpha
     p = dict(zip(first.ids, first.probabilities.tolist(), strict=True))
     for point_id, value in zip(again.selection.ids, again.selection.probabilities, strict=True):
         assert np.isclose(p[point_id], value, rtol=1e-12, atol=0)

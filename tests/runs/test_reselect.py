@@ -19,7 +19,8 @@ from tsds_qdrant.collections.edge import scan
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import CollectionMismatchError, OutputError, SupportError
-from tsds_qdrant.runs.reselect import Reselection, begin_run, reselect
+from tsds_qdrant.runs.begin import Keeping, begin_run
+from tsds_qdrant.runs.reselect import Reselection, reselect
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.selection import Selection
@@ -68,7 +69,11 @@ def follow(history: History, directory: Path, wanted: SelectionSettings, steps: 
     collection = history.collection
     try:
         state, _ = begin_run(
-            directory / "run", collection, history.queries, wanted, detect_updates=True
+            directory / "run",
+            collection,
+            history.queries,
+            wanted,
+            keeping=Keeping(detect_updates=True),
         )
     except SupportError:
         return 0
@@ -109,7 +114,7 @@ def test_any_history(
     scanned_points: int,
 ) -> None:
     """Pools are scanned by the engine (0), in numpy, or grow and shrink from one to the other."""
-    wanted = SelectionSettings(
+    wanted = SelectionSettings.of(
         sizes=(3,),
         alpha=alpha,
         cost_scale=1.0,
@@ -130,7 +135,7 @@ def test_any_history(
 @pytest.mark.parametrize("regularizer", ["kde", "uniform", "tv"])
 def test_every_engine(backend: Backend, tmp_path: Path, seed: int, regularizer: Any) -> None:
     collection = backend.create("pool", dimension=4, metric="Euclid", metadata=None)
-    wanted = SelectionSettings(
+    wanted = SelectionSettings.of(
         sizes=(3,), alpha=0.5, cost_scale=1.0, bandwidth=0.8, regularizer=regularizer, exact=True
     )
     history = History(collection, seed, 4, grid=seed % 2 == 0)
@@ -145,7 +150,7 @@ def test_a_filter_that_points_enter_and_leave(backend: Backend, tmp_path: Path) 
     payloads = [{"lang": "en" if k % 2 else "de"} for k in range(80)]
     collection.upsert(range(80), vectors, payloads)
     where = {"must": [{"key": "lang", "match": {"value": "en"}}]}
-    wanted = SelectionSettings(
+    wanted = SelectionSettings.of(
         sizes=(5,), alpha=0.3, cost_scale=1.0, bandwidth=1.0, exact=True, where=where
     )
     queries = rng.normal(size=(4, 3)).astype(np.float32)
@@ -165,7 +170,7 @@ def test_a_change_in_place_is_seen_where_a_density_was_measured(tmp_path: Path) 
     collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
     collection.upsert(range(200), rng.normal(size=(200, 3)).astype(np.float32))
     queries = rng.normal(size=(5, 3)).astype(np.float32)
-    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+    wanted = SelectionSettings.of(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
     state, first = begin_run(tmp_path / "run", collection, queries, wanted)
     moved = first.selected_ids[0]
     collection.upsert([moved], rng.normal(size=(1, 3)).astype(np.float32))
@@ -175,10 +180,10 @@ def test_a_change_in_place_is_seen_where_a_density_was_measured(tmp_path: Path) 
     collection.close()
 
 
-def test_a_collection_made_anew_is_refused(tmp_path: Path) -> None:
+def test_a_collection_made_again_is_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     queries = rng.normal(size=(5, 3)).astype(np.float32)
-    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5)
+    wanted = SelectionSettings.of(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5)
     for name, number in (("old", 1), ("new", 2)):
         collection = create_collection(str(tmp_path / name), "pool", dimension=3, metric="Euclid")
         pool = np.random.default_rng(number).normal(size=(200, 3)).astype(np.float32)
@@ -186,7 +191,7 @@ def test_a_collection_made_anew_is_refused(tmp_path: Path) -> None:
         if name == "old":
             state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
         else:
-            with pytest.raises(CollectionMismatchError, match="made anew"):
+            with pytest.raises(CollectionMismatchError, match="made again"):
                 reselect(state, collection=collection)
         collection.close()
 
@@ -195,7 +200,7 @@ def test_nothing_changed_means_no_search_and_the_same_selection(tmp_path: Path) 
     rng = np.random.default_rng(3)
     collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
     collection.upsert(range(200), rng.normal(size=(200, 3)).astype(np.float32))
-    wanted = SelectionSettings(sizes=(5, 20))
+    wanted = SelectionSettings.of(sizes=(5, 20))
     queries = rng.normal(size=(5, 3)).astype(np.float32)
     state, first = begin_run(tmp_path / "run", collection, queries, wanted)
     done = reselect(RunState(state.path), collection=collection)
@@ -207,7 +212,7 @@ def test_nothing_changed_means_no_search_and_the_same_selection(tmp_path: Path) 
     collection.close()
 
 
-def test_a_pool_that_outgrows_the_scan_in_numpy_is_asked_anew(
+def test_a_pool_that_outgrows_the_scan_in_numpy_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "SCANNED_POINTS", 300)
@@ -215,7 +220,7 @@ def test_a_pool_that_outgrows_the_scan_in_numpy_is_asked_anew(
     collection = create_collection(str(tmp_path), "pool", dimension=8)
     collection.upsert(range(300), rng.normal(size=(300, 8)).astype(np.float32))
     queries = rng.normal(size=(5, 8)).astype(np.float32)
-    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+    wanted = SelectionSettings.of(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
     state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
     collection.upsert([300], rng.normal(size=(1, 8)).astype(np.float32))
     done = reselect(state, collection=collection)
@@ -229,16 +234,16 @@ def test_a_pool_that_outgrows_the_scan_in_numpy_is_asked_anew(
     collection.close()
 
 
-def test_much_that_came_is_asked_anew_with_the_same_result(tmp_path: Path) -> None:
+def test_much_that_came_is_asked_again_with_the_same_result(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
     collection.upsert(range(50), rng.normal(size=(50, 3)).astype(np.float32))
     queries = rng.normal(size=(5, 3)).astype(np.float32)
-    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+    wanted = SelectionSettings.of(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
     state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
     collection.upsert(range(50, 200), rng.normal(size=(150, 3)).astype(np.float32))
     done = reselect(state, collection=collection)
-    assert done.repaired.anew
+    assert done.repaired.from_scratch
     same(done.selection, select(collection, queries, wanted))
     collection.close()
 
@@ -248,17 +253,17 @@ def test_a_delivery_comes_before_the_state(tmp_path: Path) -> None:
     collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")
     collection.upsert(range(50), rng.normal(size=(50, 3)).astype(np.float32))
     queries = rng.normal(size=(5, 3)).astype(np.float32)
-    wanted = SelectionSettings(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
+    wanted = SelectionSettings.of(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
 
     def fail(_: object) -> None:
         raise OutputError("no room")
 
     with pytest.raises(OutputError, match="no room"):
-        begin_run(tmp_path / "run", collection, queries, wanted, deliver=fail)
+        begin_run(tmp_path / "run", collection, queries, wanted, keeping=Keeping(deliver=fail))
     assert RunState(tmp_path / "run").facts() == {}
     first: list[Selection] = []
     state, selection = begin_run(
-        tmp_path / "run", collection, queries, wanted, deliver=first.append
+        tmp_path / "run", collection, queries, wanted, keeping=Keeping(deliver=first.append)
     )
     assert first == [selection]
     collection.upsert(range(50, 55), queries + 0.01)

@@ -24,7 +24,8 @@ from profiles import examples
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import CollectionMismatchError, StateError
 from tsds_qdrant.runs import state as state_module
-from tsds_qdrant.runs.run import check_identity, check_settings, identity_of, load_run
+from tsds_qdrant.runs.address import check_identity
+from tsds_qdrant.runs.run import check_settings, identity_of, load_run
 from tsds_qdrant.runs.state import APPLICATION_ID, FORMAT, RunState
 from tsds_qdrant.selection.settings import SelectionSettings
 
@@ -184,7 +185,7 @@ def test_another_format_is_refused(state: RunState) -> None:
 def test_a_truncated_file_is_refused(state: RunState) -> None:
     state.save({"a": 1}, {"x": np.arange(50_000)}, {})
     os.truncate(state.path, state.path.stat().st_size // 2)
-    with pytest.raises(StateError, match="restore it from a copy, or select anew"):
+    with pytest.raises(StateError, match="restore it from a copy, or select again"):
         RunState(state.path).arrays()
 
 
@@ -203,7 +204,7 @@ def test_harmed_content_is_refused(state: RunState, harm: str) -> None:
     state.save({"a": 1}, {"x": np.arange(5)}, {})
     with closing(sqlite3.connect(state.path)) as database, database:
         database.execute(harm)
-    with pytest.raises(StateError, match="restore it from a copy, or select anew"):
+    with pytest.raises(StateError, match="restore it from a copy, or select again"):
         json.dumps([state.facts(), list(state.arrays()), state.runs()])
 
 
@@ -236,9 +237,9 @@ def test_one_process_holds_a_state_until_it_dies(state: RunState) -> None:
 
 
 def test_messages_name_what_differs() -> None:
-    stored = SelectionSettings(sizes=(5,), alpha=0.5, where={"must": []})
-    check_settings("r", SelectionSettings(**json.loads(json.dumps(vars(stored)))), stored)
-    wanted = SelectionSettings(sizes=(5,), alpha=0.25, where={"must": []})
+    stored = SelectionSettings.of(sizes=(5,), alpha=0.5, where={"must": []})
+    check_settings("r", SelectionSettings.restored(json.loads(json.dumps(stored.stored()))), stored)
+    wanted = SelectionSettings.of(sizes=(5,), alpha=0.25, where={"must": []})
     with pytest.raises(StateError, match=r"'r' was made with alpha 0\.5, not 0\.25; use 'tsds"):
         check_settings("r", stored, wanted)
     info = CollectionInfo(
@@ -247,5 +248,5 @@ def test_messages_name_what_differs() -> None:
     check_identity(info, identity_of(info) | {"location": "elsewhere"})
     with pytest.raises(CollectionMismatchError, match=r"dimension of .* 'pool' is '3', .* was '4'"):
         check_identity(info, identity_of(info) | {"dimension": 4})
-    with pytest.raises(CollectionMismatchError, match="made anew since the run"):
+    with pytest.raises(CollectionMismatchError, match="made again since the run"):
         check_identity(info, identity_of(info) | {"identity": "other"})

@@ -22,15 +22,17 @@ from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.server import session as session_module
 from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.errors import OutputError, SettingsError, StateError, UnreachableError
-from tsds_qdrant.runs.reselect import begin_run
+from tsds_qdrant.runs import address
+from tsds_qdrant.runs.begin import Keeping, begin_run
+from tsds_qdrant.runs.settings import seconds_of
 from tsds_qdrant.runs.state import RunState
-from tsds_qdrant.runs.watch import LONGEST_PAUSE_S, WatchSettings, seconds_of, watch
+from tsds_qdrant.runs.watch import LONGEST_PAUSE_S, WatchSettings, watch
 from tsds_qdrant.runs.write_back import Tagging
 
 RNG = np.random.default_rng(5)
 POOL = RNG.normal(size=(200, 4)).astype(np.float32)
 QUERIES = RNG.normal(size=(5, 4)).astype(np.float32)
-WANTED = SelectionSettings(sizes=(6,), alpha=0.5, cost_scale=1.0, bandwidth=0.6)
+WANTED = SelectionSettings.of(sizes=(6,), alpha=0.5, cost_scale=1.0, bandwidth=0.6)
 
 
 @pytest.fixture
@@ -153,6 +155,20 @@ def test_a_lost_server_is_tried_again(lost: RunState) -> None:
     assert len(lost.runs()) == runs
 
 
+def test_a_watch_goes_the_way_of_the_run(lost: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts, asked = lost.facts(), []
+    facts["collection"]["grpc_port"] = 7000
+    lost.save(facts, lost.arrays(), {})
+
+    def away(*_: Any, **given: Any) -> None:
+        asked.append((given["grpc"], given["grpc_port"], given["api_key"]))
+        raise UnreachableError("away")
+
+    monkeypatch.setattr(address, "open_collection", away)
+    list(watch(lost, WatchSettings(once=True), threading.Event(), api_key="k"))
+    assert asked == [(True, 7000, "k")]
+
+
 def test_a_watch_gives_up_when_told_so(lost: RunState) -> None:
     events = watch(lost, WatchSettings(max_failures=3), threading.Event(), pause=lambda _: None)
     assert [next(events)["failures"] for _ in range(2)] == [1, 2]
@@ -204,7 +220,9 @@ def test_a_change_is_told_though_its_write_back_failed(
     """The files and the state are new then, so the next check finds no change of its own."""
     collection = open_collection(str(store / "store"), "pool")
     tagging = Tagging("t", "r")
-    state, _ = begin_run(store / "own.run", collection, QUERIES, WANTED, tagging=tagging)
+    state, _ = begin_run(
+        store / "own.run", collection, QUERIES, WANTED, keeping=Keeping(tagging=tagging)
+    )
     collection.close()
     add_near(store, 1000)
     plain, left = EdgeCollection.set_payload, [1]

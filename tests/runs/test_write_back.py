@@ -21,7 +21,7 @@ from playback import Clock, Playback, Reply, failed, http_server
 from pool_oracle import OtherCollection, clustered_rows, edge_pool, near_queries
 from qdrant_client import QdrantClient, models
 
-from tsds_qdrant import SelectionSettings, begin_run, open_collection, reselect, select
+from tsds_qdrant import Keeping, SelectionSettings, begin_run, open_collection, reselect, select
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, TAG_FIELD
@@ -36,7 +36,7 @@ from tsds_qdrant.selection.selection import Selection
 
 POOL: Any = clustered_rows(300, 6, 8)
 QUERIES: Any = near_queries(POOL, 6)
-WANTED = SelectionSettings(sizes=(5, 20), exact=True)
+WANTED = SelectionSettings.of(sizes=(5, 20), exact=True)
 TAGGING = Tagging("helpdesk", "r1")
 THEIRS: list[Payload] = [
     {},
@@ -250,7 +250,7 @@ def test_a_sample_without_probabilities(make_collection: MakeCollection) -> None
 def test_more_than_one_page(make_collection: MakeCollection) -> None:
     rows = np.random.default_rng(0).normal(size=(1_500, 3))
     collection = make_collection(metric="Euclid", vectors=rows)
-    selection = select(collection, rows[:5], SelectionSettings(sizes=(1_200,), exact=True))
+    selection = select(collection, rows[:5], SelectionSettings.of(sizes=(1_200,), exact=True))
     seen: list[tuple[int, int]] = []
     write_back(
         collection,
@@ -260,7 +260,7 @@ def test_more_than_one_page(make_collection: MakeCollection) -> None:
     )
     assert seen == [(1_000, 1_200), (1_200, 1_200)]
     assert tags(collection) == expected(selection, "r1")
-    few = select(collection, rows[:5], SelectionSettings(sizes=(30,), exact=True))
+    few = select(collection, rows[:5], SelectionSettings.of(sizes=(30,), exact=True))
     write_back(collection, few, TAGGING)
     assert tags(collection) == expected(few, "r1")
 
@@ -271,8 +271,12 @@ def test_a_write_back_is_no_change(backend: Backend, tmp_path: Path, way: str) -
     pool = backend.create("pool", dimension=6, metric="Euclid", metadata=metadata)
     pool.upsert(range(300), POOL, [{SEQUENCE_FIELD: 1} for _ in range(300)])
     wanted: dict[str, Any] = {"detect_updates": True} if way == "fingerprints" else {}
-    mine, first = begin_run(tmp_path / "mine", pool, QUERIES, WANTED, tagging=TAGGING, **wanted)
-    other, second = begin_run(tmp_path / "other", pool, QUERIES[:3], WANTED, **wanted)
+    mine, first = begin_run(
+        tmp_path / "mine", pool, QUERIES, WANTED, keeping=Keeping(tagging=TAGGING, **wanted)
+    )
+    other, second = begin_run(
+        tmp_path / "other", pool, QUERIES[:3], WANTED, keeping=Keeping(**wanted)
+    )
     assert load_run(mine)[0].mark.way == ("ids" if way == "fingerprints" else way)
     write_back(pool, first, TAGGING)
     for state, before in ((mine, first), (other, second)):
@@ -289,7 +293,9 @@ def test_a_write_back_is_no_change(backend: Backend, tmp_path: Path, way: str) -
 def test_reselect_and_watch_keep_tags_current(tmp_path: Path) -> None:
     with edge_pool(POOL) as pool:
         place = pool.info()
-        state, first = begin_run(tmp_path / "run", pool, QUERIES, WANTED, tagging=TAGGING)
+        state, first = begin_run(
+            tmp_path / "run", pool, QUERIES, WANTED, keeping=Keeping(tagging=TAGGING)
+        )
         write_back(pool, first, TAGGING)
         pool.upsert(range(1_000, 1_004), QUERIES[:4] + 0.01)
         done = reselect(state, collection=pool)
@@ -313,11 +319,11 @@ def test_a_run_goes_on_under_its_name(tmp_path: Path) -> None:
         path = tmp_path / "run"
         state, _ = begin_run(path, pool, QUERIES, WANTED)
         assert load_run(state)[0].tagging is None
-        begin_run(path, pool, QUERIES, WANTED, tagging=TAGGING)
+        begin_run(path, pool, QUERIES, WANTED, keeping=Keeping(tagging=TAGGING))
         begin_run(path, pool, QUERIES, WANTED)
         assert load_run(state)[0].tagging == TAGGING
         with pytest.raises(StateError, match="writes back as 'helpdesk', not 'b'"):
-            begin_run(path, pool, QUERIES, WANTED, tagging=Tagging("b", "r"))
+            begin_run(path, pool, QUERIES, WANTED, keeping=Keeping(tagging=Tagging("b", "r")))
         reselect(state, collection=pool, queries=QUERIES[1:])
         assert load_run(state)[0].tagging == TAGGING
 
@@ -345,7 +351,7 @@ def test_equal_selections_have_the_same_run() -> None:
         of = [
             Tagging.of("a", info, WANTED, QUERIES),
             Tagging.of("b", info, replace(WANTED), QUERIES.astype(np.float32)),
-            Tagging.of("a", info, replace(WANTED, seed=1), QUERIES),
+            Tagging.of("a", info, WANTED.altered(seed=1), QUERIES),
             Tagging.of("a", info, WANTED, QUERIES[::-1]),
             Tagging.of("a", info, WANTED, QUERIES, np.arange(1, 7)),
             Tagging.of("a", replace(info, name="other"), WANTED, QUERIES),

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
 
-from tsds_qdrant import SelectionSettings
+from tsds_qdrant import Bounds, SelectionSettings
 from tsds_qdrant.errors import SettingsError, SupportError
 from tsds_qdrant.selection.bounded import BoundedDraw
-from tsds_qdrant.selection.quotas import NULL, Bounds, Neighbors, Quota, Traits
+from tsds_qdrant.selection.quotas import NULL, Caps, Neighbors, Quota, Traits
 from tsds_qdrant.selection.sampling import Sample
 
 many = settings(max_examples=examples(300), deadline=None)
@@ -46,7 +46,7 @@ def bounded_draws(draw: st.DrawFn) -> tuple[BoundedDraw, np.ndarray[Any, Any], i
     found = draw(st.lists(traits, min_size=1, max_size=30))
     group = draw(st.none() | st.integers(1, 3))
     budget = draw(st.none() | st.integers(1, 400))
-    wanted = SelectionSettings(
+    wanted = Bounds(
         quotas=tuple(draw(quota_lists)),
         token_budget=budget,
         token_field=None if budget is None else "tokens",
@@ -60,7 +60,7 @@ def bounded_draws(draw: st.DrawFn) -> tuple[BoundedDraw, np.ndarray[Any, Any], i
 
 def broken(draw: BoundedDraw, chosen: Sequence[int], size: int | None) -> list[str]:
     """The bounds that a set of candidates breaks, counted plainly."""
-    wanted, faults = draw.settings, []
+    wanted, faults = draw.bounds, []
     picked = [draw.traits[k] for k in chosen]
     if size is not None and len(picked) > size:
         faults.append("size")
@@ -97,7 +97,7 @@ def test_no_bound_is_passed_and_nothing_that_fits_is_left_out(case: Any) -> None
         if not broken(draw, [*taken, candidate], size):
             taken.append(candidate)
     assert chosen == taken
-    if draw.settings.token_budget is not None:
+    if draw.bounds.token_budget is not None:
         assert sample.tokens == sum(draw.traits[k].tokens for k in chosen)
 
 
@@ -157,7 +157,7 @@ def test_one_candidate_that_goes_makes_place_for_one_other(
     order = np.array(data.draw(st.permutations(range(len(found)))))
     gone = data.draw(st.integers(0, len(found) - 1))
     moved = data.draw(st.integers(0, len(found) - 1))
-    draw = BoundedDraw(SelectionSettings(quotas=tuple(quotas)), found)
+    draw = BoundedDraw(Bounds(quotas=tuple(quotas)), found)
     before = set(draw.draw(order, size).candidates.tolist())
     without = order[order != gone]
     after = set(draw.draw(without, size).candidates.tolist())
@@ -179,7 +179,7 @@ def test_near_duplicates(seed: int, most: int, size: int) -> None:
     offsets = np.concatenate([[0], np.cumsum(near.sum(axis=1))])
     neighbors = Neighbors(offsets, np.nonzero(near)[1], most, "near-duplicates")
     order = rng.permutation(30)
-    sample = Bounds(30, neighbors).draw(order, size)
+    sample = Caps(30, neighbors).draw(order, size)
 
     def fits(chosen: list[int]) -> bool:
         return bool((near[np.ix_(chosen, chosen)].sum(axis=1) < most).all())
@@ -217,7 +217,7 @@ def test_quotas_that_are_none(text: str) -> None:
         ({"quotas": (Quota("a", 0.5), Quota("a", 0.2))}, "'a' has two quotas"),
         ({"token_budget": 0}, "the token budget is 0"),
         ({"token_field": "n"}, "the token field 'n' needs a token budget"),
-        ({"max_per_group": 0}, "0 per group is none"),
+        ({"max_per_group": 0}, "max_per_group is 0; choose 1 or more"),
         ({"group_field": "a"}, "the group field 'a' needs a maximum"),
         ({"max_per_group": 1, "bandwidth": 0.0}, "near-duplicates are known by the bandwidth"),
         ({"max_per_group": 1, "regularizer": "uniform"}, "near-duplicates are known by"),
@@ -226,13 +226,13 @@ def test_quotas_that_are_none(text: str) -> None:
 )
 def test_settings_that_do_not_fit(given: Any, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        SelectionSettings(sizes=(5,), **given)
+        SelectionSettings.of(sizes=(5,), **given)
 
 
 def test_a_size_that_the_message_names_is_possible() -> None:
     found = [Traits({"source": ("web",)}) for _ in range(70)]
     found += [Traits({"source": (f"s{k}",)}) for k in range(20)]
-    draw = BoundedDraw(SelectionSettings(quotas=(Quota("source", 0.3),)), found)
+    draw = BoundedDraw(Bounds(quotas=(Quota("source", 0.3),)), found)
     order = np.arange(90)
     with pytest.raises(SupportError, match="leave only 35 of 90 candidates") as caught:
         draw.check(draw.draw(order, 50), order, 50)
@@ -243,7 +243,7 @@ def test_a_size_that_the_message_names_is_possible() -> None:
 
 
 def test_nothing_binds_nothing() -> None:
-    draw = BoundedDraw(SelectionSettings(), [Traits() for _ in range(9)])
+    draw = BoundedDraw(Bounds(), [Traits() for _ in range(9)])
     sample = draw.draw(np.arange(9)[::-1], 4)
     assert sample.candidates.tolist() == [8, 7, 6, 5]
     assert (sample.met, sample.tokens, type(sample)) == ((), None, Sample)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from tsds_qdrant import SelectionSettings, create_collection, select
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
+from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.guards.sources import guard_against
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
@@ -47,7 +47,7 @@ def test_the_result_is_that_of_a_collection_without_what_was_kept_out(
     seed: int, grid: bool, metric: Metric, alpha: Any, scales: Any, regularizer: Any, radius: float
 ) -> None:
     pool = Pool(seed, grid)
-    wanted = SelectionSettings(
+    wanted = SelectionSettings.of(
         sizes=(3 if alpha is None and regularizer != "tv" else 1,),
         alpha=alpha or (0.5 if regularizer == "tv" else None),
         cost_scale=scales[0],
@@ -76,38 +76,42 @@ def test_only_what_could_be_selected_is_looked_at() -> None:
     texts = [{"text": f"text {k}"} for k in range(len(rows))]
     guard = Guard(held_out(["text 7"]), TEXT)
     with edge_pool(rows, payloads=texts) as collection:
-        found = select(collection, queries, SelectionSettings(sizes=(20,)), guard=guard)
+        found = select(collection, queries, SelectionSettings.of(sizes=(20,)), guard=guard)
     assert found.contamination is not None
-    assert found.contamination.looked_at <= 5 * 32 + found.solution.support
+    assert found.contamination.looked_at <= 5 * 32 + found.transport.solution.support
     no_text = Guard(held_out(["text 7"]), TextTemplate(text_field="body"))
     with edge_pool(rows, payloads=texts) as collection:
-        found = select(collection, queries, SelectionSettings(sizes=(20,)), guard=no_text)
+        found = select(collection, queries, SelectionSettings.of(sizes=(20,)), guard=no_text)
     assert found.contamination is not None
     assert found.contamination.without_text == found.contamination.looked_at > 0
 
 
 def test_accuracy_is_measured_without_what_is_kept_out() -> None:
+    """Of two graphs, as none is built twice alike and the bound is an estimate from a sample."""
     rows = clustered_rows(12_000, 224, 1_000)
     queries = near_queries(rows, 20)
-    wanted = SelectionSettings(sizes=(50,), alpha=0.3, cost_scale=15.0, bandwidth=10.0)
+    wanted = SelectionSettings.of(sizes=(50,), alpha=0.3, cost_scale=15.0, bandwidth=10.0)
     items = queries.astype(np.float32)
 
     def guard() -> Guard:
         return Guard(HeldOut.of([""] * 20, items, Reach(0, 11.0)), TEXT)
 
     graph = edge.HnswIndexConfig(m=8, ef_construct=32, full_scan_threshold=10)
-    with edge_pool(rows, optimized=True, hnsw=graph) as collection:
-        found = select(collection, queries, wanted, guard=guard())
-        exact = select(collection, queries, replace(wanted, exact=True), guard=guard())
-    assert not found.scan_reason
-    assert found.contamination is not None
-    assert len(found.contamination.findings) > 60
-    bound, recall = found.accuracy.variation_bound, found.accuracy.recall
-    assert bound is not None
-    assert recall is not None
-    assert recall > 0.9
-    apart = variation(probabilities_of(found), probabilities_of(exact))
-    assert apart <= bound + 0.02 < 0.3
+    apart, bounds = [], []
+    for _ in range(2):
+        with edge_pool(rows, optimized=True, hnsw=graph) as collection:
+            found = select(collection, queries, wanted, guard=guard())
+            exact = select(collection, queries, wanted.altered(exact=True), guard=guard())
+        assert not found.scan_reason
+        assert found.contamination is not None
+        assert len(found.contamination.findings) > 60
+        bound, recall = found.transport.accuracy.variation_bound, found.transport.accuracy.recall
+        assert bound is not None
+        assert recall is not None
+        assert recall > 0.9
+        apart.append(variation(probabilities_of(found), probabilities_of(exact)))
+        bounds.append(bound)
+    assert np.mean(apart) <= np.mean(bounds) + 0.02 < 0.3
 
 
 SPACE = [
@@ -138,8 +142,10 @@ def test_planted_copies_are_found_by_their_vectors(tmp_path: Path) -> None:
     pool.upsert(range(len(texts)), model.encode(texts), [{"text": text} for text in texts])
     (tmp_path / "test.jsonl").write_text(json.dumps({"body": SPACE[0]}))
     source = str(tmp_path / "test.jsonl")
-    guard = guard_against([source], pool.info(), ngram=0, embedder=embedder)
-    wanted = SelectionSettings(sizes=(2,), alpha=0.5)
+    guard = guard_against(
+        GuardSettings(sources=(source,), ngrams=0), pool.info(), embedder=embedder
+    )
+    wanted = SelectionSettings.of(sizes=(2,), alpha=0.5)
     found = select(pool, model.encode([SPACE[0], SPACE[2]]), wanted, guard=guard)
     assert asked == [model.name]
     assert found.contamination is not None

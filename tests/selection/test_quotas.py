@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,8 @@ def test_a_selection_keeps_to_its_quotas() -> None:
     quotas = (Quota("source", 0.4), Quota("source", 0.2, "web"), Quota("author.name", 0.05))
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
         plain = select(collection, QUERIES, GIVEN)
-        found = select(collection, QUERIES, replace(GIVEN, sizes=(60, 30), quotas=quotas))
-        loose = select(collection, QUERIES, replace(GIVEN, quotas=(Quota("source", 1.0),)))
+        found = select(collection, QUERIES, GIVEN.altered(sizes=(60, 30), quotas=quotas))
+        loose = select(collection, QUERIES, GIVEN.altered(quotas=(Quota("source", 1.0),)))
     assert probabilities_of(found) == probabilities_of(plain)
     assert loose.selected_ids == plain.selected_ids
     assert list(found.samples) == [30, 60]
@@ -51,29 +50,31 @@ def test_a_selection_keeps_to_its_quotas() -> None:
 
 
 def test_lists_and_missing_fields() -> None:
-    wanted = replace(GIVEN, sizes=(40,), quotas=(Quota("tags", 0.75), Quota("rare", 0.2, NULL)))
+    wanted = GIVEN.altered(sizes=(40,), quotas=(Quota("tags", 0.75), Quota("rare", 0.2, NULL)))
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
         rows = drawn(select(collection, QUERIES, wanted))
         tags = Counter(tag for payload in rows for tag in set(payload["tags"]))
         assert max(tags.values()) <= 30
         assert sum("rare" not in payload for payload in rows) <= 8
         with pytest.raises(InputError, match=r"none of the .* 'sauce' .* did you mean 'source'"):
-            select(collection, QUERIES, replace(GIVEN, quotas=(Quota("sauce", 0.2),)))
+            select(collection, QUERIES, GIVEN.altered(quotas=(Quota("sauce", 0.2),)))
 
 
 def test_a_budget_in_the_place_of_a_size() -> None:
-    wanted = SelectionSettings(token_budget=300, token_field="n")
+    wanted = SelectionSettings.of(token_budget=300, token_field="n")
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
         found = select(collection, QUERIES, wanted)
-        sized = select(collection, QUERIES, replace(wanted, sizes=(1_000_000,), alpha=found.alpha))
-        quota = replace(wanted, quotas=(Quota("source", 0.4),), alpha=0.2)
+        sized = select(
+            collection, QUERIES, wanted.altered(sizes=(1_000_000,), alpha=found.transport.alpha)
+        )
+        quota = wanted.altered(quotas=(Quota("source", 0.4),), alpha=0.2)
         within = select(collection, QUERIES, quota)
     (size,) = found.samples
     rows = drawn(found)
     assert len(rows) == size
     tokens = sum(payload["n"] for payload in rows)
     assert 300 - 13 < tokens == found.samples[size].tokens <= 300
-    assert found.solution.effective_size >= 0.9 * size
+    assert found.transport.solution.effective_size >= 0.9 * size
     assert sized.selected_ids == found.selected_ids
     spent: Counter[str] = Counter()
     for payload in drawn(within):
@@ -83,22 +84,22 @@ def test_a_budget_in_the_place_of_a_size() -> None:
 
 def test_tokens_are_counted_where_no_field_tells(make_collection: MakeCollection) -> None:
     pool = make_collection(metric="Euclid", vectors=ROWS, payloads=PAYLOADS, metadata=METADATA)
-    wanted = replace(GIVEN, token_budget=200)
+    wanted = GIVEN.altered(token_budget=200)
     counted = select(pool, QUERIES, wanted, count_tokens=words)
-    told = select(pool, QUERIES, replace(wanted, token_field="n"))
+    told = select(pool, QUERIES, wanted.altered(token_field="n"))
     assert counted.selected_ids == told.selected_ids
     assert counted.samples[60].tokens == told.samples[60].tokens == 200
     assert len(counted.selected_ids) < 60
 
 
 def test_what_says_nothing_of_tokens() -> None:
-    wanted = replace(GIVEN, token_budget=100)
+    wanted = GIVEN.altered(token_budget=100)
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
-        with pytest.raises(SettingsError, match="does not tell its texts and model"):
+        with pytest.raises(SettingsError, match="does not name its texts and model"):
             select(collection, QUERIES, wanted)
         for field, value in (("source", '"'), ("tags", "t1"), ("gone", "nothing")):
             with pytest.raises(InputError, match=f"has .*({value}).* no number of tokens"):
-                select(collection, QUERIES, replace(wanted, token_field=field))
+                select(collection, QUERIES, wanted.altered(token_field=field))
 
 
 def test_the_model_of_the_collection_counts(tmp_path: Path) -> None:
@@ -111,24 +112,24 @@ def test_the_model_of_the_collection_counts(tmp_path: Path) -> None:
         str(tmp_path), "pool", dimension=6, metric="Euclid", metadata=metadata
     )
     collection.upsert(range(600), ROWS.astype(np.float32), PAYLOADS)
-    counted = select(collection, QUERIES, replace(GIVEN, token_budget=200))
-    told = select(collection, QUERIES, replace(GIVEN, token_budget=200, token_field="n"))
+    counted = select(collection, QUERIES, GIVEN.altered(token_budget=200))
+    told = select(collection, QUERIES, GIVEN.altered(token_budget=200, token_field="n"))
     assert counted.selected_ids == told.selected_ids
     collection.close()
 
 
 def test_probabilities_alone_are_not_bounded() -> None:
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
-        found = select(collection, QUERIES, replace(GIVEN, sizes=(), quotas=(Quota("x", 0.1),)))
+        found = select(collection, QUERIES, GIVEN.altered(sizes=(), quotas=(Quota("x", 0.1),)))
     assert (found.samples, found.traits) == ({}, {})
 
 
 def test_groups() -> None:
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
-        named = replace(GIVEN, max_per_group=2, group_field="author.name")
+        named = GIVEN.altered(max_per_group=2, group_field="author.name")
         rows = drawn(select(collection, QUERIES, named))
-        found = select(collection, QUERIES, replace(GIVEN, sizes=(40,), max_per_group=2))
-        plain = select(collection, QUERIES, replace(GIVEN, sizes=(40,)))
+        found = select(collection, QUERIES, GIVEN.altered(sizes=(40,), max_per_group=2))
+        plain = select(collection, QUERIES, GIVEN.altered(sizes=(40,)))
     assert max(Counter(payload["author"]["name"] for payload in rows).values()) == 2
 
     def most_near(selection: Selection) -> int:
@@ -140,8 +141,17 @@ def test_groups() -> None:
     assert found.samples[40].met[0].name == "near-duplicates within 0.8"
 
 
+def test_a_field_that_only_others_have_is_no_slip() -> None:
+    asked = SelectionSettings.of("similarity-max", sizes=(1,), quotas=(Quota("rare", 1.0),))
+    with edge_pool(ROWS, payloads=PAYLOADS) as collection:
+        collection.upsert([0], QUERIES[:1].astype(np.float32), [{"text": "word"}])
+        assert select(collection, QUERIES, asked).selected_ids == [0]
+        with pytest.raises(InputError, match=r"none of the 1 .* 'rarely'"):
+            select(collection, QUERIES, asked.altered(quotas=(Quota("rarely", 1.0),)))
+
+
 def test_bounds_that_leave_too_few_are_named() -> None:
-    wanted = replace(GIVEN, sizes=(60,), quotas=(Quota("source", 0.3),))
+    wanted = GIVEN.altered(sizes=(60,), quotas=(Quota("source", 0.3),))
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
         with pytest.raises(SupportError) as caught:
             select(collection, QUERIES, wanted)
@@ -150,39 +160,39 @@ def test_bounds_that_leave_too_few_are_named() -> None:
         assert "source=" in line
         assert "allows 18" in line
         for size, quotas, said in (
-            (600, wanted.quotas, "60 candidates|have a positive probability"),
+            (600, wanted.bounds.quotas, "60 candidates|could be drawn"),
             (60, (Quota("source", 0.01),), "bounds leave only 0 of"),
         ):
             with pytest.raises(SupportError, match=said):
-                select(collection, QUERIES, replace(wanted, sizes=(size,), quotas=quotas))
-        budget = replace(GIVEN, sizes=(), token_field="long", token_budget=30)
+                select(collection, QUERIES, wanted.altered(sizes=(size,), quotas=quotas))
+        budget = GIVEN.altered(sizes=(), token_field="long", token_budget=30)
         with pytest.raises(SupportError, match="of 30 pays for no candidate: the shortest has 31"):
             select(collection, QUERIES, budget)
-        budget = replace(budget, token_field="n")
+        budget = budget.altered(token_field="n")
         with pytest.raises(SupportError, match="bounds leave only 0 of"):
-            select(collection, QUERIES, replace(budget, quotas=(Quota("n", 0.01),)))
+            select(collection, QUERIES, budget.altered(quotas=(Quota("n", 0.01),)))
         with pytest.raises(SupportError, match="100000 tokens are wanted but the"):
-            select(collection, QUERIES, replace(budget, token_budget=100_000))
-        half = replace(budget, token_budget=1_000, max_per_group=1, group_field="author.name")
+            select(collection, QUERIES, budget.altered(token_budget=100_000))
+        half = budget.altered(token_budget=1_000, max_per_group=1, group_field="author.name")
         with pytest.raises(SupportError, match=r"1000 tokens are wanted but bounds leave only 40"):
             select(collection, QUERIES, half)
 
 
 def test_alpha_follows_from_what_bounds_need() -> None:
-    wanted = replace(FREE, quotas=TIGHT)
+    wanted = FREE.altered(quotas=TIGHT)
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
         plain = select(collection, QUERIES, FREE)
         with pytest.raises(SupportError, match="bounds leave only"):
-            select(collection, QUERIES, replace(wanted, alpha=plain.alpha))
+            select(collection, QUERIES, wanted.altered(alpha=plain.transport.alpha))
         found = select(collection, QUERIES, wanted)
-        given = select(collection, QUERIES, replace(wanted, alpha=found.alpha))
-        loose = select(collection, QUERIES, replace(FREE, quotas=(Quota("source", 1.0),)))
-        group = replace(FREE, max_per_group=1, group_field="author.name", sizes=(38,))
+        given = select(collection, QUERIES, wanted.altered(alpha=found.transport.alpha))
+        loose = select(collection, QUERIES, FREE.altered(quotas=(Quota("source", 1.0),)))
+        group = FREE.altered(max_per_group=1, group_field="author.name", sizes=(38,))
         groups = select(collection, QUERIES, group)
-    assert (len(found.selected_ids), loose.alpha) == (60, plain.alpha)
+    assert (len(found.selected_ids), loose.transport.alpha) == (60, plain.transport.alpha)
     assert found.selected_ids == given.selected_ids
-    assert found.alpha < plain.alpha
-    assert found.solution.support < 600
+    assert found.transport.alpha < plain.transport.alpha
+    assert found.transport.solution.support < 600
     assert max(Counter(row["source"] for row in drawn(found)).values()) <= 21
     assert len({row["author"]["name"] for row in drawn(groups)}) == 38
 
@@ -190,13 +200,13 @@ def test_alpha_follows_from_what_bounds_need() -> None:
 def test_the_whole_pool_is_tried_last() -> None:
     rare = [{"source": "rare" if k % 30 == 7 else "often"} for k in range(600)]
     with edge_pool(ROWS, payloads=rare) as collection:
-        wanted = replace(FREE, sizes=(40,), quotas=(Quota("source", 0.5, "often"),))
+        wanted = FREE.altered(sizes=(40,), quotas=(Quota("source", 0.5, "often"),))
         found = select(collection, QUERIES, wanted)
-        assert found.solution.support == 600
+        assert found.transport.solution.support == 600
         with pytest.raises(SupportError, match=r"leave only 41 of 600 .* ask for 40$"):
-            select(collection, QUERIES, replace(wanted, sizes=(42,)))
-        beyond = replace(wanted, sizes=(601,), quotas=(Quota("source", 1.0),))
-        with pytest.raises(SupportError, match="only 600 have a positive probability; ask for 600"):
+            select(collection, QUERIES, wanted.altered(sizes=(42,)))
+        beyond = wanted.altered(sizes=(601,), quotas=(Quota("source", 1.0),))
+        with pytest.raises(SupportError, match="only 600 could be drawn; ask for 600"):
             select(collection, QUERIES, beyond)
 
 
@@ -220,7 +230,7 @@ def test_the_whole_pool_is_tried_last() -> None:
 def test_the_size_that_an_error_names_does(
     quotas: list[Quota], size: int, way: dict[str, Any], group: int | None
 ) -> None:
-    wanted = replace(FREE, sizes=(size,), quotas=tuple(quotas), max_per_group=group, **way)
+    wanted = FREE.altered(sizes=(size,), quotas=tuple(quotas), max_per_group=group, **way)
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
         line = ""
         try:
@@ -232,5 +242,5 @@ def test_the_size_that_an_error_names_does(
         assert ("lower alpha" in line) <= ("alpha" in way)
         if named := re.search(r"ask for (\d+)", line):
             less = int(named[1])
-            done = select(collection, QUERIES, replace(wanted, sizes=(less,)))
+            done = select(collection, QUERIES, wanted.altered(sizes=(less,)))
             assert len(done.selected_ids) == less < size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,11 +26,12 @@ from tsds_qdrant.planning.check import check
 from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.strategies.tsds.problem import BANDWIDTH_SHARE
+from tsds_qdrant.strategies.tsds.strategy import Tsds
 from tsds_qdrant.strategies.tsds.trace import trace_path
 
 ROWS = clustered_rows(1_200, 6, 30)
 QUERIES = near_queries(ROWS, 12)
-GIVEN = SelectionSettings(sizes=(40,), alpha=0.4, cost_scale=1.0, bandwidth=0.8)
+GIVEN = SelectionSettings.of(sizes=(40,), alpha=0.4, cost_scale=1.0, bandwidth=0.8)
 RED = {"must": [{"key": "colour", "match": {"value": "red"}}]}
 
 
@@ -44,25 +44,25 @@ def pool() -> Iterator[EdgeCollection]:
 
 @pytest.mark.parametrize("size", [10, 100, 500])
 def test_alpha_follows_from_the_size(pool: EdgeCollection, size: int) -> None:
-    found = select(pool, QUERIES, SelectionSettings(sizes=(size,)))
-    assert found.solution.effective_size >= size * (1 - 1e-9)
-    assert found.solution.converged
+    found = select(pool, QUERIES, SelectionSettings.of(sizes=(size,)))
+    assert found.transport.solution.effective_size >= size * (1 - 1e-9)
+    assert found.transport.solution.converged
     assert len(found.selected_ids) == len(set(found.selected_ids)) == size
     typical = np.median(np.sort(pairwise_distances(QUERIES, ROWS, "Euclid"))[:, 31])
-    assert found.cost_scale == pytest.approx(typical, rel=1e-6)
-    assert found.bandwidth == pytest.approx(BANDWIDTH_SHARE * typical, rel=1e-6)
-    again = select(pool, QUERIES, SelectionSettings(sizes=(size,), alpha=found.alpha))
+    assert found.transport.cost_scale == pytest.approx(typical, rel=1e-6)
+    assert found.transport.bandwidth == pytest.approx(BANDWIDTH_SHARE * typical, rel=1e-6)
+    again = select(pool, QUERIES, SelectionSettings.of(sizes=(size,), alpha=found.transport.alpha))
     assert variation(probabilities_of(found), probabilities_of(again)) <= 1e-12
 
 
 def test_the_derived_scales_follow_the_unit(pool: EdgeCollection) -> None:
-    settings = SelectionSettings(sizes=(60,))
+    settings = SelectionSettings.of(sizes=(60,))
     small = select(pool, QUERIES, settings)
     with edge_pool(10 * ROWS) as collection:
         large = select(collection, 10 * QUERIES, settings)
-    assert large.cost_scale == pytest.approx(10 * small.cost_scale, rel=1e-5)
-    assert large.bandwidth == pytest.approx(10 * small.bandwidth, rel=1e-5)
-    assert large.alpha == pytest.approx(small.alpha, rel=1e-4)
+    assert large.transport.cost_scale == pytest.approx(10 * small.transport.cost_scale, rel=1e-5)
+    assert large.transport.bandwidth == pytest.approx(10 * small.transport.bandwidth, rel=1e-5)
+    assert large.transport.alpha == pytest.approx(small.transport.alpha, rel=1e-4)
     assert variation(probabilities_of(small), probabilities_of(large)) <= 1e-5
     assert large.selected_ids == small.selected_ids
 
@@ -70,7 +70,7 @@ def test_the_derived_scales_follow_the_unit(pool: EdgeCollection) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_backend_selects_the_same(make_collection: MakeCollection, metric: Metric) -> None:
     ids = [*range(7, 600), *(f"00000000-0000-4000-8000-{number:012x}" for number in range(7))]
-    rows, settings = ROWS[:600], replace(GIVEN, alpha=0.2, exact=True)
+    rows, settings = ROWS[:600], GIVEN.altered(alpha=0.2, exact=True)
     found = select(make_collection(6, metric, vectors=rows, ids=ids), QUERIES, settings)
     with edge_pool(rows, metric, ids=ids) as collection:
         embedded = select(collection, QUERIES, settings)
@@ -80,7 +80,7 @@ def test_every_backend_selects_the_same(make_collection: MakeCollection, metric:
 
 
 def test_sizes_are_nested(pool: EdgeCollection) -> None:
-    found = select(pool, QUERIES, SelectionSettings(sizes=(80, 20, 50)))
+    found = select(pool, QUERIES, SelectionSettings.of(sizes=(80, 20, 50)))
     assert sorted(found.samples) == [20, 50, 80]
     for size, sample in found.samples.items():
         assert [row["id"] for row in found.sample_rows(size)] == found.selected_ids[:size]
@@ -88,42 +88,45 @@ def test_sizes_are_nested(pool: EdgeCollection) -> None:
 
 
 def test_ratio(pool: EdgeCollection) -> None:
-    assert list(select(pool, QUERIES, SelectionSettings(ratio=0.05)).samples) == [60]
-    filtered = select(pool, QUERIES, SelectionSettings(ratio=0.05, where=RED))
+    assert list(select(pool, QUERIES, SelectionSettings.of(ratio=0.05)).samples) == [60]
+    filtered = select(pool, QUERIES, SelectionSettings.of(ratio=0.05, where=RED))
     assert (list(filtered.samples), filtered.candidates) == ([15], 300)
 
 
 @pytest.mark.parametrize("support", [50, 300])
 def test_support(pool: EdgeCollection, support: int) -> None:
-    found = select(pool, QUERIES, SelectionSettings(sizes=(20,), support=support))
-    assert support <= found.solution.support <= support + 2 * len(QUERIES)
+    found = select(pool, QUERIES, SelectionSettings.of(sizes=(20,), support=support))
+    assert support <= found.transport.solution.support <= support + 2 * len(QUERIES)
 
 
 def test_seeds_and_samplers(pool: EdgeCollection) -> None:
     first, again, other = (
-        select(pool, QUERIES, replace(GIVEN, seed=seed)).selected_ids for seed in (1, 1, 2)
+        select(pool, QUERIES, GIVEN.altered(seed=seed)).selected_ids for seed in (1, 1, 2)
     )
     assert first == again
     assert set(first) != set(other)
-    top = select(pool, QUERIES, replace(GIVEN, sampler="top"))
+    top = select(pool, QUERIES, GIVEN.altered(sampler="top"))
     p = probabilities_of(top)
     assert min(p[i] for i in top.selected_ids) >= sorted(p.values(), reverse=True)[39]
-    drawn = select(pool, QUERIES, replace(GIVEN, sampler="multinomial", sizes=(5_000,)))
+    drawn = select(pool, QUERIES, GIVEN.altered(sampler="multinomial", sizes=(5_000,)))
     rows = list(drawn.sample_rows(5_000))
     assert sum(row["weight"] for row in rows) == 5_000
     assert max(abs(row["weight"] / 5_000 - p[row["id"]]) for row in rows) < 0.02
 
 
-@pytest.mark.parametrize("settings", [GIVEN, SelectionSettings(sizes=(30,))])
+@pytest.mark.parametrize("settings", [GIVEN, SelectionSettings.of(sizes=(30,))])
 def test_a_filter_is_a_smaller_collection(
     pool: EdgeCollection, settings: SelectionSettings
 ) -> None:
-    found = select(pool, QUERIES, replace(settings, where=RED))
+    found = select(pool, QUERIES, settings.altered(where=RED))
     red = list(range(0, len(ROWS), 4))
     with edge_pool(ROWS[red], ids=red) as collection:
         alone = select(collection, QUERIES, settings)
     assert found.selected_ids == alone.selected_ids
-    assert (found.alpha, found.cost_scale) == (alone.alpha, alone.cost_scale)
+    assert (found.transport.alpha, found.transport.cost_scale) == (
+        alone.transport.alpha,
+        alone.transport.cost_scale,
+    )
     assert variation(probabilities_of(found), probabilities_of(alone)) <= 1e-12
 
 
@@ -131,7 +134,7 @@ def test_nearest_query_and_distance(pool: EdgeCollection) -> None:
     found = select(pool, QUERIES, GIVEN)
     distances = pairwise_distances(QUERIES, ROWS, "Euclid")
     rows = [*found.sample_rows(40), *found.probability_rows()]
-    assert len(rows) == 40 + found.solution.support
+    assert len(rows) == 40 + found.transport.solution.support
     for row in rows:
         assert row["query"] == int(np.argmin(distances[:, row["id"]]))
         assert row["distance"] == pytest.approx(distances[:, row["id"]].min(), rel=1e-5)
@@ -146,26 +149,26 @@ def test_nearest_query_and_distance(pool: EdgeCollection) -> None:
 def test_a_size_beyond_the_support_names_an_alpha_that_works(
     pool: EdgeCollection, size: int, bandwidth: float
 ) -> None:
-    settings = replace(GIVEN, sizes=(size,), alpha=0.9, bandwidth=bandwidth)
+    settings = GIVEN.altered(sizes=(size,), alpha=0.9, bandwidth=bandwidth)
     with pytest.raises(SupportError) as caught:
         select(pool, QUERIES, settings)
     advice = re.search(r"at most (\d+), or set alpha to ([\d.e-]+) or less", str(caught.value))
     assert advice is not None
     most, alpha = int(advice[1]), float(advice[2])
-    assert len(select(pool, QUERIES, replace(settings, alpha=alpha)).selected_ids) == size
-    assert len(select(pool, QUERIES, replace(settings, sizes=(most,))).selected_ids) == most
+    assert len(select(pool, QUERIES, settings.altered(alpha=alpha)).selected_ids) == size
+    assert len(select(pool, QUERIES, settings.altered(sizes=(most,))).selected_ids) == most
 
 
 def test_tv_takes_what_lies_within_the_radius(pool: EdgeCollection) -> None:
     alpha, cost_scale = 0.5, 0.7
-    settings = replace(GIVEN, regularizer="tv", alpha=alpha, cost_scale=cost_scale)
+    settings = GIVEN.altered(regularizer="tv", alpha=alpha, cost_scale=cost_scale)
     distances = pairwise_distances(QUERIES, ROWS, "Euclid")
     within = distances <= distances.min(axis=1, keepdims=True) + cost_scale * (1 - alpha) / alpha
     plan = within / len(ROWS)
     plan[np.arange(12), np.argmin(distances, axis=1)] += 1 - plan.sum(axis=1)
     wanted = dict(enumerate((plan.sum(axis=0) / 12).tolist()))
     found = select(pool, QUERIES, settings)
-    assert found.solution.converged
+    assert found.transport.solution.converged
     assert 0 < within.mean() < 1
     assert variation(probabilities_of(found), wanted) <= 1e-6
 
@@ -177,7 +180,7 @@ def test_weights_of_query_examples(pool: EdgeCollection) -> None:
     assert variation(probabilities_of(found), wanted) <= 1e-6
     plain = select(pool, QUERIES, GIVEN, query_weights=[5.0] * 12)
     assert variation(probabilities_of(plain), probabilities_of(select(pool, QUERIES, GIVEN))) == 0
-    one = select(pool, QUERIES[0], replace(GIVEN, sizes=(5,)), query_weights=[7])
+    one = select(pool, QUERIES[0], GIVEN.altered(sizes=(5,)), query_weights=[7])
     wanted = brute_force_by_id(ROWS, QUERIES[:1], 0.4, 1.0, 0.8, "Euclid")
     assert variation(probabilities_of(one), wanted) <= 1e-6
     with pytest.raises(SettingsError, match="11 query weights for 12 query examples"):
@@ -196,29 +199,31 @@ def test_what_does_not_fit(pool: EdgeCollection) -> None:
     with pytest.raises(InputError, match="no query example"):
         select(pool, np.empty((0, 6)), GIVEN)
     with pytest.raises(SupportError, match="the pool has only 1200"):
-        select(pool, QUERIES, SelectionSettings(sizes=(1_201,)))
+        select(pool, QUERIES, SelectionSettings.of(sizes=(1_201,)))
     nothing = {"must": [{"key": "colour", "match": {"value": "green"}}]}
     with pytest.raises(InputError, match="no point matches the filter"):
-        select(pool, QUERIES, replace(GIVEN, where=nothing))
+        select(pool, QUERIES, GIVEN.altered(where=nothing))
     with edge_pool(np.empty((0, 6))) as empty, pytest.raises(InputError, match="holds no point"):
         select(empty, QUERIES, GIVEN)
 
 
 def test_a_traced_path_is_what_select_gives(pool: EdgeCollection) -> None:
     alphas = (0.9, 0.3, 0.6, 0.001)
-    traced = trace_path(pool, QUERIES, replace(GIVEN, alpha=None), alphas=alphas)
+    traced = trace_path(pool, QUERIES, Tsds(cost_scale=1.0, bandwidth=0.8), alphas=alphas)
     assert [point.alpha for point in traced.points] == [0.9, 0.3, 0.6]
     assert (traced.pool_alphas, traced.candidates) == ((0.001,), 1_200)
     for point in traced.points:
-        solution = select(pool, QUERIES, replace(GIVEN, sizes=(1,), alpha=point.alpha)).solution
+        solution = select(
+            pool, QUERIES, GIVEN.altered(sizes=(1,), alpha=point.alpha)
+        ).transport.solution
         assert point.threshold == pytest.approx(solution.threshold, rel=1e-9)
         assert point.support == solution.support
         assert point.effective_size == pytest.approx(solution.effective_size, rel=1e-9)
         assert point.transport_cost == pytest.approx(solution.transport_cost, rel=1e-9)
-    whole = select(pool, QUERIES, replace(GIVEN, alpha=0.001)).solution
+    whole = select(pool, QUERIES, GIVEN.altered(alpha=0.001)).transport.solution
     assert whole.support == 1_200
     with pytest.raises(SettingsError, match="tv"):
-        trace_path(pool, QUERIES, replace(GIVEN, regularizer="tv"))
+        trace_path(pool, QUERIES, Tsds(alpha=0.5, regularizer="tv"))
 
 
 def test_check_of_small_and_empty_collections(pool: EdgeCollection) -> None:
@@ -251,6 +256,6 @@ def test_check_of_large_collections() -> None:
 
 
 def test_sizes_are_a_sequence() -> None:
-    assert SelectionSettings(sizes=[5, 3]).sizes == (5, 3)  # type: ignore[arg-type]
+    assert SelectionSettings.of(sizes=[5, 3]).wanted.sizes == (5, 3)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"sizes is 50; give a tuple like"):
-        SelectionSettings(sizes=50)  # type: ignore[arg-type]
+        SelectionSettings.of(sizes=50)  # type: ignore[arg-type]

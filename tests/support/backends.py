@@ -21,6 +21,7 @@ from qdrant_client import QdrantClient
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.server.collection import ServerCollection
+from tsds_qdrant.collections.server.session import Connection
 from tsds_qdrant.collections.values import Metric
 
 BACKENDS = ("edge", "memory", "server-rest", "server-grpc")
@@ -83,8 +84,7 @@ class ClientBackend:
             dimension=dimension,
             metric=metric,
             metadata=metadata,
-            client=self.client,
-            prefer_grpc=self.grpc,
+            connection=Connection(client=self.client, grpc=self.grpc),
         )
         self.names.append(self.prefix + name)
         return collection

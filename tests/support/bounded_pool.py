@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from pool_oracle import clustered_rows, near_queries
@@ -25,7 +24,7 @@ PAYLOADS: list[dict[str, Any]] = [
     | ({"rare": k % 2} if k % 5 else {})
     for k in range(600)
 ]
-GIVEN = SelectionSettings(sizes=(60,), alpha=0.1, cost_scale=1.0, bandwidth=0.8)
+GIVEN = SelectionSettings.of(sizes=(60,), alpha=0.1, cost_scale=1.0, bandwidth=0.8)
 METADATA = {"text": {"text_field": "text"}}
 
 
@@ -34,4 +33,4 @@ def words(texts: Sequence[str]) -> list[int]:
 
 
 TIGHT = (Quota("source", 0.35), Quota("author.name", 0.05))
-FREE = replace(GIVEN, sizes=(60,), alpha=None)
+FREE = GIVEN.altered(sizes=(60,), alpha=None)

@@ -72,4 +72,4 @@ def contaminated(directory: Path) -> tuple[EdgeCollection, Pool, SelectionSettin
     )
     collection.upsert(range(pool.count), pool.rows, pool.payloads)
     assert isinstance(collection, EdgeCollection)
-    return collection, pool, SelectionSettings(sizes=(6,))
+    return collection, pool, SelectionSettings.of(sizes=(6,))

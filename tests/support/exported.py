@@ -36,11 +36,13 @@ def payload_of(number: int) -> dict[str, Any]:
 class Made:
     """A run over an embedded collection, in the working directory."""
 
-    def __init__(self, collection: Collection, **wanted: Any) -> None:
-        chosen = {"sizes": (20, SIZE), "alpha": 0.05, "cost_scale": 1.0, "bandwidth": 0.5}
+    def __init__(self, collection: Collection, strategy: str = "tsds", **wanted: Any) -> None:
+        chosen: dict[str, Any] = {"sizes": (20, SIZE)}
+        if strategy == "tsds":
+            chosen |= {"alpha": 0.05, "cost_scale": 1.0, "bandwidth": 0.5}
         self.collection = collection
         self.state, self.selection = begin_run(
-            "task.run", collection, QUERIES, SelectionSettings(**{**chosen, **wanted})
+            "task.run", collection, QUERIES, SelectionSettings.of(strategy, **{**chosen, **wanted})
         )
 
     def export(self, out: str, form: str = "plain", **wanted: Any) -> Any:

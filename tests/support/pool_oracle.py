@@ -19,6 +19,8 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Limits, Metric, PointId
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.progress import silent
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.solver.tradeoff import scaled_weights
 from tsds_qdrant.solver.transport import (
@@ -130,7 +132,9 @@ class Lazy:
         weights: Sequence[float] = (),
         **searching: Any,
     ) -> Lazy:
-        searcher = Searcher(collection, **{"exact": True, **searching})
+        progress = searching.pop("progress", silent)
+        given = SearchSettings(**{"exact": True, **searching})
+        searcher = Searcher(collection, given, progress=progress)
         vectors = np.asarray(queries, dtype=np.float32)
         return cls(
             Neighborhoods(searcher, vectors, bandwidth=bandwidth),
@@ -180,8 +184,8 @@ def same(found: Selection, wanted: Selection) -> None:
     for point_id in {**mine, **theirs}:
         assert mine.get(point_id, 0.0) == pytest.approx(theirs.get(point_id, 0.0), abs=1e-9)
     assert found.selected_ids == wanted.selected_ids
-    assert (found.cost_scale, found.bandwidth) == pytest.approx(
-        (wanted.cost_scale, wanted.bandwidth)
+    assert (found.transport.cost_scale, found.transport.bandwidth) == pytest.approx(
+        (wanted.transport.cost_scale, wanted.transport.bandwidth)
     )
 
 

@@ -21,7 +21,6 @@ from tsds_qdrant.errors import (
     MissingPackageError,
     SettingsError,
 )
-from tsds_qdrant.progress import silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.task.examples import (
     TaskExamples,
@@ -32,6 +31,7 @@ from tsds_qdrant.task.examples import (
     is_text_source,
 )
 from tsds_qdrant.task.reading import task_examples
+from tsds_qdrant.task.settings import Reading
 
 RECORDS = [
     {"title": "one", "text": "first", "weight": 1},
@@ -80,11 +80,7 @@ def read(path: Path, records: Sequence[dict[str, Any]], **options: Any) -> TaskE
 
 def named(source: str, pool: Collection, **options: Any) -> TaskExamples:
     """Task examples as the command line asks for them."""
-    wanted: dict[str, Any] = dict.fromkeys(
-        ("text_field", "template", "weight_field", "model", "device", "api_key")
-    )
-    wanted.update(options)
-    return task_examples(source, pool.info(), batch_size=8, progress=silent, **wanted)
+    return task_examples(source, pool.info(), Reading(batch_size=8, **options))
 
 
 @pytest.mark.parametrize("name", ["task.jsonl", "task.csv"])

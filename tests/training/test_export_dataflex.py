@@ -40,7 +40,7 @@ def dataflex_takes(probabilities: Any, rows: int, draws: int) -> None:
 
 def run_over(place: Destination, queries: Any = QUERIES) -> tuple[Collection, Any]:
     collection = open_collection(place.location, place.name)
-    settings = SelectionSettings(sizes=(20,), alpha=0.05, cost_scale=1.0, bandwidth=0.5)
+    settings = SelectionSettings.of(sizes=(20,), alpha=0.05, cost_scale=1.0, bandwidth=0.5)
     return collection, begin_run("task.run", collection, queries, settings)
 
 

@@ -15,6 +15,7 @@ from pool_oracle import METRICS
 from scipy.spatial.distance import cdist
 
 from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.training.spool import Spool
 
 load, make, offline = exported.load, exported.make, exported.offline
@@ -57,6 +58,13 @@ def test_copies_stay_together_at_bandwidth_zero(make: Callable[..., Made]) -> No
     sides = [{i // 4 for i in pq.read_table(path)["tsds_id"].to_pylist()} for path in report.files]
     assert not sides[0] & sides[1]
     assert report.split.groups == len(sides[0] | sides[1])
+
+
+def test_a_run_without_a_bandwidth_needs_a_radius(make: Callable[..., Made]) -> None:
+    made = make(strategy="random")
+    with pytest.raises(SettingsError, match=r"'random' does not know near-duplicates.*--radius"):
+        made.export("train.jsonl", validation=0.2)
+    assert made.export("train.jsonl", validation=0.2, radius=0.4).split.radius == 0.4
 
 
 def test_both_files_of_a_split_have_the_same_columns(make: Callable[..., Made], load: Load) -> None:

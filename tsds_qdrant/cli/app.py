@@ -5,30 +5,66 @@ Exit codes: 0 done, 1 expected failure, 2 wrong usage, 3 Qdrant unreachable, 130
 
 from __future__ import annotations
 
+from collections import UserDict
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from tsds_qdrant.cli.check import check
-from tsds_qdrant.cli.compare import compare
-from tsds_qdrant.cli.demo import demo
-from tsds_qdrant.cli.explain import explain
-from tsds_qdrant.cli.export import export
-from tsds_qdrant.cli.ingest import ingest
-from tsds_qdrant.cli.path import path
-from tsds_qdrant.cli.report import report
-from tsds_qdrant.cli.reselect import reselect
-from tsds_qdrant.cli.runs import runs, show
-from tsds_qdrant.cli.select import select
-from tsds_qdrant.cli.watch import watch
+from tsds_qdrant.cli.commands import FlagCommand, command_of
 from tsds_qdrant.errors import TsdsError
 
 INTERRUPTED = 130
+COMMANDS = {
+    "ingest": "Put candidates into a collection.",
+    "select": "Select candidates for a task.",
+    "reselect": "Repair a selection after its collection has changed.",
+    "export": "Write a selection as training files.",
+    "watch": "Reselect whenever the collection has changed.",
+    "runs": "List what a run has done.",
+    "show": "Show what a run is.",
+    "explain": "Say why a point is in a selection, or is not.",
+    "report": "Show what a run selected, and why, on one page.",
+    "path": "Show what every alpha would select.",
+    "compare": "Compare what several strategies select.",
+    "strategies": "List the strategies to select by.",
+    "check": "Show whether selection will work on a collection.",
+    "demo": "Do the main job on real text.",
+}
+"""Every command, and what it does; its module is imported when it is used."""
+MODULES = {"show": "runs"}
+"""Commands that are in the module of another one."""
+
+
+class Commands(UserDict[str, Any]):
+    """Commands by name; each is built when it is asked for, which takes imports."""
+
+    def __getitem__(self, name: str) -> FlagCommand:
+        if name not in self.data:
+            raise KeyError(name)
+        module = import_module(f"tsds_qdrant.cli.{MODULES.get(name, name)}")
+        if hasattr(module, "command"):
+            built: FlagCommand = module.command()
+            return built
+        return command_of(name, getattr(module, name))
 
 
 class ErrorMappingGroup(TyperGroup):
     """Turns our errors, and Ctrl-C, into a line on stderr and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": None})
+        self.commands = Commands(COMMANDS)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command does, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -77,7 +113,7 @@ def group(
     """Pick the finetuning examples that a task needs, out of a Qdrant collection.
 
     Candidates live in a collection (a directory, or a Qdrant server); task examples show what
-    the model is to learn. TSDS (arXiv 2410.11303) gives every candidate a probability.
+    the model is to learn. A strategy selects: TSDS (arXiv 2410.11303) unless another is named.
 
     \b
     Example:
@@ -85,24 +121,6 @@ def group(
         tsds-qdrant select --qdrant ./store --collection pool --queries task.jsonl \\
           --size 1000 --out selected.jsonl
     """
-
-
-for command in (
-    ingest,
-    select,
-    reselect,
-    export,
-    watch,
-    runs,
-    show,
-    explain,
-    report,
-    path,
-    compare,
-    check,
-    demo,
-):
-    app.command()(command)
 
 
 def main() -> None:

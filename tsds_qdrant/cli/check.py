@@ -6,33 +6,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tsds_qdrant.cli.options import (
-    AskKeyOption,
-    CollectionOption,
-    GrpcOption,
-    GrpcPortOption,
-    JsonOption,
-    QdrantOption,
-    RecallOption,
-    VectorOption,
-    api_key,
-)
+from tsds_qdrant.cli.flags import only, taking
+from tsds_qdrant.cli.groups import Where
+from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, say
+from tsds_qdrant.neighbors.settings import SearchSettings
 
 if TYPE_CHECKING:
     from tsds_qdrant.planning.check import CheckReport
 
 
-def check(
-    qdrant: QdrantOption,
-    collection: CollectionOption,
-    vector: VectorOption = None,
-    recall: RecallOption = 0.98,
-    grpc: GrpcOption = False,
-    grpc_port: GrpcPortOption = 6334,
-    ask_api_key: AskKeyOption = False,
-    as_json: JsonOption = False,
-) -> None:
+@taking(Where, only(SearchSettings, "recall"))
+def check(where: Where, search: SearchSettings, as_json: JsonOption = False) -> None:
     """Show what a deployment has and whether selection will work on it; nothing is written.
 
     Ends with exit code 1 if it will not.
@@ -41,21 +26,10 @@ def check(
     Example:
         tsds-qdrant check --qdrant http://localhost:6333 --collection pool
     """
-    from tsds_qdrant.collections import open_collection
     from tsds_qdrant.planning.check import check as check_collection
 
-    opened = open_collection(
-        qdrant,
-        collection,
-        vector=vector,
-        api_key=api_key(ask_api_key),
-        grpc=grpc,
-        grpc_port=grpc_port,
-    )
-    try:
-        report = check_collection(opened, recall=recall)
-    finally:
-        opened.close()
+    with where.open() as opened:
+        report = check_collection(opened, recall=search.recall)
     if as_json:
         print_json(report.as_dict())
     else:

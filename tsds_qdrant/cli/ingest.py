@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tsds_qdrant.cli.options import (
-    AskKeyOption,
-    BatchOption,
-    CollectionOption,
-    DeviceOption,
-    JsonOption,
-    ModelOption,
-    QdrantOption,
-    TemplateOption,
-    TextFieldOption,
-    VectorOption,
-    api_key,
-)
+from tsds_qdrant.cli.commands import ConfigOption
+from tsds_qdrant.cli.flags import only, taking
+from tsds_qdrant.cli.groups import Where
+from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.collections.values import METRICS, Metric
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.task.settings import Reading
 
 
+def metric_of(text: str, flag: str) -> Metric:
+    """The metric of that name, in any case of letters.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    for name in METRICS:
+        if name.lower() == text.lower():
+            return name
+    raise SettingsError(f"{flag} is '{text}'; choose one of {', '.join(METRICS)}")
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points
+
+    Attributes:
+        vectors: ready vectors, one for each record.
+        id_field: where ids come from; by default they follow from the content.
+        first_id: of vectors without records.
+        metric: of a new collection.
+    """
+
+    vectors: Path | None = setting(None, "Ready vectors, one row for each record.", metavar="X.npy")
+    id_field: str | None = setting(
+        None, "Take ids from here, not from the content.", metavar="FIELD"
+    )
+    first_id: int = setting(0, "Id of the first row, of vectors without records.", least=0)
+    metric: Metric | None = setting(
+        None,
+        "Metric of a new collection: Cosine (if unset), Euclid, Manhattan, Dot.",
+        metavar="NAME",
+        parse=metric_of,
+    )
+
+
+@taking(
+    only(Where, "qdrant", "collection", "vector", "ask_api_key"),
+    only(Reading, "text_field", "template", "model", "device", "batch_size"),
+    Points,
+    also={"config": ConfigOption},
+)
 def ingest(
-    qdrant: QdrantOption,
-    collection: CollectionOption,
+    where: Where,
+    reading: Reading,
+    points: Points,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -34,32 +72,6 @@ def ingest(
             help="JSONL, JSON, CSV (also .gz, .zst), Parquet, a dataset directory, or - for stdin.",
         ),
     ] = None,
-    text_field: TextFieldOption = None,
-    template: TemplateOption = None,
-    vectors: Annotated[
-        Path | None,
-        typer.Option("--vectors", metavar="X.npy", help="Ready vectors, one row for each record."),
-    ] = None,
-    id_field: Annotated[
-        str | None,
-        typer.Option("--id-field", metavar="FIELD", help="Take ids from here, not the content."),
-    ] = None,
-    first_id: Annotated[
-        int, typer.Option("--first-id", min=0, help="Id of the first row of vectors alone.")
-    ] = 0,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME",
-            help="Cosine (if unset), Euclid, Manhattan or Dot, of a new collection.",
-        ),
-    ] = None,
-    vector: VectorOption = None,
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    batch_size: BatchOption = 64,
-    ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put candidates into a collection; run it again to go on after an interruption.
@@ -73,38 +85,37 @@ def ingest(
         tsds-qdrant ingest pool.jsonl --qdrant ./store --collection pool --text-field text
         tsds-qdrant ingest --vectors X.npy --qdrant http://localhost:6333 --collection pool
     """
-    from tsds_qdrant.collections.values import METRICS
     from tsds_qdrant.ingest.destination import Destination
     from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
-    from tsds_qdrant.records import TextTemplate, load_vectors
-    from tsds_qdrant.representations.text import DEFAULT_MODEL, SentenceTransformerEmbedder
+    from tsds_qdrant.records import load_vectors
+    from tsds_qdrant.representations.text import DEFAULT_MODEL
 
-    if not files and vectors is None:
+    if not files and points.vectors is None:
         raise SettingsError("there is nothing to ingest; give files of records, or --vectors X.npy")
-    known = next((name for name in METRICS if name.lower() == (metric or "").lower()), None)
-    if metric is not None and known is None:
-        raise SettingsError(f"--metric is '{metric}'; choose one of {', '.join(METRICS)}")
-    destination = Destination(qdrant, collection, known, vector, api_key(ask_api_key))
-    rows = None if vectors is None else load_vectors(vectors)
+    destination = Destination(
+        where.qdrant, where.collection, points.metric, where.vector, where.api_key
+    )
+    rows = None if points.vectors is None else load_vectors(points.vectors)
     with progress_bars(quiet=as_json) as progress:
         if not files:
             assert rows is not None
             report = ingest_vectors(
-                destination, rows, model=model, first_id=first_id, progress=progress
+                destination,
+                rows,
+                model=reading.model,
+                first_id=points.first_id,
+                progress=progress,
             )
         else:
-            embedder = None
-            if rows is None:
-                name = model or destination.model() or DEFAULT_MODEL
-                embedder = SentenceTransformerEmbedder(name, device=device, batch_size=batch_size)
+            name = reading.model or destination.model() or DEFAULT_MODEL
             report = ingest_records(
                 destination,
                 files,
-                template=TextTemplate.parse(text_field, template),
-                embedder=embedder,
+                template=reading.text_template(),
+                embedder=reading.embedder(name) if rows is None else None,
                 vectors=rows,
-                model=model,
-                id_field=id_field,
+                model=reading.model,
+                id_field=points.id_field,
                 progress=progress,
             )
     if as_json:
@@ -113,7 +124,7 @@ def ingest(
     if report.text:
         say(f"embedded '{report.text}' of each record", quiet=as_json)
     say(
-        f"{collection}: read {report.read}, added {report.added}, updated {report.updated}, "
+        f"{where.collection}: read {report.read}, added {report.added}, updated {report.updated}, "
         f"unchanged {report.unchanged}; {report.count} points "
         f"({report.seconds['store']:.1f} s at {rate:.0f}/s, index {report.seconds['index']:.1f} s)",
         quiet=as_json,

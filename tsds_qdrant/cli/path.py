@@ -2,66 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from tsds_qdrant.cli.options import (
-    AskKeyOption,
-    BandwidthOption,
-    BatchOption,
-    CollectionOption,
-    CostScaleOption,
-    DeviceOption,
-    ExactOption,
-    FilterOption,
-    GrpcOption,
-    GrpcPortOption,
-    JsonOption,
-    ModelOption,
-    NoScansOption,
-    QdrantOption,
-    QueriesOption,
-    TemplateOption,
-    TextFieldOption,
-    VectorOption,
-    WeightFieldOption,
-    alphas_of,
-    api_key,
-    filter_of,
-    number_or_auto,
-)
+from tsds_qdrant.cli.commands import ConfigOption
+from tsds_qdrant.cli.flags import only, taking
+from tsds_qdrant.cli.groups import Examples, Where
+from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say
+from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.settings.texts import numbers
+from tsds_qdrant.strategies.tsds.strategy import Tsds
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What is shown
+
+    Attributes:
+        alphas: which; some from 0.95 to 0.1 by default.
+        plot: where it is drawn.
+    """
+
+    alphas: tuple[float, ...] = setting(
+        (), "Which alphas; 0.95 to 0.1 by default.", metavar="A,A..", parse=numbers
+    )
+    plot: Path | None = setting(None, "Draw it (needs matplotlib).", metavar="FILE.png|.svg")
+
+
+@taking(
+    Shown,
+    only(Tsds, "cost_scale", "bandwidth"),
+    SearchSettings,
+    Examples,
+    Where,
+    usual=("qdrant", "collection", "queries"),
+    also={"config": ConfigOption},
+)
 def path(
-    qdrant: QdrantOption,
-    collection: CollectionOption,
-    queries: QueriesOption,
-    alphas: Annotated[
-        str | None,
-        typer.Option("--alphas", metavar="A,A..", help="Which alphas; 0.95 to 0.1 by default."),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE.png|.svg", help="Draw it (needs matplotlib)."),
-    ] = None,
-    cost_scale: CostScaleOption = "auto",
-    bandwidth: BandwidthOption = "auto",
-    exact: ExactOption = False,
-    no_scans: NoScansOption = False,
-    filter_json: FilterOption = None,
-    vector: VectorOption = None,
-    text_field: TextFieldOption = None,
-    template: TemplateOption = None,
-    weight_field: WeightFieldOption = None,
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    batch_size: BatchOption = 64,
-    grpc: GrpcOption = False,
-    grpc_port: GrpcPortOption = 6334,
-    ask_api_key: AskKeyOption = False,
+    where: Where,
+    examples: Examples,
+    shown: Shown,
+    strategy: Tsds,
+    search: SearchSettings,
     as_json: JsonOption = False,
 ) -> None:
     """Show what every alpha would select, to choose one by what you understand.
@@ -73,53 +57,25 @@ def path(
     Example:
         tsds-qdrant path --qdrant ./store --collection pool --queries task.jsonl
     """
-    from tsds_qdrant.collections import open_collection
     from tsds_qdrant.report.path_plot import check_plot, plot_path
-    from tsds_qdrant.selection.settings import SelectionSettings
     from tsds_qdrant.strategies.tsds.trace import DEFAULT_ALPHAS, trace_path
-    from tsds_qdrant.task.reading import task_examples
 
-    settings = SelectionSettings(
-        cost_scale=number_or_auto(cost_scale, "--cost-scale"),
-        bandwidth=number_or_auto(bandwidth, "--bandwidth"),
-        exact=exact,
-        scans=not no_scans,
-        where=filter_of(filter_json),
-    )
-    wanted = alphas_of(alphas) or DEFAULT_ALPHAS
-    if plot:
-        check_plot(plot)
-    key = api_key(ask_api_key)
-    opened = open_collection(
-        qdrant, collection, vector=vector, api_key=key, grpc=grpc, grpc_port=grpc_port
-    )
-    try:
-        with progress_bars(quiet=as_json) as progress:
-            examples = task_examples(
-                queries,
-                opened.info(),
-                text_field=text_field,
-                template=template,
-                weight_field=weight_field,
-                model=model,
-                device=device,
-                batch_size=batch_size,
-                api_key=key,
-                progress=progress,
-            )
-            traced = trace_path(
-                opened,
-                examples.vectors,
-                settings,
-                alphas=wanted,
-                query_weights=examples.weights,
-                progress=progress,
-            )
-    finally:
-        opened.close()
-    if plot:
-        plot_path(traced.points, traced.candidates, plot)
-        say(f"wrote {plot}", quiet=as_json)
+    if shown.plot:
+        check_plot(shown.plot)
+    with where.open() as opened, progress_bars(quiet=as_json) as progress:
+        task = examples.read(opened.info(), where.api_key, progress)
+        traced = trace_path(
+            opened,
+            task.vectors,
+            strategy,
+            search,
+            alphas=shown.alphas or DEFAULT_ALPHAS,
+            query_weights=task.weights,
+            progress=progress,
+        )
+    if shown.plot:
+        plot_path(traced.points, traced.candidates, shown.plot)
+        say(f"wrote {shown.plot}", quiet=as_json)
     if as_json:
         print_json({**vars(traced), "points": [vars(point) for point in traced.points]})
         return
@@ -143,5 +99,5 @@ def path(
     if traced.pool_alphas:
         say(
             f"at alpha {max(traced.pool_alphas):g} and below half of the pool or more is in use: "
-            f"the task has little say"
+            f"the task matters little"
         )

@@ -2,61 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from tsds_qdrant.cli.guard_options import ExcludeReportOption, write_report
-from tsds_qdrant.cli.options import (
-    AskKeyOption,
-    BatchOption,
-    DeviceOption,
-    JsonOption,
-    TemplateOption,
-    TextFieldOption,
-    WeightFieldOption,
-    api_key,
-)
-from tsds_qdrant.cli.runs import StateArgument
-from tsds_qdrant.cli.terminal import print_json, progress_bars, say, telling
-from tsds_qdrant.cli.write_back import told
+from tsds_qdrant.cli.commands import ConfigOption
+from tsds_qdrant.cli.flags import filled, only, taking
+from tsds_qdrant.cli.options import AskKeyOption, JsonOption, StateArgument, api_key
+from tsds_qdrant.cli.outputs import write_kept_out
+from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
+from tsds_qdrant.cli.write_back import in_words
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.task.settings import Reading
 
 if TYPE_CHECKING:
     from tsds_qdrant.runs.reselect import Reselection
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """Outputs
+
+    Attributes:
+        out: the new selection.
+        diff: what was added, removed and kept.
+        exclude_report: what was kept out, and why.
+    """
+
+    out: Path | None = setting(None, "The new selection; formats as in select.", metavar="FILE")
+    diff: Path | None = setting(
+        None, "What was added, removed and kept, with the old and new p.", metavar="FILE"
+    )
+    exclude_report: Path | None = setting(
+        None, "What was kept out, and why; formats as --out.", metavar="FILE"
+    )
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What has changed
+
+    Attributes:
+        queries: new task examples.
+        changed_ids: points to look at; by default changes are looked for.
+        reading: how the texts of new task examples are made and embedded.
+    """
+
+    queries: str | None = setting(
+        None,
+        "New task examples; those that the run knows cost nothing.",
+        metavar="FILE|X.npy|collection:NAME",
+    )
+    changed_ids: Path | None = setting(None, "Look at these ids only, one a line.", metavar="FILE")
+    reading: Reading = field(default_factory=Reading)
+
+
+@taking(
+    Repaired,
+    filled(
+        Changed,
+        reading=only(Reading, "text_field", "template", "weight_field", "device", "batch_size"),
+    ),
+    also={"config": ConfigOption},
+)
 def reselect(
     state: StateArgument,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="The new selection; formats as in select."),
-    ] = None,
-    diff: Annotated[
-        Path | None,
-        typer.Option(
-            "--diff", metavar="FILE", help="What was added, removed and kept, with both p."
-        ),
-    ] = None,
-    queries: Annotated[
-        str | None,
-        typer.Option(
-            "--queries",
-            metavar="FILE|X.npy|collection:NAME",
-            help="New task examples; those that the run knows cost nothing.",
-        ),
-    ] = None,
-    changed_ids: Annotated[
-        Path | None,
-        typer.Option("--changed-ids", metavar="FILE", help="Look at these ids only, one a line."),
-    ] = None,
-    exclude_report: ExcludeReportOption = None,
-    text_field: TextFieldOption = None,
-    template: TemplateOption = None,
-    weight_field: WeightFieldOption = None,
-    device: DeviceOption = None,
-    batch_size: BatchOption = 64,
+    outputs: Repaired,
+    changed: Changed,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,71 +82,62 @@ def reselect(
     Example:
         tsds-qdrant reselect task.run --out selected.jsonl --diff changes.jsonl
     """
-    from tsds_qdrant.collections import open_collection
     from tsds_qdrant.files.outputs import check_rows_path, write_rows
+    from tsds_qdrant.runs.address import open_of_run
     from tsds_qdrant.runs.difference import DIFFERENCE_COLUMNS
     from tsds_qdrant.runs.reselect import reselect as repair_selection
-    from tsds_qdrant.runs.run import ids_of_file, load_run
+    from tsds_qdrant.runs.run import ids_of_file
     from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.selection.results import write_results
     from tsds_qdrant.task.reading import task_examples
 
-    for path in (out, diff, exclude_report):
+    for path in (outputs.out, outputs.diff, outputs.exclude_report):
         if path:
             check_rows_path(path)
-    named = None if changed_ids is None else ids_of_file(changed_ids)
+    named = None if changed.changed_ids is None else ids_of_file(changed.changed_ids)
     written: list[Path] = []
     run_state = RunState(state)
-    with run_state.held(), telling(written):
-        run, _, facts = load_run(run_state)
-        if exclude_report and not facts.get("guard"):
+    with run_state.held(), naming(written):
+        if outputs.exclude_report and not run_state.fact("guard"):
             raise SettingsError(
                 f"run '{state}' keeps no test items out; leave --exclude-report out"
             )
+        known_from = (run_state.fact("queries") or {}).get("source")
         key = api_key(ask_api_key)
-        place = run.collection
-        opened = open_collection(
-            place["location"], place["name"], vector=place["vector"], api_key=key
-        )
+        with (
+            open_of_run(run_state, api_key=key) as opened,
+            progress_bars(quiet=as_json) as progress,
+        ):
 
-        def deliver(found: Reselection) -> None:
-            source = {"source": queries or run.queries.get("source")}
-            written.extend(write_results(opened, found.selection, out, queries=source))
-            if diff:
-                write_rows(diff, found.difference.rows(), columns=DIFFERENCE_COLUMNS)
-                written.append(diff)
-            written.extend(write_report(found.selection.contamination, exclude_report))
+            def deliver(found: Reselection) -> None:
+                source = {"source": changed.queries or known_from}
+                written.extend(write_results(opened, found.selection, outputs.out, queries=source))
+                if outputs.diff:
+                    rows = found.difference.rows()
+                    write_rows(outputs.diff, rows, columns=DIFFERENCE_COLUMNS)
+                    written.append(outputs.diff)
+                kept_out = found.selection.contamination
+                written.extend(write_kept_out(kept_out, outputs.exclude_report))
 
-        try:
-            with progress_bars(quiet=as_json) as progress:
-                examples = None
-                if queries is not None:
-                    examples = task_examples(
-                        queries,
-                        opened.info(),
-                        text_field=text_field,
-                        template=template,
-                        weight_field=weight_field,
-                        model=None,
-                        device=device,
-                        batch_size=batch_size,
-                        api_key=key,
-                        progress=progress,
-                    )
-                done = repair_selection(
-                    run_state,
-                    collection=opened,
-                    queries=None if examples is None else examples.vectors,
-                    query_weights=None if examples is None else examples.weights,
-                    query_facts=None
-                    if examples is None
-                    else {"source": queries, "texts": examples.texts},
-                    named=named,
-                    deliver=deliver,
+            examples = facts = None
+            if changed.queries is not None:
+                examples = task_examples(
+                    changed.queries,
+                    opened.info(),
+                    changed.reading,
+                    api_key=key,
                     progress=progress,
                 )
-        finally:
-            opened.close()
+                facts = {"source": changed.queries, "texts": examples.texts}
+            done = repair_selection(
+                run_state,
+                collection=opened,
+                queries=examples,
+                query_facts=facts,
+                named=named,
+                deliver=deliver,
+                progress=progress,
+            )
     if as_json:
         print_json({"run": done.number, **done.run})
         return
@@ -141,14 +145,15 @@ def reselect(
         f"{len(done.changes.came)} points came or changed, {len(done.changes.gone)} in use left "
         f"(found by {done.changes.mark.way}; blind to {done.changes.mark.blind_to})"
     )
-    if done.repaired.anew:
-        say("so much has come that everything was asked anew, which takes fewer searches")
+    if done.repaired.from_scratch:
+        say("nothing was repaired: everything was learned from scratch, which costs less here")
+    difference = done.difference
+    forced = "" if difference.ordered else f" ({difference.forced:.1f} changes were forced by p)"
     say(
-        f"{done.run['searches']} searches; sample: {len(done.difference.added)} added, "
-        f"{len(done.difference.removed)} removed, {len(done.difference.kept)} kept "
-        f"({done.difference.forced:.1f} changes were forced by p)"
+        f"{done.run['searches']} searches; sample: {len(difference.added)} added, "
+        f"{len(difference.removed)} removed, {len(difference.kept)} kept{forced}"
     )
     if "kept_out" in done.run:
         say(f"kept out {done.run['kept_out']} copies of test items")
     if "write_back" in done.run:
-        say(told(done.run))
+        say(in_words(done.run))

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from tsds_qdrant.cli.options import JsonOption
+from tsds_qdrant.cli.options import JsonOption, StateArgument
 from tsds_qdrant.cli.terminal import print_json, print_table
-
-StateArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run's state file.")]
 
 
 def runs(state: StateArgument, as_json: JsonOption = False) -> None:
@@ -37,26 +32,10 @@ def show(state: StateArgument, as_json: JsonOption = False) -> None:
     Example:
         tsds-qdrant show task.run
     """
-    from tsds_qdrant.runs.run import load_run
+    from tsds_qdrant.runs.facts import facts_of
     from tsds_qdrant.runs.state import RunState
 
-    opened = RunState(state)
-    run, arrays, _ = load_run(opened)
-    facts = {
-        "collection": f"{run.collection['name']} in {run.collection['location']}",
-        "queries": f"{len(arrays['queries'])} from {run.queries.get('source', 'the library')}",
-        "sizes": ", ".join(map(str, run.sizes)),
-        "alpha": run.settings.alpha if run.settings.alpha is not None else "by the size",
-        "cost_scale": run.cost_scale,
-        "bandwidth": float(arrays["bandwidth"][0]),
-        "support": len(run.drawn.keys),
-        "changes": f"by {run.mark.way}"
-        + (f" {run.mark.field_name}" if run.mark.way == "field" else "")
-        + f", blind to {run.mark.blind_to}",
-        "runs": len(opened.runs()),
-    }
-    if run.tagging:
-        facts["write_back"] = f"as tsds.{run.tagging.name}, run {run.tagging.run}"
+    facts = facts_of(RunState(state))
     if as_json:
         print_json(facts)
         return

@@ -2,105 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import tsds_qdrant.cli.guard_options as guards
-import tsds_qdrant.cli.select_options as own
-from tsds_qdrant.cli.options import (
-    AskKeyOption,
-    BandwidthOption,
-    BatchOption,
-    CollectionOption,
-    CostScaleOption,
-    DeviceOption,
-    ExactOption,
-    FilterOption,
-    GrpcOption,
-    GrpcPortOption,
-    JsonOption,
-    ModelOption,
-    NoScansOption,
-    QdrantOption,
-    QueriesOption,
-    RecallOption,
-    SeedOption,
-    TemplateOption,
-    TextFieldOption,
-    VectorOption,
-    WeightFieldOption,
-    api_key,
-    filter_of,
-    number_or_auto,
-    sizes_of,
-)
-from tsds_qdrant.cli.report import ByOption, ReportOption, check_report_options, report_selection
-from tsds_qdrant.cli.select_method import MethodOption, choice_path, regularizer_of, select_simply
+from tsds_qdrant.cli.by_strategy import ByStrategy, rule_of, strategy_options
+from tsds_qdrant.cli.commands import ConfigOption, FlagCommand, command_of
+from tsds_qdrant.cli.flags import filled, taking
+from tsds_qdrant.cli.groups import Examples, Where
+from tsds_qdrant.cli.outputs import check_outputs, write_kept_out
 from tsds_qdrant.cli.summary import summary
-from tsds_qdrant.cli.terminal import print_json, progress_bars, say, telling
-from tsds_qdrant.cli.write_back import check_write_back, told, written_back
+from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
+from tsds_qdrant.cli.write_back import in_words, written_back
 from tsds_qdrant.errors import ContaminationError, SettingsError
+from tsds_qdrant.guards.settings import GuardSettings
+from tsds_qdrant.runs.settings import RunSettings
+from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.strategies.catalog import DEFAULT
 
 if TYPE_CHECKING:
+    from tsds_qdrant.collections.values import CollectionInfo
+    from tsds_qdrant.guards.guard import Guard
+    from tsds_qdrant.progress import Progress
     from tsds_qdrant.selection.selection import Selection
+
+USUAL = ("qdrant", "collection", "queries", "size", "out")
+RARE = (
+    *("sampler", "cost_scale", "regularizer", "scans", "recall"),
+    *("token_field", "group_field", "exclude_radius", "template", "grpc"),
+)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Outputs
+
+    Attributes:
+        out: the selection.
+        probabilities: every candidate that could be drawn.
+        report: an HTML page.
+        by: payload field whose shares the page compares.
+        as_json: print the figures for a machine.
+    """
+
+    out: Path | None = setting(
+        None, "The selection: .jsonl, .csv (also .gz, .zst), .parquet or .ids.", metavar="FILE"
+    )
+    probabilities: Path | None = setting(
+        None, "Every candidate with p > 0, same formats.", metavar="FILE"
+    )
+    report: Path | None = setting(
+        None, "Also write the page of 'report' (needs plotly).", metavar="R.html"
+    )
+    by: str | None = setting(
+        None, "Payload field whose shares the report compares.", metavar="FIELD", hidden=True
+    )
+    as_json: bool = setting(
+        False, "Print the figures as JSON on stdout, and no messages.", "--json"
+    )
+
+    def __post_init__(self) -> None:
+        if self.out is None and self.probabilities is None:
+            raise SettingsError("there is nowhere to write; give --out or --probabilities")
+        if self.report is None and self.by is not None:
+            raise SettingsError(f"--by {self.by} needs a report; give --report R.html")
+
+    def check(
+        self, queries: str, settings: SelectionSettings, guard: GuardSettings, run: RunSettings
+    ) -> None:
+        """Check, before long work, that all can be written, and none over another file.
+
+        Raises:
+            TsdsError: one cannot.
+        """
+        from tsds_qdrant.selection.results import manifest_path, sample_paths
+
+        strategy = settings.strategy
+        if self.probabilities is not None and not strategy.has_chances:
+            raise SettingsError(
+                f"the strategy '{strategy.name}' gives an order and no probabilities; leave "
+                f"--probabilities out"
+            )
+        if self.report is not None:
+            from tsds_qdrant.report.write import check_report
+
+            check_report(self.report)
+        sizes = settings.wanted_sizes(1) or (1,)
+        samples = sample_paths(self.out, sizes).values() if self.out else []
+        tables = [*samples, *filter(None, (self.probabilities, guard.report))]
+        manifest = manifest_path(self.out or self.probabilities or "")
+        pages = [manifest, *filter(None, (self.report, run.state))]
+        check_outputs(tables, pages, queries, guard.sources)
 
 
 def select(
-    qdrant: QdrantOption,
-    collection: CollectionOption,
-    queries: QueriesOption,
-    out: own.OutOption = None,
-    size: own.SizeOption = None,
-    ratio: own.RatioOption = None,
-    probabilities: own.ProbabilitiesOption = None,
-    method: MethodOption = "tsds",
-    alpha: own.AlphaOption = None,
-    support: own.SupportOption = None,
-    cost_scale: CostScaleOption = "auto",
-    bandwidth: BandwidthOption = "auto",
-    regularizer: own.RegularizerOption = "kde",
-    sampler: own.SamplerOption = "stable",
-    exact: ExactOption = False,
-    no_scans: NoScansOption = False,
-    recall: RecallOption = 0.98,
-    seed: SeedOption = 0,
-    filter_json: FilterOption = None,
-    quota: guards.QuotaOption = None,
-    budget_tokens: guards.BudgetOption = None,
-    token_field: guards.TokenFieldOption = None,
-    max_per_group: guards.MaxPerGroupOption = None,
-    group_field: guards.GroupFieldOption = None,
-    exclude: guards.ExcludeOption = None,
-    exclude_radius: guards.RadiusOption = None,
-    exclude_ngrams: guards.NgramsOption = 13,
-    exclude_overlap: guards.OverlapOption = 0.0,
-    exclude_template: guards.ExcludeTemplateOption = None,
-    exclude_report: guards.ExcludeReportOption = None,
-    fail_on_contamination: guards.FailOption = False,
-    state: own.StateOption = None,
-    since_field: own.SinceFieldOption = None,
-    detect_updates: own.DetectUpdatesOption = False,
-    write_back: own.WriteBackOption = None,
-    dry_run: own.DryRunOption = False,
-    report: ReportOption = None,
-    by: ByOption = None,
-    vector: VectorOption = None,
-    text_field: TextFieldOption = None,
-    template: TemplateOption = None,
-    weight_field: WeightFieldOption = None,
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    batch_size: BatchOption = 64,
-    grpc: GrpcOption = False,
-    grpc_port: GrpcPortOption = 6334,
-    ask_api_key: AskKeyOption = False,
-    as_json: JsonOption = False,
+    where: Where,
+    examples: Examples,
+    settings: SelectionSettings,
+    guard: GuardSettings,
+    run: RunSettings,
+    outputs: Outputs,
 ) -> None:
     """Select candidates for the task that the examples show.
 
     Set a size and an output file; everything else has a default that follows from the data. The
     collection is only read, unless --write-back asks for more. A manifest with all settings and
-    figures goes beside the output.
+    figures goes beside the output; --config takes one to select in the same way again.
 
     \b
     Example:
@@ -109,147 +118,113 @@ def select(
         tsds-qdrant select --qdrant http://localhost:6333 --collection pool --queries Q.npy \\
           --ratio 0.01 --alpha 0.5 --out selected.parquet --probabilities p.parquet
     """
-    from tsds_qdrant.collections import open_collection
-    from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.runs.reselect import begin_run
-    from tsds_qdrant.runs.run import load_run
+    from tsds_qdrant.runs.begin import Keeping, new_run
     from tsds_qdrant.runs.write_back import Tagging
-    from tsds_qdrant.selection.results import manifest, manifest_path, sample_paths, write_results
-    from tsds_qdrant.selection.select import begin_task, select_for
-    from tsds_qdrant.selection.settings import SelectionSettings
-    from tsds_qdrant.task.reading import task_examples
+    from tsds_qdrant.selection.results import manifest, write_results
 
-    settings = SelectionSettings(
-        sizes=sizes_of(size),
-        ratio=ratio,
-        alpha=alpha,
-        support=support,
-        cost_scale=number_or_auto(cost_scale, "--cost-scale"),
-        bandwidth=number_or_auto(bandwidth, "--bandwidth"),
-        regularizer=regularizer_of(method, regularizer),  # type: ignore[arg-type]
-        sampler=sampler,  # type: ignore[arg-type]
-        exact=exact,
-        scans=not no_scans,
-        recall=recall,
-        seed=seed,
-        where=filter_of(filter_json),
-        **guards.bounds(quota, budget_tokens, token_field, max_per_group, group_field),
-    )
-    choice_out = choice_path(
-        method,
-        settings,
-        out,
-        {
-            "--state": state,
-            "--probabilities": probabilities,
-            "--write-back": write_back,
-            "--report": report,
-            "--exclude": exclude,
-        },
-    )
-    if out is None and probabilities is None:
-        raise SettingsError("there is nowhere to write; give --out or --probabilities")
-    if state is None and (since_field is not None or detect_updates):
-        raise SettingsError("--since-field and --detect-updates need a run; give --state RUN")
-    check_write_back(write_back, dry_run)
-    check_report_options(report, by)
-    guards.check_guard_options(
-        exclude, exclude_radius, exclude_template, exclude_report, fail_on_contamination
-    )
-    needed = out or state or write_back or (alpha is None and support is None)
-    if size is None and ratio is None and budget_tokens is None and needed:
-        raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")
-    samples = sample_paths(out, settings.wanted_sizes(1) or (1,)).values() if out else []
-    tables = [*samples, *filter(None, (probabilities, exclude_report))]
-    pages = [manifest_path(out or probabilities or ""), *filter(None, (report, state))]
-    own.check_outputs(tables, pages, queries, exclude or ())
-    key = api_key(ask_api_key)
-    opened = open_collection(
-        qdrant, collection, vector=vector, api_key=key, grpc=grpc, grpc_port=grpc_port
-    )
+    _check_size(settings, run, outputs)
+    outputs.check(examples.queries, settings, guard, run)
     written: list[Path] = []
-    source = {"source": queries}
+    source, quiet, key = examples.facts(), outputs.as_json, where.api_key
 
-    def deliver(done: Selection) -> None:
-        written.extend(write_results(opened, done, out, probabilities, queries=source))
+    with where.open() as opened, naming(written):
 
-    try:
-        with telling(written), progress_bars(quiet=as_json) as progress:
-            reading: dict[str, Any] = {
-                "text_field": text_field,
-                "template": template,
-                "model": model,
-                "device": device,
-                "batch_size": batch_size,
-                "api_key": key,
-                "progress": progress,
-            }
-            info = opened.info()
-            examples = task_examples(queries, info, weight_field=weight_field, **reading)
-            copies = exclude_radius, exclude_ngrams, exclude_overlap, exclude_template
-            guard = guards.guard_of(exclude, info, *copies, fail_on_contamination, **reading)
-            if choice_out:
-                select_simply(
+        def deliver(done: Selection) -> None:
+            paths = write_results(opened, done, outputs.out, outputs.probabilities, queries=source)
+            written.extend(paths)
+
+        try:
+            with progress_bars(quiet=quiet) as progress:
+                info = opened.info()
+                task = examples.read(info, key, progress)
+                tagging = None
+                if run.write_back:
+                    basis = (info, settings, task.vectors, task.weights)
+                    tagging = Tagging.of(run.write_back, *basis)
+                made = new_run(
                     opened,
-                    examples,
+                    task,
                     settings,
-                    method,
-                    template=TextTemplate.parse(text_field, template),
-                    out=choice_out,
-                    queries=queries,
-                    as_json=as_json,
+                    guard=_guard_of(guard, info, examples, key, progress),
+                    keeping=Keeping(
+                        query_facts=source,
+                        since_field=run.since_field,
+                        detect_updates=run.detect_updates,
+                        tagging=None if run.dry_run else tagging,
+                        deliver=deliver,
+                    ),
+                    state=run.state,
                     progress=progress,
                 )
-                return
-            tagging = None
-            if write_back:
-                tagging = Tagging.of(write_back, info, settings, examples.vectors, examples.weights)
-            if state is None:
-                task = begin_task(
-                    opened, examples.vectors, settings, examples.weights, guard, progress
-                )
-                pool = task.neighborhoods.searcher.candidates
-                selection = select_for(task, settings.wanted_sizes(pool), guard=guard)
-                deliver(selection)
-            else:
-                run_state, selection = begin_run(
-                    state,
-                    opened,
-                    examples.vectors,
-                    settings,
-                    query_weights=examples.weights,
-                    query_facts={**source, "texts": examples.texts},
-                    since_field=since_field,
-                    detect_updates=detect_updates,
-                    tagging=None if dry_run else tagging,
-                    guard=guard,
-                    deliver=deliver,
-                    progress=progress,
-                )
-                tagging = tagging or load_run(run_state)[0].tagging
-        if report:
-            report_selection(
-                report,
-                opened,
-                task if state is None else run_state,
-                selection,
-                queries=source,
-                texts=examples.texts,
-                by=by,
-            )
-            written.append(report)
-        written += guards.write_report(selection.contamination, exclude_report)
-        with telling(written):
-            tagged = written_back(opened, selection, tagging, dry_run=dry_run, quiet=as_json)
-    except ContaminationError as error:
-        guards.write_report(error.found, exclude_report)
-        raise
-    finally:
-        opened.close()
-    if as_json:
-        print_json({**manifest(selection, queries=source), **tagged})
-    else:
-        say(summary(selection))
-        say("wrote " + ", ".join(map(str, written)))
-        if tagged:
-            say(told(tagged))
+        except ContaminationError as error:
+            write_kept_out(error.found, guard.report)
+            raise
+        selection, tagging = made.selection, tagging or made.tagging
+        facts = manifest(selection, queries=source)
+        if outputs.report:
+            from tsds_qdrant.report.write import write_report
+
+            write_report(outputs.report, opened, made, facts=facts, by=outputs.by)
+            written.append(outputs.report)
+        written += write_kept_out(selection.contamination, guard.report)
+        tagged = written_back(opened, selection, tagging, dry_run=run.dry_run, quiet=quiet)
+    if outputs.as_json:
+        print_json({**facts, **tagged})
+        return
+    say(summary(selection))
+    say("wrote " + ", ".join(map(str, written)))
+    if tagged:
+        say(in_words(tagged))
+
+
+def select_by(name: str) -> Callable[..., None]:
+    """``select`` with the flags of the strategy ``name``, or of what the name is short for.
+
+    Raises:
+        SettingsError: there is no such strategy.
+    """
+    return taking(
+        filled(SelectionSettings, strategy=rule_of(name)),
+        GuardSettings,
+        RunSettings,
+        Outputs,
+        Examples,
+        Where,
+        usual=USUAL,
+        rare=RARE,
+        also={**strategy_options(name), "config": ConfigOption},
+    )(select)
+
+
+class SelectCommand(ByStrategy):
+    """``select``, whose flags depend on ``--strategy``."""
+
+    variant = staticmethod(select_by)
+
+
+def command() -> FlagCommand:
+    """The command ``select``, with the flags of the default strategy until it reads others."""
+    return command_of("select", select_by(DEFAULT), SelectCommand)
+
+
+def _check_size(settings: SelectionSettings, run: RunSettings, outputs: Outputs) -> None:
+    wanted, bounds = settings.wanted, settings.bounds
+    sized = wanted.sizes or wanted.ratio is not None or bounds.token_budget is not None
+    drawn = outputs.out or run.state or run.write_back or settings.strategy.follows_size
+    if drawn and not sized:
+        raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")
+
+
+def _guard_of(
+    settings: GuardSettings,
+    info: CollectionInfo,
+    examples: Examples,
+    key: str | None,
+    progress: Progress,
+) -> Guard | None:
+    """What keeps copies of test items out; None without test items."""
+    if not settings.sources:
+        return None
+    from tsds_qdrant.guards.sources import guard_against
+
+    return guard_against(settings, info, examples.reading, api_key=key, progress=progress)

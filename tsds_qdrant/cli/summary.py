@@ -5,47 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tsds_qdrant.strategies.catalog import DEFAULT
+
 if TYPE_CHECKING:
     from tsds_qdrant.selection.selection import Selection
 
 
 def summary(selection: Selection) -> str:
     """A few lines on a selection, for a person."""
-    solution, accuracy, counts = selection.solution, selection.accuracy, selection.counts
     drawn = ", ".join(str(size) for size in selection.samples)
     done = f"selected {drawn} of" if drawn else "solved for"
+    by = "" if selection.strategy == DEFAULT else f" by {selection.strategy}"
     lines = [
-        f"{done} {selection.candidates} candidates for "
-        f"{solution.problem.lists.queries} task examples",
-        f"alpha {selection.alpha:.4g}, cost scale {selection.cost_scale:.4g}, "
-        f"bandwidth {selection.bandwidth:.4g}: {solution.support} candidates with p > 0, "
-        f"effective sample size {solution.effective_size:.0f}, "
-        f"mean distance {solution.transport_cost:.3f}",
+        f"{done} {selection.candidates} candidates for {selection.queries} task examples{by}",
+        *selection.evidence.in_words(),
     ]
-    follows = selection.settings.alpha is None and selection.settings.bounded
-    if solution.regime == "pool":
-        lines.append(
-            "the task has no say: at this alpha every candidate gets its even share; "
-            + ("loosen the bounds" if follows else "raise alpha")
-        )
-    searches = counts.neighbor_searches + counts.density_searches
-    how = (
-        f"exact, {selection.scan_reason}"
-        if selection.scan_reason
-        else f"HNSW with ef {selection.ef}, recall "
-        + ("not measurable" if accuracy.recall is None else f"{accuracy.recall:.3f}")
-        + (
-            ""
-            if accuracy.variation_bound is None
-            else f", p within {accuracy.variation_bound:.4f} in total variation"
-        )
-    )
-    lines.append(f"{searches} searches in {counts.seconds:.2f} s ({how})")
-    if selection.densities_capped:
-        lines.append(
-            f"{selection.densities_capped} densities met the limit of "
-            f"{selection.settings.density_limit} neighbours and are lower bounds"
-        )
     return "\n".join([*lines, *_kept_out(selection), *_bounds_met(selection)])
 
 
@@ -84,11 +58,13 @@ def _bounds_met(selection: Selection) -> Iterator[str]:
                 f"sample of {size}: {len(sample.candidates)} candidates{tokens}"
                 + (f"; bounds met: {met}{more}" if met else "")
             )
-    fields = {name for traits in selection.traits.values() for name in traits.values}
+    support = [selection.ids[row] for row in selection.support.tolist()]
+    looked_at = [selection.traits[one] for one in support if one in selection.traits]
+    fields = {name for traits in looked_at for name in traits.values}
     for name in sorted(fields):
-        absent = sum(NULL in traits.values[name] for traits in selection.traits.values())
+        absent = sum(NULL in traits.values[name] for traits in looked_at)
         if absent:
             yield (
-                f"{absent} of {len(selection.traits)} candidates with p > 0 have no '{name}' and "
+                f"{absent} of {len(looked_at)} candidates to draw from have no '{name}' and "
                 f"count as its value {NULL}"
             )

@@ -15,7 +15,7 @@ from tsds_qdrant.progress import Progress, silent
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Talk to the user, on stderr."""
+    """Print a message for a person, on stderr."""
     if not quiet:
         typer.echo(text, err=True)
 
@@ -37,7 +37,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def telling(written: Sequence[object]) -> Iterator[None]:
+def naming(written: Sequence[object]) -> Iterator[None]:
     """Say which files were written already where what follows fails."""
     try:
         yield

@@ -6,31 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.cli.terminal import progress_bars
-from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.runs.write_back import Tagging
-    from tsds_qdrant.selection.results import Sampled
-
-
-def check_write_back(name: str | None, dry_run: bool) -> None:
-    """Check the options before anything is opened.
-
-    Raises:
-        SettingsError: a name that cannot be used, or nothing to run dry.
-    """
-    from tsds_qdrant.runs.write_back import Tagging
-
-    if name is not None:
-        Tagging(name, "")
-    elif dry_run:
-        raise SettingsError("--dry-run counts what --write-back would write; give --write-back too")
+    from tsds_qdrant.selection.selection import Selection
 
 
 def written_back(
     collection: Collection,
-    selection: Sampled,
+    selection: Selection,
     tagging: Tagging | None,
     *,
     dry_run: bool = False,
@@ -46,7 +31,7 @@ def written_back(
     return {"write_back": vars(report)}
 
 
-def told(figures: Mapping[str, Any]) -> str:
+def in_words(figures: Mapping[str, Any]) -> str:
     """What to say on the part ``write_back`` of ``figures``."""
     report = figures["write_back"]
     done = "nothing was written back" if report["dry_run"] else "wrote back"

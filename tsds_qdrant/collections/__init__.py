@@ -88,10 +88,16 @@ def create_collection(
     """
     if is_server(location):
         from tsds_qdrant.collections.server.collection import ServerCollection
+        from tsds_qdrant.collections.server.session import Connection
 
         key = api_key or os.environ.get(API_KEY_VARIABLE)
         return ServerCollection.create(
-            location, name, dimension=dimension, metric=metric, metadata=metadata, api_key=key
+            location,
+            name,
+            dimension=dimension,
+            metric=metric,
+            metadata=metadata,
+            connection=Connection(api_key=key),
         )
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 

@@ -2,7 +2,7 @@
 
 Cosine and unit-length dot products s give the chord d = sqrt(2 - 2 s); Euclid and Manhattan
 scores are distances already. Qdrant computes in float32, so a cosine distance below about
-4e-4 cannot be told from zero.
+4e-4 is no different from zero.
 """
 
 from __future__ import annotations

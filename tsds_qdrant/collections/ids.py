@@ -130,3 +130,22 @@ def sorted_by_distance(
 ) -> IntArray:
     """(n,) order of entries by (list, distance, id key): ties never depend on arrival."""
     return np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], distances, lists))
+
+
+def uniform_noise(keys: KeyArray, seed: int) -> npt.NDArray[np.float64]:
+    """(n,) numbers in (0, 1) that depend on ``seed`` and the id alone (SplitMix64 mixing)."""
+    state = np.full(len(keys), np.uint64(seed % 2**64))
+    for column in range(keys.shape[1]):
+        state = _mix(state ^ _mix(keys[:, column] + np.uint64(column + 1)))
+    # 52 bits, so that adding a half is exact and never rounds up to 1.
+    noise: npt.NDArray[np.float64] = ((state >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
+    return noise
+
+
+def _mix(values: KeyArray) -> KeyArray:
+    """The output function of SplitMix64 (Steele, Lea, Flood 2014)."""
+    z = values + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: KeyArray = z ^ (z >> np.uint64(31))
+    return mixed

@@ -73,6 +73,7 @@ class CollectionInfo:
         engine: name and version of the Qdrant engine.
         scanner: what computes the distances of exact searches; two scanners may differ in the
             last bits of a float32.
+        grpc_port: where searches go over gRPC; None where they do not.
     """
 
     location: str
@@ -90,3 +91,4 @@ class CollectionInfo:
     limits: Limits = field(default_factory=Limits)
     engine: str = ""
     scanner: str = "qdrant"
+    grpc_port: int | None = None

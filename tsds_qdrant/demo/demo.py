@@ -23,11 +23,10 @@ from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.write import check_report, write_report
 from tsds_qdrant.representations.text import Embedder
-from tsds_qdrant.selection.results import manifest, write_manifest, write_samples
-from tsds_qdrant.selection.select import select_for
+from tsds_qdrant.runs.begin import Keeping, new_run
+from tsds_qdrant.selection.results import write_manifest, write_samples
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.strategies.tsds.problem import Task
+from tsds_qdrant.selection.settings import SelectionSettings, Wanted
 from tsds_qdrant.task.examples import examples_of_records
 
 COLLECTION = "docstrings"
@@ -126,23 +125,16 @@ def run_demo(
             stored=info.metadata,
             progress=progress,
         )
-        settings = SelectionSettings(sizes=(size,), seed=seed)
-        task = Task.begin(collection, examples.vectors, settings, progress=progress)
-        selection = select_for(task, (size,))
+        source = {"source": str(directory / TASK_FILE)}
+        settings = SelectionSettings(Wanted(sizes=(size,), seed=seed))
+        keeping = Keeping(query_facts={**source, "texts": examples.texts})
+        run = new_run(collection, examples, settings, keeping=keeping, progress=progress)
+        selection = run.selection
         write_samples(collection, selection, directory / SELECTED_FILE)
         chosen = collection.retrieve(selection.selected_ids)
-        source = {"source": str(directory / TASK_FILE)}
         write_manifest(selection, directory / SELECTED_FILE, queries=source)
         selected = time.perf_counter()
-        write_report(
-            directory / REPORT_FILE,
-            collection,
-            task,
-            selection,
-            facts=manifest(selection, queries=source),
-            example_texts=examples.texts,
-            by="package",
-        )
+        write_report(directory / REPORT_FILE, collection, run, by="package")
     finally:
         collection.close()
     hidden = {item["name"] for item in split.hidden}

@@ -1,30 +1,45 @@
 """Guards: copies of test items are kept out of a selection, looking only where it reaches.
 
-A guard looks at the first neighbours of every task example, and at every candidate that a solution
-would select. What copies a test item counts as deleted, and the problem is solved again, until
-nothing is found. The result is that of a collection without the points that were found.
+A guard looks at every candidate that a strategy starts from or would select. What copies a test
+item counts as deleted, and the strategy is asked again, until nothing is found. The result is that
+of a collection without the points that were found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
 from tsds_qdrant.arrays import IntArray
+from tsds_qdrant.collections.ids import PointIndex
 from tsds_qdrant.collections.values import PointId, Record
 from tsds_qdrant.errors import ContaminationError, InputError, SettingsError
 from tsds_qdrant.guards.contamination import Contamination
 from tsds_qdrant.guards.held_out import Finding, HeldOut
-from tsds_qdrant.neighbors.deepening import first_lists, start
-from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import listed_fields
-from tsds_qdrant.solver.lists import NeighborLists
 
 PAGE = 1_000
+
+
+class Known(Protocol):
+    """What a guard must know of what a strategy has learned."""
+
+    @property
+    def searcher(self) -> Searcher:
+        """It knows the pool."""
+
+    @property
+    def index(self) -> PointIndex:
+        """Numbers of the candidates seen, and which of them count as deleted."""
+
+    def exclude(self, candidates: IntArray) -> None:
+        """Count exactly ``candidates`` as deleted from now on."""
 
 
 class Guard:
@@ -60,35 +75,34 @@ class Guard:
             self.looked.pop(point_id, None)
             self.without_text.discard(point_id)
 
-    def begin(self, neighborhoods: Neighborhoods) -> NeighborLists:
-        """Let everything in again, clean the first neighbours of all task examples, give those."""
-        start(neighborhoods)
-        neighborhoods.set_excluded(np.empty(0, dtype=np.int64))
-        while True:
-            first, behind = first_lists(neighborhoods)
-            if not self.drop_copies(neighborhoods, behind):
-                return first
+    def begin(self, known: Known) -> None:
+        """Let everything in again."""
+        known.exclude(np.empty(0, dtype=np.int64))
 
-    def drop_copies(self, neighborhoods: Neighborhoods, candidates: IntArray) -> bool:
+    def cleaner(self, known: Known) -> Callable[[IntArray], bool]:
+        """:meth:`drop_copies` for one knowledge."""
+        return lambda candidates: self.drop_copies(known, candidates)
+
+    def drop_copies(self, known: Known, candidates: IntArray) -> bool:
         """Exclude what of ``candidates`` (c,) copies a test item, and say whether anything does."""
-        ids = neighborhoods.index.ids(candidates.tolist())
-        self._look(neighborhoods, [i for i in ids if i not in self.looked])
+        ids = known.index.ids(candidates.tolist())
+        self._look(known.searcher, [i for i in ids if i not in self.looked])
         copies = np.array([self.looked.get(i) is not None for i in ids], dtype=np.bool_)
         if copies.any():
-            known = np.flatnonzero(neighborhoods.excluded)
-            neighborhoods.set_excluded(np.concatenate([known, candidates[copies]]))
+            excluded = np.flatnonzero(known.index.excluded)
+            known.exclude(np.concatenate([excluded, candidates[copies]]))
         return bool(copies.any())
 
-    def found(self, neighborhoods: Neighborhoods) -> Contamination:
+    def found(self, known: Known) -> Contamination:
         """What was kept out.
 
         Raises:
             ContaminationError: anything was, and the guard is strict.
         """
-        numbers = np.flatnonzero(neighborhoods.excluded)
-        keys = neighborhoods.index.keys[numbers]
+        numbers = np.flatnonzero(known.index.excluded)
+        keys = known.index.keys[numbers]
         numbers = numbers[np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))]
-        findings = (self.looked[i] for i in neighborhoods.index.ids(numbers.tolist()))
+        findings = (self.looked[i] for i in known.index.ids(numbers.tolist()))
         kept_out = tuple(finding for finding in findings if finding is not None)
         without_text, way = len(self.without_text), self.template.to_dict()
         result = Contamination(
@@ -107,8 +121,8 @@ class Guard:
             )
         return result
 
-    def _look(self, neighborhoods: Neighborhoods, ids: Sequence[PointId]) -> None:
-        searcher, done, rest = neighborhoods.searcher, 0, iter(ids)
+    def _look(self, searcher: Searcher, ids: Sequence[PointId]) -> None:
+        done, rest = 0, iter(ids)
         while page := list(islice(rest, PAGE)):
             texts_wanted = self.held_out.has_texts or bool(self.template.to_dict())
             records = searcher.collection.retrieve(

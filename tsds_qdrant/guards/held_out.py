@@ -19,11 +19,11 @@ from tsds_qdrant.collections.distance import is_similarity, normalized
 from tsds_qdrant.collections.values import Metric, PointId
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.guards.fingerprints import Prints, run_prints, telling_runs, whole_print, words_of
+from tsds_qdrant.guards.settings import NGRAM
 
 Reason = Literal["exact", "ngram", "radius"]
 REASONS: tuple[Reason, ...] = ("exact", "ngram", "radius")
 
-NGRAM = 13
 LEAST_NGRAM = 3
 SHORTEST_RUN = 8
 """A test item of at least this many words, but fewer than the n-gram, is a run by itself; a

@@ -14,6 +14,7 @@ from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
+from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, read_records
 from tsds_qdrant.representations.text import Embedder
@@ -26,6 +27,7 @@ from tsds_qdrant.task.examples import (
     examples_of_vectors,
     is_text_source,
 )
+from tsds_qdrant.task.settings import Reading
 
 
 class _TextsAlone:
@@ -43,36 +45,23 @@ class _TextsAlone:
 
 
 def guard_against(
-    sources: Sequence[str],
+    settings: GuardSettings,
     info: CollectionInfo,
+    reading: Reading | None = None,
     *,
-    ngram: int,
-    radius: float | None = None,
-    overlap: float = 0.0,
-    template: TextTemplate | None = None,
-    candidate_template: TextTemplate | None = None,
-    embedder: Callable[[str], Embedder],
-    model: str | None = None,
+    embedder: Callable[[str], Embedder] | None = None,
     api_key: str | None = None,
-    strict: bool = False,
     progress: Progress = silent,
 ) -> Guard:
-    """A guard that keeps the items of ``sources`` out of selections from collection ``info``.
+    """A guard that keeps the items of ``settings.sources`` out of selections from a collection.
 
     Args:
-        sources: files of records, ``.npy`` files of vectors, or ``collection:NAME``.
+        settings: the test items, and what counts as a copy of one.
         info: of the collection of candidates.
-        ngram: this many shared words in a row make a copy; 0 for none.
-        radius: vectors at most this far apart make a copy, 0 for none; the default depends on
-            the metric.
-        overlap: share of a test item that shared runs must cover; 0: one run is enough.
-        template: how the texts of records are made; by default as in the collection, or usual.
-        candidate_template: how those of candidates are made, if the collection does not say; by
-            default in the first usual way that their payloads allow.
-        embedder: makes the model of that name.
-        model: its name, if the collection does not say.
+        reading: how the texts of candidates are made, and the name of the model, if the collection
+            does not say; by default in the first usual way that their payloads allow.
+        embedder: makes the model of a name; by default as ``reading`` says.
         api_key: for a server.
-        strict: a selection that would take a copy fails.
         progress: stage ``task examples``, as records are embedded.
 
     Raises:
@@ -80,9 +69,14 @@ def guard_against(
         SettingsError: settings that compare nothing.
         TsdsError: see :mod:`tsds_qdrant.task.examples`.
     """
-    reach = Reach(ngram, default_radius(info.metric) if radius is None else radius, overlap)
+    reading = reading or Reading()
+    embedder = embedder or reading.embedder
+    radius = default_radius(info.metric) if settings.radius is None else settings.radius
+    reach = Reach(settings.ngrams, radius, settings.overlap)
+    template = TextTemplate.parse(None, settings.template)
+    candidate_template = reading.text_template()
     parts: list[TaskExamples] = []
-    for source in sources:
+    for source in settings.sources:
         if source.startswith(COLLECTION_PREFIX):
             name = source.removeprefix(COLLECTION_PREFIX)
             if name == info.name:
@@ -92,7 +86,7 @@ def guard_against(
                 )
             found = examples_of_collection(info.location, name, like=info, api_key=api_key)
         elif is_text_source(source):
-            chosen = embedder(_model_of(info, model)) if reach.radius else _TextsAlone()
+            chosen = embedder(_model_of(info, reading.model)) if reach.radius else _TextsAlone()
             way = _template_of(source, template, info.metadata)
             found = examples_of_records(
                 source, chosen, template=way, stored=info.metadata, progress=progress
@@ -116,12 +110,12 @@ def guard_against(
         [text for part in parts for text in part.texts],
         vectors,
         reach,
-        sources=sources,
+        sources=settings.sources,
         counts=[len(part.texts) for part in parts],
     )
     stored = TextTemplate.from_dict(info.metadata.get("text", {}))
-    way = stored if stored.to_dict() else candidate_template or TextTemplate()
-    return Guard(held_out, way, strict=strict)
+    way = stored if stored.to_dict() else candidate_template
+    return Guard(held_out, way, strict=settings.fail)
 
 
 def _model_of(info: CollectionInfo, model: str | None) -> str:
@@ -133,16 +127,13 @@ def _model_of(info: CollectionInfo, model: str | None) -> str:
     return checked_model(info, model)
 
 
-def _template_of(
-    source: str, template: TextTemplate | None, stored: Mapping[str, Any]
-) -> TextTemplate:
+def _template_of(source: str, template: TextTemplate, stored: Mapping[str, Any]) -> TextTemplate:
     """As given; else the collection's way if the first record fits it, else a usual one."""
     usual = TextTemplate.from_dict(stored.get("text", {}))
-    given = template or TextTemplate()
-    if given.to_dict() or not usual.to_dict() or not Path(source).exists():
-        return given
+    if template.to_dict() or not usual.to_dict() or not Path(source).exists():
+        return template
     if not (Path(source).is_file() or Path(source).is_dir()):
-        return given  # a pipe gives its first record only once
+        return template  # a pipe gives its first record only once
     record = next(iter(read_records(source)))
     try:
         usual.render(record)

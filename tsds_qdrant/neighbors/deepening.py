@@ -11,12 +11,12 @@ from tsds_qdrant.solver.lists import NeighborLists
 FIRST_DEPTH = 32
 
 
-def start(neighborhoods: Neighborhoods) -> None:
-    """Fetch the lists that are still empty to the first depth."""
+def start(neighborhoods: Neighborhoods, depth: int = FIRST_DEPTH) -> None:
+    """Fetch the lists that are still empty to a first ``depth``."""
     depths = neighborhoods.depths
     empty = np.flatnonzero(depths == 0)
     if len(empty):
-        neighborhoods.deepen(empty, np.full(len(empty), FIRST_DEPTH))
+        neighborhoods.deepen(empty, np.full(len(empty), depth))
 
 
 def expand_to_radius(neighborhoods: Neighborhoods, margin: float) -> None:

@@ -1,4 +1,4 @@
-"""Distances between rows in memory."""
+"""Distances between rows in memory, and the groups that near rows form."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tsds_qdrant.collections.values import Metric
 
 BLOCK_ENTRIES = 4_000_000
 """Distances held at once: 32 MB."""
+NEAREST_MARGIN = 4e-8
+"""Times the coordinates' size and number: so far off a distance by a matrix product may be."""
 TINY = np.finfo(np.float32).tiny
 
 
@@ -30,13 +32,39 @@ def pairwise_distances(a: Float32Array, b: Float32Array, metric: Metric) -> Floa
 def nearest(
     rows: Float32Array, others: Float32Array, metric: Metric
 ) -> tuple[IntArray, FloatArray]:
-    """Which of ``others`` (k, D) is nearest to each of ``rows`` (n, D), and how far: (n,), (n,)."""
+    """Which of ``others`` (k, D) is nearest to each of ``rows`` (n, D), and how far: (n,), (n,).
+
+    *subtle*: a matrix product only finds who can be nearest; those are compared pair by pair, so
+    that the answer for a row does not depend on the other rows, and the first of equals is named.
+    """
     which = np.empty(len(rows), dtype=np.int64)
     distance = np.empty(len(rows))
-    for part, block in distance_blocks(rows, others, metric):
-        which[part] = block.argmin(axis=1)
-        distance[part] = block[np.arange(len(block)), which[part]]
+    a, b = _prepared(rows, others, metric)
+    longest = np.abs(a).max(initial=0.0) + np.abs(b).max(initial=0.0)
+    margin = NEAREST_MARGIN * b.shape[1] * float(longest)
+    for part, block in _blocks(a, b, metric):
+        row, other = np.nonzero(block <= block.min(axis=1, keepdims=True) + margin)
+        found = _apart(a[part], b, row, other, metric)
+        order = np.lexsort((other, found, row))
+        first = order[np.r_[True, np.diff(row[order]) > 0]]
+        which[part], distance[part] = other[first], found[first]
     return which, distance
+
+
+def _apart(
+    a: FloatArray, b: FloatArray, row: IntArray, other: IntArray, metric: Metric
+) -> FloatArray:
+    """(p,) distances of the pairs (a[row], b[other]); each depends on its pair alone."""
+    found = np.empty(len(row))
+    step = max(1, BLOCK_ENTRIES // b.shape[1])
+    for start in range(0, len(row), step):
+        pairs = slice(start, start + step)
+        between = a[row[pairs]] - b[other[pairs]]
+        if metric == "Manhattan":
+            found[pairs] = np.abs(between).sum(axis=1)
+        else:
+            found[pairs] = np.sqrt(np.square(between).sum(axis=1))
+    return found
 
 
 def near_duplicate_share(rows: Float32Array, radius: float, metric: Metric) -> float:
@@ -54,7 +82,10 @@ def distance_blocks(
     rows: Float32Array, others: Float32Array, metric: Metric
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Distances from ``rows`` (n, D) to ``others`` (k, D) in float64: slices of rows, (b, k)."""
-    a, b = _prepared(rows, others, metric)
+    yield from _blocks(*_prepared(rows, others, metric), metric)
+
+
+def _blocks(a: FloatArray, b: FloatArray, metric: Metric) -> Iterator[tuple[slice, FloatArray]]:
     size = max(1, BLOCK_ENTRIES // len(b))
     for start in range(0, len(a), size):
         part = slice(start, min(start + size, len(a)))
@@ -66,6 +97,26 @@ def distance_blocks(
         if metric == "Euclid":
             lengths = np.square(a[part]).sum(axis=1)[:, None] + np.square(b).sum(axis=1)
         yield part, np.sqrt(np.maximum(lengths - 2.0 * products, 0.0))
+
+
+def join_groups(groups: IntArray, first: IntArray, second: IntArray) -> None:
+    """Join the groups of ``first`` (e,) and ``second`` (e,), pair by pair; in place.
+
+    A group has the number of its smallest member, so ``np.arange(n)`` before the first call says
+    that each of n members is alone, and afterwards ``groups`` has their connected components.
+
+    Args:
+        groups: (n,) the group of each member.
+        first: numbers of members.
+        second: the other member of each pair.
+    """
+    while len(first):
+        a, b = groups[first], groups[second]
+        apart = a != b
+        first, second, a, b = first[apart], second[apart], a[apart], b[apart]
+        np.minimum.at(groups, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(groups, upper := groups[groups]):
+            groups[:] = upper
 
 
 def _prepared(

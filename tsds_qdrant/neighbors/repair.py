@@ -18,7 +18,7 @@ from tsds_qdrant.neighbors.geometry import pairwise_distances
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 
 PAGE = 1_000
-ANEW_SHARE = 0.3
+NEW_SHARE = 0.3
 """Above this share of new points, starting again takes fewer searches: at 100,000 candidates a
 page of new points touches about 40 lists and places, and a selection from scratch asks 2,300."""
 MARGIN = 1e-3
@@ -34,14 +34,14 @@ class RepairReport:
         gone: points in use that left.
         lists: lists that were asked about new points.
         places: densities that were asked about new points.
-        anew: everything was forgotten instead, as too much had come.
+        from_scratch: everything was forgotten instead, as too much had come.
     """
 
     came: int
     gone: int
     lists: int
     places: int
-    anew: bool = False
+    from_scratch: bool = False
 
 
 def repair(
@@ -54,9 +54,9 @@ def repair(
         came: points that are new, or whose vector changed, and that match the filter.
         gone: points that were deleted, or no longer match.
     """
-    if len(came) > ANEW_SHARE * neighborhoods.searcher.candidates:
+    if len(came) > NEW_SHARE * neighborhoods.searcher.candidates:
         neighborhoods.forget()
-        return RepairReport(len(came), len(gone), 0, 0, anew=True)
+        return RepairReport(len(came), len(gone), 0, 0, from_scratch=True)
     index = neighborhoods.index
     known = index.lookup([*gone, *came])
     neighborhoods.drop(known[known >= 0])

@@ -15,6 +15,7 @@ from tsds_qdrant.collections.hits import Hits, first_hits, recall_of
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
 from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
+from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.progress import Progress, silent
 
 EF_LADDER = (128, 256, 512, 1024)
@@ -51,28 +52,26 @@ class Searcher:
     def __init__(
         self,
         collection: Collection,
+        settings: SearchSettings | None = None,
         *,
-        where: Filter | None = None,
-        exact: bool = False,
-        scans: bool = True,
-        recall: float = 0.98,
         seed: int = 0,
         progress: Progress = silent,
     ) -> None:
+        settings = settings or SearchSettings()
         self.collection = collection
         collection.check_distances()
         info = collection.info()
-        limits = replace(info.limits, exact=info.limits.exact and scans)
+        limits = replace(info.limits, exact=info.limits.exact and settings.scans)
         self.info: CollectionInfo = replace(info, limits=limits)
-        self.where = where
-        self.recall = recall
+        self.where = where = settings.where
+        self.recall = settings.recall
         self.progress = progress
         self.counts = SearchCounts()
         self.candidates = collection.count(where)
         self.ef: int | None = None
         self._rng = np.random.default_rng(seed)
         self._repeated: tuple[Float32Array, int, Hits] | None = None
-        self.scan_reason = self._scan_reason(exact)
+        self.scan_reason = self._scan_reason(settings.exact)
         if self.candidates == 0:
             what = "no point matches the filter" if where else "it holds no point"
             raise InputError(

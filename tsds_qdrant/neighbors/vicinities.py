@@ -223,3 +223,21 @@ class Vicinities:
 
 def _mark(vector: Float32Array) -> bytes:
     return hashlib.blake2b(vector.tobytes(), digest_size=16).digest()
+
+
+def near_pairs(vicinities: Vicinities, count: int, candidates: IntArray) -> IntArray:
+    """(e, 2) pairs of places among ``candidates`` (c,), of known density, within the bandwidth.
+
+    Each pair stands there in both orders; ``count`` is the number of candidates seen.
+    """
+    row_of = np.full(count, -1, dtype=np.int64)
+    row_of[candidates] = np.arange(len(candidates))
+    places = vicinities.place_of[candidates].tolist()
+    around = [row_of[vicinities.places[place].members] for place in places]
+    one = np.repeat(np.arange(len(candidates)), [len(rows) for rows in around])
+    other = np.concatenate(around)
+    kept = (other >= 0) & (other != one)
+    one, other = one[kept], other[kept]
+    # An approximate search may have found only one of two that are near each other.
+    pairs: IntArray = np.unique(np.stack([np.r_[one, other], np.r_[other, one]], axis=1), axis=0)
+    return pairs

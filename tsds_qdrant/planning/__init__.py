@@ -1,1 +1,1 @@
-"""Before a choice is made: what a collection can do, what a selection costs, methods compared."""
+"""Before a choice is made: what a collection can do, costs, strategies listed and compared."""

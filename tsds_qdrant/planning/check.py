@@ -11,8 +11,8 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, PoisonedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
-from tsds_qdrant.selection.settings import SelectionSettings
 
 PROBED_POINTS = 64
 USUAL = 200, 1_000
@@ -88,10 +88,10 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         SettingsError: ``recall`` is not in (0, 1].
         CollectionError: Qdrant fails.
     """
-    SelectionSettings(recall=recall)
+    settings = SearchSettings(recall=recall)
     info = collection.info()
     try:
-        searcher = Searcher(collection, recall=recall, seed=seed)
+        searcher = Searcher(collection, settings, seed=seed)
     except InputError as error:
         return CheckReport(info, None, "", None, (f"{error}.",), ())
     page = next(iter(collection.scroll_ids()))

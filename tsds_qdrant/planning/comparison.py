@@ -1,4 +1,4 @@
-"""The result of a comparison: every run of every method, and figures over them."""
+"""The result of a comparison: every run of every strategy, and figures over them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ import numpy as np
 
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.planning.quality import Quality
-from tsds_qdrant.strategies.baselines import BASELINES
-
-METHODS: tuple[str, ...] = ("tsds", "tsds-uniform", *BASELINES)
-"""KNN-KDE and KNN-Uniform of the paper, then the simpler methods."""
 
 FIGURES = (
     "coverage",
@@ -32,12 +28,12 @@ class Run:
     """One selection and what it is like.
 
     Attributes:
-        method: one of ``METHODS``.
+        method: one of :data:`~tsds_qdrant.planning.contestants.METHODS`.
         seed: of the selection; None where nothing is left to chance.
         ids: what was selected, best rank first.
         quality: its measures.
-        effective_size: effective sample size of the probabilities, 1 / sum p^2; None for methods
-            that have none.
+        effective_size: effective sample size of the probabilities, 1 / sum p^2; None where there
+            are none.
         overlap: candidates that ``tsds`` selects too under this seed, as a share of all that
             either selects; the mean over its seeds where nothing is left to chance here, and
             None where ``tsds`` is not compared, or is the method itself.
@@ -67,7 +63,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure over the runs of a method.
+    """A figure over the runs of a strategy.
 
     Attributes:
         mean: over the seeds.
@@ -86,7 +82,7 @@ class Comparison:
         collection: the collection at the time.
         candidates: size of the pool (after the filter).
         queries: how many task examples there are.
-        size: how many candidates every method selects.
+        size: how many candidates each strategy selects.
         typical: the distance within which a task example counts as covered: the median distance
             from a task example to its 32nd neighbour.
         bandwidth: h, within which candidates count as near-duplicates.
@@ -105,7 +101,7 @@ class Comparison:
 
     @property
     def methods(self) -> list[str]:
-        """The methods compared, in order."""
+        """Names of what is compared, in order."""
         return list(dict.fromkeys(run.method for run in self.runs))
 
     def runs_of(self, method: str) -> list[Run]:
@@ -122,7 +118,7 @@ class Comparison:
         return found or Figure(0.0, None)
 
     def values(self) -> list[str]:
-        """Values of the field, those that the first method selects most of first."""
+        """Values of the field, those that the first strategy selects most of first."""
         means = {
             value: [self.share(method, value).mean for method in self.methods]
             for value in sorted({value for run in self.runs for value in run.shares})

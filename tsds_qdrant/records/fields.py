@@ -70,6 +70,13 @@ def place_of(number: int | None) -> str:
     return "a record" if number is None else f"record {number}"
 
 
+def label(value: Any) -> str:
+    """A payload value as text: strings as they are, everything else as JSON, its keys sorted."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
 def shown(value: Any) -> str:
     """Show the beginning of a value."""
     text = json.dumps(value, ensure_ascii=False, default=str)

@@ -12,11 +12,11 @@ from tsds_qdrant.selection.selection import Selection
 
 @dataclass(frozen=True)
 class Chosen:
-    """The largest sample; where none was drawn, the candidates with p > 0.
+    """The largest sample; where none was drawn, all candidates that could be drawn.
 
     Attributes:
         rows: (n,) candidate numbers, best rank first, or most probable first.
-        weights: (n,) how often each was drawn, or its p.
+        weights: (n,) how often each was drawn, or its p, or 1 where there is no p.
         drawn: whether there is a sample.
         among: (candidates,) whether each candidate is one of ``rows``.
     """
@@ -29,11 +29,14 @@ class Chosen:
     @classmethod
     def of(cls, selection: Selection) -> Chosen:
         """What ``selection`` chose."""
-        p = selection.probabilities
-        among = np.zeros(len(p), dtype=np.bool_)
+        among = np.zeros(len(selection.ids), dtype=np.bool_)
+        p = selection.preference.probabilities
         if selection.samples:
             sample = selection.samples[max(selection.samples)]
             rows, weights = sample.candidates, sample.weights.astype(np.float64)
+        elif selection.preference.ordered or p is None:
+            rows = selection.support
+            weights = np.ones(len(rows)) if p is None else p[rows]
         else:
             support = np.flatnonzero(p)
             rows = support[np.argsort(-p[support], kind="stable")]

@@ -42,20 +42,30 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Served:
-    """A candidate as one task example sees it.
+class Near:
+    """A candidate near a task example.
 
     Attributes:
         candidate: its number.
         distance: from the task example.
-        mass: what it receives from the task example.
         selected: whether it was selected.
     """
 
     candidate: int
     distance: float
-    mass: float
     selected: bool
+
+
+@dataclass(frozen=True)
+class Served(Near):
+    """A candidate as one task example sees it.
+
+    Attributes:
+        candidate, distance, selected: see :class:`Near`.
+        mass: what it receives from the task example.
+    """
+
+    mass: float
 
 
 def coverage_of(solution: TransportSolution, chosen: Chosen) -> Coverage:
@@ -91,13 +101,12 @@ def selected_candidates(solution: TransportSolution, chosen: Chosen, example: in
     return _served(solution, chosen, entries[kept][:SERVED])
 
 
-def spread_examples(coverage: Coverage) -> list[int]:
+def spread_examples(worst_first: IntArray) -> list[int]:
     """Task examples to show: all, or some from the worst served to the best in even steps."""
-    order = coverage.worst_first
-    if len(order) <= EXAMPLES:
-        return list(map(int, order))
-    places = np.linspace(0, len(order) - 1, EXAMPLES).round().astype(np.int64)
-    chosen: list[int] = order[places].tolist()
+    if len(worst_first) <= EXAMPLES:
+        return list(map(int, worst_first))
+    places = np.linspace(0, len(worst_first) - 1, EXAMPLES).round().astype(np.int64)
+    chosen: list[int] = worst_first[places].tolist()
     return chosen
 
 
@@ -109,8 +118,8 @@ def _served(solution: TransportSolution, chosen: Chosen, entries: IntArray) -> l
         for values in zip(
             candidates.tolist(),
             lists.distances[entries].tolist(),
-            solution.plan[entries].tolist(),
             chosen.among[candidates].tolist(),
+            solution.plan[entries].tolist(),
             strict=True,
         )
     ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray
-from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.solver.path import PathPoint, RegularizationPath
+from tsds_qdrant.strategies.evidence import TransportEvidence
 
 STEPS = 40
 
@@ -28,14 +28,14 @@ class PathCurve:
     reached: bool
 
 
-def path_curve(selection: Selection) -> PathCurve | None:
-    """The path of ``selection`` at steps that are evenly spread by alpha; None if it has none."""
-    path, solution = selection.path, selection.solution
+def path_curve(evidence: TransportEvidence) -> PathCurve | None:
+    """The path of ``evidence`` at steps that are evenly spread by alpha; None if it has none."""
+    path, solution = evidence.path, evidence.solution
     if path is None:
         return None
     used = float(np.count_nonzero(solution.plan)) / solution.problem.lists.queries
     chosen = PathPoint(
-        selection.alpha,
+        evidence.alpha,
         solution.threshold,
         used,
         solution.support,
@@ -44,9 +44,9 @@ def path_curve(selection: Selection) -> PathCurve | None:
     )
     alphas = [path.alpha_at(step) for step in _spread_steps(path).tolist()]
     points = {alpha: path.at(alpha) for alpha in alphas if path.reaches(alpha)}
-    reached = path.reaches(selection.alpha)
+    reached = path.reaches(evidence.alpha)
     if reached:
-        points[selection.alpha] = chosen
+        points[evidence.alpha] = chosen
     return PathCurve(
         tuple(points[alpha] for alpha in sorted(points, reverse=True)), chosen, reached
     )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
+from tsds_qdrant.neighbors.geometry import join_groups
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.report.chosen import Chosen
-from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.strategies.evidence import TransportEvidence
 
 LISTED = 20
 """Maximum number of groups listed."""
@@ -58,20 +59,23 @@ class Groups:
     undivided: float
 
 
-def groups_of(selection: Selection, neighborhoods: Neighborhoods, chosen: Chosen) -> Groups | None:
+def groups_of(
+    evidence: TransportEvidence, neighborhoods: Neighborhoods, chosen: Chosen
+) -> Groups | None:
     """The groups of near-duplicates in the support; None where densities are not in use."""
-    if selection.bandwidth == 0:
+    if evidence.bandwidth == 0:
         return None
-    p = selection.probabilities
-    undivided = undivided_probabilities(selection)
+    p = evidence.solution.probabilities
+    undivided = undivided_probabilities(evidence)
     support = np.flatnonzero(p)
     owners, members = _pairs(neighborhoods, support)
     counted = ~neighborhoods.excluded[members]
     owners, members = owners[counted], members[counted]
     inside = members < len(p)
     inside[inside] = p[members[inside]] > 0
-    labels = components(len(p), owners[inside], members[inside])[support]
-    _, labels, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    joined = np.arange(len(p))
+    join_groups(joined, owners[inside], members[inside])
+    _, labels, sizes = np.unique(joined[support], return_inverse=True, return_counts=True)
     order = np.lexsort((-p[support], labels))
     parts = np.split(support[order], np.cumsum(sizes)[:-1])
     several = [part for part in parts if len(part) > 1]
@@ -82,7 +86,7 @@ def groups_of(selection: Selection, neighborhoods: Neighborhoods, chosen: Chosen
             Group(
                 part,
                 len(np.union1d(part, members[np.isin(owners, part)])),
-                float(selection.densities[part].mean()),
+                float(evidence.densities[part].mean()),
                 float(p[part].sum()),
                 float(undivided[part].sum()),
                 int(np.count_nonzero(chosen.among[part])),
@@ -96,13 +100,13 @@ def groups_of(selection: Selection, neighborhoods: Neighborhoods, chosen: Chosen
     )
 
 
-def undivided_probabilities(selection: Selection) -> FloatArray:
+def undivided_probabilities(evidence: TransportEvidence) -> FloatArray:
     """(n,) p times density, scaled to sum 1: what p would be if each candidate counted alone.
 
     A density divides the cap of its candidate's mass; this takes the division back and leaves
     the rest of the solution as it is.
     """
-    whole = selection.probabilities * selection.densities
+    whole = evidence.solution.probabilities * evidence.densities
     undivided: FloatArray = whole / whole.sum()
     return undivided
 
@@ -121,18 +125,3 @@ def _pairs(neighborhoods: Neighborhoods, support: IntArray) -> tuple[IntArray, I
     sizes = np.array([len(part) for part in found], dtype=np.int64)
     owners = np.concatenate([np.repeat(known[first], sizes), known[first][copies]])
     return owners, np.concatenate([*found, known]).astype(np.int64, copy=False)
-
-
-def components(count: int, a: IntArray, b: IntArray) -> IntArray:
-    """(count,) the smallest number that edges from ``a`` (e,) to ``b`` (e,) connect each one to."""
-    labels = np.arange(count)
-    while True:
-        low = np.minimum(labels[a], labels[b])
-        joined = labels.copy()
-        # Roots take the smaller label too, so that whole chains move at once.
-        for ends in (a, b, labels[a], labels[b]):
-            np.minimum.at(joined, ends, low)
-        joined = joined[joined]
-        if np.array_equal(joined, labels):
-            return labels
-        labels = joined

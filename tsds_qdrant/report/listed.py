@@ -1,4 +1,4 @@
-"""Sections around a table: coverage, near-duplicates, who serves whom, near misses."""
+"""Sections of a transport problem: coverage, near-duplicates, who serves whom, near misses."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from tsds_qdrant.report.tables import (
     table,
     text_cell,
 )
+from tsds_qdrant.report.transport import TransportFigures
 
 
-def coverage_section(figures: ReportFigures) -> Section:
+def coverage_section(figures: ReportFigures, transport: TransportFigures) -> Section:
     """How well each task example is served."""
-    coverage, texts = figures.coverage, figures.example_texts
+    coverage, texts = transport.coverage, figures.example_texts
     empty = int((coverage.selected == 0).sum())
     found = (
         f"{empty:,} of {len(coverage.mean):,} have none in the sample."
@@ -55,9 +56,10 @@ def coverage_section(figures: ReportFigures) -> Section:
             f"{coverage.mean[example]:.3f}",
             candidate_list(nearest, figures.texts, chosen_name(figures)),
         ]
-        for example, nearest in figures.worst.items()
+        for example, nearest in transport.worst.items()
     ]
     title = "Coverage of the task examples"
+    distances = {"mean of its mass": coverage.mean, "nearest candidate": coverage.nearest}
     return Section(
         "coverage",
         title,
@@ -67,16 +69,16 @@ def coverage_section(figures: ReportFigures) -> Section:
             tag("h3", f"The {len(rows)} worst served"),
             table(columns, rows, label="Worst served task examples"),
         ),
-        {"coverage": plots.coverage_lines(coverage, texts)},
+        {"coverage": plots.coverage_lines(coverage.worst_first, distances, texts)},
     )
 
 
-def duplicate_section(figures: ReportFigures) -> Section:
+def duplicate_section(figures: ReportFigures, transport: TransportFigures) -> Section:
     """Groups of near-duplicates, and what the density correction did."""
-    groups, title = figures.groups, "Near-duplicates"
-    h = figures.selection.bandwidth
+    groups, title = transport.groups, "Near-duplicates"
+    h = transport.evidence.bandwidth
     if groups is None:
-        used = figures.selection.settings.regularizer
+        used = transport.evidence.solution.problem.regularizer
         why = f"Densities were not in use (regulariser {used}, h 0): every candidate counted alone."
         return Section("duplicates", title, (tag("p", why),))
     if not groups.count:
@@ -124,7 +126,7 @@ def duplicate_section(figures: ReportFigures) -> Section:
     return Section("duplicates", title, parts)
 
 
-def served_section(figures: ReportFigures) -> Section:
+def served_section(figures: ReportFigures, transport: TransportFigures) -> Section:
     """Who was selected for which example."""
     said = tag(
         "p",
@@ -132,7 +134,7 @@ def served_section(figures: ReportFigures) -> Section:
         "candidates that were selected among those they send mass to. One candidate may serve "
         "several examples; in the files of the selection, “query” is the nearest of them.",
     )
-    p = figures.selection.probabilities
+    p = transport.evidence.solution.probabilities
     columns = [
         Column("task example", "text"),
         Column("distance"),
@@ -140,7 +142,7 @@ def served_section(figures: ReportFigures) -> Section:
         Column("selected candidate", "wide"),
     ]
     rows = []
-    for example, served in figures.served.items():
+    for example, served in transport.served.items():
         if not served:
             none = tag("span", "none", class_="none")
             rows.append([example_cell(example, figures.example_texts), "", "", none])
@@ -157,9 +159,9 @@ def served_section(figures: ReportFigures) -> Section:
     return Section("selected", title, (said, table(columns, rows, label=title)))
 
 
-def miss_section(figures: ReportFigures) -> Section:
+def miss_section(figures: ReportFigures, transport: TransportFigures) -> Section:
     """What was nearly selected, and why it was not."""
-    misses = figures.misses
+    misses = transport.misses
     undrawn = "Every candidate with p > 0 was selected."
     if not figures.chosen.drawn:
         undrawn = "No sample was drawn."
@@ -179,16 +181,22 @@ def miss_section(figures: ReportFigures) -> Section:
     parts = (
         tag("h3", "Not drawn"),
         tag("p", undrawn),
-        *_miss_table(figures, NOT_DRAWN, "p", lambda miss: f"{miss.probability:.3g}"),
+        *_miss_table(figures, transport, NOT_DRAWN, "p", lambda miss: f"{miss.probability:.3g}"),
         tag("h3", "Beyond the threshold"),
         tag("p", beyond),
-        *_miss_table(figures, BEYOND, "missed by", lambda miss: f"{miss.beyond_reach:.2g}"),
+        *_miss_table(
+            figures, transport, BEYOND, "missed by", lambda miss: f"{miss.beyond_reach:.2g}"
+        ),
     )
     return Section("misses", "Near misses", parts)
 
 
 def _miss_table(
-    figures: ReportFigures, why: str, fact: str, told: Callable[[Miss], str]
+    figures: ReportFigures,
+    transport: TransportFigures,
+    why: str,
+    fact: str,
+    told: Callable[[Miss], str],
 ) -> list[Html]:
     """The table of the misses for one reason, if there are any."""
     columns = [
@@ -204,7 +212,7 @@ def _miss_table(
             told(miss),
             text_cell(figures.texts.get(miss.candidate)),
         ]
-        for miss in figures.misses.rows
+        for miss in transport.misses.rows
         if miss.why == why
     ]
     return [table(columns, rows, label=f"Near misses, {why}")] if rows else []

@@ -9,7 +9,7 @@ import numpy as np
 from tsds_qdrant.arrays import IntArray
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.coverage import Coverage
-from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.solver.transport import TransportSolution
 
 NOT_DRAWN = "not drawn"
 BEYOND = "beyond the threshold"
@@ -53,17 +53,16 @@ class Misses:
     beyond: int
 
 
-def misses_of(selection: Selection, chosen: Chosen, coverage: Coverage) -> Misses:
-    """The near misses of ``selection``."""
-    lists = selection.solution.problem.lists
-    p = selection.probabilities
+def misses_of(solution: TransportSolution, chosen: Chosen, coverage: Coverage) -> Misses:
+    """The near misses of ``solution``."""
+    lists, p = solution.problem.lists, solution.probabilities
     left = np.flatnonzero((p > 0) & ~chosen.among)
     likely = left[np.argsort(-p[left], kind="stable")][:LISTED]
-    served = np.flatnonzero(selection.solution.plan > 0)
+    served = np.flatnonzero(solution.plan > 0)
     served = served[np.argsort(lists.distances[served], kind="stable")]
     entry_of = dict(zip(*_first_of_each(lists.candidates[served]), strict=True))
     undrawn = [
-        _miss(selection, coverage, int(served[entry_of[row]]), NOT_DRAWN) for row in likely.tolist()
+        _miss(solution, coverage, int(served[entry_of[row]]), NOT_DRAWN) for row in likely.tolist()
     ]
     outside = np.flatnonzero(p[lists.candidates] == 0)
     examples = lists.query_of_entry[outside]
@@ -71,14 +70,14 @@ def misses_of(selection: Selection, chosen: Chosen, coverage: Coverage) -> Misse
     order = outside[np.argsort(margins, kind="stable")]
     missed, places = _first_of_each(lists.candidates[order])
     beyond = [
-        _miss(selection, coverage, entry, BEYOND)
+        _miss(solution, coverage, entry, BEYOND)
         for entry in order[sorted(places)[:LISTED]].tolist()
     ]
     return Misses((*undrawn, *beyond), len(left), len(missed))
 
 
-def _miss(selection: Selection, coverage: Coverage, entry: int, why: str) -> Miss:
-    lists = selection.solution.problem.lists
+def _miss(solution: TransportSolution, coverage: Coverage, entry: int, why: str) -> Miss:
+    lists = solution.problem.lists
     example = int(np.searchsorted(lists.offsets, entry, side="right")) - 1
     candidate = int(lists.candidates[entry])
     return Miss(
@@ -86,7 +85,7 @@ def _miss(selection: Selection, coverage: Coverage, entry: int, why: str) -> Mis
         example,
         float(lists.distances[entry]),
         float(lists.distances[entry] - coverage.reach[example]),
-        float(selection.probabilities[candidate]),
+        float(solution.probabilities[candidate]),
         why,
     )
 

@@ -11,7 +11,8 @@ from tsds_qdrant.report.numbers import figure, shown
 from tsds_qdrant.report.tables import Column, table
 
 NAMES = {
-    "solution.candidates": "candidates in the pool",
+    "candidates": "candidates in the pool",
+    "settings.strategy.name": "strategy",
     "queries.count": "task examples",
     "queries.source": "task examples are from",
     "solution.support": "support: candidates with p > 0",
@@ -42,20 +43,30 @@ NAMES = {
     "accuracy.lists": "lists repeated exactly",
     "accuracy.densities": "densities repeated exactly",
     "accuracy.searches_since": "searches of repairs since then",
-    "seconds.search": "seconds to search and solve",
+    "seconds.search": "seconds to find candidates",
     "seconds.sample": "seconds to draw",
-    "seconds.measure": "seconds to measure accuracy",
+    "seconds.measure": "seconds to measure accuracy or distances",
 }
 CARDS = {
-    "Solution": ("method", "queries", "samples", "solution"),
-    "Search and accuracy": ("search", "accuracy", "seconds"),
+    "Selection": ("strategy", "queries", "candidates", "samples", "solution"),
+    "How it was found": ("search", "accuracy", "seconds"),
     "Settings": ("settings",),
 }
 REST = "Collection, versions and the rest"
 """The card of whatever else the manifest holds."""
 OPEN = 2
 """Number of cards that are open at first."""
+TILES = (
+    ("solution.alpha", "alpha"),
+    ("solution.support", "support"),
+    ("solution.effective_sample_size", "effective size"),
+    ("solution.transport_cost", "mean distance"),
+    ("accuracy.recall", "recall"),
+    ("accuracy.variation_bound", "bound on p"),
+)
+"""Paths in the manifest of the figures that matter most, as far as it has them, and their names."""
 HISTORY = ("number", "time", "kind", "searches", "support", "alpha", "came", "gone")
+"""Columns of the history, as far as a run has them."""
 
 
 def headline(figures: ReportFigures) -> Html:
@@ -63,20 +74,12 @@ def headline(figures: ReportFigures) -> Html:
     told = figures.manifest
     count = len(figures.chosen.rows)
     what = "selected" if figures.chosen.drawn else "with p > 0"
-    title = f"{count:,} of {told['solution']['candidates']:,} candidates {what}"
+    title = f"{count:,} of {told['candidates']:,} candidates {what}"
     collection, source = told["collection"], str(told["queries"].get("source") or "")
-    tiles = (
-        ("solution.alpha", "alpha"),
-        ("solution.support", "support"),
-        ("solution.effective_sample_size", "effective size"),
-        ("solution.transport_cost", "mean distance"),
-        ("accuracy.recall", "recall"),
-        ("accuracy.variation_bound", "bound on p"),
-    )
     values = dict(leaves(told))
     return tag(
         "header",
-        tag("p", "TSDS selection report", class_="kicker"),
+        tag("p", "Selection report", class_="kicker"),
         tag("h1", title),
         tag(
             "p",
@@ -86,12 +89,14 @@ def headline(figures: ReportFigures) -> Html:
             tag("b", collection["name"]),
             f" in {collection['location']}",
             *_how_drawn(figures),
+            ".",
         ),
+        tag("p", *_strategy(figures)),
         tag(
             "div",
             *(
-                tag("div", tag("b", shown(values.get(path))), tag("span", name), class_="tile")
-                for path, name in tiles
+                tag("div", tag("b", shown(value)), tag("span", name), class_="tile")
+                for value, name in _tiles(figures, values)
             ),
             class_="tiles",
         ),
@@ -108,18 +113,38 @@ def _how_drawn(figures: ReportFigures) -> Iterator[str]:
         yield f"; in {draws:,} draws with replacement"
 
 
+def _strategy(figures: ReportFigures) -> Iterator[str]:
+    """The strategy, and its idea."""
+    strategy = figures.selection.settings.strategy
+    paper = f" ({strategy.card.paper})" if strategy.card.paper else ""
+    yield "Strategy "
+    yield tag("b", strategy.name)
+    yield f": {strategy.card.idea}{paper}."
+    if not strategy.card.task_aware:
+        yield " The task examples play no part in it; the selection is only compared with them."
+
+
+def _tiles(figures: ReportFigures, values: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
+    """The figures that matter most, and what they are called."""
+    yield from ((values[path], name) for path, name in TILES if path in values)
+    if figures.transport is None:
+        yield figures.distances.selected_median, "median distance"
+        yield figures.distances.pool_median, "median in the pool"
+        yield values["search.neighbor_searches"], "searches"
+
+
 def _warnings(values: Mapping[str, Any]) -> Iterator[str]:
     """What a reader must know before the rest."""
-    if values["solution.regime"] == "pool":
+    if values.get("solution.regime") == "pool":
         yield (
             "The task has no influence here: at this alpha every candidate gets its even share "
             "of p. Raise alpha."
         )
-    if not values["solution.converged"]:
+    if values.get("solution.converged") is False:
         yield "The lists do not reach far enough to prove that this is the optimum of the pool."
-    if values["search.densities_capped"]:
+    if capped := values.get("search.densities_capped"):
         yield (
-            f"{values['search.densities_capped']:,} densities met the limit of neighbours and are "
+            f"{capped:,} densities met the limit of neighbours and are "
             "lower bounds; raise the density limit."
         )
 
@@ -148,7 +173,7 @@ def leaves(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     """Dotted paths and values of ``part``; a list, and a filter, is one value."""
     for key, value in part.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and path != "settings.where":
+        if isinstance(value, Mapping) and path != "settings.search.where":
             yield from leaves(value, f"{path}.")
         else:
             yield path, value
@@ -172,6 +197,7 @@ def _history(history: Sequence[Mapping[str, Any]]) -> Iterator[Html]:
         "searches nothing.",
     )
     kinds = {"time": "word", "kind": "word"}
-    columns = [Column(name, kinds.get(name, "number")) for name in HISTORY]  # type: ignore[arg-type]
-    rows = [[shown(run.get(name)) for name in HISTORY] for run in history]
+    known = [name for name in HISTORY if any(name in run for run in history)]
+    columns = [Column(name, kinds.get(name, "number")) for name in known]  # type: ignore[arg-type]
+    rows = [[shown(run.get(name)) for name in known] for run in history]
     yield table(columns, rows, label="History of this run")

@@ -17,6 +17,7 @@ from tsds_qdrant.report.listed import (
     served_section,
 )
 from tsds_qdrant.report.markup import Html, tag
+from tsds_qdrant.report.nearest_sections import nearest_sections
 from tsds_qdrant.report.overview import figures_table, headline
 from tsds_qdrant.report.plotted import distance_section, map_section, path_section, share_section
 from tsds_qdrant.report.section import Section
@@ -57,18 +58,21 @@ def page_of(figures: ReportFigures) -> str:
 
 
 def sections_of(figures: ReportFigures) -> list[Section]:
-    """All sections, in order."""
-    made = [
-        Section("figures", "Settings and figures", (figures_table(figures),)),
-        path_section(figures),
-        distance_section(figures),
-        map_section(figures),
-        coverage_section(figures),
-        duplicate_section(figures),
-        served_section(figures),
-        miss_section(figures),
-    ]
-    return [*made, share_section(figures, figures.shares)] if figures.shares else made
+    """All sections, in order; which there are depends on the strategy."""
+    transport, near, shares = figures.transport, figures.nearest, figures.shares
+    sections = [Section("figures", "Settings and figures", (figures_table(figures),))]
+    sections += [path_section(transport)] if transport else []
+    sections += [distance_section(figures), map_section(figures)]
+    if transport:
+        sections += [
+            coverage_section(figures, transport),
+            duplicate_section(figures, transport),
+            served_section(figures, transport),
+            miss_section(figures, transport),
+        ]
+    sections += nearest_sections(figures, near) if near else []
+    sections += [share_section(figures, shares)] if shares else []
+    return sections
 
 
 def _section(part: Section) -> Html:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.errors import MissingPackageError
-from tsds_qdrant.report.coverage import Coverage
 from tsds_qdrant.report.curve import PathCurve
 from tsds_qdrant.report.distances import DistanceHistogram
 from tsds_qdrant.report.point_map import Layer, PointMap
@@ -106,23 +106,25 @@ def point_scatter(points: PointMap, name: str) -> Figure:
     return figure
 
 
-def coverage_lines(coverage: Coverage, texts: Sequence[str]) -> Figure:
-    """Mean and nearest distance of every task example, worst served first."""
-    order = coverage.worst_first
-    ranks = np.arange(1, len(order) + 1)
+def coverage_lines(
+    worst_first: IntArray, distances: Mapping[str, FloatArray], texts: Sequence[str]
+) -> Figure:
+    """Two distances of every task example by their names, the first as a line, worst first."""
+    (name, line), (other, points) = distances.items()
+    ranks = np.arange(1, len(worst_first) + 1)
     figure = _figure("task examples, worst served first", "distance")
     hover = [
         label(
             texts[example] if rank < LABELLED else "",
-            f"task example {example}, mean {coverage.mean[example]:.3f}",
+            f"task example {example}, {name} {line[example]:.3f}",
         )
-        for rank, example in enumerate(order.tolist())
+        for rank, example in enumerate(worst_first.tolist())
     ]
     figure.add_scatter(
         x=ranks,
-        y=coverage.mean[order],
+        y=line[worst_first],
         mode="lines+markers",
-        name="mean of its mass",
+        name=name,
         line_color=SELECTED,
         marker_size=4,
         hovertext=hover,
@@ -130,25 +132,26 @@ def coverage_lines(coverage: Coverage, texts: Sequence[str]) -> Figure:
     )
     figure.add_scatter(
         x=ranks,
-        y=coverage.nearest[order],
+        y=points[worst_first],
         mode="markers",
-        name="nearest candidate",
+        name=other,
         marker={"color": TASK, "size": 4},
-        hovertemplate="nearest %{y:.3f}<extra></extra>",
+        hovertemplate=f"{other} %{{y:.3f}}<extra></extra>",
     )
-    figure.update_xaxes(range=[0.5 - 0.01 * len(order), 0.5 + 1.01 * len(order)])
+    figure.update_xaxes(range=[0.5 - 0.01 * len(ranks), 0.5 + 1.01 * len(ranks)])
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(hovermode="closest")
     return figure
 
 
 def share_bars(shares: Shares, name: str) -> Figure:
-    """Shares of the values of a field in the pool, in p and in the selection."""
+    """Shares of the values of a field in the pool, in p if there is one, and in the selection."""
     rows = shares.rows[::-1]
+    p = [row.probability for row in rows if row.probability is not None]
     figure = _figure("share", None)
     for title, values, colour in (
         (name, [row.selected for row in rows], SELECTED),
-        ("p", [row.probability for row in rows], "#93b4f5"),
+        *([("p", p, "#93b4f5")] if p else []),
         ("pool", [row.pool for row in rows], POOL),
     ):
         figure.add_bar(

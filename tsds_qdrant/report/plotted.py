@@ -8,11 +8,12 @@ from tsds_qdrant.report.markup import tag
 from tsds_qdrant.report.section import Section, chosen_name, plot_place
 from tsds_qdrant.report.shares import Shares
 from tsds_qdrant.report.tables import Column, table, text_cell
+from tsds_qdrant.report.transport import TransportFigures
 
 
-def path_section(figures: ReportFigures) -> Section:
+def path_section(transport: TransportFigures) -> Section:
     """What other alphas would have given."""
-    curve, title = figures.curve, "What other alphas would have given"
+    curve, title = transport.curve, "What other alphas would have given"
     if curve is None:
         why = "The regulariser tv has no path to draw: its solution follows from a radius alone."
         return Section("path", title, (tag("p", why),))
@@ -38,12 +39,13 @@ def distance_section(figures: ReportFigures) -> Section:
     """Distances to the task, selection against pool."""
     histogram, pool = figures.distances, figures.pool
     sample = "all" if pool.whole else "a seeded sample of"
+    lost = len(figures.chosen.rows) - histogram.measured
     said = tag(
         "p",
         f"How far it is to the nearest task example: {sample} {len(pool.records):,} candidates of "
         f"the pool (median {histogram.pool_median:.3f}) against "
-        f"{len(figures.chosen.rows):,} {chosen_name(figures)} (median "
-        f"{histogram.selected_median:.3f}).",
+        f"{histogram.measured:,} {chosen_name(figures)}{_median(histogram.selected_median)}.",
+        f" {lost:,} more are no longer stored." if lost else "",
         f" The sample comes from the first {pool.first:,} ids, as this server cannot draw from "
         "all of them cheaply."
         if pool.first
@@ -72,17 +74,18 @@ def map_section(figures: ReportFigures) -> Section:
 
 def share_section(figures: ReportFigures, shares: Shares) -> Section:
     """Shares by a payload field."""
+    with_p = any(row.probability is not None for row in shares.rows)
     source = "counted in the whole pool" if shares.counted else "estimated from the pool's sample"
     said = tag(
         "p",
         "How the values of ",
         tag("b", shares.field),
-        f" share the pool ({source}), the probabilities p and the selection.",
+        f" share the pool ({source}), {'the probabilities p ' if with_p else ''}and the selection.",
     )
     columns = [
         Column("value", "text"),
         Column("pool"),
-        Column("p"),
+        *([Column("p")] if with_p else []),
         Column(chosen_name(figures)),
         Column("ratio to the pool"),
     ]
@@ -90,7 +93,7 @@ def share_section(figures: ReportFigures, shares: Shares) -> Section:
         [
             text_cell(row.value),
             f"{row.pool:.2%}",
-            f"{row.probability:.2%}",
+            *([] if row.probability is None else [f"{row.probability:.2%}"]),
             f"{row.selected:.2%}",
             f"{row.selected / row.pool:.2f}" if row.pool else "–",
         ]
@@ -102,3 +105,7 @@ def share_section(figures: ReportFigures, shares: Shares) -> Section:
     return Section(
         "shares", title, parts, {"shares": plots.share_bars(shares, chosen_name(figures))}
     )
+
+
+def _median(distance: float | None) -> str:
+    return "" if distance is None else f" (median {distance:.3f})"

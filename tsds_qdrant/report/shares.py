@@ -12,7 +12,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, Payload
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.files.json_values import json_safe
-from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.fields import field_values, label
 
 LISTED = 20
 """Maximum number of values listed; the others are summed up."""
@@ -27,11 +27,11 @@ Weighed = Sequence[tuple[Payload, float]]
 
 @dataclass(frozen=True)
 class ValueShare:
-    """One value of the field; shares in [0, 1]."""
+    """One value of the field; shares in [0, 1], that of p None where there is no p."""
 
     value: str
     pool: float
-    probability: float
+    probability: float | None
     selected: float
 
 
@@ -41,7 +41,8 @@ class Shares:
 
     Attributes:
         field: the payload field.
-        rows: by falling share of p; what is beyond ``LISTED`` is one row.
+        rows: by falling share of p, or of the selection where there is no p; what is beyond
+            ``LISTED`` is one row.
         counted: whether the pool was counted; otherwise its shares are those of a sample.
     """
 
@@ -57,7 +58,7 @@ def shares_of(
     candidates: int,
     *,
     pool: Weighed,
-    support: Weighed,
+    support: Weighed | None,
     selected: Weighed,
 ) -> Shares:
     """Compare the shares of the values of ``field``.
@@ -68,13 +69,14 @@ def shares_of(
         where: the filter of the candidates.
         candidates: how many there are.
         pool: a sample of the pool.
-        support: candidates by p.
+        support: candidates by p; None where there are no probabilities.
         selected: the selection.
 
     Raises:
         InputError: no payload that was looked at has the field.
     """
-    parts = [_weigh(payloads, field) for payloads in (pool, support, selected)]
+    weighed = selected if support is None else support
+    parts = [_weigh(payloads, field) for payloads in (pool, weighed, selected)]
     known = {key for part in parts for key in part if key is not None}
     if not known:
         raise missing_by(field, [payload for payload, _ in pool])
@@ -90,13 +92,16 @@ def shares_of(
         for key, test in {**tests, None: {"is_empty": {"key": field}}}.items():
             conditions = [test] if where is None else [where, test]
             parts[0][key] = collection.count({"must": conditions}) / candidates
-    rows = [ValueShare(_name(values[key]), *(part[key] for part in parts)) for key in shown]
-    rest = [[part[key] for key in known - {*shown}] for part in parts]
-    if rest[0]:
-        rows.append(ValueShare(OTHERS, *(sum(shares) for shares in rest)))
+    rows = [(label(values[key]), [part[key] for part in parts]) for key in shown]
+    if rest := known - {*shown}:
+        rows.append((OTHERS, [sum(part[key] for key in rest) for part in parts]))
     if any(part[None] for part in parts):
-        rows.append(ValueShare(NOTHING, *(part[None] for part in parts)))
-    return Shares(field, tuple(rows), counted)
+        rows.append((NOTHING, [part[None] for part in parts]))
+    made = (
+        ValueShare(name, in_pool, None if support is None else in_p, in_selection)
+        for name, (in_pool, in_p, in_selection) in rows
+    )
+    return Shares(field, tuple(made), counted)
 
 
 def missing_by(field: str, payloads: list[Payload]) -> InputError:
@@ -123,7 +128,9 @@ def _keys(payload: Mapping[str, Any], field: str) -> set[str | None]:
     for value in field_values(payload, field):
         values += value if isinstance(value, list) else [value]
     keys: set[str | None] = {
-        json.dumps(json_safe(value), ensure_ascii=False) for value in values if value is not None
+        json.dumps(json_safe(value), ensure_ascii=False, sort_keys=True)
+        for value in values
+        if value is not None
     }
     return keys or {None}
 
@@ -131,7 +138,3 @@ def _keys(payload: Mapping[str, Any], field: str) -> set[str | None]:
 def _countable(value: Any) -> bool:
     """Whether a filter can match ``value``."""
     return isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63)
-
-
-def _name(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from tsds_qdrant.pool.texts import LENGTH, shortened
-from tsds_qdrant.report.coverage import Served
+from tsds_qdrant.report.coverage import Near
 from tsds_qdrant.report.markup import Html, tag
 
 GONE = "(no longer stored)"
@@ -53,17 +53,17 @@ def example_cell(number: int, texts: Sequence[str]) -> Html:
     return tag("span", tag("b", f"#{number}"), f" {line}" if line else "")
 
 
-def candidate_list(served: Iterable[Served], texts: Mapping[int, str], mark: str) -> Html:
-    """Candidates with distance and text; those selected have a ``mark``."""
+def candidate_list(near: Iterable[Near], texts: Mapping[int, str], mark: str = "") -> Html:
+    """Candidates with distance and text; those selected have a ``mark``, if there is one."""
     items = [
         tag(
             "li",
             tag("span", f"{one.distance:.3f}", class_="distance"),
             " ",
-            tag("span", mark, class_="mark") if one.selected else "",
-            " " if one.selected else "",
+            tag("span", mark, class_="mark") if one.selected and mark else "",
+            " " if one.selected and mark else "",
             text_cell(texts.get(one.candidate), ITEM_LENGTH),
         )
-        for one in served
+        for one in near
     ]
     return tag("ul", *items) if items else tag("span", "none", class_="none")

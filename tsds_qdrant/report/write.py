@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from tsds_qdrant.report.figures import figures_of
 from tsds_qdrant.report.page import page_of
 from tsds_qdrant.report.plots import check_plotly
 from tsds_qdrant.runs.reopen import reopen
+from tsds_qdrant.runs.run import Run
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.selection.results import manifest
-from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.strategies.tsds.problem import Task
 
 
 def check_report(path: str | Path) -> None:
@@ -37,16 +36,13 @@ def check_report(path: str | Path) -> None:
 def write_report(
     path: str | Path,
     collection: Collection,
-    task: Task,
-    selection: Selection,
+    run: Run,
     *,
     facts: Mapping[str, Any] | None = None,
-    example_texts: Sequence[str] = (),
     template: TextTemplate | None = None,
     by: str | None = None,
-    history: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write a page on ``selection`` that opens without a network; atomic.
+    """Write a page on the selection of ``run`` that opens without a network; atomic.
 
     The pool is looked at through a seeded sample of some thousand points, so the cost hardly
     grows with it.
@@ -54,13 +50,10 @@ def write_report(
     Args:
         path: the HTML file.
         collection: the open collection; it is only read.
-        task: what was solved.
-        selection: its selection.
-        facts: the selection's manifest; by default made again, with nothing on the task examples.
-        example_texts: M texts, to be shown.
+        run: a selection and what it rests on, kept or not.
+        facts: the selection's manifest; by default made here.
         template: how the payload of a candidate becomes a text; by default the collection's way.
         by: also compare the shares of the values of this payload field.
-        history: what the run has done so far.
 
     Raises:
         MissingPackageError: plotly is not installed.
@@ -68,16 +61,9 @@ def write_report(
         OutputError: the file cannot be written.
     """
     check_report(path)
-    figures = figures_of(
-        collection,
-        task.neighborhoods,
-        selection,
-        manifest=json_safe(manifest(selection, queries={}) if facts is None else facts),
-        example_texts=example_texts,
-        template=template,
-        by=by,
-        history=history,
-    )
+    if facts is None:
+        facts = manifest(run.selection, queries={"source": run.queries.get("source")})
+    figures = figures_of(collection, run, manifest=json_safe(facts), template=template, by=by)
     page = page_of(figures)
     with atomic_write(path) as stream:
         stream.write(page.encode("utf-8"))
@@ -110,18 +96,4 @@ def report_run(
     """
     check_report(path)
     state = state if isinstance(state, RunState) else RunState(state)
-    opened = reopen(state, collection)
-    sources = opened.run.queries
-    if facts is None:
-        facts = manifest(opened.selection, queries={"source": sources.get("source")})
-    write_report(
-        path,
-        collection,
-        opened.task,
-        opened.selection,
-        facts=facts,
-        example_texts=sources.get("texts") or (),
-        template=template,
-        by=by,
-        history=state.runs(),
-    )
+    write_report(path, collection, reopen(state, collection), facts=facts, template=template, by=by)

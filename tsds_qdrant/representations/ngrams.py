@@ -18,7 +18,7 @@ from itertools import chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import FloatArray, IntArray
+from tsds_qdrant.arrays import BoolArray, FloatArray, IntArray
 
 BUCKETS = 10_000
 SMOOTHING = 1.0
@@ -51,6 +51,10 @@ class HashedTexts:
             np.concatenate([part.buckets for part in parts]),
             np.concatenate([part.counts for part in parts]),
         )
+
+    def of(self, kept: BoolArray) -> HashedTexts:
+        """Those of the texts that ``kept`` (n,) marks."""
+        return HashedTexts(self.buckets[np.repeat(kept, self.counts)], self.counts[kept])
 
     def chances(self, weights: FloatArray | None = None) -> FloatArray:
         """(BUCKETS,) the smoothed multinomial of all texts, which count by ``weights`` (n,)."""

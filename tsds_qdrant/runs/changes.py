@@ -33,7 +33,7 @@ PAGE = 10_000
 BLIND = {
     "sequence": "points written by other means than 'tsds-qdrant ingest'",
     "field": "points whose field did not grow when they changed",
-    "ids": "points whose vector changed under the same id",
+    "ids": "points whose vector or payload changed under the same id",
     "named": "points that the list does not name",
 }
 
@@ -60,7 +60,7 @@ class Mark:
     def blind_to(self) -> str:
         """What this way of looking cannot see, in words."""
         if self.way == "ids" and len(self.prints):
-            return "nothing"
+            return "points whose payload alone changed"
         return BLIND[self.way]
 
 
@@ -93,7 +93,7 @@ def first_mark(
     """
     if since_field is not None:
         if detect_updates:
-            raise SettingsError("both a field and fingerprints are asked for; leave one out")
+            raise SettingsError("since_field and detect_updates do not go together; leave one out")
         return Mark("field", since_field, _largest(collection, since_field))
     metadata = collection.info().metadata
     if "sequence" in metadata and not detect_updates:
@@ -146,7 +146,7 @@ def _since(
     if mark.value is not None and now is not None and now < mark.value:
         raise InputError(
             f"the largest '{mark.field_name}' of the collection is {now}, it was {mark.value}: "
-            f"it does not only grow, or the collection was made anew; select anew with --state"
+            f"it does not only grow, or the collection was made again; select again with --state"
         )
     if mark.way == "sequence" and metadata.get("sequence", 0) == mark.value:
         return Changes([], gone, mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,27 +24,31 @@ class Difference:
         added: ids that are new in the sample.
         removed: ids that left it.
         kept: ids in both.
-        old: id -> p before, for all three.
+        old: id -> p before, for all three; None where the strategy gives none.
         new: id -> p now.
-        forced: expected number of additions that the change of p forces on any sampler.
+        ordered: p is known of what was drawn alone; else it is 0 where it is not here.
+        forced: expected number of additions that the change of p forces on any sampler; all of
+            them where the strategy leaves nothing to chance.
     """
 
     added: list[PointId]
     removed: list[PointId]
     kept: list[PointId]
-    old: dict[PointId, float]
-    new: dict[PointId, float]
+    old: dict[PointId, float | None]
+    new: dict[PointId, float | None]
     forced: float
+    ordered: bool = False
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows for a file: id, change, old and new probability."""
+        absent = None if self.ordered else 0.0
         for change in ("added", "removed", "kept"):
             for point_id in getattr(self, change):
                 yield {
                     "id": point_id,
                     "change": change,
-                    "old_probability": self.old.get(point_id, 0.0),
-                    "new_probability": self.new.get(point_id, 0.0),
+                    "old_probability": self.old.get(point_id, absent),
+                    "new_probability": self.new.get(point_id, absent),
                 }
 
 
@@ -54,27 +59,30 @@ def difference_of(before: Drawn, selection: Selection) -> Difference:
     """How ``selection`` differs from what was drawn before."""
     size = max(selection.samples)
     ids = before.ids
-    old = dict(zip(ids, before.probabilities.tolist(), strict=True))
-    support = np.flatnonzero(selection.probabilities).tolist()
-    new = {selection.ids[k]: float(selection.probabilities[k]) for k in support}
+    known = [None if math.isnan(p) else p for p in before.probabilities.tolist()]
+    old: dict[PointId, float | None] = dict(zip(ids, known, strict=True))
+    new = {selection.ids[k]: selection.probability(k) for k in selection.support.tolist()}
+    ordered = selection.preference.ordered
     earlier = [ids[k] for k in before.samples[max(before.samples)].tolist()]
     now = [selection.ids[k] for k in selection.samples[size].candidates.tolist()]
     was, is_now = set(earlier), set(now)
+    added = [i for i in now if i not in was]
     return Difference(
-        added=[i for i in now if i not in was],
+        added=added,
         removed=[i for i in earlier if i not in is_now],
         kept=[i for i in now if i in was],
         old=old,
         new=new,
-        forced=_forced(old, new, size),
+        forced=float(len(added)) if ordered else _forced(old, new, size),
+        ordered=ordered,
     )
 
 
-def _forced(old: dict[PointId, float], new: dict[PointId, float], size: int) -> float:
+def _forced(old: dict[PointId, float | None], new: dict[PointId, float | None], size: int) -> float:
     ids = list({**old, **new})
 
-    def chances(p: dict[PointId, float]) -> FloatArray:
-        values = np.array([p.get(i, 0.0) for i in ids])
+    def chances(p: dict[PointId, float | None]) -> FloatArray:
+        values = np.array([p.get(i) or 0.0 for i in ids])
         return inclusion_probabilities(values, min(size, len(p)))
 
     return float(np.maximum(chances(new) - chances(old), 0.0).sum())

@@ -1,4 +1,4 @@
-"""What the history of a run tells of each selection."""
+"""What the history of a run says of each selection."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def reselection_figures(
         "gone": len(changes.gone),
         "lists_touched": repaired.lists,
         "places_touched": repaired.places,
-        "anew": repaired.anew,
+        "from_scratch": repaired.from_scratch,
         "added": len(difference.added),
         "removed": len(difference.removed),
         "forced": difference.forced,
@@ -51,8 +51,7 @@ def _common(selection: Selection) -> dict[str, Any]:
     found = selection.contamination
     return {
         "searches": selection.counts.neighbor_searches + selection.counts.density_searches,
-        "support": selection.solution.support,
-        "alpha": selection.alpha,
+        **selection.evidence.figures(),
         **({} if found is None else {"kept_out": len(found.findings)}),
     }
 

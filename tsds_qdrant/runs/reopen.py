@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.runs.run import StoredRun, check_identity, load_run, resume_task
+from tsds_qdrant.runs.address import check_identity
+from tsds_qdrant.runs.run import Run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
-from tsds_qdrant.selection.select import select_for
-from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.strategies.tsds.problem import Task
-
-
-@dataclass(frozen=True)
-class ReopenedRun:
-    """A stored run with its selection solved again from what it stored.
-
-    Attributes:
-        run: settings, sizes, sources of the task examples, and what was drawn.
-        task: lists and neighbourhoods as the run left them.
-        selection: the same probabilities and samples as the run's last selection.
-    """
-
-    run: StoredRun
-    task: Task
-    selection: Selection
+from tsds_qdrant.selection.select import Earlier, select_for
 
 
 def reopen(
     state: RunState | str | Path, collection: Collection, *, progress: Progress = silent
-) -> ReopenedRun:
+) -> Run:
     """Load the run in ``state`` over its open ``collection``; nothing is stored or repaired.
 
     What has changed in the collection since is not looked at: points that left are still part of
@@ -44,8 +28,20 @@ def reopen(
     state = state if isinstance(state, RunState) else RunState(state)
     run, arrays, facts = load_run(state)
     check_identity(collection.info(), run.collection)
-    task = resume_task(collection, run, arrays, facts, progress)
+    known = resume_knowledge(collection, run, arrays, facts, progress)
+    known.searcher.candidates = run.candidates or known.searcher.candidates
     selection = select_for(
-        task, run.sizes, known_accuracy=run.drawn.accuracy, known_traits=run.drawn.traits
+        known,
+        run.settings,
+        run.sizes,
+        earlier=Earlier(run.drawn.evidence, run.drawn.traits, reopened=True),
     )
-    return ReopenedRun(run, task, selection)
+    return Run(
+        selection,
+        known,
+        run.queries,
+        run.mark,
+        stored_guard(facts, arrays),
+        run.tagging,
+        tuple(state.runs()),
+    )

@@ -1,9 +1,9 @@
-"""Runs: a task and its selection into a state file, and back."""
+"""Runs: a selection with all that it rests on, into a state file, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,51 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import FloatArray
-from tsds_qdrant.collections.ids import KeyArray, checked_ids, point_ids
+from tsds_qdrant.collections.ids import KeyArray, checked_ids, point_ids, point_keys
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import CollectionInfo, PointId
-from tsds_qdrant.errors import CollectionMismatchError, InputError, StateError
+from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.errors import InputError, StateError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.stored import guard_arrays, guard_facts
-from tsds_qdrant.neighbors.stored import from_arrays, to_arrays
+from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.runs.address import identity_of
 from tsds_qdrant.runs.changes import Mark
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import Tagging
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.strategies.tsds.accuracy import Accuracy
-from tsds_qdrant.strategies.tsds.problem import Task, searcher_for
 
-IDENTITY = ("location", "name", "vector", "dimension", "metric")
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A selection and all that it rests on; a state keeps it, or nothing does.
+
+    Attributes:
+        selection: the last one.
+        known: what the strategy has learned.
+        queries: where the task examples came from, and their texts.
+        mark: how far changes are known; None where the run is not to be kept.
+        guard: what keeps copies of test items out.
+        tagging: how selected points are tagged in the collection, if they are.
+        history: figures of all selections so far, oldest first.
+    """
+
+    selection: Selection
+    known: Any
+    queries: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark | None = None
+    guard: Guard | None = None
+    tagging: Tagging | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """M texts of the task examples; empty where none are known."""
+        return list(self.queries.get("texts") or ())
 
 
 @dataclass(frozen=True)
@@ -36,17 +63,17 @@ class Drawn:
     """What an earlier run selected.
 
     Attributes:
-        keys: (s, 3) id keys of the candidates with p > 0.
-        probabilities: (s,) their p.
+        keys: (s, 3) id keys of the candidates that had p > 0, or that were drawn.
+        probabilities: (s,) their p; NaN where the strategy left nothing to chance.
         samples: size -> (n,) rows of ``keys`` that were drawn, best rank first.
-        accuracy: what was measured.
+        evidence: what the evidence stored.
         traits: id -> what quotas, budgets and groups looked at.
     """
 
     keys: KeyArray
     probabilities: FloatArray
     samples: Mapping[int, npt.NDArray[np.int64]]
-    accuracy: Accuracy
+    evidence: Mapping[str, Any]
     traits: Mapping[PointId, Traits]
 
     @property
@@ -57,75 +84,66 @@ class Drawn:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as its state file holds it, without the neighbourhoods.
+    """A run as its state file holds it, without the knowledge.
 
     Attributes:
         settings: as given to the first selection.
         sizes: what was drawn.
-        cost_scale: C, settled by the first selection.
-        collection: identity of the collection, see ``IDENTITY``, its model and its own mark.
+        collection: its identity and address, see :mod:`tsds_qdrant.runs.address`.
         queries: where the task examples came from, and their texts.
         mark: how far changes are known.
         drawn: the last selection.
         tagging: how selected points are tagged in the collection, if they are.
+        candidates: size of the pool then; None where an older state does not say.
     """
 
     settings: SelectionSettings
     sizes: tuple[int, ...]
-    cost_scale: float
     collection: Mapping[str, Any]
     queries: Mapping[str, Any]
     mark: Mark
     drawn: Drawn
     tagging: Tagging | None = None
+    candidates: int | None = None
 
 
-def save_run(
-    state: RunState,
-    task: Task,
-    selection: Selection,
-    mark: Mark,
-    *,
-    queries: Mapping[str, Any],
-    run: Mapping[str, Any],
-    tagging: Tagging | None = None,
-    guard: Guard | None = None,
-) -> int:
-    """Store everything in one transaction and return the number of the run."""
-    neighborhoods = task.neighborhoods
-    info = selection.collection
-    support = np.flatnonzero(selection.probabilities)
-    row_of = np.full(len(selection.probabilities), -1, dtype=np.int64)
-    row_of[support] = np.arange(len(support))
+def keep_run(state: RunState, run: Run, figures: Mapping[str, Any]) -> int:
+    """Store ``run``, its selection's ``figures`` too, in one transaction; return its number."""
+    selection, mark = run.selection, run.mark or Mark("ids")
+    p = selection.preference.probabilities
+    kept = selection.support
+    if selection.preference.ordered:
+        parts = [sample.candidates for sample in selection.samples.values()]
+        kept = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *parts]))
+    row_of = np.full(len(selection.ids), -1, dtype=np.int64)
+    row_of[kept] = np.arange(len(kept))
+    known_facts, known_arrays = run.known.stored()
     facts = {
-        "settings": asdict(task.settings),
+        "settings": selection.settings.stored(),
         "sizes": list(selection.samples),
-        "cost_scale": task.cost_scale,
-        "bandwidth": neighborhoods.bandwidth,
-        "collection": identity_of(info),
-        "queries": dict(queries),
+        "candidates": selection.candidates,
+        "collection": identity_of(selection.collection),
+        "queries": dict(run.queries),
         "mark": {"way": mark.way, "field": mark.field_name, "value": mark.value},
-        "ef": neighborhoods.searcher.ef,
-        "scanner": neighborhoods.searcher.info.scanner,
-        "accuracy": vars(selection.accuracy),
-        "tagging": None if tagging is None else asdict(tagging),
-        "guard": guard_facts(guard),
+        "knowledge": known_facts,
+        "evidence": selection.evidence.stored(),
+        "tagging": None if run.tagging is None else asdict(run.tagging),
+        "guard": guard_facts(run.guard),
         "traits": [asdict(one) for one in selection.traits.values()],
     }
     arrays = {
-        "query_weights": task.query_weights,
         "mark_keys": mark.keys,
         "mark_prints": mark.prints,
-        "drawn_keys": selection.keys[support],
-        "drawn_probabilities": selection.probabilities[support],
+        "drawn_keys": selection.keys[kept],
+        "trait_keys": point_keys(list(selection.traits)),
+        "drawn_probabilities": np.full(len(kept), np.nan) if p is None else p[kept],
         **{
             f"drawn_{size}": row_of[sample.candidates] for size, sample in selection.samples.items()
         },
-        "excluded_keys": neighborhoods.index.keys[neighborhoods.excluded],
-        **guard_arrays(guard),
-        **to_arrays(neighborhoods),
+        **guard_arrays(run.guard),
+        **known_arrays,
     }
-    return state.save(facts, arrays, run)
+    return state.save(facts, arrays, figures)
 
 
 def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -136,19 +154,20 @@ def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], d
     """
     facts, arrays = state.facts(), state.arrays()
     if not facts:
-        raise StateError(f"run state '{state.path}' is empty; select anew with --state")
+        raise StateError(f"run state '{state.path}' is empty; select again with --state")
     try:
-        settings = SelectionSettings.stored(facts["settings"])
+        looked_at = point_ids(arrays.get("trait_keys", arrays["drawn_keys"]))
+        traits = [Traits.stored(one) for one in facts.get("traits", [])]
+        mark = facts["mark"]
         run = StoredRun(
-            settings,
+            SelectionSettings.restored(facts["settings"]),
             tuple(facts["sizes"]),
-            facts["cost_scale"],
             facts["collection"],
             facts["queries"],
             Mark(
-                facts["mark"]["way"],
-                facts["mark"]["field"],
-                facts["mark"]["value"],
+                mark["way"],
+                mark["field"],
+                mark["value"],
                 arrays["mark_keys"],
                 arrays["mark_prints"],
             ),
@@ -156,71 +175,32 @@ def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], d
                 arrays["drawn_keys"],
                 arrays["drawn_probabilities"],
                 {size: arrays[f"drawn_{size}"] for size in facts["sizes"]},
-                Accuracy(**facts["accuracy"]),
-                dict(
-                    zip(
-                        point_ids(arrays["drawn_keys"]),
-                        [Traits.stored(one) for one in facts.get("traits", [])],
-                        strict=False,
-                    )
-                ),
+                # Facts of states that version 0.1 made stand one storey higher.
+                facts["evidence"] if "evidence" in facts else {"accuracy": facts["accuracy"]},
+                dict(zip(looked_at, traits, strict=False)),
             ),
             Tagging(**facts["tagging"]) if facts.get("tagging") else None,
+            facts.get("candidates"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StateError(
-            f"run state '{state.path}' lacks {error}; restore it from a copy, or select anew"
+            f"run state '{state.path}' lacks {error}; restore it from a copy, or select again"
         ) from error
     return run, arrays, facts
 
 
-def resume_task(
+def resume_knowledge(
     collection: Collection,
     run: StoredRun,
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Arrays,
     facts: Mapping[str, Any],
     progress: Progress = silent,
-) -> Task:
-    """The task as it was left, over the collection as it is now."""
+) -> Any:
+    """What the strategy knew, over the collection as it is now."""
     settings = run.settings
-    searcher = searcher_for(collection, settings, progress)
-    searcher.ef = facts["ef"]
-    neighborhoods = from_arrays(searcher, arrays, density_limit=settings.density_limit)
-    if searcher.info.scanner != facts.get("scanner", "qdrant"):
-        neighborhoods.forget()  # distances of two scanners must not be mixed
-    excluded = point_ids(arrays.get("excluded_keys", np.empty((0, 3), dtype=np.uint64)))
-    if excluded:
-        neighborhoods.set_excluded(neighborhoods.index.numbers(excluded))
-    return Task(settings, neighborhoods, run.cost_scale, arrays["query_weights"])
-
-
-def identity_of(info: CollectionInfo) -> dict[str, Any]:
-    """What must stay the same for a run to go on."""
-    return {
-        **{name: getattr(info, name) for name in IDENTITY},
-        "model": info.metadata.get("model"),
-        "identity": info.metadata.get("identity"),
-    }
-
-
-def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
-    """Check that ``info`` is the collection of the run.
-
-    Raises:
-        CollectionMismatchError: the message says what differs.
-    """
-    now = identity_of(info)
-    for name, value in stored.items():
-        if name == "location" or now[name] == value:
-            continue
-        if name == "identity":
-            raise CollectionMismatchError(
-                f"collection '{info.name}' was made anew since the run; select anew with --state"
-            )
-        raise CollectionMismatchError(
-            f"{name} of collection '{info.name}' is '{now[name]}', in the run it was '{value}'; "
-            f"select anew with --state"
-        )
+    seed = settings.wanted.seed
+    searcher = Searcher(collection, settings.search, seed=seed, progress=progress)
+    return settings.strategy.resume(searcher, facts.get("knowledge", facts), arrays)
 
 
 def check_settings(path: object, stored: SelectionSettings, wanted: SelectionSettings) -> None:
@@ -229,12 +209,11 @@ def check_settings(path: object, stored: SelectionSettings, wanted: SelectionSet
     Raises:
         StateError: the message says what differs.
     """
-    mine, theirs = asdict(wanted), asdict(stored)
-    for name, value in mine.items():
-        before = theirs[name]
-        if (tuple(value) if isinstance(value, list) else value) != (
-            tuple(before) if isinstance(before, list) else before
-        ):
+    mine, theirs = wanted.flat(), stored.flat()
+    named = {"strategy": wanted.strategy.name}, {"strategy": stored.strategy.name}
+    for name, value in {**named[0], **mine}.items():
+        before = {**named[1], **theirs}.get(name)
+        if value != before:
             raise StateError(
                 f"run state '{path}' was made with {name} {before}, not {value}; "
                 f"use 'tsds-qdrant reselect', or another --state"

@@ -60,7 +60,7 @@ class RunState:
         if version != FORMAT:
             raise StateError(
                 f"run state '{self.path}' has format {version}, this version reads {FORMAT}; "
-                f"select anew with --state"
+                f"select again with --state"
             )
 
     @classmethod
@@ -91,6 +91,12 @@ class RunState:
         with self._connected() as database:
             rows = database.execute("SELECT name, value FROM facts").fetchall()
             return {name: json.loads(value) for name, value in rows}
+
+    def fact(self, name: str) -> Any:
+        """One fact; None where no run is stored yet."""
+        with self._connected() as database:
+            row = database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            return None if row is None else json.loads(row[0])
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays."""
@@ -171,7 +177,7 @@ class RunState:
                 ) from error
             raise StateError(
                 f"run state '{self.path}' cannot be used ({error}); "
-                f"restore it from a copy, or select anew with --state"
+                f"restore it from a copy, or select again with --state"
             ) from error
 
 

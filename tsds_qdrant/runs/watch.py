@@ -6,40 +6,19 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tsds_qdrant.collections import open_collection
-from tsds_qdrant.errors import CollectionLockedError, SettingsError, UnreachableError
+from tsds_qdrant.errors import CollectionLockedError, UnreachableError
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.runs.address import open_of_run
 from tsds_qdrant.runs.reselect import Reselection, reselect
-from tsds_qdrant.runs.run import load_run
+from tsds_qdrant.runs.settings import WatchSettings
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.selection.results import sample_paths, write_samples
 
 LONGEST_PAUSE_S = 600.0
 STDERR = 2
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-@dataclass(frozen=True)
-class WatchSettings:
-    """How to watch.
-
-    Attributes:
-        every: seconds between checks.
-        once: end after one check.
-        max_failures: give up after so many checks in a row without a server; None: never.
-        out: where every new selection is written.
-        on_change: a command that runs after every new selection.
-    """
-
-    every: float = 60.0
-    once: bool = False
-    max_failures: int | None = None
-    out: Path | None = None
-    on_change: str | None = None
 
 
 def watch(
@@ -62,7 +41,7 @@ def watch(
         stop: ends the watch between two checks.
         api_key: for a server.
         progress: called as searches go on.
-        pause: waits so many seconds or until stopped; ``stop.wait`` by default.
+        pause: waits that many seconds, or until stopped; ``stop.wait`` by default.
 
     Raises:
         StateError: another process holds the state.
@@ -71,7 +50,7 @@ def watch(
     wait = pause or stop.wait
     failures = 0
     behind = True  # the run may have gone on without our file
-    owed = threading.Event()  # a change that no event has told, as the write-back then failed
+    owed = threading.Event()  # a change that no event has named, as the write-back failed then
     with state.held():
         while not stop.is_set():
             started = time.perf_counter()
@@ -101,10 +80,7 @@ def _check(
     behind: bool,
     owed: threading.Event,
 ) -> dict[str, Any]:
-    place = load_run(state)[0].collection
-    collection = open_collection(
-        place["location"], place["name"], vector=place["vector"], api_key=api_key
-    )
+    collection = open_of_run(state, api_key=api_key)
 
     def deliver(done: Reselection) -> None:
         if done.changes.came or done.changes.gone:
@@ -131,19 +107,3 @@ def _written(done: Reselection, out: Path) -> bool:
 def _run(command: str) -> int:
     """Run the user's command, its output on stderr, and return its exit code."""
     return subprocess.run(["/bin/sh", "-c", command], stdout=STDERR, check=False).returncode
-
-
-def seconds_of(text: str) -> float:
-    """Seconds from ``60s``, ``5m``, ``1.5h``, ``1d`` or plain ``60``.
-
-    Raises:
-        SettingsError: something else, or not positive.
-    """
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in UNITS else (text, "s")
-    try:
-        seconds = float(number) * UNITS[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise SettingsError(f"--every is '{text}'; give a time like 60s, 5m or 1h")
-    return seconds

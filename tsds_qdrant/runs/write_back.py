@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from tsds_qdrant.collections.reserved import TAG_FIELD, is_tag
 from tsds_qdrant.collections.values import CollectionInfo, Payload, PointId
 from tsds_qdrant.errors import RequestRejectedError, SettingsError, StateError
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.selection.results import Sampled
+from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
 
 PAGE = 1_000
@@ -33,7 +33,7 @@ SAME_PROBABILITY = 1e-9
 """Relative difference that the order of a sum, or an engine that reads numbers loosely, may make:
 such a tag is not written again."""
 NAMED = 5
-"""So many ids of points that cannot be tagged are told."""
+"""Maximum number of ids of points that cannot be tagged that are named."""
 _TAKEN = object()
 """Stands for the tag of a point whose payload has something else where that would go."""
 
@@ -74,9 +74,9 @@ class Tagging:
         """
         tagging = cls(name, "")
         check_taggable(info, tagging)
-        told = [info.name, info.vector, info.metadata.get("identity"), asdict(settings)]
+        basis = [info.name, info.vector, info.metadata.get("identity"), _plain(settings)]
         digest = hashlib.blake2b(
-            json.dumps(told, sort_keys=True, default=str).encode(), digest_size=8
+            json.dumps(basis, sort_keys=True, default=str).encode(), digest_size=8
         )
         digest.update(np.ascontiguousarray(queries, dtype=np.float32).tobytes())
         if query_weights is not None:
@@ -95,7 +95,7 @@ class WriteBackReport:
 
     Attributes:
         name: of the tags.
-        run: that they tell.
+        run: that they name.
         written: points that got a tag, or another one.
         cleared: points that lost theirs.
         unchanged: selected points that had the right tag already.
@@ -119,7 +119,7 @@ class WriteBackReport:
 
 def write_back(
     collection: Collection,
-    selection: Sampled,
+    selection: Selection,
     tagging: Tagging,
     *,
     dry_run: bool = False,
@@ -132,7 +132,7 @@ def write_back(
     Args:
         collection: where the sample was drawn from; it is written to.
         selection: its largest sample is tagged.
-        tagging: the name of the tags, and the run that they tell.
+        tagging: the name of the tags, and the run that they name.
         dry_run: count only.
         progress: stage ``write back``.
 
@@ -141,7 +141,7 @@ def write_back(
         AccessDeniedError: the API key may only read.
     """
     check_taggable(collection.info(), tagging)
-    # A method that leaves nothing to chance has no probabilities: null is no value to Qdrant.
+    # Where nothing is left to chance there are no probabilities: null is no value to Qdrant.
     tags = {
         row["id"]: {"probability": row["probability"], "rank": row["rank"], "run": tagging.run}
         for row in selection.sample_rows(max(selection.samples))
@@ -205,6 +205,19 @@ def agreed_tagging(path: object, stored: Tagging | None, wanted: Tagging | None)
             f"use that name, or another --state"
         )
     return wanted or stored
+
+
+def _plain(settings: SelectionSettings) -> dict[str, Any]:
+    """Settings as plain values; those of tsds as they have always been hashed."""
+    flat = {name: _value(value) for name, value in settings.flat().items()}
+    name = settings.strategy.name
+    return flat if name == "tsds" else {"strategy": name, **flat}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_value(one) for one in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _tagged(tagging: Tagging) -> dict[str, Any]:

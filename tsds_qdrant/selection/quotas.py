@@ -1,4 +1,4 @@
-"""Samples that keep to bounds: quotas, a budget of tokens, so many of a group.
+"""Samples that keep to bounds: quotas, a budget of tokens, a maximum per group.
 
 The order of the draw stays what it is. It is walked once, and every candidate that still fits is
 taken: what is passed over would not fit later either, so the sample is maximal, and it is the
@@ -103,7 +103,7 @@ class Neighbors:
     name: str
 
 
-class Bounds:
+class Caps:
     """Counters that must not pass their limits, and what each candidate adds to them."""
 
     def __init__(self, candidates: int, neighbors: Neighbors | None = None) -> None:

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
-from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
 
 PAYLOAD_PAGE = 1_000
-
-
-class Sampled(Protocol):
-    """A selection by any method."""
-
-    @property
-    def samples(self) -> dict[int, Sample]:
-        """Size -> sample."""
-
-    def sample_rows(self, size: int) -> Iterator[dict[str, Any]]:
-        """Rows of the sample of ``size``, without payloads."""
 
 
 def sample_paths(out: str | Path, sizes: tuple[int, ...]) -> dict[int, Path]:
@@ -42,7 +29,9 @@ def manifest_path(out: str | Path) -> Path:
     return Path(f"{out}.manifest.json")
 
 
-def sample_rows(collection: Collection, selection: Sampled, size: int) -> Iterator[dict[str, Any]]:
+def sample_rows(
+    collection: Collection, selection: Selection, size: int
+) -> Iterator[dict[str, Any]]:
     """Rows of the sample with their payloads, fetched page by page."""
     rows = selection.sample_rows(size)
     while page := list(islice(rows, PAYLOAD_PAGE)):
@@ -52,7 +41,7 @@ def sample_rows(collection: Collection, selection: Sampled, size: int) -> Iterat
             yield {**row, "payload": payloads.get(row["id"])}
 
 
-def write_samples(collection: Collection, selection: Sampled, out: str | Path) -> list[Path]:
+def write_samples(collection: Collection, selection: Selection, out: str | Path) -> list[Path]:
     """Write every sample, and return where; each file is there whole or not at all.
 
     Raises:
@@ -103,7 +92,7 @@ def write_results(
 
 
 def provenance(info: CollectionInfo) -> dict[str, Any]:
-    """Versions and collection, as every manifest tells them."""
+    """Versions and collection, as every manifest has them."""
     return {
         "versions": {
             "tsds-qdrant": version("tsds-qdrant"),
@@ -130,30 +119,16 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
         selection: what to describe.
         queries: what is known of the task examples (source, model, ..).
     """
-    solution, info, accuracy = selection.solution, selection.collection, selection.accuracy
-    found = selection.contamination
-    threshold = solution.threshold
+    found, facts = selection.contamination, selection.evidence.facts()
+    search = facts.pop("search", {})
     return {
-        "method": "tsds-uniform" if selection.settings.regularizer == "uniform" else "tsds",
-        **provenance(info),
-        "queries": dict(queries) | {"count": solution.problem.lists.queries},
-        "settings": asdict(selection.settings),
+        "strategy": selection.strategy,
+        **provenance(selection.collection),
+        "queries": dict(queries) | {"count": selection.queries},
+        "settings": selection.settings.stored(),
         "contamination": None if found is None else found.figures(),
-        "solution": {
-            "candidates": selection.candidates,
-            "alpha": selection.alpha,
-            "cost_scale": selection.cost_scale,
-            "bandwidth": selection.bandwidth,
-            "regime": solution.regime,
-            "threshold": threshold if threshold != float("inf") else None,
-            "support": solution.support,
-            "effective_sample_size": solution.effective_size,
-            "transport_cost": solution.transport_cost,
-            "converged": solution.converged,
-            "primal_objective": solution.certificate.primal,
-            "dual_objective": solution.certificate.dual,
-            "total_weight": solution.problem.total_weight,
-        },
+        "candidates": selection.candidates,
+        **facts,
         "samples": {
             str(size): {
                 "distinct": len(sample.candidates),
@@ -168,10 +143,8 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
             "why": selection.scan_reason,
             "ef": selection.ef,
             **vars(selection.counts),
-            "densities_needed": selection.densities_needed,
-            "densities_capped": selection.densities_capped,
+            **search,
         },
-        "accuracy": vars(accuracy),
         "seconds": selection.seconds,
     }
 

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.collections.ids import KeyArray
+from tsds_qdrant.collections.ids import KeyArray, uniform_noise
 from tsds_qdrant.errors import SettingsError, SupportError
 
 Sampler = Literal["stable", "multinomial", "top"]
@@ -65,7 +65,7 @@ def draw(
 
     Args:
         probabilities: (N,) p, sum 1.
-        keys: (N, 3) id keys of the candidates: chance and ties hang on the ids alone.
+        keys: (N, 3) id keys of the candidates: chance and ties depend on the ids alone.
         size: how many; for ``multinomial`` how many draws.
         sampler: one of ``SAMPLERS``.
         seed: the same seed gives the same sample.
@@ -129,22 +129,3 @@ def inclusion_probabilities(probabilities: FloatArray, size: int) -> FloatArray:
             high = middle
     chances: FloatArray = -np.expm1(-probabilities * high)
     return chances
-
-
-def uniform_noise(keys: KeyArray, seed: int) -> FloatArray:
-    """(n,) numbers in (0, 1) that depend on ``seed`` and the id alone (SplitMix64 mixing)."""
-    state = np.full(len(keys), np.uint64(seed % 2**64))
-    for column in range(keys.shape[1]):
-        state = _mix(state ^ _mix(keys[:, column] + np.uint64(column + 1)))
-    # 52 bits, so that adding a half is exact and never rounds up to 1.
-    noise: FloatArray = ((state >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
-    return noise
-
-
-def _mix(values: KeyArray) -> KeyArray:
-    """The output function of SplitMix64 (Steele, Lea, Flood 2014)."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: KeyArray = z ^ (z >> np.uint64(31))
-    return mixed

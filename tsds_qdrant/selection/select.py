@@ -1,9 +1,11 @@
-"""Select: from a collection and task examples to probabilities and a sample."""
+"""Select: from a collection and task examples to a preference and samples, for any strategy."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,23 +14,43 @@ from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.guards.guard import Guard
+from tsds_qdrant.neighbors.geometry import nearest
+from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.pool.pool import vectors_of
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.selection.bounded import draw_samples
+from tsds_qdrant.selection.asking import Asking
+from tsds_qdrant.selection.bounded import Drawing
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import CountTokens, TraitReader
-from tsds_qdrant.solver.transport import TransportSolution
-from tsds_qdrant.strategies.tsds import accuracy
-from tsds_qdrant.strategies.tsds.accuracy import Accuracy
-from tsds_qdrant.strategies.tsds.problem import Task
-from tsds_qdrant.strategies.tsds.solving import solved_for
+from tsds_qdrant.strategies.base import Knowledge
+from tsds_qdrant.task.examples import TaskExamples
+from tsds_qdrant.task.task import Task
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of the selection that a run made before.
+
+    Attributes:
+        evidence: what its evidence stored, if most of it still holds.
+        traits: what bounds looked at then, if nothing has changed since.
+        unchanged: nothing has changed since, so that what the guard kept out then stays so, and
+            nothing is looked at again.
+        reopened: it is that selection that is wanted; points that were drawn may have left.
+    """
+
+    evidence: Mapping[str, Any] | None = None
+    traits: Mapping[PointId, Traits] | None = None
+    unchanged: bool = False
+    reopened: bool = False
 
 
 def select(
     collection: Collection,
-    queries: npt.ArrayLike,
+    queries: npt.ArrayLike | TaskExamples,
     settings: SelectionSettings,
     *,
     query_weights: npt.ArrayLike | None = None,
@@ -40,131 +62,142 @@ def select(
 
     Args:
         collection: an open collection; it is only read.
-        queries: (M, D) vectors of the query examples.
-        settings: how many, and how.
-        query_weights: (M,) positive weights of the query examples; equal by default.
+        queries: (M, D) vectors of the task examples, or the examples with texts and weights.
+        settings: how many, by which strategy, and how.
+        query_weights: (M,) positive weights of the task examples; equal by default.
         guard: keeps copies of test items out.
         count_tokens: counts the tokens of texts; the collection's own model by default.
         progress: called as the searches go on.
 
     Raises:
-        InputError: the vectors do not fit, or there is no candidate.
-        SupportError: fewer candidates than wanted have p > 0 (the message names the alpha that
-            would do), or quotas, budget and groups leave fewer (of the whole pool, where
-            neither alpha nor the support is set).
+        InputError: the vectors do not fit, there is no candidate, or texts are missing that the
+            strategy needs.
+        SupportError: fewer candidates than wanted can be drawn (the message names what would do),
+            or quotas, budget and groups leave fewer.
         ContaminationError: copies of test items were met, and the guard is strict.
-        DepthError: alpha is so small that the neighbour lists would not fit into memory.
+        DepthError: neighbour lists would not fit into memory.
         CollectionError: Qdrant fails.
     """
-    task = begin_task(collection, queries, settings, query_weights, guard, progress)
-    sizes = settings.wanted_sizes(task.neighborhoods.searcher.candidates)
-    return select_for(task, sizes, guard=guard, count_tokens=count_tokens)
+    known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
+    sizes = settings.wanted_sizes(known.searcher.candidates)
+    return select_for(known, settings, sizes, guard=guard, count_tokens=count_tokens)
 
 
-def begin_task(
+def begin(
     collection: Collection,
-    queries: npt.ArrayLike,
+    queries: npt.ArrayLike | TaskExamples,
     settings: SelectionSettings,
-    query_weights: npt.ArrayLike | None,
-    guard: Guard | None,
-    progress: Progress,
+    *,
+    query_weights: npt.ArrayLike | None = None,
+    progress: Progress = silent,
+) -> Any:
+    """What the strategy knows before it is asked; see :func:`select`."""
+    seed = settings.wanted.seed
+    searcher = Searcher(collection, settings.search, seed=seed, progress=progress)
+    task = task_of(queries, searcher, query_weights)
+    return settings.strategy.begin(searcher, task)
+
+
+def task_of(
+    queries: npt.ArrayLike | TaskExamples,
+    searcher: Searcher,
+    query_weights: npt.ArrayLike | None = None,
 ) -> Task:
-    """The task, with C and h derived from first neighbours that ``guard`` has cleaned."""
-    task = Task.begin(collection, queries, settings, query_weights, progress)
-    return task if guard is None else task.scaled(guard.begin(task.neighborhoods))
+    """The task that ``queries`` show, checked against the searched collection."""
+    if not isinstance(queries, TaskExamples):
+        return Task.of(queries, searcher.info, weights=query_weights)
+    weights = queries.weights if query_weights is None else query_weights
+    return Task.of(
+        queries.vectors,
+        searcher.info,
+        weights=weights,
+        texts=queries.texts,
+        template=queries.template,
+    )
 
 
 def select_for(
-    task: Task,
+    known: Knowledge,
+    settings: SelectionSettings,
     sizes: tuple[int, ...],
     *,
-    known_accuracy: Accuracy | None = None,
-    known_traits: Mapping[PointId, Traits] | None = None,
     guard: Guard | None = None,
     count_tokens: CountTokens | None = None,
+    earlier: Earlier | None = None,
 ) -> Selection:
-    """Solve ``task`` and draw samples of ``sizes``, fetching only what is not known yet.
+    """Prefer and draw samples of ``sizes``, fetching only what is not known yet.
 
     Args:
-        task: begun, or resumed after a repair.
-        sizes: how many to draw, ascending; of no account where a token budget alone tells.
-        known_accuracy: what was measured before a repair.
-        known_traits: what was read before, if nothing has changed since.
+        known: begun, or resumed after a repair.
+        settings: as given; where a token budget alone says how much is drawn, sizes do not count.
+        sizes: how many to draw, ascending.
         guard: keeps copies of test items out; without one, what is excluded stays so.
         count_tokens: see :func:`select`.
+        earlier: the selection that the run made before.
 
     Raises:
         SupportError, ContaminationError, DepthError, CollectionError: see :func:`select`.
     """
-    settings, started = task.settings, time.perf_counter()
-    neighborhoods, searcher = task.neighborhoods, task.neighborhoods.searcher
+    started = time.perf_counter()
+    earlier, searcher = earlier or Earlier(), known.searcher
     reader = TraitReader(
         searcher.collection,
-        settings,
-        known=known_traits,
+        settings.bounds,
+        known=earlier.traits,
         count_tokens=count_tokens,
         progress=searcher.progress,
     )
     sizes = () if settings.by_budget else sizes
-    if guard is not None:
-        guard.begin(neighborhoods)
-    solved = solved_for(task, sizes, guard, reader)
-    solution = solved.solution
-    found = None if guard is None else guard.found(neighborhoods)
+    drawing = Drawing(settings, known, reader)
+    asking = Asking(known, settings, guard, drawing, earlier.unchanged)
+    preference = asking.preference(max(sizes, default=0))
+    found = None if guard is None else guard.found(known)
     searched = time.perf_counter()
-    samples = draw_samples(task, solution, sizes, reader)
+    samples = drawing.samples(preference, sizes)
     drawn = time.perf_counter()
-    measured = accuracy.measured_anew(neighborhoods, solution, settings.seed, known_accuracy)
-    nearest_query, nearest_distance = _nearest(solution)
-    seen = len(solution.probabilities)
+    seed = settings.wanted.seed
+    preference = settings.strategy.concluded(known, preference, seed, earlier.evidence)
+    query, distance = preference.nearest or _measured(known, samples, earlier.reopened)
+    seen = len(query)
+    ids = known.index.ids(range(seen))
     return Selection(
         settings=settings,
         collection=searcher.info,
         candidates=searcher.candidates,
-        bandwidth=neighborhoods.bandwidth,
-        ids=neighborhoods.index.ids(range(seen)),
-        keys=neighborhoods.index.keys[:seen],
-        nearest_query=nearest_query,
-        nearest_distance=nearest_distance,
-        solution=solution,
-        path=solved.path,
+        queries=len(known.queries),
+        ids=ids,
+        keys=known.index.keys[:seen],
+        preference=preference,
+        nearest_query=query,
+        nearest_distance=distance,
         samples=samples,
-        accuracy=measured,
         counts=searcher.counts,
         ef=searcher.ef,
         scan_reason=searcher.scan_reason,
-        densities_needed=solved.needed,
-        densities_capped=neighborhoods.capped,
         seconds={
             "search": searched - started,
             "sample": drawn - searched,
             "measure": time.perf_counter() - drawn,
         },
         contamination=found,
-        traits=_traits_of(solution, samples, task, reader),
+        traits=reader.known if samples else {},
     )
 
 
-def _traits_of(
-    solution: TransportSolution, samples: Mapping[int, Sample], task: Task, reader: TraitReader
-) -> dict[PointId, Traits]:
-    """What bounds looked at, of every candidate with p > 0; empty where there are none."""
-    if not (samples and task.settings.bounded):
-        return {}
-    support = np.flatnonzero(solution.probabilities).tolist()
-    ids = task.neighborhoods.index.ids(support)
-    return dict(zip(ids, reader.of(ids), strict=True))
-
-
-def _nearest(solution: TransportSolution) -> tuple[IntArray, FloatArray]:
-    """(n,) nearest query example of each candidate in the support, and its distance."""
-    lists = solution.problem.lists
-    entries = np.flatnonzero(solution.probabilities[lists.candidates] > 0)
-    candidates, owners = lists.candidates[entries], lists.query_of_entry[entries]
-    order = np.lexsort((owners, lists.distances[entries], candidates))
-    found, first = np.unique(candidates[order], return_index=True)
-    query = np.full(len(solution.probabilities), -1, dtype=np.int64)
-    distance = np.full(len(solution.probabilities), np.nan)
-    query[found] = owners[order][first]
-    distance[found] = lists.distances[entries][order][first]
+def _measured(
+    known: Knowledge, samples: Mapping[int, Sample], reopened: bool
+) -> tuple[IntArray, FloatArray]:
+    """(n,) nearest task example of each candidate that was drawn, and its distance."""
+    searcher, seen = known.searcher, len(known.index)
+    query, distance = np.full(seen, -1, dtype=np.int64), np.full(seen, np.nan)
+    chosen = samples[max(samples)].candidates if samples else np.empty(0, dtype=np.int64)
+    ids = known.index.ids(chosen.tolist())
+    if reopened and ids:
+        stored = searcher.collection.retrieve(ids, payloads=False, vectors=True)
+        left = {record.id for record in stored if record.vector is not None}
+        kept = [place for place, point_id in enumerate(ids) if point_id in left]
+        chosen, ids = chosen[kept], [ids[place] for place in kept]
+    if ids:
+        rows = vectors_of(searcher.collection, ids, searcher.info)
+        query[chosen], distance[chosen] = nearest(rows, known.queries, searcher.info.metric)
     return query, distance

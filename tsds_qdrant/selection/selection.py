@@ -1,4 +1,4 @@
-"""The result of a selection: probabilities, a sample, and how both came about."""
+"""The result of a selection: a preference, samples of it, and how both came about."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.ids import KeyArray
 from tsds_qdrant.collections.values import CollectionInfo, PointId
+from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.guards.contamination import Contamination
 from tsds_qdrant.neighbors.search import SearchCounts
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.solver.path import RegularizationPath
-from tsds_qdrant.solver.transport import TransportSolution
-from tsds_qdrant.strategies.tsds.accuracy import Accuracy
+from tsds_qdrant.strategies.base import Evidence, Preference
+from tsds_qdrant.strategies.evidence import TransportEvidence
 
 
 @dataclass(frozen=True)
@@ -29,70 +29,92 @@ class Selection:
         settings: as given.
         collection: the collection at the time.
         candidates: size of the pool (after the filter).
-        bandwidth: h, given or derived.
+        queries: how many task examples there are.
         ids: (n,) point ids.
         keys: (n, 3) their sort keys.
-        nearest_query: (n,) the nearest query example, -1 where p is zero.
-        nearest_distance: (n,) its distance.
-        solution: problem (with alpha and C), plan, probabilities, certificate.
-        path: what other alphas would give, as far as the lists reach; None for ``tv``.
+        preference: what the strategy prefers, and what that rests on.
+        nearest_query: (n,) the nearest task example; -1 where it was not looked for.
+        nearest_distance: (n,) its distance; NaN where it was not looked for.
         samples: size -> sample.
-        accuracy: measured recall and its bound on p.
         counts: searches done.
         ef: of approximate searches; None if there were none.
         scan_reason: why everything was scanned, or "".
-        densities_needed: how many densities the solution depends on.
-        densities_capped: how many of the densities met the limit and are lower bounds.
         seconds: time by stage.
         contamination: what was kept out as a copy of a test item; None without test items.
-        traits: id -> what quotas, budgets and groups looked at, for candidates with p > 0.
+        traits: id -> what quotas, budgets and groups looked at, of all candidates that they did,
+            so that the same preferences are tried again where the run is taken up.
     """
 
     settings: SelectionSettings
     collection: CollectionInfo
     candidates: int
-    bandwidth: float
+    queries: int
     ids: list[PointId]
     keys: KeyArray
+    preference: Preference
     nearest_query: IntArray
     nearest_distance: FloatArray
-    solution: TransportSolution
-    path: RegularizationPath | None
     samples: dict[int, Sample]
-    accuracy: Accuracy
     counts: SearchCounts
     ef: int | None
     scan_reason: str
-    densities_needed: int
-    densities_capped: int
     seconds: dict[str, float]
     contamination: Contamination | None = None
     traits: Mapping[PointId, Traits] = field(default_factory=dict)
 
     @property
-    def alpha(self) -> float:
-        """The alpha that was given, or followed from the size."""
-        return self.solution.problem.alpha
+    def strategy(self) -> str:
+        """Name of the strategy."""
+        return self.settings.strategy.name
 
     @property
-    def cost_scale(self) -> float:
-        """C, given or derived."""
-        return self.solution.problem.cost_scale
+    def evidence(self) -> Evidence:
+        """What the preference rests on."""
+        return self.preference.evidence
 
     @property
-    def densities(self) -> FloatArray:
-        """(n,) densities; 1 where the solution did not need one."""
-        return self.solution.problem.densities
+    def transport(self) -> TransportEvidence:
+        """The evidence of a strategy that solves a transport problem.
+
+        Raises:
+            SettingsError: the strategy is another one.
+        """
+        if not isinstance(self.evidence, TransportEvidence):
+            raise SettingsError(
+                f"the strategy '{self.strategy}' solves no transport problem; use tsds"
+            )
+        return self.evidence
 
     @property
     def probabilities(self) -> FloatArray:
-        """(n,) p, sum 1."""
-        return self.solution.probabilities
+        """(n,) p, sum 1.
+
+        Raises:
+            SettingsError: the strategy leaves nothing to chance.
+        """
+        p = self.preference.probabilities
+        if p is None:
+            raise SettingsError(
+                f"the strategy '{self.strategy}' gives an order and no probabilities; use tsds"
+            )
+        return p
+
+    @property
+    def support(self) -> IntArray:
+        """(c,) candidates that could be drawn."""
+        return self.preference.candidates
 
     @property
     def selected_ids(self) -> list[PointId]:
         """Ids of the largest sample, best rank first."""
         return [self.ids[row] for row in self.samples[max(self.samples)].candidates.tolist()]
+
+    def probability(self, candidate: int) -> float | None:
+        """P of a candidate; None where the strategy leaves nothing to chance."""
+        p = self.preference.probabilities
+        if p is None:
+            return None
+        return float(p[candidate]) if candidate < len(p) else 0.0
 
     def sample_rows(self, size: int) -> Iterator[dict[str, Any]]:
         """Rows of the sample of ``size``: id, probability, weight, nearest query, distance."""
@@ -102,26 +124,34 @@ class Selection:
             yield {
                 "id": self.ids[candidate],
                 "rank": rank,
-                "probability": float(self.probabilities[candidate]),
+                "probability": self.probability(candidate),
                 "weight": weight,
                 "query": int(self.nearest_query[candidate]),
                 "distance": float(self.nearest_distance[candidate]),
             }
 
     def probability_rows(self) -> Iterator[dict[str, Any]]:
-        """Every candidate with p > 0, most probable first."""
+        """Every candidate with p > 0, most probable first.
+
+        Raises:
+            SettingsError: the strategy leaves nothing to chance.
+        """
         p = self.probabilities
         support = np.flatnonzero(p)
         keys = self.keys[support]
         order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], -p[support]))
         for candidate in support[order].tolist():
-            yield {
-                "id": self.ids[candidate],
-                "probability": float(p[candidate]),
-                "density": float(self.densities[candidate]),
-                "query": int(self.nearest_query[candidate]),
-                "distance": float(self.nearest_distance[candidate]),
-            }
+            row = {"id": self.ids[candidate], "probability": float(p[candidate])}
+            yield {**row, **self._details(candidate)}
+
+    def _details(self, candidate: int) -> dict[str, Any]:
+        """Density, nearest task example and its distance, where they were looked for."""
+        density, evidence = None, self.evidence
+        if isinstance(evidence, TransportEvidence):
+            density = float(evidence.densities[candidate])
+        query, distance = int(self.nearest_query[candidate]), self.nearest_distance[candidate]
+        seen = {"query": query, "distance": float(distance)}
+        return {"density": density, **(seen if query >= 0 else dict.fromkeys(seen))}
 
 
 PROBABILITY_COLUMNS = ("id", "probability", "density", "query", "distance")

@@ -1,70 +1,50 @@
-"""What a selection can be told; every default suits a user who sets nothing."""
+"""What a selection can be asked for; every default suits a user who sets nothing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.selection.quotas import Quota
 from tsds_qdrant.selection.sampling import SAMPLERS, Sampler
-from tsds_qdrant.solver.density import checked_bandwidth
-from tsds_qdrant.solver.tradeoff import checked_alpha, checked_cost_scale
-from tsds_qdrant.solver.transport import REGULARIZERS, Regularizer
+from tsds_qdrant.settings.fields import names_of, parted, setting
+from tsds_qdrant.settings.texts import whole_numbers
+from tsds_qdrant.strategies.base import Strategy
+from tsds_qdrant.strategies.catalog import DEFAULT, strategy_class
 
-LATER = frozenset({"quotas", "token_budget", "token_field", "max_per_group", "group_field"})
-"""Settings that the states of older runs do not name."""
+GROUPS = ("wanted", "bounds", "search", "strategy")
+"""The groups of :class:`SelectionSettings`, by the names that manifests and states know."""
 
 
 @dataclass(frozen=True)
-class SelectionSettings:
-    """Settings of one selection.
+class Wanted:
+    """How many, and how they are drawn
 
     Attributes:
         sizes: numbers of candidates to draw; the smaller are inside the larger (``stable``).
         ratio: draw that share of the pool instead.
-        alpha: alignment against diversity in (0, 1); by default it follows from the size: the
-            effective sample size of p is at least the largest size, and larger where quotas and
-            groups need more to choose from.
-        support: choose alpha so that about this many candidates have p > 0.
-        cost_scale: C; by default the median distance from a task example to its 32nd neighbour.
-        bandwidth: h; by default 0.45 C, which on real text covers near-duplicates only.
-        regularizer: ``kde``, ``uniform`` or ``tv``.
         sampler: ``stable``, ``multinomial`` or ``top``.
-        exact: scan in every search.
-        scans: searches may scan; without, ef is 256 and the recall is not measured.
-        recall: what approximate searches must reach in the probe that chooses ef.
         seed: same seed, same sample.
-        where: payload filter in Qdrant's JSON form.
-        density_limit: neighbours fetched for one density at most; beyond, it is a lower bound.
-        quotas: at most so large a share of the sample from each value of a payload field.
-        token_budget: the sample's tokens are at most so many; without a size, alpha follows.
-        token_field: payload field that holds them; by default the collection's model counts.
-        max_per_group: at most so many candidates of one group.
-        group_field: payload field that names the group; by default near-duplicates are one.
     """
 
-    sizes: tuple[int, ...] = ()
-    ratio: float | None = None
-    alpha: float | None = None
-    support: int | None = None
-    cost_scale: float | None = None
-    bandwidth: float | None = None
-    regularizer: Regularizer = "kde"
-    sampler: Sampler = "stable"
-    exact: bool = False
-    scans: bool = True
-    recall: float = 0.98
-    seed: int = 0
-    where: Mapping[str, Any] | None = None
-    density_limit: int = 100_000
-    quotas: tuple[Quota, ...] = ()
-    token_budget: int | None = None
-    token_field: str | None = None
-    max_per_group: int | None = None
-    group_field: str | None = None
+    sizes: tuple[int, ...] = setting(
+        (),
+        "How many to select; several give nested samples.",
+        "--size",
+        metavar="N[,N..]",
+        parse=whole_numbers,
+    )
+    ratio: float | None = setting(None, "How many, as a share of the pool.", metavar="R")
+    sampler: Sampler = setting(
+        "stable",
+        "How the sample is drawn from probabilities.",
+        metavar="stable|multinomial|top",
+    )
+    seed: int = setting(0, "Same seed, same selection.", least=0)
 
     def __post_init__(self) -> None:
         if not isinstance(self.sizes, (tuple, list)):
@@ -77,49 +57,50 @@ class SelectionSettings:
                 raise SettingsError(f"size is {size}; ask for at least one candidate")
         if self.ratio is not None and not 0.0 < self.ratio <= 1.0:
             raise SettingsError(f"ratio is {self.ratio:g}; choose it above 0 and at most 1")
-        if self.alpha is not None:
-            checked_alpha(self.alpha)
-        if self.alpha is not None and self.support is not None:
-            raise SettingsError("both alpha and a support size are given; leave one out")
-        if self.support is not None and self.support < 1:
-            raise SettingsError(f"support is {self.support}; ask for at least one candidate")
-        if self.cost_scale is not None:
-            checked_cost_scale(self.cost_scale)
-        if self.bandwidth is not None:
-            checked_bandwidth(self.bandwidth)
-        if self.regularizer not in REGULARIZERS:
-            known = ", ".join(REGULARIZERS)
-            raise SettingsError(f"'{self.regularizer}' is no regularizer; choose one of {known}")
         if self.sampler not in SAMPLERS:
             raise SettingsError(
                 f"'{self.sampler}' is no sampler; choose one of {', '.join(SAMPLERS)}"
             )
-        if self.exact and not self.scans:
-            raise SettingsError("exact searches are scans, which are ruled out; leave one out")
         if self.seed < 0:
             raise SettingsError(f"seed is {self.seed}; choose 0 or more")
-        if not 0.0 < self.recall <= 1.0:
-            raise SettingsError(f"recall is {self.recall:g}; choose it above 0 and at most 1")
-        if self.density_limit < 1:
-            raise SettingsError(f"density_limit is {self.density_limit}; it must be positive")
-        if self.regularizer == "tv" and self.alpha is None:
-            raise SettingsError("the regularizer 'tv' needs an alpha; set one, 0.9 say")
-        self._check_bounds()
 
-    @classmethod
-    def stored(cls, given: Mapping[str, Any]) -> SelectionSettings:
-        """What ``asdict`` and JSON made of settings; older ones lack those of ``LATER``.
 
-        Raises:
-            KeyError: another setting is missing.
-        """
-        values = {
-            f.name: given[f.name] for f in fields(cls) if f.name in given or f.name not in LATER
-        }
-        quotas = tuple(Quota(**quota) for quota in given.get("quotas", ()))
-        return cls(**values | {"sizes": tuple(given["sizes"]), "quotas": quotas})
+@dataclass(frozen=True)
+class Bounds:
+    """Quotas, budgets, groups
 
-    def _check_bounds(self) -> None:
+    Attributes:
+        quotas: maximum share of the sample from each value of a payload field.
+        token_budget: maximum number of tokens of the sample; without a size it says how much is
+            drawn.
+        token_field: payload field that holds them; by default the collection's model counts.
+        max_per_group: maximum number of candidates of one group.
+        group_field: payload field that names the group; by default near-duplicates are one.
+    """
+
+    quotas: tuple[Quota, ...] = setting(
+        (),
+        "At most that share from one value, or each value, of a field. May be repeated.",
+        "--quota",
+        metavar="FIELD[=VALUE]:SHARE",
+        parse=lambda text, _: Quota.parse(text),
+        repeated=True,
+    )
+    token_budget: int | None = setting(
+        None,
+        "At most T tokens in all, beside --size or in its place.",
+        "--budget-tokens",
+        metavar="T",
+    )
+    token_field: str | None = setting(
+        None, "Field that holds the number of tokens; else the model counts.", metavar="FIELD"
+    )
+    max_per_group: int | None = setting(None, "At most K candidates of one group.", metavar="K")
+    group_field: str | None = setting(
+        None, "Field that names the group; else near-duplicates are one.", metavar="FIELD"
+    )
+
+    def __post_init__(self) -> None:
         object.__setattr__(self, "quotas", tuple(self.quotas))
         names = [quota.name for quota in self.quotas]
         for name in names:
@@ -130,44 +111,117 @@ class SelectionSettings:
         if self.token_field is not None and self.token_budget is None:
             raise SettingsError(f"the token field '{self.token_field}' needs a token budget")
         if self.max_per_group is not None and self.max_per_group < 1:
-            raise SettingsError(f"{self.max_per_group} per group is none at all; choose 1 or more")
+            raise SettingsError(f"max_per_group is {self.max_per_group}; choose 1 or more")
         if self.group_field is not None and self.max_per_group is None:
             raise SettingsError(f"the group field '{self.group_field}' needs a maximum per group")
-        near = self.max_per_group is not None and self.group_field is None
-        if near and (self.regularizer != "kde" or self.bandwidth == 0):
-            raise SettingsError(
-                "near-duplicates are known by the bandwidth of the regularizer 'kde'; use it, or "
-                "name a field that tells the group"
-            )
-        if self.bounded and self.sampler == "multinomial":
-            raise SettingsError(
-                "the sampler 'multinomial' draws candidates again and again and knows no quotas, "
-                "budgets or groups; choose stable or top"
-            )
 
     @property
-    def bounded(self) -> bool:
+    def any(self) -> bool:
         """Whether samples must keep to quotas, a budget or groups."""
         return bool(self.quotas) or self.token_budget is not None or self.max_per_group is not None
 
     @property
+    def near_duplicates(self) -> bool:
+        """Whether near-duplicates are one group."""
+        return self.max_per_group is not None and self.group_field is None
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """Settings of one selection, by concern.
+
+    Attributes:
+        wanted: how many, and how they are drawn.
+        bounds: quotas, a token budget, groups.
+        search: which points are candidates, and how they are searched.
+        strategy: the rule, with settings of its own.
+    """
+
+    wanted: Wanted = field(default_factory=Wanted)
+    bounds: Bounds = field(default_factory=Bounds)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    strategy: Strategy = field(default_factory=lambda: strategy_class(DEFAULT)())
+
+    def __post_init__(self) -> None:
+        if self.bounds.near_duplicates:
+            self.strategy.check_near_duplicates()
+        if self.bounds.any and self.wanted.sampler == "multinomial":
+            raise SettingsError(
+                "the sampler 'multinomial' draws candidates again and again and knows no quotas, "
+                "budgets or groups; choose stable or top"
+            )
+        if self.wanted.sampler != "stable" and not self.strategy.samples:
+            raise SettingsError(
+                f"sampler is {self.wanted.sampler}, which the strategy '{self.strategy.name}' does "
+                f"not know, as it gives an order of its own; leave it out"
+            )
+
+    @classmethod
+    def of(cls, strategy: str = DEFAULT, /, **flat: Any) -> SelectionSettings:
+        """Settings by the names of their fields, whichever group has them.
+
+        Args:
+            strategy: name of one of the catalogue.
+            flat: ``sizes=(1000,)``, ``alpha=0.5``, ``exact=True``, ..
+
+        Raises:
+            SettingsError: no such strategy, a name that no group has, or a value that cannot be.
+        """
+        rule = strategy_class(strategy)
+        groups = {"wanted": Wanted, "bounds": Bounds, "search": SearchSettings, "strategy": rule}
+        found = parted(flat, groups)
+        return cls(**{name: group(**found[name]) for name, group in groups.items()})
+
+    def altered(self, **flat: Any) -> SelectionSettings:
+        """The same settings but for some, by the names of their fields; see :meth:`of`."""
+        return type(self).of(self.strategy.name, **{**self.flat(), **flat})
+
+    def stored(self) -> dict[str, Any]:
+        """Plain values by group, for a manifest, a state, and :meth:`restored`."""
+        groups = {name: asdict(getattr(self, name)) for name in GROUPS}
+        groups["strategy"] = {"name": self.strategy.name, **groups["strategy"]}
+        return groups
+
+    @classmethod
+    def restored(cls, given: Mapping[str, Any]) -> SelectionSettings:
+        """What :meth:`stored` and JSON made of settings; also the flat form of older states.
+
+        Raises:
+            KeyError: a group is missing.
+        """
+        flat: dict[str, Any] = {}
+        for name in GROUPS if "wanted" in given else ():
+            flat |= given[name]
+        flat = flat or dict(given)
+        rule = flat.pop("name", DEFAULT)
+        quotas = tuple(Quota(**quota) for quota in flat.get("quotas", ()))
+        return cls.of(rule, **flat | {"sizes": tuple(flat["sizes"]), "quotas": quotas})
+
+    def flat(self) -> dict[str, Any]:
+        """All settings by the names of their fields."""
+        groups = (self.wanted, self.bounds, self.search, self.strategy)
+        return {name: getattr(group, name) for group in groups for name in names_of(type(group))}
+
+    @property
     def by_budget(self) -> bool:
         """Whether the token budget alone says how much is drawn."""
-        return self.token_budget is not None and not self.sizes and self.ratio is None
+        sized = self.wanted.sizes or self.wanted.ratio is not None
+        return self.bounds.token_budget is not None and not sized
 
     def wanted_sizes(self, candidates: int) -> tuple[int, ...]:
         """The sizes to draw from a pool of ``candidates``, ascending.
 
-        None is needed where alpha or the support is set (then only p is computed), and where a
-        token budget says how much is drawn.
+        None is needed where the strategy's own settings say how far it goes (then only
+        probabilities are computed), and where a token budget says how much is drawn.
 
         Raises:
-            SettingsError: neither a size nor a ratio is set, and alpha would follow from them.
+            SettingsError: neither a size nor a ratio is set, and the strategy goes by them.
         """
-        if self.by_budget or (not (self.sizes or self.ratio) and (self.alpha or self.support)):
+        sizes, ratio = self.wanted.sizes, self.wanted.ratio
+        if self.by_budget or (not (sizes or ratio) and not self.strategy.follows_size):
             return ()
-        if self.ratio is not None:
-            return (max(1, math.ceil(self.ratio * candidates - 1e-9)),)
-        if not self.sizes:
+        if ratio is not None:
+            return (max(1, math.ceil(ratio * candidates - 1e-9)),)
+        if not sizes:
             raise SettingsError("no size is given; set a size (1000, say) or a ratio (0.01)")
-        return tuple(sorted(set(self.sizes)))
+        return tuple(sorted(set(sizes)))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.records.fields import field_values, missing_everywhere, shown
+from tsds_qdrant.records.fields import field_values, label, missing_everywhere, shown
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 from tsds_qdrant.selection.quotas import NULL, Traits
-from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.selection.settings import Bounds
 
 PAGE = 1_000
 
@@ -28,7 +26,7 @@ class TraitReader:
 
     Args:
         collection: holds the payloads.
-        settings: what is looked at.
+        bounds: what is looked at.
         known: traits that need not be read.
         count_tokens: counts the tokens of texts; the collection's own model by default.
         progress: stage ``payloads``.
@@ -37,28 +35,33 @@ class TraitReader:
     def __init__(
         self,
         collection: Collection,
-        settings: SelectionSettings,
+        bounds: Bounds,
         *,
         known: Mapping[PointId, Traits] | None = None,
         count_tokens: CountTokens | None = None,
         progress: Progress = silent,
     ) -> None:
-        names = [quota.field for quota in settings.quotas]
-        names += [settings.group_field] if settings.group_field else []
+        names = [quota.field for quota in bounds.quotas]
+        names += [bounds.group_field] if bounds.group_field else []
         self._fields = tuple(dict.fromkeys(names))
         self._collection = collection
-        self._settings = settings
+        self._bounds = bounds
         self._count_tokens = count_tokens
         self._progress = progress
         self._known = dict(known or {})
         self._never_seen = set() if known else set(self._fields)
 
+    @property
+    def known(self) -> Mapping[PointId, Traits]:
+        """All that was read, or need not be."""
+        return dict(self._known)
+
     def of(self, ids: Sequence[PointId]) -> list[Traits]:
         """The traits of ``ids``; those of a point that is gone are empty.
 
         Raises:
-            InputError: none of them has a field, or one has no number of tokens.
-            SettingsError: tokens are to be counted and nobody tells how.
+            InputError: no candidate has a field, or one has no number of tokens.
+            SettingsError: tokens are to be counted and it is not known how.
         """
         new = iter([point_id for point_id in ids if point_id not in self._known])
         done, record = 0, None
@@ -72,39 +75,43 @@ class TraitReader:
             done += len(page)
             self._progress("payloads", done, len(ids))
         if record is not None and self._never_seen:
-            raise missing_everywhere(record, min(self._never_seen), len(self._known))
+            self._never_seen = {name for name in self._never_seen if not self._somewhere(name)}
+            if self._never_seen:
+                raise missing_everywhere(record, min(self._never_seen), len(self._known))
         return [self._known[point_id] for point_id in ids]
+
+    def _somewhere(self, name: str) -> bool:
+        """Whether any point has a field; no where the server does not say."""
+        info = self._collection.info()
+        if not info.limits.unindexed_filter and name not in info.payload_indexes:
+            return False
+        return self._collection.count({"must_not": [{"is_empty": {"key": name}}]}) > 0
 
     def _values(self, record: Payload, name: str) -> tuple[str, ...]:
         found = field_values(record, name)
         if found:
             self._never_seen.discard(name)
         items = [item for one in found for item in (one if isinstance(one, list) else [one])]
-        return tuple(dict.fromkeys(map(_label, items))) or (NULL,)
+        return tuple(dict.fromkeys(map(label, items))) or (NULL,)
 
     def _tokens(self, stored: Mapping[PointId, Payload]) -> dict[PointId, int]:
-        settings = self._settings
-        if settings.token_budget is None:
+        bounds = self._bounds
+        if bounds.token_budget is None:
             return {}
-        if settings.token_field is not None:
-            return {i: _count(record, settings.token_field, i) for i, record in stored.items()}
+        if bounds.token_field is not None:
+            return {i: _count(record, bounds.token_field, i) for i, record in stored.items()}
         info = self._collection.info()
         template = TextTemplate.from_dict(info.metadata.get("text", {}))
         model = info.metadata.get("model")
         if not template.to_dict() or (self._count_tokens is None and not model):
             raise SettingsError(
-                f"collection '{info.name}' does not tell its texts and model, so tokens cannot be "
+                f"collection '{info.name}' does not name its texts and model, so tokens cannot be "
                 f"counted; name a payload field that holds their number (--token-field)"
             )
         if self._count_tokens is None:
             self._count_tokens = SentenceTransformerEmbedder(str(model)).count_tokens
         texts = [template.render(record) for record in stored.values()]
         return {i: max(1, n) for i, n in zip(stored, self._count_tokens(texts), strict=True)}
-
-
-def _label(value: Any) -> str:
-    """A payload value as text: strings as they are, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def _count(record: Payload, name: str, point_id: PointId) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,13 @@ class TaskExamples:
         vectors: (M, D).
         texts: M texts; empty strings where the source has none.
         weights: (M,) relative weights.
+        template: how the text of a candidate is made, where the collection does not say.
     """
 
     vectors: Float32Array
     texts: list[str]
     weights: FloatArray
+    template: TextTemplate = field(default_factory=TextTemplate)
 
 
 def is_text_source(source: str) -> bool:

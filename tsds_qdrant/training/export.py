@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from tsds_qdrant.arrays import IntArray
-from tsds_qdrant.collections import open_collection
 from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import OutputError, SettingsError
 from tsds_qdrant.files.outputs import atomic_write, write_json
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.runs.reopen import ReopenedRun, reopen
-from tsds_qdrant.runs.run import load_run
+from tsds_qdrant.runs.address import open_of_run
+from tsds_qdrant.runs.reopen import reopen
+from tsds_qdrant.runs.run import Run
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.strategies.evidence import TransportEvidence
 from tsds_qdrant.training.export_report import ExportReport, SplitReport
 from tsds_qdrant.training.files import TrainingFiles, check_training_path, validation_path
 from tsds_qdrant.training.forms import DATAFLEX
@@ -81,16 +82,7 @@ def export(
     if not isinstance(source, RunState) and Path(source).is_file() and not is_state(source):
         return _export_file(source, paths, settings, progress)
     state = source if isinstance(source, RunState) else RunState(source)
-    place = load_run(state)[0].collection
-    opened = (
-        nullcontext(collection)
-        if collection
-        else closing(
-            open_collection(
-                place["location"], place["name"], vector=place["vector"], api_key=api_key
-            )
-        )
-    )
+    opened = nullcontext(collection) if collection else open_of_run(state, api_key=api_key)
     with opened as stored:
         run = reopen(state, stored, progress=progress)
         if settings.form == DATAFLEX:
@@ -126,7 +118,7 @@ def _write(
     gathered: Gathered,
     paths: Sequence[Path],
     settings: ExportSettings,
-    run: ReopenedRun | None,
+    run: Run | None,
     progress: Progress,
 ) -> ExportReport:
     files = TrainingFiles(gathered, settings)
@@ -169,11 +161,22 @@ def _split(
     gathered: Gathered,
     settings: ExportSettings,
     share: float,
-    run: ReopenedRun,
+    run: Run,
     progress: Progress,
 ) -> tuple[list[IntArray], SplitReport]:
-    """Positions among the rows for training and for validation."""
-    radius = run.selection.bandwidth if settings.radius is None else settings.radius
+    """Positions among the rows for training and for validation.
+
+    Raises:
+        SettingsError: there is no radius, and the strategy of the run has none to go by.
+    """
+    radius, evidence = settings.radius, run.selection.evidence
+    if radius is None and isinstance(evidence, TransportEvidence):
+        radius = evidence.bandwidth
+    if radius is None:
+        raise SettingsError(
+            f"the strategy '{run.selection.strategy}' does not know near-duplicates, which the "
+            f"validation split keeps together; say how near they are with --radius"
+        )
     groups = near_groups(gathered.vectors, radius, run.selection.collection.metric, progress)
     weights = gathered.weights
     chosen = validation_rows(groups, weights, point_keys(gathered.ids), share, settings.seed)
@@ -184,7 +187,7 @@ def _split(
 
 
 def _export_probabilities(
-    run: ReopenedRun,
+    run: Run,
     collection: Collection,
     out: Path,
     pool: Sequence[str],

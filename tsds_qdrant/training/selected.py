@@ -20,6 +20,7 @@ from tsds_qdrant.records import read_records
 from tsds_qdrant.records.fields import listed_fields
 from tsds_qdrant.selection.results import PAYLOAD_PAGE, manifest_path
 from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.selection.settings import SelectionSettings
 
 SQLITE = b"SQLite format 3\x00"
 
@@ -91,7 +92,7 @@ def _drawn(selection: Selection, size: int | None) -> list[dict[str, Any]]:
     if size is None or size in samples:
         return list(selection.sample_rows(size or largest))
     settings = selection.settings
-    if settings.sampler == "multinomial" or settings.quotas or size > largest:
+    if settings.wanted.sampler == "multinomial" or settings.bounds.quotas or size > largest:
         drawn = ", ".join(map(str, samples))
         raise SettingsError(
             f"size is {size}, but the run drew {drawn}; ask for that, or select again with --state"
@@ -150,8 +151,9 @@ def _check_nested(path: str | Path) -> None:
     manifest = manifest_path(path)
     try:
         told = json.loads(manifest.read_text(encoding="utf-8"))["settings"]
-        nested = told["sampler"] != "multinomial" and not told.get("quotas")
-    except (OSError, ValueError, KeyError, TypeError):
+        drawn = SelectionSettings.restored(told)
+        nested = drawn.wanted.sampler != "multinomial" and not drawn.bounds.quotas
+    except (OSError, ValueError, KeyError, TypeError, SettingsError):
         raise SettingsError(
             f"a size is given, but '{manifest}' does not say how '{path}' was drawn; leave it out"
         ) from None

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.training.forms import DATAFLEX, FORMS, PLAIN
 from tsds_qdrant.training.shapes import checked_field_map
 
 WEIGHTS = ("column", "repeats")
 
 
+def field_map_of(text: str, flag: str = "--map") -> dict[str, str]:
+    """A field map from ``prompt=question,completion=answer.text``.
+
+    Raises:
+        SettingsError: a part without a field, or one that comes twice.
+    """
+    fields: dict[str, str] = {}
+    for item in text.split(",") if text else []:
+        part, equals, name = (piece.strip() for piece in item.partition("="))
+        if not equals:
+            raise SettingsError(f"{flag} has '{item}'; write PART=FIELD, prompt=question say")
+        if part in fields:
+            raise SettingsError(f"{flag} names {part} twice; keep one of them")
+        fields[part] = name
+    return fields
+
+
 @dataclass(frozen=True)
 class ExportSettings:
-    """Settings of one export.
+    """Form of the rows
 
     Attributes:
         form: one of :data:`~tsds_qdrant.training.forms.FORMS`.
@@ -32,15 +50,36 @@ class ExportSettings:
         skip_unfit: leave out records that do not fit the form instead of refusing them.
     """
 
-    form: str = PLAIN
-    size: int | None = None
-    weights: str | None = None
-    shuffle: int | None = None
-    validation: float | None = None
-    radius: float | None = None
-    seed: int = 0
-    fields: Mapping[str, str] = field(default_factory=dict)
-    skip_unfit: bool = False
+    form: str = setting(
+        PLAIN,
+        "plain, chat, instruction, trl, axolotl, llamafactory or dataflex.",
+        "--format",
+        metavar="NAME",
+    )
+    size: int | None = setting(None, "The first N draws; all if unset.", metavar="N")
+    weights: str | None = setting(
+        None,
+        "Rows drawn more than once: a column (plain), or written as often (else).",
+        metavar="column|repeats",
+    )
+    shuffle: int | None = setting(None, "Mix the rows; best rank first if unset.", metavar="SEED")
+    validation: float | None = setting(
+        None,
+        "Put that share beside it, in FILE-validation; near-duplicates stay together.",
+        metavar="SHARE",
+    )
+    radius: float | None = setting(
+        None, "How near a near-duplicate is; the run's h (of tsds) if unset.", metavar="R"
+    )
+    seed: int = setting(0, "Same seed, same validation rows.", least=0)
+    fields: Mapping[str, str] = setting(
+        {},
+        "Fields that hold prompt, completion, input, system, messages or text.",
+        "--map",
+        metavar="PART=FIELD,..",
+        parse=field_map_of,
+    )
+    skip_unfit: bool = setting(False, "Leave out records that do not fit the format.")
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:

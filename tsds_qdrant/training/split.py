@@ -13,11 +13,11 @@ import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.distance import normalized
-from tsds_qdrant.collections.ids import KeyArray
+from tsds_qdrant.collections.ids import KeyArray, uniform_noise
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError
+from tsds_qdrant.neighbors.geometry import join_groups
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.selection.sampling import uniform_noise
 
 BLOCK_ENTRIES = 1 << 23
 PAIR_NUMBERS = 1 << 23
@@ -41,21 +41,21 @@ def near_groups(
         progress: called as ``progress("groups", rows done, rows)``.
     """
     rows = normalized(np.ascontiguousarray(vectors, dtype=np.float32), metric)
-    parent = np.arange(len(rows))
+    groups = np.arange(len(rows))
     if not len(rows):
-        return parent
+        return groups
     squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
     reach = radius + SLACK * (radius + float(np.sqrt(squares.max())))
     for sure, first, second in _near_pairs(rows, squares, reach, metric, progress):
-        _join(parent, first[sure], second[sure])
-        apart = parent[first] != parent[second]
+        join_groups(groups, first[sure], second[sure])
+        apart = groups[first] != groups[second]
         first, second = first[apart], second[apart]
         step = max(1, PAIR_NUMBERS // rows.shape[1])
         for start in range(0, len(first), step):
             a, b = first[start : start + step], second[start : start + step]
             near = _distances(rows[a], rows[b], metric) <= reach
-            _join(parent, a[near], b[near])
-    return parent
+            join_groups(groups, a[near], b[near])
+    return groups
 
 
 def validation_rows(
@@ -139,17 +139,3 @@ def _distances(a: Float32Array, b: Float32Array, metric: Metric) -> FloatArray:
         return sums
     roots: FloatArray = np.sqrt(np.einsum("ij,ij->i", apart, apart))
     return roots
-
-
-def _join(parent: IntArray, first: IntArray, second: IntArray) -> None:
-    """Give the rows of every pair one root, the smallest number of both; in place.
-
-    Roots point to themselves, and every row to its root.
-    """
-    while len(first):
-        a, b = parent[first], parent[second]
-        apart = a != b
-        first, second, a, b = first[apart], second[apart], a[apart], b[apart]
-        np.minimum.at(parent, np.maximum(a, b), np.minimum(a, b))
-        while not np.array_equal(parent, upper := parent[parent]):
-            parent[:] = upper

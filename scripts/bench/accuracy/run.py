@@ -84,7 +84,7 @@ def measured(
         alive[build.gone(len(pool))] = False
         for number, (task, queries) in enumerate(tasks):
             for size in sizes:
-                settings = SelectionSettings(sizes=(size,), seed=number)
+                settings = SelectionSettings.of(sizes=(size,), seed=number)
                 judge = judges.setdefault(
                     (build.deleted, task, size), Judge(pool, alive, queries, settings)
                 )

@@ -129,10 +129,12 @@ class Judge:
         assert self.exact is not None
         settings = self.settings
         if not walk.derived:
-            scale, width = self.exact.cost_scale, self.exact.bandwidth
-            settings = replace(settings, alpha=self.exact.alpha, cost_scale=scale, bandwidth=width)
+            scale, width = self.exact.transport.cost_scale, self.exact.transport.bandwidth
+            settings = settings.altered(
+                alpha=self.exact.transport.alpha, cost_scale=scale, bandwidth=width
+            )
         recall = ANY_RECALL if walk.fixed else settings.recall
-        settings = replace(settings, exact=walk.exact, recall=recall)
+        settings = settings.altered(exact=walk.exact, recall=recall)
         collection.walk = walk
         share = 1.0 if walk.fixed else search.SCAN_SHARE
         started = time.process_time()
@@ -147,14 +149,14 @@ class Judge:
             "recall": self._recall(found),
             "density_error": error,
             "variation": float(np.abs(self._spread(found) - self._spread(self.exact)).sum() / 2),
-            "bound": found.accuracy.variation_bound,
-            "measured_recall": found.accuracy.recall,
+            "bound": found.transport.accuracy.variation_bound,
+            "measured_recall": found.transport.accuracy.recall,
             "sample_differs": 1.0 - kept / len(self.exact.selected_ids),
         }
 
     def _recall(self, found: Selection) -> float:
         """Share of the true neighbours in use that the lists hold, over all lists."""
-        lists, plan = found.solution.problem.lists, found.solution.plan
+        lists, plan = found.transport.solution.problem.lists, found.transport.solution.plan
         ids = np.array(found.ids)
         good = used = 0
         for row in range(lists.queries):
@@ -170,17 +172,17 @@ class Judge:
         """Mean relative error of the densities, averaged over p."""
         support = np.flatnonzero(found.probabilities)
         points = np.array(found.ids)[support]
-        if found.bandwidth == 0:
+        if found.transport.bandwidth == 0:
             return 0.0
         assert self.exact is not None
-        reuse = found.bandwidth == self.exact.bandwidth
+        reuse = found.transport.bandwidth == self.exact.transport.bandwidth
         densities = self._densities if reuse else np.full(len(self.pool), np.nan)
         unknown = points[np.isnan(densities[points])]
         for chunk in np.array_split(unknown, len(unknown) // 500 + 1):
-            kernel = 1.0 - self._squared_distances(self.pool[chunk]) / found.bandwidth**2
+            kernel = 1.0 - self._squared_distances(self.pool[chunk]) / found.transport.bandwidth**2
             kernel[np.arange(len(chunk)), chunk] = 1.0
             densities[chunk] = kernel.clip(0.0).sum(axis=1)
-        errors = np.abs(densities[points] / found.densities[support] - 1.0)
+        errors = np.abs(densities[points] / found.transport.densities[support] - 1.0)
         return float(found.probabilities[support] @ errors)
 
     def _squared_distances(self, vectors: Float32Array) -> FloatArray:

@@ -44,7 +44,7 @@ class Case:
     def settings(self, *, exact: bool = False) -> SelectionSettings:
         """Settings that draw as many candidates as there are task examples."""
         sizes = (min(len(self.queries), LARGEST_SAMPLE),)
-        return SelectionSettings(sizes=sizes, exact=exact, **self.task)
+        return SelectionSettings.of(sizes=sizes, exact=exact, **self.task)
 
     def facts(self) -> dict[str, Any]:
         """What stands in front of each row."""
@@ -138,11 +138,11 @@ def _our_row(selection: Selection, truth: Truth, candidates: int) -> dict[str, A
     return {
         "what": "select --exact" if exact else f"select ({how})",
         "variation": variation(probabilities, truth.probabilities),
-        "bound": selection.accuracy.variation_bound,
-        "neighbors": int(selection.solution.problem.lists.depths.sum()),
+        "bound": selection.transport.accuracy.variation_bound,
+        "neighbors": int(selection.transport.solution.problem.lists.depths.sum()),
         "densities": selection.counts.density_searches,
-        "needed": selection.densities_needed,
-        "support": selection.solution.support,
+        "needed": selection.transport.densities_needed,
+        "support": selection.transport.solution.support,
         "hits": selection.counts.hits,
         "seconds": selection.seconds,
         "share": 1.0,

@@ -61,7 +61,7 @@ def ours(order: dict[str, Any]) -> None:
     from tsds_qdrant import SelectionSettings, open_collection, select
 
     collection = open_collection(order["location"], order["name"])
-    select(collection, _queries(order), SelectionSettings(**order["task"]))
+    select(collection, _queries(order), SelectionSettings.of(**order["task"]))
     collection.close()
 
 

@@ -13,7 +13,8 @@ from bench.speed.store import COLLECTION, built_collection
 from bench.speed.traffic import MeteredCollection
 
 from tsds_qdrant import open_collection, select
-from tsds_qdrant.runs.reselect import Reselection, begin_run, reselect
+from tsds_qdrant.runs.begin import begin_run
+from tsds_qdrant.runs.reselect import Reselection, reselect
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.selection.selection import Selection
 

@@ -22,7 +22,8 @@ from pool_oracle import (
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors import search
-from tsds_qdrant.runs.reselect import begin_run, reselect
+from tsds_qdrant.runs.begin import begin_run
+from tsds_qdrant.runs.reselect import reselect
 from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
@@ -31,7 +32,7 @@ from tsds_qdrant.strategies.tsds.accuracy import EXACT, SAMPLED_DENSITIES, SAMPL
 
 COUNT = 12_000
 CASES = [
-    SelectionSettings(sizes=(1,), alpha=alpha, cost_scale=cost_scale, bandwidth=bandwidth)
+    SelectionSettings.of(sizes=(1,), alpha=alpha, cost_scale=cost_scale, bandwidth=bandwidth)
     for alpha, cost_scale, bandwidth in [
         (0.7, 1.0, 0.0),
         (0.4, 3.0, 15.0),
@@ -65,7 +66,7 @@ def run(
     monkeypatch.setattr(search, "EF_LADDER", (1,))
 
     def select_for(settings: SelectionSettings, queries: int, exact: bool) -> Selection:
-        settings = replace(settings, exact=exact, recall=0.01)
+        settings = settings.altered(exact=exact, recall=0.01)
         return select(graph, near_queries(rows, queries, seed=queries), settings)
 
     return select_for
@@ -79,12 +80,12 @@ def test_the_bound_covers_what_went_wrong(run: Run, settings: SelectionSettings)
     at most here, and always less than the triangle inequality gives away.
     """
     found, exact = run(settings, 10, False), run(settings, 10, True)
-    assert found.accuracy.lists == 10 <= SAMPLED_LISTS
-    assert found.accuracy.variation_bound is not None
-    assert found.accuracy.recall is not None
+    assert found.transport.accuracy.lists == 10 <= SAMPLED_LISTS
+    assert found.transport.accuracy.variation_bound is not None
+    assert found.transport.accuracy.recall is not None
     true = variation(probabilities_of(found), probabilities_of(exact))
-    assert 0.01 < true <= found.accuracy.variation_bound + 1e-9
-    assert 0.0 < found.accuracy.recall < 1.0
+    assert 0.01 < true <= found.transport.accuracy.variation_bound + 1e-9
+    assert 0.0 < found.transport.accuracy.recall < 1.0
 
 
 @pytest.mark.parametrize("settings", CASES[1::2])
@@ -93,11 +94,11 @@ def test_the_bound_holds_on_average_where_lists_are_sampled(
 ) -> None:
     """Of 48 lists 16 are repeated: one sample may miss what is wrong, their mean may not."""
     exact = probabilities_of(run(settings, 48, True))
-    found = [run(replace(settings, seed=seed), 48, False) for seed in range(6)]
-    bounds = [one.accuracy.variation_bound or 0.0 for one in found]
+    found = [run(settings.altered(seed=seed), 48, False) for seed in range(6)]
+    bounds = [one.transport.accuracy.variation_bound or 0.0 for one in found]
     true = [variation(probabilities_of(one), exact) for one in found]
-    assert {one.accuracy.lists for one in found} == {SAMPLED_LISTS}
-    assert all(0 < one.accuracy.densities <= SAMPLED_DENSITIES for one in found)
+    assert {one.transport.accuracy.lists for one in found} == {SAMPLED_LISTS}
+    assert all(0 < one.transport.accuracy.densities <= SAMPLED_DENSITIES for one in found)
     assert 0.01 < np.mean(true) <= np.mean(bounds)
 
 
@@ -106,7 +107,7 @@ def test_recall_is_that_of_the_neighbors_in_use(run: Run, rows: np.ndarray) -> N
     found = run(settings, 10, False)
     distances = np.linalg.norm(near_queries(rows, 10, seed=10)[:, None] - rows[None], axis=2)
     order = np.argsort(distances, axis=1)
-    lists, plan = found.solution.problem.lists, found.solution.plan
+    lists, plan = found.transport.solution.problem.lists, found.transport.solution.plan
     hits = used = 0
     for row in range(10):
         entries = slice(lists.offsets[row], lists.offsets[row + 1])
@@ -114,25 +115,25 @@ def test_recall_is_that_of_the_neighbors_in_use(run: Run, rows: np.ndarray) -> N
         ids = {found.ids[number] for number in listed.tolist()}
         hits += len(ids & set(order[row, : len(ids)].tolist()))
         used += len(ids)
-    assert found.accuracy.recall == pytest.approx(hits / used, abs=0.01)  # some are tied
+    assert found.transport.accuracy.recall == pytest.approx(hits / used, abs=0.01)  # some are tied
 
 
 def test_density_errors_are_averaged_over_p(
     run: Run, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # At bandwidth 0 a density is 1 and cannot be wrong.
-    uniform = run(CASES[0], 10, False).accuracy
+    uniform = run(CASES[0], 10, False).transport.accuracy
     assert (uniform.density_error, uniform.densities) == (0.0, 0)
     monkeypatch.setattr(accuracy, "SAMPLED_DENSITIES", 20_000)
     found = run(CASES[1], 10, False)
     support = np.flatnonzero(found.probabilities)
     chosen = rows[[int(found.ids[number]) for number in support]]
-    kernel = 1 - (pairwise_distances(chosen, rows, "Euclid") / found.bandwidth) ** 2
-    errors = np.abs(kernel.clip(0).sum(axis=1) / found.densities[support] - 1)
+    kernel = 1 - (pairwise_distances(chosen, rows, "Euclid") / found.transport.bandwidth) ** 2
+    errors = np.abs(kernel.clip(0).sum(axis=1) / found.transport.densities[support] - 1)
     wanted = float(found.probabilities[support] @ errors)
     assert wanted > 0.005
-    assert found.accuracy.density_error == pytest.approx(wanted, rel=0.1)
-    assert found.accuracy.densities <= len(support)
+    assert found.transport.accuracy.density_error == pytest.approx(wanted, rel=0.1)
+    assert found.transport.accuracy.densities <= len(support)
 
 
 @pytest.mark.slow
@@ -145,29 +146,32 @@ def test_a_better_walk_errs_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         found = [run(settings, 40, False) for settings in CASES[1:]]
         pairs = zip(found, exact, strict=True)
         errors[ef] = sum(variation(probabilities_of(one), right) for one, right in pairs)
-        bounds[ef] = sum(one.accuracy.variation_bound or 0.0 for one in found)
+        bounds[ef] = sum(one.transport.accuracy.variation_bound or 0.0 for one in found)
     assert errors[1024] < errors[1]
     assert bounds[1024] < bounds[1]
 
 
 def test_scans_are_exact(run: Run) -> None:
-    assert run(CASES[1], 10, True).accuracy == EXACT
+    assert run(CASES[1], 10, True).transport.accuracy == EXACT
     small = clustered_rows(200, 4, 5)
     with edge_pool(small) as collection:
-        found = select(collection, near_queries(small, 3), SelectionSettings(sizes=(5,)))
-    assert (found.accuracy, found.scan_reason) == (EXACT, "only 200 points")
+        found = select(collection, near_queries(small, 3), SelectionSettings.of(sizes=(5,)))
+    assert (found.transport.accuracy, found.scan_reason) == (EXACT, "only 200 points")
 
 
 def test_unknown_where_scans_are_not_allowed(graph: EdgeCollection, rows: np.ndarray) -> None:
     collection = UnscannableCollection(graph)
     found = select(collection, near_queries(rows, 10), CASES[0])
-    assert found.accuracy == UNKNOWN
-    assert select(collection, near_queries(rows, 10), CASES[1]).accuracy == UNKNOWN
+    assert found.transport.accuracy == UNKNOWN
+    assert select(collection, near_queries(rows, 10), CASES[1]).transport.accuracy == UNKNOWN
     assert found.counts.probe_searches == 1  # the look for poison
 
 
 def test_the_sample_is_seeded(run: Run) -> None:
-    bounds = {run(replace(CASES[2], seed=3), 48, False).accuracy.variation_bound for _ in range(2)}
+    bounds = {
+        run(CASES[2].altered(seed=3), 48, False).transport.accuracy.variation_bound
+        for _ in range(2)
+    }
     assert len(bounds) == 1
 
 
@@ -175,7 +179,9 @@ def test_a_repair_keeps_what_was_measured_until_a_tenth_is_new(
     graph: EdgeCollection, rows: np.ndarray, tmp_path: Path
 ) -> None:
     queries = near_queries(rows, 30)
-    settings = SelectionSettings(sizes=(5,), alpha=0.7, cost_scale=8.0, bandwidth=14.0, recall=0.01)
+    settings = SelectionSettings.of(
+        sizes=(5,), alpha=0.7, cost_scale=8.0, bandwidth=14.0, recall=0.01
+    )
     state, first = begin_run(tmp_path / "task.run", graph, queries, settings)
     asked = first.counts.neighbor_searches + first.counts.density_searches
     added = 0
@@ -183,10 +189,10 @@ def test_a_repair_keeps_what_was_measured_until_a_tenth_is_new(
         graph.upsert([COUNT + step], queries[step : step + 1].astype(np.float32))
         done = reselect(state, collection=graph)
         added += done.run["searches"]
-        now = done.selection.accuracy
+        now = done.selection.transport.accuracy
         if now.searches_since == 0 and done.run["searches"]:
             break
-        assert replace(now, searches_since=0) == first.accuracy
+        assert replace(now, searches_since=0) == first.transport.accuracy
         assert now.searches_since == added
         assert done.selection.counts.probe_searches == 0
     assert 0.5 * 0.1 * asked <= added <= 2.0 * 0.1 * asked
@@ -194,10 +200,10 @@ def test_a_repair_keeps_what_was_measured_until_a_tenth_is_new(
 
 
 def test_without_scans_nothing_is_measured(graph: EdgeCollection, rows: np.ndarray) -> None:
-    settings = SelectionSettings(sizes=(1,), alpha=0.7, cost_scale=8.0, bandwidth=0.0)
-    found = select(graph, near_queries(rows, 12), replace(settings, scans=False))
-    assert found.accuracy == UNKNOWN
+    settings = SelectionSettings.of(sizes=(1,), alpha=0.7, cost_scale=8.0, bandwidth=0.0)
+    found = select(graph, near_queries(rows, 12), settings.altered(scans=False))
+    assert found.transport.accuracy == UNKNOWN
     assert found.counts.probe_searches == 1  # the preflight
     assert found.ef == 256
     with pytest.raises(SettingsError, match="exact searches are scans"):
-        replace(settings, scans=False, exact=True)
+        settings.altered(scans=False, exact=True)

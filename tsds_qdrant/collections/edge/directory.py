@@ -86,7 +86,8 @@ def _read_json(file: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CollectionError(
-            f"'{file}' cannot be read ({error}); restore the collection from a copy, or ingest anew"
+            f"'{file}' cannot be read ({error}); restore the collection from a copy, or ingest "
+            f"again"
         ) from error
     return content
 

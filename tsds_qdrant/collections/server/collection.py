@@ -20,7 +20,7 @@ from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
-from tsds_qdrant.collections.server.session import TIMEOUT_S, Session
+from tsds_qdrant.collections.server.session import TIMEOUT_S, Connection, Session
 from tsds_qdrant.collections.server.spaces import ServerSpaces
 from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
@@ -113,27 +113,15 @@ class ServerCollection(ServerSpaces):
         metric: Metric,
         vector: str = "",
         metadata: Mapping[str, Any] | None = None,
-        api_key: str | None = None,
-        client: QdrantClient | None = None,
-        prefer_grpc: bool = False,
-        grpc_port: int = GRPC_PORT,
-        patience: Patience | None = None,
+        connection: Connection | None = None,
     ) -> ServerCollection:
-        """Create an empty collection on the server at ``location``.
+        """Create an empty collection on the server at ``location``, reached by ``connection``.
 
         Raises:
             CollectionExistsError: there is one of that name.
             UnsupportedCollectionError: ``metadata``, and a server older than 1.16.
         """
-        session = Session(
-            location,
-            name,
-            api_key=api_key,
-            client=client,
-            grpc=prefer_grpc,
-            grpc_port=grpc_port,
-            patience=patience,
-        )
+        session = Session(location, name, **vars(connection or Connection()))
         params = models.VectorParams(size=dimension, distance=models.Distance(metric))
         with session.closed_on_error():
             if metadata:
@@ -154,7 +142,7 @@ class ServerCollection(ServerSpaces):
         engine = self._description.engine
         described = description.describe(found, self._session, self._space, engine)
         self._repeats = description.may_repeat(found)
-        return replace(described, count=self.count())
+        return replace(described, count=self.count(), grpc_port=self._session.grpc_port)
 
     def search(
         self,

@@ -143,7 +143,7 @@ def vector_of(stored: Any, name: str) -> tuple[Float32Array | None, SparseRows |
 
 
 def _is_older(engine: str, version: tuple[int, int]) -> bool:
-    """Whether ``engine`` tells a version, and one before ``version``."""
+    """Whether ``engine`` names a version, and one before ``version``."""
     numbers = tuple(int(number) for number in re.findall(r"\d+", engine)[:2])
     return bool(numbers) and numbers < version
 

@@ -39,7 +39,7 @@ class Pace:
         return replace(self, rows=max(1, min(self.rows, rows // 4)))
 
     def refused(self, rows: int) -> Pace:
-        """After ``rows`` were too many for Qdrant, whatever the time: never so many again."""
+        """After ``rows`` were too many for Qdrant, whatever the time: never that many again."""
         most = max(1, min(self.most, rows // 2))
         return Pace(most, min(self.rows, most))
 
@@ -49,7 +49,7 @@ class Allowance:
     """How many requests may be under way at once, and from when on another may be sent.
 
     Attributes:
-        most: never more than so many.
+        most: never more than that.
         width: how many now; only its whole part counts.
         opens: nothing is sent before this moment (seconds of the caller's clock).
         narrowed: the moment when ``width`` was last cut.

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +25,25 @@ TIMEOUT_S = 60
 """Seconds that Qdrant may take for one request."""
 GRACE_S = 5
 """Seconds that the client waits longer than Qdrant, so that Qdrant's own words arrive."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How a server is reached.
+
+    Attributes:
+        api_key: for servers that ask for one.
+        client: of qdrant-client, used instead of a new one and left open.
+        grpc: search over gRPC.
+        grpc_port: where it listens.
+        patience: how to wait for a server that is busy or away.
+    """
+
+    api_key: str | None = None
+    client: QdrantClient | None = None
+    grpc: bool = False
+    grpc_port: int = GRPC_PORT
+    patience: Patience | None = None
 
 
 class Session:
@@ -52,6 +71,7 @@ class Session:
         self._client: QdrantClient | None = client or _connect(self.place, api_key, grpc, grpc_port)
         self.grpc = grpc
         self.local = _is_local(self._client)
+        self.grpc_port = grpc_port if grpc and not self.local else None
 
     @property
     def client(self) -> QdrantClient:
@@ -72,7 +92,7 @@ class Session:
         return retrying(lambda: call(self.client), self.place, patience)
 
     def engine(self) -> str:
-        """Name and version of what answers; without version where that is not told."""
+        """Name and version of what answers; without version where that is not known."""
         name = "qdrant-client local" if self.local else "qdrant"
         with suppress(CollectionError):
             return f"{name} {self.send(lambda client: client.info(), attempts=2).version}"

@@ -1,6 +1,6 @@
 """How far approximate search may have moved the probabilities: measured, not assumed.
 
-A seeded sample of the searches is repeated by a scan. Three errors are told apart, and by the
+A seeded sample of the searches is repeated by a scan. Three errors are distinguished, and by the
 triangle inequality their sum bounds the total variation of p: neighbours that a list missed
 (total variation of the row, averaged over rows), densities that came out too low (relative error,
 averaged over p), both with two standard errors added, and the threshold that the first has moved.
@@ -8,7 +8,7 @@ averaged over p), both with two standard errors added, and the threshold that th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,39 +19,19 @@ from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.transport import TransportSolution
+from tsds_qdrant.strategies.evidence import Accuracy
 
 SAMPLED_LISTS = 16
 SAMPLED_DENSITIES = 32
-ANEW_SHARE = 0.1
-"""Measured again once so large a share of the searches is new."""
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """What a sample of exact searches says about an approximate selection.
-
-    Attributes:
-        recall: share of the neighbours in use that the lists hold; None if not measurable.
-        density_error: mean relative error of the densities in use.
-        variation_bound: bound on the total variation between p and the exact p, estimated.
-        lists: how many lists were repeated.
-        densities: how many densities were repeated.
-        searches_since: searches that a repaired selection has added since this was measured.
-    """
-
-    recall: float | None
-    density_error: float | None
-    variation_bound: float | None
-    lists: int = 0
-    densities: int = 0
-    searches_since: int = 0
+NEW_SHARE = 0.1
+"""Accuracy is measured again once this share of the searches is new."""
 
 
 EXACT = Accuracy(recall=1.0, density_error=0.0, variation_bound=0.0)
 UNKNOWN = Accuracy(recall=None, density_error=None, variation_bound=None)
 
 
-def measured_anew(
+def measured_again(
     neighborhoods: Neighborhoods, solution: TransportSolution, seed: int, known: Accuracy | None
 ) -> Accuracy:
     """What is ``known``, if nearly all that the solution rests on was there when it was measured.
@@ -64,7 +44,7 @@ def measured_anew(
         added = counts.neighbor_searches + counts.density_searches
         known = replace(known, searches_since=known.searches_since + added)
         rests_on = len(neighborhoods.queries) + len(neighborhoods.vicinities.places)
-        if known.searches_since <= ANEW_SHARE * rests_on:
+        if known.searches_since <= NEW_SHARE * rests_on:
             return known
     return measure(neighborhoods, solution, seed)
 

@@ -25,7 +25,7 @@ from tsds_qdrant.solver.tradeoff import slope_budget
 FIRST_REACH = 0.5
 """Share of the first guess of s whose densities are fetched before guessing again."""
 AHEAD = 1.02
-"""So much further than s densities are fetched, to save rounds."""
+"""Densities are fetched this much further than s, to save rounds."""
 
 Target = Callable[[RegularizationPath], float]
 """The wanted threshold s on a path; infinite if the path does not reach it."""
@@ -57,7 +57,6 @@ class Expansion:
         total_weight: a lower bound on Z, at least twice the threshold unless all is fetched.
         threshold: s, infinite if the target cannot be reached.
         touched: number of candidates whose densities the solution needs.
-        rounds: how often it was guessed.
     """
 
     lists: NeighborLists
@@ -65,7 +64,6 @@ class Expansion:
     total_weight: float
     threshold: float
     touched: int
-    rounds: int
 
 
 def expand(
@@ -86,9 +84,8 @@ def expand(
         DepthError: the lists would not fit into memory.
     """
     start(neighborhoods)
-    rounds = 0
+    begun = False
     while True:
-        rounds += 1
         lists = neighborhoods.lists
         densities = neighborhoods.densities
         known = ~np.isnan(densities)
@@ -97,7 +94,8 @@ def expand(
         threshold = target(path)
         # T is exact below the horizon: if the target lies beyond, s does so too.
         reach = min(threshold, sweep.horizon)
-        first = rounds == 1 and not known[lists.candidates].any()
+        first = not (begun or known[lists.candidates].any())
+        begun = True
         ahead = reach * (FIRST_REACH if first else AHEAD)
         unknown = _unknown_in_front(sweep, known, ahead)
         if len(unknown):
@@ -122,7 +120,6 @@ def expand(
             neighborhoods.known_weight,
             threshold,
             int(np.count_nonzero(needed)),
-            rounds,
         )
 
 

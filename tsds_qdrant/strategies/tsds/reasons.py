@@ -1,21 +1,16 @@
-"""Why a candidate has the probability that it has: who asks for it, what it shares, its luck."""
+"""Why a candidate has the probability that it has: who asks for it, and what it shares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-import numpy as np
-
-from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.selection.sampling import inclusion_probabilities, uniform_noise
-from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.solver.transport import TransportSolution
 from tsds_qdrant.solver.turning import Turn
-
-Verdict = Literal["drawn", "not drawn", "no mass", "not fetched", "filtered out", "kept out"]
+from tsds_qdrant.strategies.reasons import Reasons
+from tsds_qdrant.strategies.unfetched import Unfetched
+from tsds_qdrant.strategies.wording import SHOWN, named, ordinal, quoted, table
 
 
 @dataclass(frozen=True)
@@ -61,58 +56,27 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A candidate and the sample of one size.
+class Terms:
+    """What the lines on a candidate speak of.
 
     Attributes:
-        size: of the sample.
-        rank: in it, from 0; None where it was not drawn.
-        weight: how often it was drawn.
-        chance: of being drawn under any seed, closely; None under quotas, budgets and groups.
-        needed: the p with which it would have been drawn with this seed, if the others kept
-            theirs; None where it was drawn, or where p alone does not tell.
+        alpha: of the selection.
+        bandwidth: h.
+        queries: number of task examples.
+        probability: p of the candidate.
     """
 
-    size: int
-    rank: int | None
-    weight: int
-    chance: float | None
-    needed: float | None
+    alpha: float = 0.5
+    bandwidth: float = 0.0
+    queries: int = 0
+    probability: float = 0.0
 
 
 @dataclass(frozen=True)
-class Unfetched:
-    """How far a point that stands in no list is from the lists.
+class TransportReasons(Reasons):
+    """Why one candidate has mass, or has none.
 
     Attributes:
-        query: the task example that is nearest to it.
-        text: of that task example; "" where not known.
-        distance: between the two.
-        depth: how many candidates the list of that task example holds.
-        end: the distance at which the list ends; None where it holds every candidate.
-        missed_by: a task example whose list ends farther away, so that it should hold the point.
-    """
-
-    query: int
-    text: str
-    distance: float
-    depth: int
-    end: float | None
-    missed_by: int | None
-
-
-@dataclass(frozen=True)
-class PointExplanation:
-    """Why one point is selected, or not.
-
-    Attributes:
-        id: of the point.
-        text: "" where not known.
-        verdict: what became of it; ``no mass``: p is 0, ``not fetched``: it is in no list,
-            ``filtered out``: the run's filter leaves it out, ``kept out``: as a test item's copy.
-        probability: p.
-        rank: in the order of the draw over all candidates with p > 0, from 0.
-        samples: its standing in each, the smallest first.
         listings: lists that give it mass, most first; without any, lists it stands in, the one
             that comes nearest to giving mass first.
         density: at least 1; None where not measured.
@@ -121,15 +85,15 @@ class PointExplanation:
         duplicate_count: how many there are.
         turn: where p turns positive; None for points that are no candidates.
         unfetched: for points in no list.
-        arrived: it came after the run's last selection; None where that is not known.
+        terms: what the lines speak of.
     """
 
-    id: PointId
-    text: str
-    verdict: Verdict
-    probability: float = 0.0
-    rank: int | None = None
-    samples: tuple[Standing, ...] = ()
+    VERDICTS: ClassVar = {
+        "no mass": "nearer candidates use up what task examples have to give",
+        "not fetched": "farther from every task example than what they use",
+        "no vector": "it has no such vector, so no search can find it",
+    }
+
     listings: tuple[Listing, ...] = ()
     density: float | None = None
     density_whole: bool = True
@@ -137,111 +101,98 @@ class PointExplanation:
     duplicate_count: int = 0
     turn: Turn | None = None
     unfetched: Unfetched | None = None
-    arrived: bool | None = None
+    terms: Terms = field(default_factory=Terms)
 
+    def plain(self) -> dict[str, Any]:
+        """Plain values for JSON; the terms are those of the whole explanation."""
+        return {name: value for name, value in super().plain().items() if name != "terms"}
 
-@dataclass(frozen=True)
-class Explanation:
-    """What :func:`~tsds_qdrant.runs.explain.explain` returns.
+    def in_words(self, *, arrived: bool = False) -> list[str]:
+        """Task examples, near-duplicates, and the alpha at which p turns."""
+        return [
+            *self._listings(),
+            *self._unfetched(arrived),
+            *self._duplicates(),
+            *self._turn(),
+        ]
 
-    Attributes:
-        alpha: of the run's last selection.
-        bandwidth: h.
-        regularizer: ``kde``, ``uniform`` or ``tv``.
-        sampler: ``stable``, ``multinomial`` or ``top``.
-        support: number of candidates with p > 0.
-        candidates: size of the pool.
-        queries: number of task examples.
-        points: in the order asked for.
-        searches: made for the answers.
-    """
-
-    alpha: float
-    bandwidth: float
-    regularizer: str
-    sampler: str
-    support: int
-    candidates: int
-    queries: int
-    points: tuple[PointExplanation, ...]
-    searches: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-
-def listings_of(
-    solution: TransportSolution, candidate: int, texts: Mapping[int, str]
-) -> tuple[Listing, ...]:
-    """The lists that ``candidate`` stands in, as :class:`PointExplanation` wants them."""
-    lists, plan = solution.problem.lists, solution.plan
-    entries = np.flatnonzero(lists.candidates == candidate)
-    if not len(entries):
-        return ()
-    paying = entries[plan[entries] > 0]
-    used = np.add.reduceat((plan > 0).astype(np.int64), lists.offsets[:-1])
-    rows = lists.query_of_entry[entries]
-    if len(paying):
-        entries = paying[np.argsort(-plan[paying], kind="stable")]
-    else:
-        places = entries - lists.offsets[rows] - used[rows]
-        entries = entries[np.lexsort((lists.distances[entries], places))]
-    p = float(solution.probabilities[candidate])
-    return tuple(
-        Listing(
-            query=row,
-            text=texts.get(row, ""),
-            mass=float(plan[entry]),
-            share=float(plan[entry]) / p if p else 0.0,
-            distance=float(lists.distances[entry]),
-            neighbor=entry - int(lists.offsets[row]) + 1,
-            used=int(used[row]),
+    def _listings(self) -> Iterator[str]:
+        if not self.listings:
+            return
+        count, paying = len(self.listings), self.terms.probability > 0
+        if paying:
+            yield f"{count} of {self.terms.queries} task examples send it mass:"
+        else:
+            yield f"it is in the lists of {count} of {self.terms.queries} task examples:"
+        yield from table(
+            ("share" if paying else "uses", "distance", "nearest", "task example"),
+            [
+                (
+                    f"{one.share:.0%}" if paying else f"{one.used}",
+                    f"{one.distance:.3f}",
+                    ordinal(one.neighbor),
+                    f"{one.query}  {quoted(one.text)}",
+                )
+                for one in self.listings[:SHOWN]
+            ],
+            count,
         )
-        for entry, row in zip(entries.tolist(), lists.query_of_entry[entries].tolist(), strict=True)
-    )
 
-
-def standings_of(
-    selection: Selection, candidate: int, chances: Mapping[int, FloatArray]
-) -> tuple[Standing, ...]:
-    """How ``candidate``, which has p > 0, stands to each sample; see :func:`chances_of`."""
-    settings = selection.settings
-    found = []
-    for size, sample in sorted(selection.samples.items()):
-        places = np.flatnonzero(sample.candidates == candidate)
-        drawn = bool(len(places))
-        needed = None
-        if not drawn and settings.sampler != "multinomial" and not settings.bounded:
-            needed = _needed(selection, candidate, int(sample.candidates[-1]))
-        found.append(
-            Standing(
-                size,
-                rank=int(places[0]) if drawn else None,
-                weight=int(sample.weights[places[0]]) if drawn else 0,
-                chance=float(chances[size][candidate]) if size in chances else None,
-                needed=needed,
+    def _unfetched(self, arrived: bool) -> Iterator[str]:
+        far = self.unfetched
+        if far is None:
+            return
+        ends = "holds every candidate" if far.end is None else f"ends at {far.end:.3f}"
+        yield (
+            f"nearest to {named(far.query, far.text)}: distance {far.distance:.3f}, while its "
+            f"list of {far.depth} {ends}"
+        )
+        if far.missed_by is not None and not arrived:
+            yield (
+                f"the list of task example {far.missed_by} should hold it: approximate search "
+                f"missed it, or it came after the run's last selection"
             )
+
+    def _duplicates(self) -> Iterator[str]:
+        if self.density is None:
+            return
+        least = "" if self.density_whole else "at least "
+        within = f"within {self.terms.bandwidth:.3g}"
+        if not self.duplicate_count:
+            yield f"density {self.density:.3g}: no near-duplicate {within}"
+            return
+        count = f"{least}{self.duplicate_count} near-duplicates"
+        if self.duplicate_count == 1:
+            count = "one near-duplicate"
+        yield f"density {least}{self.density:.3g}: it shares with {count} {within}:"
+        yield from table(
+            ("distance", "p", "rank", "point"),
+            [
+                (
+                    f"{one.distance:.3f}",
+                    f"{one.probability:.3g}",
+                    "-" if one.rank is None else f"{one.rank}",
+                    f"{one.id}  {quoted(one.text)}",
+                )
+                for one in self.duplicates[:SHOWN]
+            ],
+            self.duplicate_count,
         )
-    return tuple(found)
 
-
-def chances_of(selection: Selection) -> dict[int, FloatArray]:
-    """Size -> (n,) chances to be drawn under any seed; none where the sampler leaves nothing to
-    chance, or where quotas, budgets and groups have a say.
-    """
-    p, settings = selection.probabilities, selection.settings
-    if settings.bounded or settings.sampler == "top":
-        return {}
-    if settings.sampler == "multinomial":
-        return {size: 1.0 - (1.0 - p) ** size for size in selection.samples}
-    return {size: inclusion_probabilities(p, size) for size in selection.samples}
-
-
-def _needed(selection: Selection, candidate: int, last: int) -> float:
-    """The p that would have taken the place of ``last``, the last one drawn."""
-    p, settings = selection.probabilities, selection.settings
-    if settings.sampler == "top":
-        return float(p[last])
-    mine, theirs = -np.log(uniform_noise(selection.keys[[candidate, last]], settings.seed))
-    return float(p[last] * mine / theirs)
+    def _turn(self) -> Iterator[str]:
+        turn, alpha = self.turn, self.terms.alpha
+        if turn is None:
+            return
+        digits = next((n for n in range(4, 17) if f"{turn.alpha:.{n}g}" != f"{alpha:.{n}g}"), 17)
+        there, now = f"{turn.alpha:.{digits}g}", f"(now {alpha:.{digits}g})"
+        if turn.alpha == 1.0:
+            yield f"it has p > 0 at every alpha {now}"
+        elif self.terms.probability > 0:
+            yield f"it has p > 0 below alpha {there} {now}"
+        elif turn.exact:
+            yield f"it would have p > 0 below alpha {there} {now}"
+        else:
+            yield (
+                f"it would have p > 0 only below some alpha under {there} {now}; "
+                f"that is a bound, as far as lists and densities are known"
+            )

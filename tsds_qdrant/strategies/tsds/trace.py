@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.solver.path import PathPoint
 from tsds_qdrant.solver.tradeoff import checked_alpha
 from tsds_qdrant.strategies.tsds.expansion import alpha_target
-from tsds_qdrant.strategies.tsds.problem import Task
+from tsds_qdrant.strategies.tsds.strategy import Tsds
+from tsds_qdrant.task.task import Task
 
 DEFAULT_ALPHAS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
@@ -24,7 +26,7 @@ class TracedPath:
     """The path at some alphas.
 
     Attributes:
-        points: one for each alpha at which a task has a say, in the order asked for.
+        points: one for each alpha at which the task matters, in the order asked for.
         pool_alphas: alphas so small that the whole pool is taken evenly.
         cost_scale: C, given or derived.
         bandwidth: h, given or derived.
@@ -41,7 +43,8 @@ class TracedPath:
 def trace_path(
     collection: Collection,
     queries: npt.ArrayLike,
-    settings: SelectionSettings,
+    strategy: Tsds,
+    search: SearchSettings | None = None,
     *,
     alphas: Sequence[float] = DEFAULT_ALPHAS,
     query_weights: npt.ArrayLike | None = None,
@@ -53,16 +56,19 @@ def trace_path(
         SettingsError: an alpha outside (0, 1), or the regularizer ``tv``, which has no such path.
         DepthError: the smallest alpha would fetch more than memory allows.
     """
-    if settings.regularizer == "tv":
+    if strategy.regularizer == "tv":
         raise SettingsError("the regularizer 'tv' has no path; choose kde or uniform")
     for alpha in alphas:
         checked_alpha(alpha)
-    task = Task.begin(collection, queries, settings, query_weights, progress)
-    _, path, _, _ = task.reach(alpha_target(min(alphas), task.cost_scale))
+    searcher = Searcher(collection, search, progress=progress)
+    task = Task.of(queries, searcher.info, weights=query_weights)
+    known = strategy.begin(searcher, task)
+    strategy.settle(known, None)
+    _, path, _, _ = known.reach(alpha_target(min(alphas), known.cost_scale), strategy.alpha)
     return TracedPath(
         tuple(path.at(alpha) for alpha in alphas if path.reaches(alpha)),
         tuple(alpha for alpha in alphas if not path.reaches(alpha)),
-        task.cost_scale,
-        task.neighborhoods.bandwidth,
-        task.neighborhoods.searcher.candidates,
+        known.cost_scale,
+        known.neighborhoods.bandwidth,
+        searcher.candidates,
     )

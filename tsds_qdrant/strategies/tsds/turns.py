@@ -12,17 +12,17 @@ from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.turning import Turn, turn_of, weight_in_front
 from tsds_qdrant.strategies.tsds.expansion import Target
-from tsds_qdrant.strategies.tsds.problem import Task
+from tsds_qdrant.strategies.tsds.problem import TaskProblem
 
 
 class Turns:
-    """Where the p of candidates turns positive, as far as a task's lists and densities tell.
+    """Where the p of candidates turns positive, as far as a task's lists and densities say.
 
     Args:
-        task: its densities are added to.
+        task: the problem; its densities are added to.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TaskProblem) -> None:
         self._task = task
         self._known = task.neighborhoods
         self._look()
@@ -47,7 +47,7 @@ class Turns:
             if searcher.counts.density_searches + self._searches_to(front) > allowed:
                 return
             try:
-                self._task.reach(_just_beyond(candidate))
+                self._task.reach(_just_beyond(candidate), self._task.settings.alpha)
             except DepthError:
                 return
             self._look()

@@ -1,19 +1,11 @@
-"""Simpler ways to choose candidates, to compare with.
+"""Rankings of neighbour lists, in plain numpy.
 
-``random``           every candidate has the same chance.
-``similarity-max``   the candidates nearest to any task example.
-``similarity-mean``  those of the largest mean similarity to all task examples (under Euclid: of
-                     the smallest mean squared distance): the ones nearest to the mean example.
-``round-robin``      each task example in turn takes the nearest candidate that is left.
-``dsir``             chances by hashed words (:mod:`tsds_qdrant.representations.ngrams`).
-
-All of them are rankings, so budgets are nested. Ties go by id.
+All of them can say which lists end too early for the ranking to be final. Ties go by id.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,20 +13,8 @@ from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.ids import KeyArray
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError, UnsupportedCollectionError
-from tsds_qdrant.selection.sampling import uniform_noise
 from tsds_qdrant.solver.lists import NeighborLists
 
-Baseline = Literal["random", "similarity-max", "similarity-mean", "round-robin", "dsir"]
-BASELINES: tuple[Baseline, ...] = (
-    "random",
-    "similarity-max",
-    "similarity-mean",
-    "round-robin",
-    "dsir",
-)
-
-NOISE_STREAM = 0x5EED << 32
-"""Added to the seed, so that chance here has nothing to do with that of a TSDS sample."""
 FIRST_LOOK = 16
 SHORTEST_MEAN = 1e-6
 """A mean of unit vectors shorter than this has no direction in float32."""
@@ -42,16 +22,18 @@ SHORTEST_MEAN = 1e-6
 
 @dataclass(frozen=True)
 class Ranked:
-    """A ranking, as far as the lists tell it.
+    """A ranking, as far as the lists give it.
 
     Attributes:
         candidates: (k,) candidate numbers, best first.
         short: (r,) lists that end too early for the ranking to be final; once there are none, it
             is, and holds as many candidates as were wanted or all there are.
+        takers: (k,) which query example took each of the candidates; empty where none takes.
     """
 
     candidates: IntArray
     short: IntArray
+    takers: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def nearest_to_any(lists: NeighborLists, keys: KeyArray, size: int) -> Ranked:
@@ -81,6 +63,7 @@ def round_robin(lists: NeighborLists, size: int) -> Ranked:
     position = list(starts)
     taken = np.zeros(int(lists.candidates.max()) + 1, dtype=np.bool_)
     order: list[int] = []
+    takers: list[int] = []
     short = np.empty(0, dtype=np.int64)
     going = list(range(lists.queries))
     while going and len(order) < size and not len(short):
@@ -91,13 +74,13 @@ def round_robin(lists: NeighborLists, size: int) -> Ranked:
                 candidate = int(lists.candidates[at])
                 taken[candidate] = True
                 order.append(candidate)
+                takers.append(row)
             elif not lists.complete[row]:
                 used = (np.array(position) - starts) * 2 >= lists.depths
-                return Ranked(
-                    np.array(order, dtype=np.int64), np.flatnonzero(used & ~lists.complete)
-                )
+                short = np.flatnonzero(used & ~lists.complete)
+                break
         going = [row for row in going if position[row] < ends[row]]
-    return Ranked(np.array(order, dtype=np.int64), np.empty(0, dtype=np.int64))
+    return Ranked(np.array(order, dtype=np.int64), short, np.array(takers, dtype=np.int64))
 
 
 def _next_left(candidates: IntArray, taken: BoolArray, at: int, end: int) -> int:
@@ -111,30 +94,6 @@ def _next_left(candidates: IntArray, taken: BoolArray, at: int, end: int) -> int
         at += len(ahead)
         look *= 2
     return end
-
-
-def weighted_order(log_weights: FloatArray, keys: KeyArray, size: int, seed: int) -> IntArray:
-    """(size,) candidates drawn one after the other, without repeats, by their weights.
-
-    Gumbel top-k: the largest log weights after noise that hangs on the seed and the id alone.
-
-    Args:
-        log_weights: (N,) logarithms of the weights, up to a constant.
-        keys: (N, 3) id keys.
-        size: how many.
-        seed: the same seed gives the same order.
-    """
-    noise = uniform_noise(keys, seed + NOISE_STREAM)
-    rank = np.log(-np.log(noise)) - log_weights
-    order: IntArray = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], rank))[:size]
-    return order
-
-
-def shares(log_weights: FloatArray) -> FloatArray:
-    """(N,) the weights scaled to sum 1: the chances of the first draw."""
-    weights = np.exp(log_weights - log_weights.max())
-    scaled: FloatArray = weights / weights.sum()
-    return scaled
 
 
 def mean_example(queries: Float32Array, weights: FloatArray, metric: Metric) -> Float32Array:
@@ -154,8 +113,8 @@ def mean_example(queries: Float32Array, weights: FloatArray, metric: Metric) -> 
     """
     if metric == "Manhattan":
         raise UnsupportedCollectionError(
-            "the method 'similarity-mean' cannot rank by the metric Manhattan, whose mean distance "
-            "is that to no single vector; use similarity-max or round-robin"
+            "the strategy 'similarity-mean' cannot rank by the metric Manhattan, whose mean "
+            "distance is that to no single vector; use similarity-max or round-robin"
         )
     rows = queries.astype(np.float64)
     if metric != "Euclid":
@@ -165,7 +124,7 @@ def mean_example(queries: Float32Array, weights: FloatArray, metric: Metric) -> 
         length = float(np.linalg.norm(mean))
         if length < SHORTEST_MEAN:
             raise InputError(
-                f"the mean of {len(rows)} task examples has length {length:.1g}, so the method "
+                f"the mean of {len(rows)} task examples has length {length:.1g}, so the strategy "
                 f"'similarity-mean' has no direction to look in; use similarity-max"
             )
         mean /= length

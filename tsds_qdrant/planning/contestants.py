@@ -1,0 +1,98 @@
+"""Contestants: strategies by the names under which they are compared, ready to select."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.selection.bounded import Drawing
+from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.selection.traits import TraitReader
+from tsds_qdrant.solver.transport import effective_sample_size
+from tsds_qdrant.strategies.base import Ask, Knowledge, Preference
+from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
+from tsds_qdrant.task.task import Task
+
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "tsds": ("tsds", {"regularizer": "kde"}),
+    "tsds-uniform": ("tsds", {"regularizer": "uniform"}),
+}
+"""Name -> strategy of the catalogue, and its settings that make the variant: KNN-KDE and
+KNN-Uniform of the paper."""
+METHODS: tuple[str, ...] = tuple(dict.fromkeys([*VARIANTS, *CATALOG]))
+"""What can be compared: the variants, then the rest of the catalogue."""
+
+
+def settings_of(method: str, given: SelectionSettings) -> SelectionSettings:
+    """The settings by which one of ``METHODS`` selects.
+
+    Those of the strategy are the ``given`` ones where they name that strategy; the sampler is
+    ``stable`` for all.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    name, changes = VARIANTS.get(method, (method, {}))
+    strategy = given.strategy if given.strategy.name == name else strategy_class(name)()
+    wanted = replace(given.wanted, sampler="stable")
+    return replace(given, wanted=wanted, strategy=strategy.with_settings(**changes))
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A strategy that knows the task and can select by any seed.
+
+    Attributes:
+        settings: with that strategy, and the seed of the first selection.
+        size: how many it selects.
+        known: what it knows of the pool for the task.
+        preference: what it prefers by the first seed.
+    """
+
+    settings: SelectionSettings
+    size: int
+    known: Knowledge
+    preference: Preference
+
+    @classmethod
+    def begin(
+        cls, settings: SelectionSettings, size: int, searcher: Searcher, task: Task
+    ) -> Contestant:
+        """Learn what the strategy needs to prefer ``size`` candidates.
+
+        Raises:
+            TsdsError: the task or the collection lacks what the strategy needs.
+        """
+        strategy = settings.strategy
+        known = strategy.begin(searcher, task)
+        strategy.settle(known, None)
+        preference = strategy.prefer(known, Ask(size, seed=settings.wanted.seed))
+        return cls(settings, size, known, preference)
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether the seed makes a difference."""
+        return self.preference.probabilities is not None
+
+    @property
+    def effective_size(self) -> float | None:
+        """1 / sum p^2; None if it has no probabilities."""
+        p = self.preference.probabilities
+        return None if p is None else effective_sample_size(p)
+
+    def ids(self, seed: int) -> list[PointId]:
+        """What it selects by ``seed``, best rank first.
+
+        Raises:
+            SupportError: there are fewer candidates than it is to select.
+        """
+        settings = replace(self.settings, wanted=replace(self.settings.wanted, seed=seed))
+        preference = self.preference
+        if preference.ordered and seed != self.settings.wanted.seed:
+            preference = settings.strategy.prefer(self.known, Ask(self.size, seed=seed))
+        reader = TraitReader(self.known.searcher.collection, settings.bounds)
+        samples = Drawing(settings, self.known, reader).samples(preference, (self.size,))
+        return self.known.index.ids(samples[self.size].candidates.tolist())

@@ -1,0 +1,115 @@
+"""The catalogue of strategies: what each is, what it needs, and whether a collection has that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import CollectionInfo, Record
+from tsds_qdrant.errors import InputError
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
+
+PROBED_POINTS = 64
+"""Points that are looked at for vectors and texts."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One strategy of the catalogue.
+
+    Attributes:
+        name: of the strategy.
+        card: what is said of it.
+        lacking: sentences on what it needs and the collection has not; None where no collection
+            was looked at.
+    """
+
+    name: str
+    card: Card
+    lacking: tuple[str, ...] | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it needs of a collection, in words; empty for nothing but points."""
+        card = self.card
+        found = ["vectors"] if card.needs_vectors else []
+        if card.metrics:
+            found.append(f"one of the metrics {', '.join(card.metrics)}")
+        if card.needs_texts:
+            found.append("texts of candidates and task examples")
+        return tuple(found)
+
+    @property
+    def usable(self) -> bool | None:
+        """Whether the collection has all that it needs; None where none was looked at."""
+        return None if self.lacking is None else not self.lacking
+
+    def as_dict(self) -> dict[str, Any]:
+        """The listing for a machine to read."""
+        card = self.card
+        return {
+            "name": self.name,
+            "idea": card.idea,
+            "paper": card.paper,
+            "needs": list(self.needs),
+            "cost": card.cost,
+            "reads_all": card.reads_all,
+            "survey": {
+                "features": card.features,
+                "criterion": card.criterion,
+                "task_aware": card.task_aware,
+                "trained_models": card.trained_models,
+                "passes": card.passes,
+            },
+            "usable": self.usable,
+            "lacking": None if self.lacking is None else list(self.lacking),
+        }
+
+
+def catalogue(collection: Collection | None = None) -> list[Listing]:
+    """List all strategies, and with a ``collection`` what each would lack there.
+
+    Only some points are looked at, so a strategy can still be refused by others.
+
+    Raises:
+        CollectionError: Qdrant fails.
+    """
+    cards = {name: strategy_class(name).card for name in CATALOG}
+    if collection is None:
+        return [Listing(name, card) for name, card in cards.items()]
+    info = collection.info()
+    ids = next(iter(collection.scroll_ids()), [])[:PROBED_POINTS]
+    probed = collection.retrieve(ids, vectors=True) if ids else []
+    return [Listing(name, card, _lacking(card, info, probed)) for name, card in cards.items()]
+
+
+def _lacking(card: Card, info: CollectionInfo, probed: Sequence[Record]) -> tuple[str, ...]:
+    if not probed:
+        return (f"collection '{info.name}' holds no point; ingest some",)
+    found = []
+    if card.metrics and info.metric not in card.metrics:
+        found.append(f"the metric is {info.metric}; it works with {', '.join(card.metrics)}")
+    if card.needs_vectors and all(record.vector is None for record in probed):
+        found.append(
+            f"none of {len(probed)} points looked at has a vector '{info.vector}'; choose another "
+            f"with --vector"
+        )
+    if card.needs_texts and (missing := _no_text(info, probed)):
+        found.append(missing)
+    return tuple(found)
+
+
+def _no_text(info: CollectionInfo, probed: Sequence[Record]) -> str:
+    """Which point has no text, and why; "" if all have one."""
+    template = TextTemplate.from_dict(info.metadata.get("text", {}))
+    try:
+        for record in probed:
+            template = template.decide(record.content)
+            template.render(record.content)
+    except InputError as error:
+        return f"point {record.id} has no text: {error}"
+    return ""

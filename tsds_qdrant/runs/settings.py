@@ -1,0 +1,95 @@
+"""How a run is kept, and how it is watched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.settings.fields import setting
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(text: str, flag: str = "--every") -> float:
+    """Seconds from ``60s``, ``5m``, ``1.5h``, ``1d`` or plain ``60``.
+
+    Raises:
+        SettingsError: something else, or not positive.
+    """
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(f"{flag} is '{text}'; give a time like 60s, 5m or 1h")
+    return seconds
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Following changes
+
+    Attributes:
+        state: where the run is kept; nowhere by default.
+        since_field: find changes by this payload field, which only grows.
+        detect_updates: keep a hash of every vector, to find changes in place (reads them all).
+        write_back: tag the selected points under that name.
+        dry_run: count what would be written back, and write nothing to the collection.
+    """
+
+    state: Path | None = setting(
+        None, "Keep the run here, for reselect, watch and more.", metavar="RUN"
+    )
+    since_field: str | None = setting(
+        None, "Find changes by this growing payload field.", metavar="FIELD", hidden=True
+    )
+    detect_updates: bool = setting(
+        False, "Find vectors changed in place; reads all of them each time.", hidden=True
+    )
+    write_back: str | None = setting(
+        None,
+        "Tag selected points in the collection (payload tsds.NAME); others lose the tag.",
+        metavar="NAME",
+    )
+    dry_run: bool = setting(
+        False,
+        "With --write-back: only count; the collection stays as it is.",
+        hidden=True,
+    )
+
+    def __post_init__(self) -> None:
+        if self.state is None and (self.since_field is not None or self.detect_updates):
+            raise SettingsError("--since-field and --detect-updates need a run; give --state RUN")
+        if self.write_back is not None:
+            from tsds_qdrant.runs.write_back import Tagging
+
+            Tagging(self.write_back, "")
+        elif self.dry_run:
+            raise SettingsError(
+                "--dry-run counts what --write-back would write; give --write-back too"
+            )
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """Watching
+
+    Attributes:
+        every: seconds between checks.
+        once: end after one check.
+        max_failures: give up after this many checks in a row without a server; None: never.
+        out: where every new selection is written.
+        on_change: a command that runs after every new selection.
+    """
+
+    every: float = setting(
+        60.0, "Pause between checks: 60s, 5m, 1h; 60s if unset.", metavar="TIME", parse=seconds_of
+    )
+    once: bool = setting(False, "End after one check.")
+    max_failures: int | None = setting(
+        None, "Give up after this many failed checks; never if unset.", least=1
+    )
+    out: Path | None = setting(None, "The selection; replaced whenever it changes.", metavar="FILE")
+    on_change: str | None = setting(None, "Shell command to run after each change.", metavar="CMD")

@@ -1,0 +1,123 @@
+"""Asking: a strategy is asked until guard and bounds are content.
+
+The strategy prefers, the guard takes copies of test items out, and the strategy prefers again,
+until nothing is found; where quotas, budgets and groups leave too few, more is asked for. What is
+known only grows and the pool is finite, so this ends.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tsds_qdrant.errors import DepthError
+from tsds_qdrant.guards.guard import Guard
+from tsds_qdrant.selection.bounded import Drawing
+from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.strategies.base import Ask, Knowledge, Preference
+
+BUDGET_ROUNDS = 12
+BUDGET_TOLERANCE = 0.02
+"""Relative change of the size at which the search for what a budget pays for ends."""
+GROWTH = 1.5
+"""By this factor more candidates are asked for where bounds leave too few."""
+WIDEST = 100
+"""Bounds that leave too few of this many times the size are taken to be impossible: in a large
+pool looking on would take hours."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Asks the strategy of ``settings``.
+
+    Attributes:
+        known: what the strategy has learned.
+        settings: as given.
+        guard: keeps copies of test items out; None for none.
+        drawing: says whether bounds leave enough.
+        unchanged: what is excluded stays so, as nothing has changed since that was found.
+    """
+
+    known: Knowledge
+    settings: SelectionSettings
+    guard: Guard | None
+    drawing: Drawing
+    unchanged: bool = False
+
+    def preference(self, size: int) -> Preference:
+        """The preference from which samples of at most ``size`` (0: by the budget) are drawn.
+
+        Where how far the strategy goes follows from the size, it is asked for more until the
+        bounds leave enough, at last for the whole pool, if that is not too large for it.
+        *subtle*: which preferences are tried depends on what they hold, so all is tried again
+        until that brings nothing new, no copy of a test item above all: so the result is that of
+        a collection without the copies, and a stored run gives it again.
+
+        Raises:
+            DepthError: bounds leave too few, and memory allows to look no further.
+        """
+        settings, known, guard = self.settings, self.known, self.guard
+        clean = None
+        if guard is not None:
+            if not self.unchanged:
+                guard.begin(known)
+            clean = guard.cleaner(known)
+        settings.strategy.settle(known, clean)
+        bounded = settings.bounds.any and settings.strategy.follows_size
+        if not (bounded and (size or settings.by_budget)):
+            return self._clean(self._ask(size))
+        while True:
+            before = known.extent
+            preference, rounds = self._grown(size)
+            if rounds == 1 or known.extent == before:
+                return preference
+
+    def _ask(self, size: int, **more: Any) -> Ask:
+        return Ask(size, seed=self.settings.wanted.seed, **more)
+
+    def _clean(self, ask: Ask) -> Preference:
+        """What is preferred, asked again as long as it holds copies of test items."""
+        while True:
+            preference: Preference = self.settings.strategy.prefer(self.known, ask)
+            if self.guard is None or not self.guard.drop_copies(self.known, preference.candidates):
+                return preference
+
+    def _grown(self, size: int) -> tuple[Preference, int]:
+        """The first of larger and larger preferences of which bounds leave enough; rounds."""
+        rounds = 1
+        if size:
+            tried, preference = size, self._clean(self._ask(size))
+        else:
+            tried, preference = self._by_budget(self.settings.bounds.token_budget or 1)
+            rounds = BUDGET_ROUNDS
+        fault, widest = self.drawing.short_of(preference, size or None), WIDEST * tried
+        try:
+            while fault and tried < widest:
+                tried, rounds = math.ceil(GROWTH * tried), rounds + 1
+                if not preference.reached or tried >= self.known.pool:
+                    return self._clean(self._ask(size, whole=True)), rounds
+                preference = self._clean(self._ask(size, reach=tried))
+                fault = self.drawing.short_of(preference, size or None)
+        except DepthError as error:
+            raise DepthError(f"{fault}; there are more, but {error}") from error
+        return preference, rounds
+
+    def _by_budget(self, budget: int) -> tuple[int, Preference]:
+        """A size that is about what ``budget`` tokens pay for, and its preference."""
+        wanted = len(self.known.queries)
+        for _ in range(BUDGET_ROUNDS):
+            size = wanted
+            preference = self._clean(self._ask(size))
+            candidates, p = preference.candidates, preference.probabilities
+            ids = self.known.index.ids(candidates.tolist())
+            tokens = np.array([one.tokens for one in self.drawing.reader.of(ids)])
+            mean = tokens.mean() if preference.ordered or p is None else p[candidates] @ tokens
+            wanted = math.ceil(budget / mean)
+            if tokens.sum() < budget:
+                wanted = max(wanted, math.ceil(GROWTH * size))
+            if abs(wanted - size) <= BUDGET_TOLERANCE * size or len(candidates) == self.known.pool:
+                break
+        return size, preference

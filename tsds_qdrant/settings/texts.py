@@ -1,0 +1,76 @@
+"""Values of settings from texts, as a command line or a file gives them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tsds_qdrant.errors import SettingsError
+
+
+def number_or_auto(text: str, flag: str) -> float | None:
+    """A number, or None for ``auto``.
+
+    Raises:
+        SettingsError: neither.
+    """
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(f"{flag} is '{text}'; give a number or auto") from None
+
+
+def whole_numbers(text: str, flag: str) -> tuple[int, ...]:
+    """Whole numbers from ``1000`` or ``1000,10000``.
+
+    Raises:
+        SettingsError: a part is no whole number.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"{flag} is '{text}'; give whole numbers like 1000,10000") from None
+
+
+def numbers(text: str, flag: str) -> tuple[float, ...]:
+    """Numbers from ``0.9,0.5``.
+
+    Raises:
+        SettingsError: a part is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"{flag} is '{text}'; give numbers like 0.9,0.5,0.1") from None
+
+
+def names(text: str, flag: str) -> tuple[str, ...]:
+    """Names from ``tsds,random``.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise SettingsError(f"{flag} is '{text}'; give names, separated by commas")
+    return found
+
+
+def json_object(text: str, flag: str) -> dict[str, Any]:
+    """An object from JSON: a payload filter, say.
+
+    Raises:
+        SettingsError: no JSON object.
+    """
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"{flag} is no JSON ({error}); quote it for the shell") from None
+    if not isinstance(parsed, dict):
+        raise SettingsError(
+            f"{flag} is {text}; give an object like "
+            '{"must": [{"key": "lang", "match": {"value": "en"}}]}'
+        )
+    return parsed

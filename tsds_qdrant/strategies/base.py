@@ -1,0 +1,259 @@
+"""What every strategy is: settings, what it needs, and how it comes to a preference.
+
+A strategy says which candidates a task prefers. It is asked, by the one orchestrator of
+:mod:`tsds_qdrant.selection.select`, for more and more until the sample within guards and bounds
+is full; it never draws, and never looks at test items, quotas or budgets itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
+from tsds_qdrant.collections.ids import PointIndex
+from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.neighbors.repair import RepairReport
+from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.settings.fields import changed
+from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.reasons import Question, Reasons
+from tsds_qdrant.task.task import Task
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Clean = Callable[[IntArray], bool]
+"""Excludes what of some candidates copies a test item, and says whether anything does."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a strategy is asked for.
+
+    Attributes:
+        size: how many will be drawn; 0 where none are, or a budget says how many.
+        reach: how many candidates there must be to choose from; None: as the size asks for.
+        whole: the whole pool.
+        seed: of whatever is left to chance.
+    """
+
+    size: int
+    reach: int | None = None
+    whole: bool = False
+    seed: int = 0
+
+
+class Evidence:
+    """What a preference rests on, for manifest, history, summary and state; here: nothing."""
+
+    def facts(self) -> dict[str, Any]:
+        """Parts of the manifest, by name."""
+        return {}
+
+    def figures(self) -> dict[str, Any]:
+        """What the history of a run says of a selection."""
+        return {}
+
+    def in_words(self) -> list[str]:
+        """Lines of a summary, for a person."""
+        return []
+
+    def terms(self) -> dict[str, Any]:
+        """What explanations of points speak of, as an alpha."""
+        return {}
+
+    def stored(self) -> dict[str, Any]:
+        """What :meth:`Strategy.concluded` wants to know after a repair."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Which candidates a task prefers, by their numbers in the knowledge's index.
+
+    Attributes:
+        candidates: (c,) those that can be drawn: in order of their numbers where they have
+            probabilities to be drawn by, else best first.
+        probabilities: (n,) p of the n candidates seen, sum at most 1; None where nothing is left
+            to chance.
+        ordered: the candidates are an order already, and are not drawn by p.
+        reached: there may be more where more is asked for.
+        evidence: what it rests on.
+        nearest: (n,) number of the nearest task example of each (-1: not known), and (n,) its
+            distance; None where they are still to be measured.
+    """
+
+    candidates: IntArray
+    probabilities: FloatArray | None
+    ordered: bool
+    reached: bool = True
+    evidence: Evidence = field(default_factory=Evidence)
+    nearest: tuple[IntArray, FloatArray] | None = None
+
+
+class Knowledge(Protocol):
+    """What has been learned of a pool for a task; it is stored with a run, and repaired."""
+
+    @property
+    def queries(self) -> Float32Array:
+        """(M, D) vectors of the task examples."""
+
+    @property
+    def searcher(self) -> Searcher:
+        """Runs the searches; it knows the pool."""
+
+    @property
+    def index(self) -> PointIndex:
+        """Numbers of all candidates seen, and which of them count as deleted."""
+
+    @property
+    def pool(self) -> int:
+        """How many candidates there are, without those that count as deleted."""
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """How much is known; it changes whenever something is learned or excluded."""
+
+    def exclude(self, candidates: IntArray) -> None:
+        """Count exactly ``candidates`` as deleted from now on.
+
+        Raises:
+            InputError: nothing is left.
+        """
+
+    def used(self) -> list[PointId]:
+        """Points that it rests on."""
+
+    def moved(self) -> tuple[list[PointId], int]:
+        """Points whose stored vector is another one now, and of how many that can be said."""
+
+    def update(self, came: Sequence[PointId], gone: Sequence[PointId]) -> RepairReport:
+        """Bring it up to date; equal to learning everything from the pool as it is now."""
+
+    def retarget(self, task: Task) -> None:
+        """Take other task examples."""
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Facts and arrays for :meth:`Strategy.resume`."""
+
+
+@dataclass(frozen=True)
+class Strategy(ABC):
+    """A rule that says which candidates a task prefers; its fields are its settings.
+
+    Attributes:
+        name: in the catalogue.
+        card: what the catalogue says of it.
+        samples: it gives probabilities, which a sampler draws from.
+        has_chances: it gives probabilities, drawn from here or by itself.
+        reasons: what :meth:`explain` answers; made without arguments, for a point that is no
+            candidate.
+    """
+
+    name: ClassVar[str]
+    card: ClassVar[Card]
+    samples: ClassVar[bool] = False
+    has_chances: ClassVar[bool] = False
+    reasons: ClassVar[type[Reasons]] = Reasons
+
+    @property
+    def follows_size(self) -> bool:
+        """Whether how far it goes follows from the size that is asked for."""
+        return True
+
+    def check_near_duplicates(self) -> None:
+        """Check that near-duplicates can be one group.
+
+        Raises:
+            SettingsError: they cannot; the message says what would do.
+        """
+        raise SettingsError(
+            f"the strategy '{self.name}' does not know near-duplicates; name a payload field that "
+            f"gives the group, or use the strategy tsds"
+        )
+
+    @abstractmethod
+    def begin(self, searcher: Searcher, task: Task) -> Any:
+        """What is known before anything is asked: the knowledge of ``task``.
+
+        Raises:
+            TsdsError: the task or the collection lacks what the strategy needs.
+        """
+
+    @abstractmethod
+    def resume(self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays) -> Any:
+        """Knowledge from what :meth:`Knowledge.stored` gave.
+
+        Raises:
+            KeyError: a part is missing.
+        """
+
+    def settle(self, known: Any, clean: Clean | None) -> None:  # noqa: B027
+        """Settle what follows from the surroundings of the task, free of copies of test items."""
+
+    def settled(self, facts: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
+        """Settings of a run for a person, from what :meth:`Knowledge.stored` gave."""
+        return changed(self)
+
+    @abstractmethod
+    def prefer(self, known: Any, ask: Ask) -> Preference:
+        """Which candidates the task prefers, fetching only what is not known yet.
+
+        Raises:
+            DepthError: neighbour lists would not fit into memory.
+        """
+
+    def concluded(
+        self, known: Any, preference: Preference, seed: int, before: Mapping[str, Any] | None
+    ) -> Preference:
+        """``preference`` with its evidence complete.
+
+        Args:
+            known: what it rests on.
+            preference: the last one asked for.
+            seed: of samples that are measured.
+            before: what :meth:`Evidence.stored` gave before a repair; None for a first selection.
+        """
+        return preference
+
+    def near_duplicates(self, known: Any, candidates: IntArray) -> tuple[IntArray, float]:
+        """(e, 2) pairs of places among ``candidates`` that are near-duplicates, and within what.
+
+        Each pair stands there in both orders.
+        """
+        return np.empty((0, 2), dtype=np.int64), 0.0
+
+    def more(self, known: Any, preference: Preference) -> str:
+        """What a user can do to give bounds more to choose from; "" where they had it all."""
+        return "" if len(preference.candidates) >= known.pool else "ask for more"
+
+    def advice(self, known: Any, preference: Preference, size: int) -> str:
+        """One sentence on a size beyond what can be drawn."""
+        found, pool = len(preference.candidates), known.pool
+        if size > pool:
+            return (
+                f"{size} candidates are wanted but the pool has only {pool}; ask for at most {pool}"
+            )
+        return (
+            f"{size} candidates are wanted but only {found} have a vector "
+            f"'{known.searcher.info.vector}'; ask for at most {found}"
+        )
+
+    @abstractmethod
+    def explain(self, known: Any, preference: Preference, question: Question) -> Sequence[Reasons]:
+        """Why each of the points of ``question`` is preferred, or is not; what is asked is kept.
+
+        Args:
+            known: what the preference rests on.
+            preference: of the selection, concluded.
+            question: the points, and what else the answer needs.
+        """
+
+    def with_settings(self, **changes: Any) -> Any:
+        """The same strategy with other settings."""
+        return replace(self, **changes)

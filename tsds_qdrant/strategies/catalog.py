@@ -1,0 +1,32 @@
+"""The catalogue of strategies: one line each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.strategies.base import Strategy
+
+DEFAULT = "tsds"
+CATALOG = {
+    "tsds": "tsds_qdrant.strategies.tsds.strategy:Tsds",
+    "round-robin": "tsds_qdrant.strategies.nearest:RoundRobin",
+    "similarity-max": "tsds_qdrant.strategies.nearest:SimilarityMax",
+    "similarity-mean": "tsds_qdrant.strategies.nearest:SimilarityMean",
+    "random": "tsds_qdrant.strategies.even_chance:Random",
+    "dsir": "tsds_qdrant.strategies.words:Dsir",
+}
+"""Name -> module and class; a module is imported when its strategy is used."""
+
+
+def strategy_class(name: str) -> type[Strategy]:
+    """The strategy of that name.
+
+    Raises:
+        SettingsError: there is none; the message names those that there are.
+    """
+    if name not in CATALOG:
+        raise SettingsError(f"'{name}' is no strategy; choose one of {', '.join(CATALOG)}")
+    module, _, kind = CATALOG[name].partition(":")
+    found: type[Strategy] = getattr(import_module(module), kind)
+    return found

@@ -1,0 +1,195 @@
+"""Strategies that go by distance: rankings of neighbour lists.
+
+``similarity-max``   the candidates nearest to any task example.
+``similarity-mean``  those of the largest mean similarity to all task examples (under Euclid: of
+                     the smallest mean squared distance): the ones nearest to the mean example.
+``round-robin``      each task example in turn takes the nearest candidate that is left.
+
+Ties go by id.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.errors import DepthError
+from tsds_qdrant.neighbors.deepening import FIRST_DEPTH, start
+from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
+from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
+from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.nearness import ByDistance, by_distance
+from tsds_qdrant.strategies.rankings import Ranked, mean_example, nearest_to_any, round_robin
+from tsds_qdrant.strategies.reasons import Question, Reasons
+from tsds_qdrant.strategies.turn_taking import ByTurns, by_turns
+from tsds_qdrant.task.task import Task
+
+
+class ByLists(Strategy):
+    """A ranking that neighbour lists give, once they are deep enough."""
+
+    def begin(self, searcher: Searcher, task: Task) -> NeighborKnowledge:
+        """No list is fetched yet."""
+        searcher.preflight(task.vectors[0])
+        return NeighborKnowledge(Neighborhoods(searcher, task.vectors), task.weights)
+
+    def resume(
+        self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays
+    ) -> NeighborKnowledge:
+        """Lists as they were stored."""
+        return NeighborKnowledge(*NeighborKnowledge.resumed(searcher, facts, arrays))
+
+    @abstractmethod
+    def ranked(self, near: Neighborhoods, size: int) -> Ranked:
+        """The first ``size`` candidates, as far as the lists give them."""
+
+    def first_depth(self, size: int) -> int:
+        """How deep lists are fetched at first."""
+        return FIRST_DEPTH
+
+    def prefer(self, known: NeighborKnowledge, ask: Ask) -> Preference:
+        """The ranking; lists are deepened until it is final.
+
+        Every round makes some list longer, and none grows beyond the pool.
+        """
+        near = known.neighborhoods
+        size = known.pool if ask.whole else min(ask.reach or ask.size, known.pool)
+        start(near, self.first_depth(size))
+        while len((found := self.ranked(near, size)).short):
+            try:
+                near.deepen(found.short, 2 * near.depths[found.short])
+            except DepthError as error:  # noqa: PERF203
+                raise DepthError(
+                    f"the strategy '{self.name}' needs deeper neighbour lists for {size} "
+                    f"candidates than can be fetched ({error}); lower the size, or give fewer "
+                    f"task examples"
+                ) from None
+        return Preference(found.candidates, None, ordered=True)
+
+
+@dataclass(frozen=True)
+class SimilarityMax(ByLists):
+    """Strategy similarity-max"""
+
+    name: ClassVar[str] = "similarity-max"
+    card: ClassVar[Card] = Card(
+        idea="the candidates nearest to any task example",
+        paper="",
+        cost="one search for each task example, made deeper until no list ends too early",
+        features="embeddings",
+        criterion="external: similarity",
+    )
+    reasons: ClassVar[type[Reasons]] = ByDistance
+
+    def ranked(self, near: Neighborhoods, size: int) -> Ranked:
+        """By the smallest distance to any task example."""
+        return nearest_to_any(near.lists, near.index.keys, size)
+
+    def explain(
+        self, known: NeighborKnowledge, preference: Preference, question: Question
+    ) -> list[ByDistance]:
+        """How far the nearest task example is, and how far it is from the last one selected."""
+        return by_distance(known.neighborhoods, preference, question)
+
+
+@dataclass(frozen=True)
+class RoundRobin(ByLists):
+    """Strategy round-robin"""
+
+    name: ClassVar[str] = "round-robin"
+    card: ClassVar[Card] = Card(
+        idea="each task example in turn takes the nearest candidate that is left",
+        paper="",
+        cost="one search for each task example, made deeper until every turn is settled",
+        features="embeddings",
+        criterion="external: similarity, an equal share for every task example",
+    )
+    reasons: ClassVar[type[Reasons]] = ByTurns
+
+    def ranked(self, near: Neighborhoods, size: int) -> Ranked:
+        """In turns."""
+        return round_robin(near.lists, size)
+
+    def explain(
+        self, known: NeighborKnowledge, preference: Preference, question: Question
+    ) -> list[ByTurns]:
+        """Which task example took each point, and when, or how near their turns came to it."""
+        near = known.neighborhoods
+        return by_turns(near, self.ranked(near, len(preference.candidates)), question)
+
+
+@dataclass
+class MeanKnowledge(NeighborKnowledge):
+    """One list, that of the mean example.
+
+    Attributes:
+        examples: (M, D) vectors of the task examples.
+    """
+
+    examples: Float32Array = field(kw_only=True)
+
+    @property
+    def queries(self) -> Float32Array:
+        """(M, D) vectors of the task examples."""
+        return self.examples
+
+    def retarget(self, task: Task) -> None:
+        """Take the mean of other task examples."""
+        metric = self.searcher.info.metric
+        self.neighborhoods.replace_queries(mean_example(task.vectors, task.weights, metric))
+        self.examples, self.query_weights = task.vectors, task.weights
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """As of neighbourhoods, and the task examples."""
+        facts, arrays = super().stored()
+        return facts, {**arrays, "examples": self.examples}
+
+
+@dataclass(frozen=True)
+class SimilarityMean(ByLists):
+    """Strategy similarity-mean"""
+
+    name: ClassVar[str] = "similarity-mean"
+    card: ClassVar[Card] = Card(
+        idea="the candidates of the largest mean similarity to all task examples",
+        paper="",
+        cost="one search, as deep as the size",
+        features="embeddings",
+        criterion="external: similarity to the mean",
+        metrics=("Cosine", "Euclid", "Dot"),
+    )
+    reasons: ClassVar[type[Reasons]] = ByDistance
+
+    def begin(self, searcher: Searcher, task: Task) -> NeighborKnowledge:
+        """The mean example; its list is not fetched yet."""
+        searcher.preflight(task.vectors[0])
+        mean = mean_example(task.vectors, task.weights, searcher.info.metric)
+        return MeanKnowledge(Neighborhoods(searcher, mean), task.weights, examples=task.vectors)
+
+    def resume(
+        self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays
+    ) -> NeighborKnowledge:
+        """The list as it was stored."""
+        near, weights = NeighborKnowledge.resumed(searcher, facts, arrays)
+        return MeanKnowledge(near, weights, examples=arrays["examples"])
+
+    def first_depth(self, size: int) -> int:
+        """The one list gives the whole ranking."""
+        return max(size, FIRST_DEPTH)
+
+    def ranked(self, near: Neighborhoods, size: int) -> Ranked:
+        """By the distance to the mean example."""
+        return nearest_to_any(near.lists, near.index.keys, size)
+
+    def explain(
+        self, known: NeighborKnowledge, preference: Preference, question: Question
+    ) -> list[ByDistance]:
+        """How far the mean example is, and how far it is from the last one selected."""
+        return by_distance(known.neighborhoods, preference, question, mean=True)
