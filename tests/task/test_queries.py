@@ -29,8 +29,8 @@ from tsds_qdrant.task.examples import (
     examples_of_records,
     examples_of_vectors,
     is_text_source,
+    task_examples,
 )
-from tsds_qdrant.task.reading import task_examples
 from tsds_qdrant.task.settings import Reading
 
 RECORDS = [

@@ -120,8 +120,8 @@ class Examples:
         """The task examples, for the collection that ``info`` describes.
 
         Raises:
-            TsdsError: see :func:`~tsds_qdrant.task.reading.task_examples`.
+            TsdsError: see :func:`~tsds_qdrant.task.examples.task_examples`.
         """
-        from tsds_qdrant.task.reading import task_examples
+        from tsds_qdrant.task.examples import task_examples
 
         return task_examples(self.queries, info, self.reading, api_key=key, progress=progress)

@@ -89,7 +89,7 @@ def reselect(
     from tsds_qdrant.runs.run import ids_of_file
     from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.selection.results import write_results
-    from tsds_qdrant.task.reading import task_examples
+    from tsds_qdrant.task.examples import task_examples
 
     for path in (outputs.out, outputs.diff, outputs.exclude_report):
         if path:

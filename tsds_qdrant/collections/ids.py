@@ -125,11 +125,16 @@ def point_ids(keys: KeyArray) -> list[PointId]:
     return [str(UUID(int=(high << 64) | low)) if kind else low for kind, high, low in keys.tolist()]
 
 
+def id_order(keys: KeyArray, *first: npt.NDArray[Any]) -> IntArray:
+    """(n,) the order by ``first``, arrays (n,) of which the first counts most, and then by id."""
+    return np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], *reversed(first)))
+
+
 def sorted_by_distance(
     lists: IntArray, distances: npt.NDArray[np.float64], keys: KeyArray
 ) -> IntArray:
     """(n,) order of entries by (list, distance, id key): ties never depend on arrival."""
-    return np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], distances, lists))
+    return id_order(keys, lists, distances)
 
 
 def uniform_noise(keys: KeyArray, seed: int) -> npt.NDArray[np.float64]:

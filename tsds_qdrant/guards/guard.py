@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from tsds_qdrant.arrays import IntArray
-from tsds_qdrant.collections.ids import PointIndex
+from tsds_qdrant.collections.ids import PointIndex, id_order
 from tsds_qdrant.collections.values import PointId, Record
 from tsds_qdrant.errors import ContaminationError, InputError, SettingsError
 from tsds_qdrant.guards.contamination import Contamination
@@ -101,7 +101,7 @@ class Guard:
         """
         numbers = np.flatnonzero(known.index.excluded)
         keys = known.index.keys[numbers]
-        numbers = numbers[np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))]
+        numbers = numbers[id_order(keys)]
         findings = (self.looked[i] for i in known.index.ids(numbers.tolist()))
         kept_out = tuple(finding for finding in findings if finding is not None)
         without_text, way = len(self.without_text), self.template.to_dict()

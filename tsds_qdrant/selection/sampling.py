@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.collections.ids import KeyArray, uniform_noise
+from tsds_qdrant.collections.ids import KeyArray, id_order, uniform_noise
 from tsds_qdrant.errors import SettingsError, SupportError
 
 Sampler = Literal["stable", "multinomial", "top"]
@@ -94,7 +94,7 @@ def ranked(probabilities: FloatArray, keys: KeyArray, *, sampler: Sampler, seed:
     support = np.flatnonzero(probabilities > 0)
     p, k = probabilities[support], keys[support]
     rank = -p if sampler == "top" else -np.log(uniform_noise(k, seed)) / p
-    order: IntArray = support[np.lexsort((k[:, 2], k[:, 1], k[:, 0], rank))]
+    order: IntArray = support[id_order(k, rank)]
     return order
 
 
@@ -102,7 +102,7 @@ def _multinomial(
     probabilities: FloatArray, keys: KeyArray, support: IntArray, size: int, seed: int
 ) -> Sample:
     k = keys[support]
-    by_id = support[np.lexsort((k[:, 2], k[:, 1], k[:, 0]))]
+    by_id = support[id_order(k)]
     p = probabilities[by_id]
     counts = np.random.default_rng(seed % 2**64).multinomial(size, p / p.sum())
     drawn = np.flatnonzero(counts)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.collections.ids import KeyArray
+from tsds_qdrant.collections.ids import KeyArray, id_order
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.guards.contamination import Contamination
@@ -139,7 +139,7 @@ class Selection:
         p = self.probabilities
         support = np.flatnonzero(p)
         keys = self.keys[support]
-        order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], -p[support]))
+        order = id_order(keys, -p[support])
         for candidate in support[order].tolist():
             row = {"id": self.ids[candidate], "probability": float(p[candidate])}
             yield {**row, **self._details(candidate)}

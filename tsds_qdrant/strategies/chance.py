@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.collections.ids import KeyArray, uniform_noise
+from tsds_qdrant.collections.ids import KeyArray, id_order, uniform_noise
 from tsds_qdrant.strategies.base import Ask, Preference
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.strategies.reasons import Reasons
@@ -30,7 +30,7 @@ def weighted_order(log_weights: FloatArray, keys: KeyArray, size: int, seed: int
     """
     noise = uniform_noise(keys, seed + NOISE_STREAM)
     rank = np.log(-np.log(noise)) - log_weights
-    order: IntArray = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], rank))[:size]
+    order: IntArray = id_order(keys, rank)[:size]
     return order
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from tsds_qdrant.collections.ids import KeyArray
+from tsds_qdrant.collections.ids import KeyArray, id_order
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.solver.lists import NeighborLists
@@ -51,8 +51,7 @@ def nearest_to_any(lists: NeighborLists, keys: KeyArray, size: int) -> Ranked:
     if len(listed) >= size:
         reach = float(np.partition(best[listed], size - 1)[size - 1])
         listed = listed[best[listed] <= reach]
-    k = keys[listed]
-    order = np.lexsort((k[:, 2], k[:, 1], k[:, 0], best[listed]))[:size]
+    order = id_order(keys[listed], best[listed])[:size]
     ends = lists.distances[lists.offsets[1:] - 1]
     return Ranked(listed[order], np.flatnonzero(~lists.complete & (ends < reach)))
 

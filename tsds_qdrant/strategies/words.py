@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.collections.ids import id_order
 from tsds_qdrant.collections.values import PointId, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
@@ -132,7 +133,7 @@ class WordKnowledge(PoolKnowledge):
             return way if way.to_dict() else self.template
         candidates = self.candidates
         keys = self.index.keys[candidates]
-        first = candidates[np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))[:1]]
+        first = candidates[id_order(keys)[:1]]
         for record in self.searcher.collection.retrieve(self.index.ids(first.tolist())):
             with self._no_text(record):
                 return way.decide(record.content)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.distance import normalized
-from tsds_qdrant.collections.ids import KeyArray, uniform_noise
+from tsds_qdrant.collections.ids import KeyArray, id_order, uniform_noise
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.geometry import join_groups
@@ -76,7 +76,7 @@ def validation_rows(
     Raises:
         InputError: there is only one group.
     """
-    by_id = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0]))
+    by_id = id_order(keys)
     found, first, group_of = np.unique(groups[by_id], return_index=True, return_inverse=True)
     if len(found) < 2:
         raise InputError(
