@@ -63,5 +63,10 @@ def test_the_command_line_with_a_budget_alone(place: list[str]) -> None:
     assert "no size is given" in run("select", *place, "--out", "s.csv", code=2).stderr
     refused = run("select", *words, "--sampler", "multinomial", code=2)
     assert "'multinomial' draws candidates again and again" in refused.stderr
+    few = ["--budget-tokens", 60, "--token-field", "n", "--size", 40]
+    said = run("select", *place, *few, "--out", "few.jsonl").stderr
+    lines = Path("few.jsonl").read_text().splitlines()
+    assert len(lines) < 40
+    assert f"selected {len(lines)} of " in said
     refused = run("select", *place, "--size", "5", "--quota", "a", "--out", "s.csv", code=2)
     assert "'a' is no quota; write source:0.3 or source=web:0.3" in refused.stderr

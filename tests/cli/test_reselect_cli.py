@@ -154,7 +154,7 @@ def test_a_first_sample_that_cannot_be_written_begins_no_run(
     with monkeypatch.context() as patched:
         patched.setattr(results, "write_manifest", no_room)
         run(*words, code=1)
-    assert "run state 'new.run' is empty" in refused("reselect", "new.run")
+    assert "there is no run state 'new.run'" in refused("reselect", "new.run")
     run(*words)
     assert rows_of(store / "out.jsonl") == rows_of(store / "before.jsonl")
 
@@ -210,6 +210,7 @@ def test_history_and_facts(store: Path, place: list[str], task: list[str]) -> No
         *("12", 0.3, 1.0, 1.0),
     )
     assert (facts["support"], facts["runs"]) == (history[1]["support"], 2)
+    assert "alpha 0.3" in facts["settings"]
     assert facts["changes"].startswith("by sequence, blind to points written by other means")
     shown = run("show", "task.run").stdout
     assert [line.split(":")[0].strip() for line in shown.splitlines()] == list(facts)

@@ -134,7 +134,7 @@ def test_another_space_is_searched_by_its_name(store: Path) -> None:
     assert "compares by dot product, and point" in said
     assert "use a collection with the Cosine metric" in said
     said = run("check", *PLACE, "--vector", "words", code=1)
-    assert "has no vector 'words'" in said
+    assert "vector 'words' of collection 'pool' is sparse" in said
 
 
 def test_products_of_any_length_are_refused_by_every_command_that_needs_distances(

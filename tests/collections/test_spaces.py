@@ -136,8 +136,12 @@ class TestAdding:
         spaced.close()
         with pytest.raises(CollectionNotFoundError, match=r"an unnamed one, 'grad'.*--vector"):
             backend.open("spaced")
-        with pytest.raises(CollectionNotFoundError, match=r"'words'.*--vector"):
+        with pytest.raises(UnsupportedCollectionError, match=r"'words' .* is sparse.*--vector"):
             backend.open("spaced", vector="words")
+
+    def test_a_metric_that_is_none_is_refused(self) -> None:
+        with pytest.raises(SettingsError, match="'Foo' is no metric; choose one of Cosine"):
+            Space.dense("d", 4, "Foo")  # type: ignore[arg-type]
 
     def test_a_space_is_added_through_a_view(self, backend: Backend, spaced: Collection) -> None:
         spaced.at("words").add_space(Space.dense("late", 2))

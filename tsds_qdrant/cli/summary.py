@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from tsds_qdrant.strategies.catalog import DEFAULT
 
 if TYPE_CHECKING:
+    from tsds_qdrant.selection.sampling import Sample
     from tsds_qdrant.selection.selection import Selection
 
 
 def summary(selection: Selection) -> str:
     """A few lines on a selection, for a person."""
-    drawn = ", ".join(str(size) for size in selection.samples)
+    drawn = ", ".join(map(_drawn, selection.samples.values()))
     done = f"selected {drawn} of" if drawn else "solved for"
     by = "" if selection.strategy == DEFAULT else f" by {selection.strategy}"
     lines = [
@@ -21,6 +22,12 @@ def summary(selection: Selection) -> str:
         *selection.evidence.in_words(),
     ]
     return "\n".join([*lines, *_kept_out(selection), *_bounds_met(selection)])
+
+
+def _drawn(sample: Sample) -> str:
+    """How many candidates a sample has, and in how many draws."""
+    found, draws = len(sample.candidates), int(sample.weights.sum())
+    return str(found) if draws == found else f"{found} (in {draws} draws)"
 
 
 def _kept_out(selection: Selection) -> Iterator[str]:

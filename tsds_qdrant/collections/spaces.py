@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.collections.values import METRICS, Metric
 from tsds_qdrant.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
@@ -50,6 +50,10 @@ class Space:
     multivector: bool = False
     idf: bool = False
     quantization: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise SettingsError(f"'{self.metric}' is no metric; choose one of {', '.join(METRICS)}")
 
     @classmethod
     def dense(cls, name: str, dimension: int, metric: Metric = "Cosine") -> Space:
@@ -94,6 +98,11 @@ def chosen_space(
                 f"collection '{name}' has the vectors {_listed(plain)}; choose one with --vector"
             )
         vector = next(iter(plain))
+    if vector in spaces and vector not in dense:
+        raise UnsupportedCollectionError(
+            f"vector '{vector}' of collection '{name}' is sparse, and selection needs a dense one; "
+            f"it has {_listed(dense)}, choose one with --vector"
+        )
     if vector not in dense:
         raise CollectionNotFoundError(
             f"collection '{name}' has no vector '{vector}', it has {_listed(dense)}; "

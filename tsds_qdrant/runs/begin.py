@@ -109,8 +109,8 @@ def new_run(
     keeping = keeping or Keeping()
     kept, tagging, mark = None, keeping.tagging, None
     if state is not None:
-        kept = RunState.create(state)
-        if kept.facts():
+        kept = RunState(state) if Path(state).exists() else None
+        if kept is not None and kept.facts():
             before, arrays, facts = load_run(kept)
             check_settings(kept.path, before.settings, settings)
             check_guard(kept.path, stored_guard(facts, arrays), guard)
@@ -128,7 +128,8 @@ def new_run(
     run = Run(selection, known, facts, mark, guard, tagging)
     if keeping.deliver is not None:
         keeping.deliver(selection)
-    if kept is not None:
+    if state is not None:
+        kept = kept or RunState.create(state)
         keep_run(kept, run, selection_figures(selection))
         run = replace(run, history=tuple(kept.runs()))
     return run

@@ -24,6 +24,10 @@ def facts_of(state: RunState) -> dict[str, Any]:
         "sizes": ", ".join(map(str, run.sizes)),
     }
     facts |= strategy.settled(stored.get("knowledge", stored), arrays)
+    if given := run.settings.given():
+        facts["settings"] = ", ".join(f"{name} {value}" for name, value in given.items())
+    if guard := stored.get("guard"):
+        facts["test_items"] = f"{sum(guard['counts'])} from {', '.join(guard['sources'])}"
     facts |= {
         "support": len(run.drawn.keys),
         "changes": f"by {mark.way}"

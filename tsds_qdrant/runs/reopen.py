@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tsds_qdrant.collections.protocol import Collection
@@ -36,12 +37,15 @@ def reopen(
         run.sizes,
         earlier=Earlier(run.drawn.evidence, run.drawn.traits, reopened=True),
     )
+    guard = stored_guard(facts, arrays)
+    if guard is not None:
+        selection = replace(selection, contamination=guard.found(known))
     return Run(
         selection,
         known,
         run.queries,
         run.mark,
-        stored_guard(facts, arrays),
+        guard,
         run.tagging,
         tuple(state.runs()),
     )

@@ -11,7 +11,7 @@ from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.selection.quotas import Quota
 from tsds_qdrant.selection.sampling import SAMPLERS, Sampler
-from tsds_qdrant.settings.fields import names_of, parted, setting
+from tsds_qdrant.settings.fields import changed, names_of, parted, setting
 from tsds_qdrant.settings.texts import whole_numbers
 from tsds_qdrant.strategies.base import Strategy
 from tsds_qdrant.strategies.catalog import DEFAULT, strategy_class
@@ -201,6 +201,14 @@ class SelectionSettings:
         """All settings by the names of their fields."""
         groups = (self.wanted, self.bounds, self.search, self.strategy)
         return {name: getattr(group, name) for group in groups for name in names_of(type(group))}
+
+    def given(self) -> dict[str, Any]:
+        """Settings other than the defaults, by the names of their fields; sizes left out."""
+        groups = (self.wanted, self.bounds, self.search, self.strategy)
+        found = {name: value for group in groups for name, value in changed(group).items()}
+        found.pop("sizes", None)
+        quotas = [f"{quota.name}:{quota.share:g}" for quota in self.bounds.quotas]
+        return found | ({"quotas": " ".join(quotas)} if quotas else {})
 
     @property
     def by_budget(self) -> bool:

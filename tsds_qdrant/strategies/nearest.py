@@ -81,7 +81,7 @@ class SimilarityMax(ByLists):
     name: ClassVar[str] = "similarity-max"
     card: ClassVar[Card] = Card(
         idea="the candidates nearest to any task example",
-        paper="",
+        paper="arXiv 2602.14696 (doubly greedy)",
         cost="one search for each task example, made deeper until no list ends too early",
         features="embeddings",
         criterion="external: similarity",
@@ -106,7 +106,7 @@ class RoundRobin(ByLists):
     name: ClassVar[str] = "round-robin"
     card: ClassVar[Card] = Card(
         idea="each task example in turn takes the nearest candidate that is left",
-        paper="",
+        paper="arXiv 2503.01807, 2602.14696",
         cost="one search for each task example, made deeper until every turn is settled",
         features="embeddings",
         criterion="external: similarity, an equal share for every task example",
