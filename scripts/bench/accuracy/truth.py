@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -120,7 +120,7 @@ class Judge:
     def learn(self, collection: EdgeCollection) -> None:
         """Take the exact selection from ``collection``, unless it is known."""
         if self.exact is None:
-            self.exact = select(collection, self.queries, replace(self.settings, exact=True))
+            self.exact = select(collection, self.queries, self.settings.altered(exact=True))
             self._squared = self._squared_distances(self.queries)
             self._densities = np.full(len(self.pool), np.nan)
 
@@ -133,7 +133,7 @@ class Judge:
             settings = settings.altered(
                 alpha=self.exact.transport.alpha, cost_scale=scale, bandwidth=width
             )
-        recall = ANY_RECALL if walk.fixed else settings.recall
+        recall = ANY_RECALL if walk.fixed else settings.search.recall
         settings = settings.altered(exact=walk.exact, recall=recall)
         collection.walk = walk
         share = 1.0 if walk.fixed else search.SCAN_SHARE

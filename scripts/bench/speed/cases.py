@@ -91,7 +91,7 @@ def compare_case(
     rows = [
         {"timing": timing, "times": slowest / timing.median}
         | (
-            _plain_row(result, truth, selected.densities_needed)
+            _plain_row(result, truth, selected.transport.densities_needed)
             if name == "plain"
             else _our_row(result, truth, len(case.pool.vectors))
         )
@@ -134,7 +134,7 @@ def _our_row(selection: Selection, truth: Truth, candidates: int) -> dict[str, A
     probabilities = np.zeros(candidates)
     probabilities[np.array(selection.ids, dtype=np.int64)] = selection.probabilities
     how = f"ef {selection.ef}" if selection.ef else f"scan, {selection.scan_reason}"
-    exact = selection.settings.exact
+    exact = selection.settings.search.exact
     return {
         "what": "select --exact" if exact else f"select ({how})",
         "variation": variation(probabilities, truth.probabilities),
