@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.guards.fingerprints import run_prints, words_of
-from tsds_qdrant.guards.held_out import NGRAM, RADIUS, HeldOut, Reach, nearest_items
+from tsds_qdrant.guards.held_out import RADIUS, HeldOut, Reach, nearest_items
+from tsds_qdrant.guards.settings import NGRAM
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 
 RADII = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
