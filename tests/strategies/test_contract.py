@@ -28,6 +28,7 @@ from contract_pool import (
 )
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from oracles import pairwise_distances
 from profiles import examples
 
 from tsds_qdrant import (
@@ -69,6 +70,7 @@ ROWS = (
             {**SETTLED, "sampler": "top"},
         ),
         tolerance=1e-9,
+        loose=("query", "distance"),
         excused=in_a_dent,
     ),
     Row("round-robin"),
@@ -137,6 +139,20 @@ def test_smaller_samples_come_first_in_larger_ones(row: Row, seed: int, grid: bo
         assert rows == samples[max(samples)][:size]
     if found.preference.ordered:  # elsewhere p follows the largest size
         assert rows_of(alone) == {case.sizes[0]: samples[case.sizes[0]]}
+
+
+@law(20)
+def test_rows_name_the_nearest_task_example(row: Row, seed: int, grid: bool) -> None:
+    case = Case(row, seed, grid)
+    found = outcome(lambda: select(case.opened(), case.task, case.settings()))
+    assume(isinstance(found, Selection))
+    metric = "Cosine" if case.metric == "Dot" else case.metric
+    apart = pairwise_distances(case.task.vectors, case.rows, metric)
+    for one in rows_of(found)[max(case.sizes)]:
+        far = apart[:, case.ids.index(one["id"])]
+        assert one["distance"] == pytest.approx(far[one["query"]], abs=1e-3)
+        if "query" not in row.loose:
+            assert one["distance"] <= far.min() + 1e-3
 
 
 @law(40)
