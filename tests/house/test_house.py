@@ -202,10 +202,12 @@ def test_nothing_is_left_for_later() -> None:
 def test_comments_docstrings_and_messages_are_plain_english() -> None:
     kinds = ("COMMENT", "STRING", "FSTRING_MIDDLE")
     foreign = []
-    for module, path in MODULES.items():
+    tests = Path(__file__).parents[1]
+    others = {*tests.rglob("*.py"), *(tests.parent / "scripts").rglob("*.py")} - {Path(__file__)}
+    for path in (*MODULES.values(), *others):
         with path.open("rb") as source:
             foreign += [
-                (module, token.start[0], found[0])
+                (path, token.start[0], found[0])
                 for token in tokenize.tokenize(source.readline)
                 if tokenize.tok_name[token.type] in kinds
                 and (found := FOREIGN.search(" ".join(token.string.split())))

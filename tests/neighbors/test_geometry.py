@@ -39,7 +39,7 @@ def test_distances_far_from_the_origin_keep_their_digits() -> None:
 
 @pytest.mark.parametrize("metric", [*METRICS, "Dot"])
 def test_the_nearest_does_not_depend_on_other_rows(metric: Metric) -> None:
-    """Equal ones are told apart by their place, and a copy is no distance away."""
+    """Equal ones are distinguished by their place, and a copy is no distance away."""
     rows = np.random.default_rng(0).normal(size=(53, 7)).astype(np.float32)
     rows[40:] = rows[:13]
     others = np.concatenate([rows[5:30:3], rows[5:30:3]])

@@ -86,7 +86,7 @@ def test_short_lists_are_named_or_do_not_matter(seed: int, depth: int, size: int
 
 
 def searched_distances(pool: Collection) -> Array:
-    """(M, N) distances as the engine tells them, candidate numbers being ids."""
+    """(M, N) distances as the engine gives them, candidate numbers being ids."""
     hits = pool.search(QUERIES.astype(np.float32), limit=len(ROWS), exact=True)
     distances = np.empty((len(QUERIES), len(ROWS)))
     distances[np.repeat(np.arange(len(QUERIES)), hits.counts), hits.ids] = hits.distances

@@ -18,7 +18,7 @@ from tsds_qdrant.collections.edge.collection import EdgeCollection
 
 IntArray = npt.NDArray[np.int64]
 NEIGHBORHOOD = 4
-"""A task's examples are drawn from so many times as many rows of one label or neighbourhood."""
+"""A task's examples are drawn from this many times as many rows of one label or neighbourhood."""
 EF_CONSTRUCT, FULL_SCAN_KB = 100, 10_000
 FINISHED = "finished"
 

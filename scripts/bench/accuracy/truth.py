@@ -32,10 +32,10 @@ class Walk:
 
     Attributes:
         ef: fixed (at least the limit of the search is used); None for the product's choice.
-        per_limit: ef of the searches for neighbour lists is so many times their limit; the
+        per_limit: ef of the searches for neighbour lists is this many times their limit; the
             product chooses that of the searches for densities.
         rescore: quantised scores are replaced by exact ones; None leaves that to the product.
-        oversampling: so many times the limit is rescored; None leaves that to the product.
+        oversampling: this many times the limit is rescored; None leaves that to the product.
         whole: everything that the walk kept is rescored instead (oversampling ef / limit).
         exact: everything is scanned; otherwise nothing is, if ef is not the product's choice.
         derived: alpha, C and h follow from the searches instead of being those of the truth.

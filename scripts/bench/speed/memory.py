@@ -103,7 +103,7 @@ def peak() -> int:
     """Peak resident memory of this process in bytes.
 
     *subtle*: where Linux starts a process from a large one, ``ru_maxrss`` is that of the large
-    one; the high-water mark of the address space begins anew.
+    one; the high-water mark of the address space begins again.
     """
     status = Path("/proc/self/status")
     if status.exists():

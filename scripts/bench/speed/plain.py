@@ -22,10 +22,10 @@ IntArray = npt.NDArray[np.int64]
 
 DEPTH, DENSITY_NEIGHBORS, POOL_PART, PROBES = 5_000, 1_000, 10, 10
 DENSITY_BLOCK = 5_000
-"""So many densities are computed at once: 60 MB of answers."""
+"""This many densities are computed at once: 60 MB of answers."""
 SAMPLED_DENSITIES = 5_000
 WHOLE_DENSITIES = 20_000
-"""Up to so many densities all of them are computed, whatever was asked."""
+"""Up to this many densities, all of them are computed, whatever was asked."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class PlainPipeline:
         index: see :func:`ivf_over`.
         depth: neighbours of a task example; by default as published.
         neighbors: neighbours for a density; by default as published.
-        sampled: time so many densities and scale up.
-        whole: unless there are at most so many.
+        sampled: time this many densities and scale up.
+        whole: unless there are at most this many.
         probes: lists looked into by the second index.
     """
 

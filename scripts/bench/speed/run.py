@@ -38,7 +38,7 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dimension", type=int, default=384, help="of the synthetic pools")
     parser.add_argument("--vectors", type=Path, help="a pool of ready vectors as well (.npy)")
     parser.add_argument("--repeats", type=int, help="runs of each contender")
-    parser.add_argument("--patience", type=float, help="no second run after so many seconds")
+    parser.add_argument("--patience", type=float, help="no second run after this many seconds")
     parser.add_argument(
         "--plain-complete",
         action="store_true",

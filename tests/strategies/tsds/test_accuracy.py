@@ -62,7 +62,7 @@ def graph(rows: np.ndarray) -> Iterator[EdgeCollection]:
 def run(
     graph: EdgeCollection, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[SelectionSettings, int, bool], Selection]:
-    """Select for so many queries, with scans or with the worst walk there is."""
+    """Select for this many queries, with scans or with the worst walk there is."""
     monkeypatch.setattr(search, "EF_LADDER", (1,))
 
     def select_for(settings: SelectionSettings, queries: int, exact: bool) -> Selection:

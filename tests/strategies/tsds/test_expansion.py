@@ -50,7 +50,7 @@ def pools(draw: st.DrawFn) -> Pool:
     shape = (draw(st.sampled_from([1, 2, 31, 33, 64, 65, 150, 300])), dimension)
     queries = draw(st.sampled_from([1, 3, 10, 30]))
     weights = rng.integers(1, 4, size=queries).tolist() if draw(st.booleans()) else []
-    # A grid has equal cosines that float32 tells apart, so there it would prove nothing.
+    # A grid has equal cosines that float32 distinguishes, so there it would prove nothing.
     if metric != "Cosine" and draw(st.booleans()):
         grid = rng.integers(-2, 3, size=shape), rng.integers(-2, 3, size=(queries, dimension))
         return Pool(grid[0].astype(float), grid[1].astype(float), metric, weights)
