@@ -1,17 +1,21 @@
-"""Chance: an order by weights and a hash of the seed and the id."""
+"""Chance: an order by weights and a hash of the seed and the id, and strategies that give it."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.ids import KeyArray, id_order, uniform_noise
-from tsds_qdrant.strategies.base import Ask, Preference
+from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.strategies.reasons import Reasons
+from tsds_qdrant.task.task import Task
 
 NOISE_STREAM = 0x5EED << 32
 """Added to the seed, so that chance here has nothing to do with that of a TSDS sample."""
@@ -45,16 +49,6 @@ def shares(log_weights: FloatArray) -> FloatArray:
     return scaled
 
 
-def drawn_by_weights(known: PoolKnowledge, log_weights: FloatArray, ask: Ask) -> Preference:
-    """The preference that weights (c,) of ``known.candidates`` give, as far as ``ask`` goes."""
-    candidates = known.candidates
-    size = len(candidates) if ask.whole else ask.reach or ask.size
-    order = weighted_order(log_weights, known.index.keys[candidates], size, ask.seed)
-    p = np.zeros(len(known.index))
-    p[candidates] = shares(log_weights)
-    return Preference(candidates[order], p, ordered=True)
-
-
 def ranks_by_weights(known: PoolKnowledge, log_weights: FloatArray, seed: int) -> IntArray:
     """(n,) rank of each candidate seen in the order of the whole pool; -1 where it has left."""
     candidates = known.candidates
@@ -73,3 +67,37 @@ class ByChance(Reasons):
     def in_words(self, *, arrived: bool = False) -> list[str]:
         """That chance alone decides."""
         return [] if self.rank is None else ["chance alone decides, the same for all candidates"]
+
+
+@dataclass(frozen=True)
+class WeightedChance(Strategy):
+    """A strategy that gives every candidate a weight, and leaves the order to chance.
+
+    Attributes:
+        knowledge: what is learned of the pool.
+    """
+
+    knowledge: ClassVar[type[PoolKnowledge]] = PoolKnowledge
+    reasons: ClassVar[type[Reasons]] = ByChance
+    has_chances: ClassVar[bool] = True
+
+    @abstractmethod
+    def log_weights(self, known: Any) -> FloatArray:
+        """(c,) logarithms of the weights of ``known.candidates``, up to a constant."""
+
+    def begin(self, searcher: Searcher, task: Task) -> Any:
+        """The ids of the pool, and what else the weights need."""
+        return self.knowledge.begin(searcher, task)
+
+    def resume(self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays) -> Any:
+        """The same as it was stored."""
+        return self.knowledge.resume(searcher, facts, arrays)
+
+    def prefer(self, known: Any, ask: Ask) -> Preference:
+        """An order by chance, after the weights."""
+        candidates, log_weights = known.candidates, self.log_weights(known)
+        size = len(candidates) if ask.whole else ask.reach or ask.size
+        order = weighted_order(log_weights, known.index.keys[candidates], size, ask.seed)
+        p = np.zeros(len(known.index))
+        p[candidates] = shares(log_weights)
+        return Preference(candidates[order], p, ordered=True)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
+from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.strategies.base import Preference
 from tsds_qdrant.strategies.card import Card
-from tsds_qdrant.strategies.chance import ByChance, drawn_by_weights, ranks_by_weights
+from tsds_qdrant.strategies.chance import ByChance, WeightedChance, ranks_by_weights
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
-from tsds_qdrant.strategies.reasons import Question, Reasons
-from tsds_qdrant.task.task import Task
+from tsds_qdrant.strategies.reasons import Question
 
 
 @dataclass(frozen=True)
-class Random(Strategy):
+class Random(WeightedChance):
     """Strategy random"""
 
     name: ClassVar[str] = "random"
@@ -32,26 +30,16 @@ class Random(Strategy):
         needs_vectors=False,
         reads_all=True,
     )
-    reasons: ClassVar[type[Reasons]] = ByChance
-    has_chances: ClassVar[bool] = True
 
-    def begin(self, searcher: Searcher, task: Task) -> Any:
-        """The ids of the pool."""
-        return PoolKnowledge.begin(searcher, task)
-
-    def resume(self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays) -> Any:
-        """The ids of the pool as they were stored."""
-        return PoolKnowledge.resume(searcher, facts, arrays)
-
-    def prefer(self, known: PoolKnowledge, ask: Ask) -> Preference:
-        """An order by chance."""
-        return drawn_by_weights(known, np.zeros(known.pool), ask)
+    def log_weights(self, known: PoolKnowledge) -> FloatArray:
+        """All the same."""
+        return np.zeros(known.pool)
 
     def explain(
         self, known: PoolKnowledge, preference: Preference, question: Question
     ) -> list[ByChance]:
         """The rank of each point in the order by chance."""
-        ranks = ranks_by_weights(known, np.zeros(known.pool), question.seed)
+        ranks = ranks_by_weights(known, self.log_weights(known), question.seed)
         numbers = known.index.lookup([record.id for record in question.records])
         return [
             ByChance(rank=int(ranks[number]))

@@ -18,9 +18,9 @@ from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.representations.ngrams import HashedTexts, hashed, log_importance
-from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
+from tsds_qdrant.strategies.base import Preference
 from tsds_qdrant.strategies.card import Card
-from tsds_qdrant.strategies.chance import ByChance, drawn_by_weights, ranks_by_weights
+from tsds_qdrant.strategies.chance import ByChance, WeightedChance, ranks_by_weights
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.task.task import Task
@@ -194,7 +194,7 @@ class ByWords(ByChance):
 
 
 @dataclass(frozen=True)
-class Dsir(Strategy):
+class Dsir(WeightedChance):
     """Strategy dsir"""
 
     name: ClassVar[str] = "dsir"
@@ -208,21 +208,12 @@ class Dsir(Strategy):
         needs_texts=True,
         reads_all=True,
     )
+    knowledge: ClassVar[type[PoolKnowledge]] = WordKnowledge
     reasons: ClassVar[type[Reasons]] = ByWords
-    has_chances: ClassVar[bool] = True
 
-    def begin(self, searcher: Searcher, task: Task) -> WordKnowledge:
-        """The texts of the task."""
-        return WordKnowledge.begin(searcher, task)
-
-    def resume(self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays) -> WordKnowledge:
-        """Weights as they were stored."""
-        return WordKnowledge.resume(searcher, facts, arrays)
-
-    def prefer(self, known: WordKnowledge, ask: Ask) -> Preference:
-        """An order by chance, after the weights."""
-        weights = known.log_weights
-        return drawn_by_weights(known, weights, ask)
+    def log_weights(self, known: WordKnowledge) -> FloatArray:
+        """Log importance weights of the texts."""
+        return known.log_weights
 
     def explain(
         self, known: WordKnowledge, preference: Preference, question: Question
