@@ -16,7 +16,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.neighbors.geometry import nearest
 from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.pool.pool import vectors_of
+from tsds_qdrant.pool.pool import vectors_found, vectors_of
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing
@@ -192,12 +192,13 @@ def _measured(
     query, distance = np.full(seen, -1, dtype=np.int64), np.full(seen, np.nan)
     chosen = samples[max(samples)].candidates if samples else np.empty(0, dtype=np.int64)
     ids = known.index.ids(chosen.tolist())
-    if reopened and ids:
-        stored = searcher.collection.retrieve(ids, payloads=False, vectors=True)
-        left = {record.id for record in stored if record.vector is not None}
-        kept = [place for place, point_id in enumerate(ids) if point_id in left]
-        chosen, ids = chosen[kept], [ids[place] for place in kept]
-    if ids:
+    if not ids:
+        return query, distance
+    if reopened:
+        left, rows = vectors_found(searcher.collection, ids, searcher.info)
+        chosen = chosen[left]
+    else:
         rows = vectors_of(searcher.collection, ids, searcher.info)
+    if len(rows):
         query[chosen], distance[chosen] = nearest(rows, known.queries, searcher.info.metric)
     return query, distance
