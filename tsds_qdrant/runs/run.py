@@ -209,10 +209,9 @@ def check_settings(path: object, stored: SelectionSettings, wanted: SelectionSet
     Raises:
         StateError: the message says what differs.
     """
-    mine, theirs = wanted.flat(), stored.flat()
-    named = {"strategy": wanted.strategy.name}, {"strategy": stored.strategy.name}
-    for name, value in {**named[0], **mine}.items():
-        before = {**named[1], **theirs}.get(name)
+    mine, theirs = ({"strategy": one.strategy.name, **one.flat()} for one in (wanted, stored))
+    for name, value in mine.items():
+        before = theirs.get(name)
         if value != before:
             raise StateError(
                 f"run state '{path}' was made with {name} {before}, not {value}; "

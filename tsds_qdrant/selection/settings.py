@@ -199,16 +199,20 @@ class SelectionSettings:
 
     def flat(self) -> dict[str, Any]:
         """All settings by the names of their fields."""
-        groups = (self.wanted, self.bounds, self.search, self.strategy)
-        return {name: getattr(group, name) for group in groups for name in names_of(type(group))}
+        return {
+            name: getattr(group, name) for group in self._groups for name in names_of(type(group))
+        }
 
     def given(self) -> dict[str, Any]:
         """Settings other than the defaults, by the names of their fields; sizes left out."""
-        groups = (self.wanted, self.bounds, self.search, self.strategy)
-        found = {name: value for group in groups for name, value in changed(group).items()}
+        found = {name: value for group in self._groups for name, value in changed(group).items()}
         found.pop("sizes", None)
         quotas = [f"{quota.name}:{quota.share:g}" for quota in self.bounds.quotas]
         return found | ({"quotas": " ".join(quotas)} if quotas else {})
+
+    @property
+    def _groups(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in GROUPS)
 
     @property
     def by_budget(self) -> bool:
