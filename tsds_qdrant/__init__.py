@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.planning.settings import CompareSettings
     from tsds_qdrant.planning.strategies import catalogue
     from tsds_qdrant.records import TextTemplate
+    from tsds_qdrant.records.settings import RecordSettings
     from tsds_qdrant.report.write import report_run, write_report
     from tsds_qdrant.representations.text import Embedder, SentenceTransformerEmbedder
     from tsds_qdrant.runs.begin import Keeping, begin_run, new_run
@@ -62,6 +63,7 @@ _HOMES = {
     "NeighborLists": "tsds_qdrant.solver.lists",
     "Quota": "tsds_qdrant.selection.quotas",
     "Reach": "tsds_qdrant.guards.held_out",
+    "RecordSettings": "tsds_qdrant.records.settings",
     "Run": "tsds_qdrant.runs.run",
     "SearchSettings": "tsds_qdrant.neighbors.settings",
     "Selection": "tsds_qdrant.selection.selection",
@@ -110,6 +112,7 @@ __all__ = [
     "NeighborLists",
     "Quota",
     "Reach",
+    "RecordSettings",
     "Run",
     "SearchSettings",
     "Selection",

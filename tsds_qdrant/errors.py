@@ -3,6 +3,7 @@
     TsdsError                       exit code 1
     ├── SettingsError               exit code 2: a setting that cannot be right
     ├── InputError                  a file, record or vector that cannot be used
+    │   └── BadRecordError          one record of many that cannot be used
     ├── OutputError                 a result that cannot be written
     ├── MissingPackageError         an optional package that is not installed
     ├── EmbeddingError              a model that cannot be loaded or run
@@ -43,6 +44,22 @@ class SettingsError(TsdsError):
 
 class InputError(TsdsError):
     """A file, record, vector or query that cannot be used."""
+
+
+class BadRecordError(InputError):
+    """A record that cannot be used, though others of its file may be.
+
+    Attributes:
+        place: where it stands, "" where that is not known.
+        fault: what is wrong with it, as in "is empty in 'output'".
+        advice: the next step.
+    """
+
+    def __init__(self, place: Any, fault: str, advice: str) -> None:
+        super().__init__(f"{place or 'a record'} {fault}; {advice}")
+        self.place = place or ""
+        self.fault = fault
+        self.advice = advice
 
 
 class OutputError(TsdsError):

@@ -30,6 +30,7 @@ from tsds_qdrant.ingest.destination import Destination
 from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.settings import RecordSettings
 
 GRAD = Space.dense("grad", 3, "Dot")
 WORDS = Space.sparse("words")
@@ -388,7 +389,7 @@ def test_ingest_of_records_erases_no_other_vector(
             [str(tmp_path / "pool.jsonl")],
             template=template,
             embedder=Lengths(),
-            id_field="id",
+            settings=RecordSettings(id_field="id"),
             **extra,
         )
         return report.added, report.updated, report.unchanged

@@ -23,6 +23,7 @@ from tsds_qdrant.ingest.destination import Destination
 from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
 from tsds_qdrant.ingest.storing import IngestReport
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.settings import RecordSettings
 
 TEXT = TextTemplate(text_field="text")
 Record = dict[str, Any]
@@ -111,18 +112,24 @@ def test_equal_records_are_stored_and_embedded_once(place: Destination, tmp_path
 def test_ids_come_from_a_field(place: Destination, tmp_path: Path) -> None:
     records = [{"text": "a b", "id": 7}, {"text": "c", "id": "12"}, {"text": "d", "id": "doc-1"}]
     file = write(tmp_path / "pool.jsonl", records)
-    ingest_records(place, [file], template=TEXT, embedder=HashedWords(), id_field="id")
+    ingest_records(
+        place, [file], template=TEXT, embedder=HashedWords(), settings=RecordSettings(id_field="id")
+    )
     assert {point_id for point_id, _, _ in points(place)} > {7, 12}
     records[0]["text"] = "changed"
     records[1]["more"] = 1
     model = HashedWords()
     write(tmp_path / "pool.jsonl", records)
-    report = ingest_records(place, [file], template=TEXT, embedder=model, id_field="id")
+    report = ingest_records(
+        place, [file], template=TEXT, embedder=model, settings=RecordSettings(id_field="id")
+    )
     assert told(report) == (3, 0, 2, 1)
     assert model.texts == ["changed", "c"]
     assert {payload["text"] for _, payload, _ in points(place)} == {"changed", "c", "d"}
-    with pytest.raises(InputError, match=r"record 1 has no field 'idd'.*did you mean 'id'"):
-        ingest_records(place, [file], template=TEXT, embedder=model, id_field="idd")
+    with pytest.raises(InputError, match=r"pool.jsonl:1' has no field 'idd'.*did you mean 'id'"):
+        ingest_records(
+            place, [file], template=TEXT, embedder=model, settings=RecordSettings(id_field="idd")
+        )
 
 
 def test_vectors_alone_are_numbered_and_compared(place: Destination) -> None:

@@ -137,7 +137,7 @@ def test_parquet_garbage(tmp_path: Path) -> None:
 def test_parquet_binary_is_refused_by_name(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1, 2], "image": [b"ok", b"\xff\xd8"]}), tmp_path / "a.parquet")
     message = refusal(tmp_path / "a.parquet")
-    assert "record 2 of" in message
+    assert "row 2 of" in message
     assert "holds bytes that are not UTF-8 text in 'image'" in message
 
 

@@ -14,6 +14,7 @@ from record_files import TEXT, VALUES
 
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.records import record_id
+from tsds_qdrant.records.entries import Place
 
 
 def test_golden_ids() -> None:
@@ -66,10 +67,10 @@ def test_other_ids_become_uuids_of_their_own() -> None:
 
 def test_ids_that_are_refused() -> None:
     record = {"ident": 1, "empty": "", "none": None, "list": [1, 2], "flag": True}
-    with pytest.raises(InputError, match=r"record 5 has no field 'idnt' .*did you mean 'ident'\?"):
-        record_id(record, "t", "idnt", number=5)
+    with pytest.raises(InputError, match=r"a\.jsonl:5' has no field 'idnt' .*mean 'ident'\?"):
+        record_id(record, "t", "idnt", place=Place("a.jsonl", 5))
     for field in ("empty", "none", "list", "flag", "list.*"):
-        with pytest.raises(InputError, match=r"record 5 holds .* an id must be one number"):
-            record_id(record, "t", field, number=5)
-    with pytest.raises(InputError, match=r"record 5 cannot be written as JSON \("):
-        record_id({"a": math.nan}, "t", number=5)
+        with pytest.raises(InputError, match=r"'a.jsonl:5' holds .* an id must be one number"):
+            record_id(record, "t", field, place=Place("a.jsonl", 5))
+    with pytest.raises(InputError, match=r"'a.jsonl:5' cannot be written as JSON \("):
+        record_id({"a": math.nan}, "t", place=Place("a.jsonl", 5))

@@ -22,10 +22,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import reuses_folder
-from record_files import RECORDS, TEXT, VALUES, packed, written
+from record_files import RECORDS, TEXT, VALUES, packed, refusal, written
 
-from tsds_qdrant.files.json_values import json_safe
-from tsds_qdrant.records import count_records, read_records
+from tsds_qdrant.files.json_values import NULLED, ROUNDED, Decoder, json_safe
+from tsds_qdrant.records import count_records, read_entries, read_records
+from tsds_qdrant.records.entries import Findings
 from tsds_qdrant.records.fields import label
 from tsds_qdrant.records.json_array import iterate_array
 
@@ -55,7 +56,7 @@ def test_json_array_in_pieces_of_any_size(
     values: list[Any], chunk: int, indent: int | None
 ) -> None:
     text = io.StringIO(json.dumps(values, indent=indent, ensure_ascii=False))
-    assert [value for _, value in iterate_array(text.read, chunk=chunk)] == values
+    assert [item for _, _, item in iterate_array(text.read, Decoder(), chunk=chunk)] == values
 
 
 @given(values=st.lists(VALUES, min_size=1), chunk=st.integers(1, 40), cut=st.integers(0))
@@ -63,7 +64,7 @@ def test_json_array_cut_off_anywhere_is_an_error(values: list[Any], chunk: int, 
     text = json.dumps(values)
     stream = io.StringIO(text[: cut % len(text)])
     with pytest.raises(ValueError, match=r"^\d+: "):
-        list(iterate_array(stream.read, chunk=chunk))
+        list(iterate_array(stream.read, Decoder(), chunk=chunk))
 
 
 TABLES = st.integers(1, 4).flatmap(
@@ -180,10 +181,51 @@ def test_json_safe_takes_numpy_and_arrow_values() -> None:
 
 
 def test_numbers_and_letters_that_json_cannot_hold(tmp_path: Path) -> None:
-    line = r'{"a": NaN, "b": [-Infinity, 1e999], "c": "x\ud800y", "d": "\ud83d\ude00"}'
-    expected = {"a": None, "b": [None, None], "c": "x\ufffdy", "d": "😀"}
-    assert list(read_records(written(tmp_path / "a.jsonl", line))) == [expected]
-    assert list(read_records(written(tmp_path / "a.json", f"[{line}]"))) == [expected]
+    line = r'{"a": NaN, "b": [-Infinity, 1e308], "c": "\\ud800", "d": "\ud83d\ude00"}'
+    expected = {"a": None, "b": [None, 1e308], "c": "\\ud800", "d": "😀"}
+    for name, text in (("a.jsonl", line), ("a.json", f"[{line}]")):
+        findings = Findings()
+        (entry,) = read_entries(written(tmp_path / name, text), findings)
+        assert entry.record == expected
+        assert findings.changes == {NULLED: 2}
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"a": [1e999]}', "holds the number 1e999, which is beyond 64-bit floats"),
+        ('{"a": -1E+400}', "holds the number -1E+400, which"),
+        (r'{"a": "some x\ud800y"}', r"half of a surrogate pair (\ud800 behind 'some x')"),
+        (r'{"a": {"x\udfff": 1}}', r"half of a surrogate pair (\udfff behind"),
+    ],
+)
+def test_values_that_no_collection_can_hold(tmp_path: Path, line: str, fault: str) -> None:
+    for name, text in (("a.jsonl", f"{{}}\n{line}"), ("a.json", f"[{{}},\n{line}]")):
+        message = refusal(written(tmp_path / name, text))
+        assert f"{name}:2' holds" in message
+        assert fault in message
+
+
+@pytest.mark.parametrize(
+    ("digits", "rounded"),
+    [
+        ("0.1", 0),
+        ("0.30000000000000004", 0),
+        ("0.1000000000000000055511151231257827", 0),  # what 0.1 is, written out
+        ("0.1234567890123456789", 1),
+        ("3.14159265358979323846264338327950288", 1),
+        ("1234567890123456.7", 1),
+        ("1e22", 0),
+        ("100000000000000000000000000.0", 0),
+        ("123456789012345678901234567.0", 1),
+    ],
+)
+def test_rounded_decimals_are_counted(tmp_path: Path, digits: str, rounded: int) -> None:
+    for name, text in (("a.jsonl", f'{{"a": {digits}}}'), ("a.json", f'[{{"a": {digits}}}]')):
+        findings = Findings()
+        (entry,) = read_entries(written(tmp_path / name, text), findings)
+        assert entry.record == {"a": float(digits)}
+        assert findings.changes[ROUNDED] == rounded
 
 
 def test_marks_blank_lines_and_line_ends(tmp_path: Path) -> None:

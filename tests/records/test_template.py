@@ -12,6 +12,7 @@ from record_files import TEXT
 
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.entries import Place
 from tsds_qdrant.records.template import CONVENTIONS
 
 
@@ -121,7 +122,10 @@ def test_conventions(record: dict[str, Any], convention: str, text: str) -> None
 
 
 def test_no_convention_lists_the_fields() -> None:
-    with pytest.raises(InputError, match=r"\(its fields: id, label\); name it with --text-field"):
+    with pytest.raises(
+        InputError,
+        match=r"\(its fields: id, label\); name it with --text-field",
+    ):
         TextTemplate.parse().decide({"id": 1, "label": "x"})
     with pytest.raises(InputError, match=r"it has no fields"):
         TextTemplate.parse().decide({})
@@ -145,18 +149,17 @@ def test_template_settings_that_cannot_be_right() -> None:
 def test_text_errors_name_record_field_and_the_closest_one() -> None:
     record = {"id": 1, "text": " ", "meta": {"title": None, "tags": ["a"]}}
     for field, wanted in {
-        "txt": "record 3 has no field 'txt' (its fields: id, text, meta); did you mean 'text'?",
+        "txt": "'a.jsonl:3' has no field 'txt' (its fields: id, text, meta); did you mean 'text'?",
         "meta.titel": "did you mean 'meta.title'?",
-        "zzz": "record 3 has no field 'zzz' (its fields: id, text, meta); name one of them",
-        "text": "record 3 is empty in 'text'; fill it, drop the record, or mark the field as "
-        "optional in a template, {text?}",
-        "meta.title": "record 3 is empty in 'meta.title'",
-        "meta": 'record 3 holds {"title": null, "tags": ["a"]} in \'meta\', which is no text',
-        "meta.tags": "record 3 holds [\"a\"] in 'meta.tags', which is no text; reach into it",
-        "meta.tags.1": "record 3 has no field 'meta.tags.1'",
+        "zzz": "'a.jsonl:3' has no field 'zzz' (its fields: id, text, meta); name one of them",
+        "text": "'a.jsonl:3' is empty in 'text'; fill it, or drop the record",
+        "meta.title": "'a.jsonl:3' is empty in 'meta.title'",
+        "meta": 'holds {"title": null, "tags": ["a"]} in \'meta\', which is no text',
+        "meta.tags": "holds [\"a\"] in 'meta.tags', which is no text; reach into it",
+        "meta.tags.1": "'a.jsonl:3' has no field 'meta.tags.1'",
     }.items():
         with pytest.raises(InputError) as caught:
-            TextTemplate.parse(text_field=field).render(record, 3)
+            TextTemplate.parse(text_field=field).render(record, Place("a.jsonl", 3))
         assert wanted in str(caught.value)
     with pytest.raises(InputError, match="a record has no text in any of its optional fields"):
         TextTemplate.parse(template="{a?}\n{b?}").render(record)

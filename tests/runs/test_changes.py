@@ -22,6 +22,7 @@ from tsds_qdrant.errors import InputError, RequestRejectedError, SettingsError
 from tsds_qdrant.ingest.destination import Destination
 from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.settings import RecordSettings
 from tsds_qdrant.runs.changes import Changes, Mark, find_changes, first_mark
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local")
@@ -187,7 +188,13 @@ def test_the_sequence_of_ingested_records(place: Destination, tmp_path: Path) ->
         path.write_text("".join(json.dumps(payload) + "\n" for payload in payloads))
         template = TextTemplate(text_field="text")
         vectors = ROWS[: len(payloads)]
-        ingest_records(place, [str(path)], template=template, vectors=vectors, id_field="text")
+        ingest_records(
+            place,
+            [str(path)],
+            template=template,
+            vectors=vectors,
+            settings=RecordSettings(id_field="text"),
+        )
 
     records = [{"text": f"t{k}", "lang": "en", "n": 0} for k in range(6)]
     ingest(records)

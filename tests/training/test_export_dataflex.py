@@ -27,6 +27,7 @@ from tsds_qdrant import (
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import InputError, OutputError, SettingsError
 from tsds_qdrant.ingest.destination import Destination
+from tsds_qdrant.records.settings import RecordSettings
 
 make = exported.make
 
@@ -103,7 +104,7 @@ def test_the_order_is_that_of_the_records(place: Destination, way: str) -> None:
         template=template,
         embedder=embedder if way == "texts" else None,
         vectors=None if way == "texts" else vectors,
-        id_field="key" if way == "id field" else None,
+        settings=RecordSettings(id_field="key" if way == "id field" else None),
     )
     collection, (_, selection) = run_over(place, vectors[:5])
     stored = {r.id: r.content["key"] for r in collection.retrieve(selection.ids)}
@@ -112,10 +113,8 @@ def test_the_order_is_that_of_the_records(place: Destination, way: str) -> None:
     keys = [record["key"] for record in records]
     assert keys.count("k0") == 2
     expected = [by_key.get(key, 0.0) / keys.count(key) for key in keys]
-    if way == "id field":  # the last record of an id is the stored one
-        expected = [
-            0.0 if key in keys[k + 1 :] else by_key.get(key, 0.0) for k, key in enumerate(keys)
-        ]
+    if way == "id field":  # the first record of an id is the stored one
+        expected = [0.0 if key in keys[:k] else by_key.get(key, 0.0) for k, key in enumerate(keys)]
     assert by_key["k0"] > 0
     assert found == pytest.approx(expected, abs=1e-15)
     if way != "id field":

@@ -15,6 +15,7 @@ from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
 from tsds_qdrant.collections.values import METRICS, Metric
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.records.settings import RecordSettings
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
@@ -37,15 +38,11 @@ class Points:
 
     Attributes:
         vectors: ready vectors, one for each record.
-        id_field: where ids come from; by default they follow from the content.
         first_id: of vectors without records.
         metric: of a new collection.
     """
 
     vectors: Path | None = setting(None, "Ready vectors, one row for each record.", metavar="X.npy")
-    id_field: str | None = setting(
-        None, "Take ids from here, not from the content.", metavar="FIELD"
-    )
     first_id: int = setting(0, "Id of the first row, of vectors without records.", least=0)
     metric: Metric | None = setting(
         None,
@@ -58,12 +55,14 @@ class Points:
 @taking(
     only(Where, "qdrant", "collection", "vector", "ask_api_key"),
     only(Reading, "text_field", "template", "model", "device", "batch_size"),
+    RecordSettings,
     Points,
     also={"config": ConfigOption},
 )
 def ingest(
     where: Where,
     reading: Reading,
+    records: RecordSettings,
     points: Points,
     files: Annotated[
         list[str] | None,
@@ -88,6 +87,7 @@ def ingest(
     from tsds_qdrant.ingest.destination import Destination
     from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
     from tsds_qdrant.records import load_vectors
+    from tsds_qdrant.records.template import written
     from tsds_qdrant.representations.text import DEFAULT_MODEL
 
     if not files and points.vectors is None:
@@ -115,17 +115,22 @@ def ingest(
                 embedder=reading.embedder(name) if rows is None else None,
                 vectors=rows,
                 model=reading.model,
-                id_field=points.id_field,
+                settings=records,
                 progress=progress,
             )
     if as_json:
         print_json(vars(report))
     rate = report.read / max(report.seconds["store"], 1e-9)
     if report.text:
-        say(f"embedded '{report.text}' of each record", quiet=as_json)
+        say(f"embedded '{written(report.text)}' of each record", quiet=as_json)
     say(
         f"{where.collection}: read {report.read}, added {report.added}, updated {report.updated}, "
         f"unchanged {report.unchanged}; {report.count} points "
         f"({report.seconds['store']:.1f} s at {rate:.0f}/s, index {report.seconds['index']:.1f} s)",
         quiet=as_json,
     )
+    if report.rejected:
+        listed = f", listed in {records.rejects}" if records.rejects else ""
+        say(f"left out {report.rejected} that cannot be used{listed}", quiet=as_json)
+    for note in report.notes:
+        say(note, quiet=as_json)

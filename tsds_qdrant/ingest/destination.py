@@ -10,6 +10,8 @@ from tsds_qdrant.collections import collection_exists, open_collection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import CollectionMismatchError, SettingsError
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.template import written
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Destination:
                 f"the vectors of collection '{self.name}' are made by model '{theirs}', "
                 f"not '{model}'; use --model {theirs}, or another collection"
             )
-        elif text and info.metadata.get("text") and info.metadata["text"] != text:
+        elif text and info.metadata.get("text") and merged(info.metadata["text"], text) is None:
             problem = (
                 f"the texts of collection '{self.name}' are {_shown(info.metadata['text'])}, "
                 f"not {_shown(text)}; leave --text-field and --template out, or use another "
@@ -95,5 +97,11 @@ class Destination:
         return collection
 
 
+def merged(stored: Mapping[str, str], text: Mapping[str, str]) -> dict[str, str] | None:
+    """How texts are made that ``stored`` and ``text`` both make; None if they make others."""
+    both = TextTemplate.from_dict(stored).merged(TextTemplate.from_dict(text))
+    return None if both is None else both.to_dict()
+
+
 def _shown(text: Mapping[str, str]) -> str:
-    return f"'{next(iter(text.values()))}'"
+    return f"'{written(next(iter(text.values())))}'"

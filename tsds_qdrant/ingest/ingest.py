@@ -7,16 +7,21 @@ there already are neither embedded nor written again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.storing import Chunk, IngestReport, Item, StoringRun, VectorArray
+from tsds_qdrant.ingest.items import Item, ItemMaker, VectorArray, items_of
+from tsds_qdrant.ingest.rejected import rejected_of
+from tsds_qdrant.ingest.storing import Chunk, IngestReport, StoringRun
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate, count_records, read_records, record_id
+from tsds_qdrant.records import TextTemplate, count_records
+from tsds_qdrant.records.entries import Entry
+from tsds_qdrant.records.settings import RecordSettings
 from tsds_qdrant.representations.text import Embedder
 
 TEXT_CHUNK = 256
@@ -32,47 +37,70 @@ def ingest_records(
     embedder: Embedder | None = None,
     vectors: VectorArray | None = None,
     model: str | None = None,
-    id_field: str | None = None,
+    settings: RecordSettings | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
     """Ingest the records of ``files``, embedded by ``embedder`` or with ready ``vectors``.
 
+    The first records are read, and checked, before anything is stored.
+
     Args:
         destination: where to.
-        files: JSONL, Parquet, CSV, .. (see :func:`~tsds_qdrant.records.read_records`).
+        files: JSONL, Parquet, CSV, .. (see :func:`~tsds_qdrant.records.read_entries`).
         template: how a record becomes the text that is embedded.
         embedder: needed unless ``vectors`` are given.
         vectors: (n, D), one row for each record, in order.
         model: what made ``vectors``, to be kept with the collection.
-        id_field: take ids from this field instead of the content.
+        settings: where ids come from, and what becomes of records that cannot be used.
         progress: stages ``ingest`` and ``index``.
 
     Raises:
         InputError: a record cannot be used, or records and vectors differ in number.
         CollectionMismatchError: the collection exists with another dimension, metric or model.
         EmbeddingError: the model fails.
+        OutputError: the list of records left out cannot be written.
     """
     if (embedder is None) == (vectors is None):
         raise SettingsError("records need either a model or ready vectors; give one of the two")
+    settings = settings or RecordSettings()
     counts = [count_records(file) for file in files]
     total = 0 if None in counts else sum(count or 0 for count in counts)
-    records = chain.from_iterable(read_records(file) for file in files)
-    first = next(records)
-    if vectors is not None and total and total != len(vectors):
-        raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
-    if embedder and not template.to_dict():
+    with rejected_of(settings) as rejected:
+        metadata: dict[str, Any] = {
+            "model": embedder.name if embedder else model,
+            "ids": settings.id_field or "content",
+        }
+
+        def maker(first: Sequence[Entry]) -> ItemMaker:
+            decided = _decided(template, destination, first, embeds=embedder is not None)
+            metadata["text"] = decided.to_dict()
+            return ItemMaker(decided, embedder is not None, settings.id_field, vectors)
+
+        items = items_of(files, rejected, maker)
+        if vectors is not None and total and total != len(vectors):
+            raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
+        run = StoringRun(destination, metadata, embedder, total, progress)
+        chunks = _chunked(items, TEXT_CHUNK) if vectors is None else _paired(items, vectors)
+        return run.store(
+            chunks,
+            ids_tell_all=settings.id_field is None and vectors is None,
+            vectors=vectors,
+            findings=rejected,
+        )
+
+
+def _decided(
+    template: TextTemplate, destination: Destination, first: Sequence[Entry], *, embeds: bool
+) -> TextTemplate:
+    """How texts are made: as asked for, as those of the collection are, or as usual."""
+    if embeds and not template.to_dict():
         template = TextTemplate.from_dict(destination.metadata().get("text", {}))
-    if embedder or template.to_dict():
-        template = template.decide(first)
-    items = _items(chain([first], records), template, id_field, with_text=embedder is not None)
-    metadata = {
-        "model": embedder.name if embedder else model,
-        "text": template.to_dict(),
-        "ids": id_field or "content",
-    }
-    run = StoringRun(destination, metadata, embedder, total, progress)
-    chunks = _chunked(items, TEXT_CHUNK) if vectors is None else _paired(items, vectors)
-    return run.store(chunks, ids_tell_all=id_field is None and vectors is None, vectors=vectors)
+    if template.to_dict() or not embeds:
+        return template
+    for entry in first:
+        with suppress(InputError):
+            return template.decide(entry.record, entry.place)
+    return template.decide(first[0].record, first[0].place)
 
 
 def ingest_vectors(
@@ -96,21 +124,9 @@ def ingest_vectors(
             f"choose a smaller one"
         )
     metadata: dict[str, Any] = {"model": model, "text": {}, "ids": "rows"}
-    items = (Item(first_id + row, "", {}) for row in range(len(vectors)))
+    items = (Item(first_id + row, "", {}, row) for row in range(len(vectors)))
     run = StoringRun(destination, metadata, None, len(vectors), progress)
     return run.store(_paired(items, vectors), ids_tell_all=False, vectors=vectors)
-
-
-def _items(
-    records: Iterator[dict[str, Any]],
-    template: TextTemplate,
-    id_field: str | None,
-    *,
-    with_text: bool,
-) -> Iterator[Item]:
-    for number, record in enumerate(records, start=1):
-        text = template.render(record, number) if with_text else ""
-        yield Item(record_id(record, text, id_field, number=number), text, record)
 
 
 def _chunked(items: Iterator[Item], size: int) -> Iterator[Chunk]:
@@ -119,14 +135,9 @@ def _chunked(items: Iterator[Item], size: int) -> Iterator[Chunk]:
 
 
 def _paired(items: Iterator[Item], vectors: VectorArray) -> Iterator[Chunk]:
-    start = 0
     for chunk, _ in _chunked(items, VECTOR_CHUNK):
-        rows = np.asarray(vectors[start : start + len(chunk)], dtype=np.float32)
-        start += len(rows)
-        if len(rows) < len(chunk):
+        if chunk[-1].row >= len(vectors):
             raise InputError(
                 f"there are more records than the {len(vectors)} vectors; give one row each"
             )
-        yield chunk, rows
-    if start < len(vectors):
-        raise InputError(f"{len(vectors)} vectors for {start} records; give one row each")
+        yield chunk, np.asarray(vectors[[item.row for item in chunk]], dtype=np.float32)

@@ -9,22 +9,22 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import numpy.typing as npt
 
 from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.collections import create_collection
 from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
-from tsds_qdrant.collections.values import CollectionInfo, Metric, Payload, PointId
-from tsds_qdrant.errors import CollectionMismatchError
-from tsds_qdrant.ingest.destination import Destination
+from tsds_qdrant.collections.values import CollectionInfo, Metric, PointId
+from tsds_qdrant.errors import CollectionMismatchError, InputError
+from tsds_qdrant.ingest.destination import Destination, merged
+from tsds_qdrant.ingest.items import Item, VectorArray
 from tsds_qdrant.progress import Progress
+from tsds_qdrant.records.entries import Findings
 from tsds_qdrant.representations.text import Embedder
 
 SAME_VECTOR = 1e-6
 """Largest difference of a coordinate between a vector and what Qdrant stores of it."""
 CHECKED_ROWS = 100_000
-VectorArray = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,22 @@ class IngestReport:
         added: points that are new.
         updated: points whose vector or payload was replaced.
         unchanged: records that were stored already, by an earlier run or by an equal record.
+        rejected: records that cannot be used and were left out.
         count: points in the collection afterwards.
         text: the field or template that was embedded, "" with ready vectors.
         seconds: time by stage: ``store`` (read, embed, upsert) and ``index``.
+        notes: what a user should know of values that were changed or not seen, a sentence each.
     """
 
     read: int
     added: int
     updated: int
     unchanged: int
+    rejected: int
     count: int
     text: str
     seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Item:
-    """A point to be: its id, the text to embed ("" with a ready vector) and its payload."""
-
-    point_id: PointId
-    text: str
-    payload: Payload
+    notes: tuple[str, ...] = ()
 
 
 Chunk = tuple[list[Item], Float32Array | None]
@@ -89,6 +84,7 @@ class StoringRun:
         *,
         ids_tell_all: bool,
         vectors: VectorArray | None = None,
+        findings: Findings | None = None,
     ) -> IngestReport:
         """Store what is missing or different, then index.
 
@@ -96,7 +92,12 @@ class StoringRun:
             chunks: what to store.
             ids_tell_all: points of equal id are equal and need no comparison.
             vectors: the ready vectors of all chunks, checked before anything is stored.
+            findings: what is found besides records while ``chunks`` are read.
+
+        Raises:
+            InputError: as reading them says, or there are more vectors than records.
         """
+        findings = findings or Findings()
         started = time.perf_counter()
         read = added = updated = 0
         try:
@@ -112,6 +113,9 @@ class StoringRun:
                 updated += replaced
                 added += len(stale) - replaced
                 self._progress("ingest", read, self._total)
+            if vectors is not None and read + findings.rejected != len(vectors):
+                records = read + findings.rejected
+                raise InputError(f"{len(vectors)} vectors for {records} records; give one row each")
             assert self._collection is not None
             if self._sequence is not None:
                 self._collection.update_metadata({"settled": self._sequence})
@@ -125,8 +129,17 @@ class StoringRun:
                 self._collection.close()
         seconds = {"store": stored - started, "index": time.perf_counter() - stored}
         text = next(iter(self._metadata["text"].values()), "") if self._embedder else ""
-        unchanged = read - added - updated
-        return IngestReport(read, added, updated, unchanged, count, text, seconds)
+        return IngestReport(
+            read=read + findings.rejected,
+            added=added,
+            updated=updated,
+            unchanged=read - added - updated,
+            rejected=findings.rejected,
+            count=count,
+            text=text,
+            seconds=seconds,
+            notes=tuple(f"{many} {kind}" for kind, many in findings.changes.items()),
+        )
 
     def _check(self, vectors: VectorArray) -> None:
         """Read all rows once, so that a bad one is found before anything is stored.
@@ -157,6 +170,9 @@ class StoringRun:
             if info.count == 0 and not info.metadata.get("model"):
                 self._collection.update_metadata(self._birth())
                 info = self._collection.info()
+            stored, mine = info.metadata.get("text"), self._metadata["text"]
+            if stored and mine and (both := merged(stored, mine)) != stored:
+                self._collection.update_metadata({"text": both})
             self._follow(info)
 
     def _birth(self) -> dict[str, Any]:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from tsds_qdrant.records.identity import record_id
-from tsds_qdrant.records.reading import count_records, read_records
+from tsds_qdrant.records.reading import count_records, read_entries, read_records
 from tsds_qdrant.records.template import TextTemplate
 from tsds_qdrant.records.vectors import load_vectors
 
-__all__ = ["TextTemplate", "count_records", "load_vectors", "read_records", "record_id"]
+__all__ = [
+    "TextTemplate",
+    "count_records",
+    "load_vectors",
+    "read_entries",
+    "read_records",
+    "record_id",
+]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from tsds_qdrant.errors import InputError
+from tsds_qdrant.errors import BadRecordError, InputError
+from tsds_qdrant.records.entries import Place
 
 _MOST_LISTED = 20
 _MOST_COMPARED = 200
@@ -37,10 +38,10 @@ def field_values(record: Any, path: str) -> list[Any]:
     return [value for item in items for value in field_values(item, rest)] if dot else items
 
 
-def missing_field(record: Mapping[str, Any], path: str, number: int | None) -> InputError:
+def missing_field(record: Mapping[str, Any], path: str, place: Place | None) -> BadRecordError:
     """Say which fields there are, and which of them was probably meant."""
-    fact = f"{place_of(number)} has no field '{path}' ({listed_fields(record)})"
-    return InputError(f"{fact}; {_probably_meant(record, path)}")
+    fault = f"has no field '{path}' ({listed_fields(record)})"
+    return BadRecordError(place, fault, _probably_meant(record, path))
 
 
 def missing_everywhere(record: Mapping[str, Any], path: str, count: int) -> InputError:
@@ -63,11 +64,6 @@ def listed_fields(record: Mapping[str, Any]) -> str:
     names = ", ".join(str(name) for name in islice(record, _MOST_LISTED))
     more = len(record) - _MOST_LISTED
     return f"its fields: {names}" + (f" and {more} more" if more > 0 else "")
-
-
-def place_of(number: int | None) -> str:
-    """Name a record by its number, from 1."""
-    return "a record" if number is None else f"record {number}"
 
 
 def label(value: Any) -> str:

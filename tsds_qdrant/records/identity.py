@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.errors import InputError
-from tsds_qdrant.records.fields import field_values, missing_field, place_of, shown
+from tsds_qdrant.errors import BadRecordError
+from tsds_qdrant.records.entries import Place
+from tsds_qdrant.records.fields import field_values, missing_field, shown
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _MAX_ID = 2**64 - 1
@@ -24,7 +25,7 @@ def record_id(
     text: str,
     id_field: str | None = None,
     *,
-    number: int | None = None,
+    place: Place | None = None,
 ) -> PointId:
     """Choose the id of a record.
 
@@ -41,26 +42,27 @@ def record_id(
         record: what :func:`~tsds_qdrant.records.reading.read_records` gives.
         text: the text that is embedded.
         id_field: the field that holds the user's own id.
-        number: which record this is, from 1, for the message of an error.
+        place: where the record stands, for the message of an error.
 
     Raises:
-        InputError: the record has no such field, or it holds no text and no number.
+        BadRecordError: the record has no such field, or it holds no text and no number.
     """
     if id_field is None:
         encoded = text.encode("utf-8", "surrogatepass")
         size = len(encoded).to_bytes(8, "little")
-        return _hashed(size + encoded + _canonical(record, number), person=b"tsds-record")
+        return _hashed(size + encoded + _canonical(record, place), person=b"tsds-record")
     values = field_values(record, id_field)
     if not values:
-        raise missing_field(record, id_field, number)
+        raise missing_field(record, id_field, place)
     value = values[0]
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     usable = isinstance(value, (int, float, str)) and not isinstance(value, bool)
     if len(values) > 1 or not usable or not str(value).strip():
-        raise InputError(
-            f"{place_of(number)} holds {shown(value)} in '{id_field}'; "
-            "an id must be one number or one text"
+        raise BadRecordError(
+            place,
+            f"holds {shown(value)} in '{id_field}'",
+            "an id must be one number or one text",
         )
     name = str(value)
     if _NUMBER.fullmatch(name) and int(name) <= _MAX_ID:
@@ -70,12 +72,12 @@ def record_id(
     return _hashed(name.encode("utf-8", "surrogatepass"), person=b"tsds-id")
 
 
-def _canonical(record: Mapping[str, Any], number: int | None) -> bytes:
+def _canonical(record: Mapping[str, Any], place: Place | None) -> bytes:
     try:
         line = _CANONICAL.encode(record)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{place_of(number)} cannot be written as JSON ({error}); give an id field"
+        raise BadRecordError(
+            place, f"cannot be written as JSON ({error})", "give an id field"
         ) from None
     return line.encode("ascii")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tsds_qdrant.files.json_values import DECODER, json_safe
+from tsds_qdrant.files.json_values import Decoder
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _CHUNK = 1 << 18
@@ -15,20 +15,23 @@ _NEAR_END = 16
 """A parser that stumbles this near the end of its text may only need more of it."""
 
 
-def iterate_array(read: Callable[[int], str], *, chunk: int = _CHUNK) -> Iterator[tuple[int, Any]]:
+def iterate_array(
+    read: Callable[[int], str], decoder: Decoder, *, chunk: int = _CHUNK
+) -> Iterator[tuple[int, str, Any]]:
     """Parse a JSON array, holding little more than one item.
 
     Args:
         read: gives at most that many characters, ``""`` at the end.
+        decoder: decodes the items, and says of each what it changed.
         chunk: characters read at once; doubled while one item does not fit.
 
     Yields:
-        The line that an item begins on, from 1, and the item, safe for JSON.
+        The line that an item begins on, from 1, its text, and the item.
 
     Raises:
         ValueError: no JSON array; the message begins with the number of the line.
     """
-    window = _Window(read, chunk)
+    window = _Window(read, decoder, chunk)
     window.take("[")
     if window.peek() == "]":
         window.take("]")
@@ -45,8 +48,8 @@ def iterate_array(read: Callable[[int], str], *, chunk: int = _CHUNK) -> Iterato
 class _Window:
     """The part of the text that is in memory: what precedes ``at`` is dealt with."""
 
-    def __init__(self, read: Callable[[int], str], chunk: int) -> None:
-        self.read, self.chunk = read, chunk
+    def __init__(self, read: Callable[[int], str], decoder: Decoder, chunk: int) -> None:
+        self.read, self.decoder, self.chunk = read, decoder, chunk
         self.text, self.at, self.line = "", 0, 1
 
     def more(self, size: int) -> bool:
@@ -76,12 +79,12 @@ class _Window:
             raise ValueError(f"{self.line}: '{expected}' expected, {instead} found")
         self.at += 1
 
-    def value(self) -> tuple[int, Any]:
+    def value(self) -> tuple[int, str, Any]:
         self.peek()
         line, size = self.line, self.chunk
         while True:
             try:
-                value, end = DECODER.raw_decode(self.text, self.at)
+                value, end = self.decoder.raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
                 unfinished = error.msg.startswith("Unterminated string")
                 if (unfinished or error.pos + _NEAR_END >= len(self.text)) and self.more(size):
@@ -97,5 +100,6 @@ class _Window:
             number = isinstance(value, (int, float))
             if number and end + 2 >= len(self.text) and self.more(size):
                 continue
+            source = self.text[self.at : end]
             self.advance(end)
-            return line, json_safe(value)
+            return line, source, value

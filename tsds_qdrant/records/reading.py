@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tsds_qdrant.errors import InputError, MissingPackageError, TsdsError
+from tsds_qdrant.errors import BadRecordError, InputError, MissingPackageError, TsdsError
 from tsds_qdrant.files.compression import COMPRESSIONS, decompressed, split_suffix
 from tsds_qdrant.files.json_values import json_safe
+from tsds_qdrant.records.entries import Entry, Findings, Place
 from tsds_qdrant.records.text_formats import json_array_or_lines, json_lines, table_rows
 
 STDIN = "-"
@@ -25,7 +26,18 @@ _BATCH = 1024
 
 
 def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Stream the records of ``path``, never holding the whole file.
+    """The records of :func:`read_entries` alone; the first that cannot be used ends the reading.
+
+    Raises:
+        InputError: as :func:`read_entries`.
+        MissingPackageError: as :func:`read_entries`.
+    """
+    entries = read_entries(path)
+    return (entry.record for entry in entries)
+
+
+def read_entries(path: str | Path, findings: Findings | None = None) -> Iterator[Entry]:
+    """Stream the records of ``path`` with their places, never holding the whole file.
 
     The suffix names the format: ``.jsonl`` and ``.ndjson`` hold a JSON object a line, ``.json``
     an array of objects (or lines), ``.csv`` and ``.tsv`` a header row (all their values stay
@@ -34,13 +46,20 @@ def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
 
     Values become what JSON can hold, see :func:`~tsds_qdrant.files.json_values.json_safe`.
 
+    Args:
+        path: a file, a directory, or ``-`` for standard input.
+        findings: is given the records that cannot be used, and counts changed values.
+
     Raises:
         InputError: the path is missing or of no known format (at once), or something in the
             file cannot be read (when its turn comes); the message names file and line.
         MissingPackageError: a directory, and the package ``datasets`` is not installed.
     """
+    findings = findings or Findings()
     if str(path) == STDIN:
-        return _some(json_lines(sys.stdin.buffer, "standard input"), "standard input")
+        return _some(
+            json_lines(sys.stdin.buffer, "standard input", findings), "standard input", findings
+        )
     source = Path(path)
     try:
         size = source.stat().st_size
@@ -50,13 +69,13 @@ def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
         raise _unreadable(source, error) from None
     if source.is_dir():
         batches = _load_dataset(source).with_format("arrow").iter(batch_size=_BATCH)
-        return _some(_arrow_rows(batches, source), source)
+        return _some(_arrow_rows(batches, source, findings), source, findings)
     kind, compression = _format(source)
     if source.is_file() and size == 0:
         raise InputError(f"'{source}' is empty; give a file with at least one record")
     if kind == ".parquet":
-        return _some(_arrow_rows(_parquet_batches(source), source), source)
-    return _some(_text_rows(source, kind, compression), source)
+        return _some(_arrow_rows(_parquet_batches(source), source, findings), source, findings)
+    return _some(_text_rows(source, kind, compression, findings), source, findings)
 
 
 def count_records(path: str | Path) -> int | None:
@@ -81,7 +100,7 @@ def count_records(path: str | Path) -> int | None:
             return None
         with _opened(source, "") as stream:
             if kind in _TABLES:
-                return sum(1 for _ in table_rows(stream, str(source), _TABLES[kind]))
+                return sum(1 for _ in table_rows(stream, str(source), _TABLES[kind], Findings()))
             return sum(1 for line in stream if not line.isspace())
     except (TsdsError, OSError):
         return None
@@ -99,22 +118,22 @@ def _format(source: Path) -> tuple[str, str]:
     return kind, compression
 
 
-def _some(rows: Iterator[dict[str, Any]], name: str | Path) -> Iterator[dict[str, Any]]:
-    row = None
-    for row in rows:
-        yield row
-    if row is None:
+def _some(entries: Iterator[Entry], name: str | Path, findings: Findings) -> Iterator[Entry]:
+    entry, rejected = None, findings.rejected
+    for entry in entries:
+        yield entry
+    if entry is None and findings.rejected == rejected:
         raise InputError(f"'{name}' holds no records; give at least one")
 
 
-def _text_rows(source: Path, kind: str, compression: str) -> Iterator[dict[str, Any]]:
+def _text_rows(source: Path, kind: str, compression: str, findings: Findings) -> Iterator[Entry]:
     with _opened(source, compression) as stream:
         if kind in _TABLES:
-            yield from table_rows(stream, str(source), _TABLES[kind])
+            yield from table_rows(stream, str(source), _TABLES[kind], findings)
         elif kind == ".json":
-            yield from json_array_or_lines(stream, str(source))
+            yield from json_array_or_lines(stream, str(source), findings)
         else:
-            yield from json_lines(stream, str(source))
+            yield from json_lines(stream, str(source), findings)
 
 
 @contextmanager
@@ -133,21 +152,25 @@ def _unreadable(source: Path, error: Exception) -> InputError:
     return InputError(f"'{source}' cannot be read ({reason}); check the file")
 
 
-def _arrow_rows(batches: Iterator[Any], source: Path) -> Iterator[dict[str, Any]]:
+def _arrow_rows(batches: Iterator[Any], source: Path, findings: Findings) -> Iterator[Entry]:
     number = 0
     with _arrow_errors(source):
         for batch in batches:
             for row in _microseconds(batch).to_pylist():
                 number += 1
-                yield {key: _safe(row[key], key, number, source) for key in row}
+                place = Place(str(source), number, "row")
+                try:
+                    yield Entry({key: _safe(row[key], key, place, findings) for key in row}, place)
+                except BadRecordError as error:
+                    findings.bad(error)
 
 
-def _safe(value: Any, key: str, number: int, source: Path) -> Any:
+def _safe(value: Any, key: str, place: Place, findings: Findings) -> Any:
     try:
-        return json_safe(value)
+        return json_safe(value, findings.changes)
     except ValueError as error:
-        raise InputError(
-            f"record {number} of '{source}' holds {error} in '{key}'; drop or convert that column"
+        raise BadRecordError(
+            place, f"holds {error} in '{key}'", "drop or convert that column"
         ) from None
 
 

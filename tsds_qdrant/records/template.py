@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.records.fields import field_values, listed_fields, missing_field, place_of, shown
+from tsds_qdrant.errors import BadRecordError, SettingsError
+from tsds_qdrant.records.entries import Place
+from tsds_qdrant.records.fields import field_values, listed_fields, missing_field, shown
 
 CONVENTIONS = (
     "{text}",
@@ -99,11 +100,11 @@ class TextTemplate:
         parts = {"text_field": self.text_field, "template": self.template}
         return {key: value for key, value in parts.items() if value is not None}
 
-    def decide(self, record: Mapping[str, Any]) -> TextTemplate:
-        """Settle on one of ``CONVENTIONS`` by the first record; itself where decided already.
+    def decide(self, record: Mapping[str, Any], place: Place | None = None) -> TextTemplate:
+        """Settle on one of ``CONVENTIONS`` by a record; itself where decided already.
 
         Raises:
-            InputError: the record has the fields of none of them.
+            BadRecordError: the record has the fields of none of them.
         """
         if self._slots:
             return self
@@ -111,34 +112,75 @@ class TextTemplate:
             candidate = TextTemplate(template=template)
             if all(_has_text(record, slot) for slot in candidate._slots):
                 return candidate
-        raise InputError(
-            f"no field of the first record is known to hold its text ({listed_fields(record)}); "
-            "name it with --text-field or --template"
+        raise BadRecordError(
+            place,
+            f"has no field that is known to hold its text ({listed_fields(record)})",
+            "name it with --text-field or --template",
         )
 
-    def render(self, record: Mapping[str, Any], number: int | None = None) -> str:
-        """Make the text of ``record``; ``number``, from 1, is for the message of an error.
+    def render(self, record: Mapping[str, Any], place: Place | None = None) -> str:
+        """Make the text of ``record``; ``place`` is for the message of an error.
 
         Numbers are written as JSON writes them. An undecided template decides on this record.
 
         Raises:
-            InputError: a field is missing, empty, blank, or neither text nor number.
+            BadRecordError: a field is missing, empty, blank, or neither text nor number.
         """
-        slots = self.decide(record)._slots
+        decided = self.decide(record, place)
+        slots = decided._slots
         text, line_dropped = "", False
         for slot in slots:
             literal = slot.literal
             if line_dropped and literal.startswith("\n"):
                 literal = literal[1:]
             text += literal
-            value = "" if slot.path is None else _text_of(record, slot, number)
+            value = "" if slot.path is None else decided._text_of(record, slot, place)
             text += value
             line_dropped = slot.path is not None and not value and text[-1:] in ("", "\n")
         if line_dropped:
             text = text.removesuffix("\n")
         if not text.strip():
-            raise InputError(f"{place_of(number)} has no text in any of its optional fields")
+            raise BadRecordError(place, "has no text in any of its optional fields", "fill one")
         return text
+
+    def with_optional(self, paths: Collection[str]) -> TextTemplate:
+        """The template whose fields ``paths`` may be missing or empty."""
+        source = ""
+        for slot in self._slots:
+            source += slot.literal.replace("{", "{{").replace("}", "}}")
+            if slot.path is not None:
+                mark = "?" if slot.optional or slot.path in paths else ""
+                source += f"{{{slot.path}{mark}}}"
+        return TextTemplate(template=source)
+
+    def merged(self, other: TextTemplate) -> TextTemplate | None:
+        """What makes the same texts as both, of all records that either takes; None if nothing.
+
+        Two templates differ in no text if they differ only in the fields that may be empty.
+        """
+        mine, theirs = self._slots, other._slots
+        if [(s.literal, s.path) for s in mine] != [(s.literal, s.path) for s in theirs]:
+            return None
+        loose = {slot.path for slot in theirs if slot.optional and slot.path}
+        kept = {slot.path for slot in mine if slot.optional}
+        return self if loose <= kept else self.with_optional(loose)
+
+    def _text_of(self, record: Mapping[str, Any], slot: _Slot, place: Place | None) -> str:
+        text = _text_in(record, slot, place)
+        if not text and not slot.optional:
+            advice = "fill it, or drop the record"
+            if any(other.path not in (None, slot.path) for other in self._slots):
+                looser = self.with_optional({slot.path or ""}).template or ""
+                advice += f', or let it be empty with --template "{written(looser)}"'
+            raise BadRecordError(place, f"is empty in '{slot.path}'", advice)
+        return text
+
+
+def written(template: str) -> str:
+    r"""``template`` as a command line takes it, on one line: a new line is ``\n``."""
+    for one, escape in (("\\", r"\\"), ("\n", r"\n"), ("\t", r"\t")):
+        template = template.replace(one, escape)
+    return template
 
 
 def _parse(template: str) -> tuple[_Slot, ...]:
@@ -172,11 +214,11 @@ def _has_text(record: Mapping[str, Any], slot: _Slot) -> bool:
     return bool(values) and all(value is None or isinstance(value, str) for value in values)
 
 
-def _text_of(record: Mapping[str, Any], slot: _Slot, number: int | None) -> str:
+def _text_in(record: Mapping[str, Any], slot: _Slot, place: Place | None) -> str:
     path = slot.path or ""
     values = field_values(record, path)
     if not values and not slot.optional:
-        raise missing_field(record, path, number)
+        raise missing_field(record, path, place)
     texts = []
     for value in values:
         if isinstance(value, (bool, int, float)):
@@ -184,14 +226,9 @@ def _text_of(record: Mapping[str, Any], slot: _Slot, number: int | None) -> str:
         elif isinstance(value, str):
             texts.append(value)
         elif value is not None:
-            raise InputError(
-                f"{place_of(number)} holds {shown(value)} in '{path}', which is no text; "
-                "reach into it with dots, as in 'messages.0.content'"
+            raise BadRecordError(
+                place,
+                f"holds {shown(value)} in '{path}', which is no text",
+                "reach into it with dots, as in 'messages.0.content'",
             )
-    text = "\n".join(text for text in texts if text.strip())
-    if not text and not slot.optional:
-        raise InputError(
-            f"{place_of(number)} is empty in '{path}'; fill it, drop the record, or mark the "
-            f"field as optional in a template, {{{path}?}}"
-        )
-    return text
+    return "\n".join(text for text in texts if text.strip())

@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from tsds_qdrant.errors import InputError
-from tsds_qdrant.files.json_values import parse_json
+from tsds_qdrant.errors import BadRecordError, InputError
+from tsds_qdrant.files.json_values import Decoder, may_hold_half
+from tsds_qdrant.records.entries import Entry, Findings, Place
 from tsds_qdrant.records.json_array import iterate_array
 
 _MAX_LINE = 1 << 28
@@ -21,41 +22,44 @@ _LOOKS_LIKE = {
 }
 
 
-def json_lines(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+def json_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[Entry]:
     """Read one JSON object a line; blank lines are skipped.
 
+    A line that is no UTF-8, no JSON or no object is a bad record.
+
     Raises:
-        InputError: a line that is no UTF-8, no JSON or no object; all name file and line.
+        InputError: a line without end.
     """
-    for number, line in enumerate(_lines(stream, name), 1):
-        if line.isspace():
-            continue
+    decoder = Decoder()
+    for number, line in _raw_lines(stream, name):
+        place = Place(name, number)
         try:
-            value = parse_json(line)
-        except ValueError as error:
-            reason = str(error)
-            if isinstance(error, json.JSONDecodeError):
-                reason = f"{error.msg} at column {error.colno}"
-            raise InputError(
-                f"'{name}:{number}' is no JSON ({reason}); every line must be one JSON object"
-            ) from None
-        yield _record(value, f"{name}:{number}")
+            text = _decoded(line, place)
+            if text.strip():
+                yield _entry(_parsed(text, place, decoder), place, text, decoder, findings)
+        except BadRecordError as error:
+            findings.bad(error)
 
 
-def json_array_or_lines(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+def json_array_or_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[Entry]:
     """Read the objects of one JSON array, or JSON lines where the text does not begin with [.
 
     Raises:
-        InputError: as :func:`json_lines`.
+        InputError: no JSON, behind which no record can be found.
     """
     beginning: bytes = stream.peek(64)  # type: ignore[attr-defined]
     if not beginning.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-        yield from json_lines(stream, name)
+        yield from json_lines(stream, name, findings)
         return
+    decoder = Decoder()
     try:
         with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="\n") as text:
-            for line, value in iterate_array(text.read):
-                yield _record(value, f"{name}:{line}")
+            for line, source, value in iterate_array(text.read, decoder):
+                place = Place(name, line)
+                try:
+                    yield _entry(value, place, source, decoder, findings)
+                except BadRecordError as error:
+                    findings.bad(error)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise InputError(
@@ -69,11 +73,13 @@ def json_array_or_lines(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]
         ) from None
 
 
-def table_rows(stream: BinaryIO, name: str, delimiter: str) -> Iterator[dict[str, str]]:
+def table_rows(stream: BinaryIO, name: str, delimiter: str, findings: Findings) -> Iterator[Entry]:
     """Read the rows under a header row; all values are strings, blank lines are skipped.
 
+    A row of another length than the header is a bad record.
+
     Raises:
-        InputError: a row of another length than the header, a broken quote, a repeated column.
+        InputError: a broken quote, a repeated column.
     """
     # Subtle: this limit belongs to the csv module as a whole; texts often pass its 128 KiB.
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_LINE))
@@ -83,15 +89,14 @@ def table_rows(stream: BinaryIO, name: str, delimiter: str) -> Iterator[dict[str
         for row in reader:
             if not row:
                 continue
+            place = Place(name, reader.line_num)
             if header is None:
                 header = _header(row, name)
             elif len(row) == len(header):
-                yield dict(zip(header, row, strict=True))
+                yield Entry(dict(zip(header, row, strict=True)), place)
             else:
-                raise InputError(
-                    f"'{name}:{reader.line_num}' has {len(row)} fields where the header has "
-                    f"{len(header)}; quote fields that hold the delimiter"
-                )
+                fault = f"has {len(row)} fields where the header has {len(header)}"
+                findings.bad(BadRecordError(place, fault, "quote fields that hold the delimiter"))
     except csv.Error as error:
         raise InputError(
             f"'{name}:{reader.line_num}' is no CSV ({error}); double the quotes inside a field"
@@ -106,26 +111,79 @@ def _header(row: list[str], name: str) -> list[str]:
 
 
 def _lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    for number, line in _raw_lines(stream, name):
+        yield _decoded(line, Place(name, number))
+
+
+def _raw_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
     number = 0
     while line := stream.readline(_MAX_LINE):
         number += 1
         if len(line) == _MAX_LINE:
             limit = f"{_MAX_LINE >> 20} MiB"
             raise InputError(f"'{name}:{number}' is longer than {limit}; put a record on a line")
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            found = _LOOKS_LIKE.get(line[:2]) or f"holds byte 0x{line[error.start]:02x}"
-            raise InputError(
-                f"'{name}:{number}' is not UTF-8 text but {found}; convert the file to UTF-8"
-            ) from None
-        yield text.removeprefix("\ufeff") if number == 1 else text
+        yield number, line
 
 
-def _record(value: Any, place: str) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise InputError(
-        f"'{place}' holds {json.dumps(value)[:40]}, which is no JSON object; "
-        'every record must be one, such as {"text": ".."}'
-    )
+def _decoded(line: bytes, place: Place) -> str:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = _LOOKS_LIKE.get(line[:2]) or f"holds byte 0x{line[error.start]:02x}"
+        raise BadRecordError(
+            place, f"is not UTF-8 text but {found}", "convert the file to UTF-8"
+        ) from None
+    return text.removeprefix("\ufeff") if place.line == 1 else text
+
+
+def _parsed(text: str, place: Place, decoder: Decoder) -> Any:
+    try:
+        return decoder.decode(text)
+    except RecursionError:
+        reason = "nested too deep"
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at column {error.colno}"
+    except ValueError as error:
+        reason = str(error)
+    raise BadRecordError(place, f"is no JSON ({reason})", "every line must be one JSON object")
+
+
+def _entry(value: Any, place: Place, source: str, decoder: Decoder, findings: Findings) -> Entry:
+    """The record that ``decoder`` made of ``source``, if it is one.
+
+    Raises:
+        BadRecordError: no object, or something in it that is no text or no number.
+    """
+    if not isinstance(value, dict):
+        raise BadRecordError(
+            place,
+            f"holds {json.dumps(value)[:40]}, which is no JSON object",
+            'every record must be one, such as {"text": ".."}',
+        )
+    if decoder.beyond:
+        number = decoder.beyond[0]
+        shown = number if len(number) <= 40 else f"{number[:40]}.."
+        raise BadRecordError(
+            place, f"holds the number {shown}, which is beyond 64-bit floats", "write it as a text"
+        )
+    if may_hold_half(source):
+        _check_whole(value, place)
+    findings.changes.update(decoder.changes)
+    return Entry(value, place)
+
+
+def _check_whole(value: Any, place: Place) -> None:
+    """Check that no text in ``value`` holds half of a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        before = error.object[max(0, error.start - 20) : error.start].rsplit('"', 1)[-1]
+        raise BadRecordError(
+            place,
+            f"holds half of a surrogate pair (\\u{ord(half):04x} behind '{before}'), which is no "
+            "character",
+            "repair the text",
+        ) from None
+    except RecursionError:
+        raise BadRecordError(place, "is nested too deep", "flatten it") from None

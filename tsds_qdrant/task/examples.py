@@ -12,13 +12,15 @@ from tsds_qdrant.arrays import Float32Array, FloatArray
 from tsds_qdrant.collections import open_collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import (
+    BadRecordError,
     CollectionMismatchError,
     InputError,
     SettingsError,
     UnsupportedCollectionError,
 )
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate, load_vectors, read_records
+from tsds_qdrant.records import TextTemplate, load_vectors, read_entries
+from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values
 from tsds_qdrant.representations.text import Embedder
 from tsds_qdrant.task.settings import Reading
@@ -77,7 +79,7 @@ def task_examples(
     elif not is_text_source(source):
         found = examples_of_vectors(source)
     else:
-        read_records(source)  # a path that is missing or of no known format is refused here
+        read_entries(source)  # a path that is missing or of no known format is refused here
         found = examples_of_records(
             source,
             reading.embedder(checked_model(info, reading.model)),
@@ -127,7 +129,7 @@ def examples_of_records(
     """Embed the records of the file ``source``.
 
     Args:
-        source: any file that :func:`~tsds_qdrant.records.read_records` reads.
+        source: any file that :func:`~tsds_qdrant.records.read_entries` reads.
         embedder: the collection's model.
         template: how to make the text; if undecided, the collection's way.
         stored: metadata of the collection.
@@ -138,10 +140,12 @@ def examples_of_records(
         InputError: a record cannot be used.
         EmbeddingError: the model fails.
     """
-    records = list(read_records(source))
+    entries = list(read_entries(source))
     if not template.to_dict():
-        template = TextTemplate.from_dict(stored.get("text", {})).decide(records[0])
-    texts = [template.render(record, number) for number, record in enumerate(records, start=1)]
+        template = TextTemplate.from_dict(stored.get("text", {})).decide(
+            entries[0].record, entries[0].place
+        )
+    texts = [template.render(entry.record, entry.place) for entry in entries]
     done = 0
 
     def on_batch(count: int) -> None:
@@ -149,11 +153,9 @@ def examples_of_records(
         done += count
         progress("task examples", done, len(texts))
 
-    weights = np.ones(len(records))
+    weights = np.ones(len(entries))
     if weight_field:
-        weights = np.array(
-            [_weight(record, weight_field, n) for n, record in enumerate(records, start=1)]
-        )
+        weights = np.array([_weight(entry, weight_field) for entry in entries])
     return TaskExamples(embedder.encode(texts, on_batch), texts, weights)
 
 
@@ -227,15 +229,16 @@ def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:
         return ""
 
 
-def _weight(record: Mapping[str, Any], field: str, number: int) -> float:
-    values = field_values(record, field)
+def _weight(entry: Entry, field: str) -> float:
+    values = field_values(entry.record, field)
     try:
         weight = float(values[0])
     except (IndexError, TypeError, ValueError):
         weight = 0.0
     if not 0.0 < weight < float("inf"):
-        raise InputError(
-            f"task example {number} has no positive number in '{field}'; "
-            f"give each one a weight, or leave --weight-field out"
+        raise BadRecordError(
+            entry.place,
+            f"has no positive number in '{field}'",
+            "give each task example a weight, or leave --weight-field out",
         )
     return weight

@@ -21,7 +21,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate, read_records, record_id
+from tsds_qdrant.records import TextTemplate, read_entries, record_id
 
 ROWS, CONTENT = "rows", "content"
 """What a collection's metadata says of its ids: row numbers, or hashes of the records."""
@@ -64,8 +64,8 @@ def probabilities_by_row(
     places: dict[PointId, list[int]] = {point_id: [] for point_id in probabilities}
     count = 0
     template = TextTemplate.from_dict(metadata.get("text") or {})
-    for record in chain.from_iterable(read_records(file) for file in pool):
-        for point_id in _ids_of(record, count, ids_from, template):
+    for entry in chain.from_iterable(read_entries(file) for file in pool):
+        for point_id in _ids_of(entry.record, count, ids_from, template):
             if point_id in places:
                 places[point_id].append(count)
                 break
@@ -81,9 +81,9 @@ def probabilities_by_row(
         )
     by_row: FloatArray = np.zeros(count)
     for point_id, rows in places.items():
-        # The last record of an id that the user chose is the one that is stored.
-        last_only = ids_from not in (ROWS, CONTENT)
-        shared = rows[-1:] if last_only else rows
+        # The first record of an id that the user chose is the one that is stored.
+        first_only = ids_from not in (ROWS, CONTENT)
+        shared = rows[:1] if first_only else rows
         by_row[shared] = probabilities[point_id] / len(shared)
     by_row /= by_row.sum()
     return by_row
@@ -98,10 +98,11 @@ def _ids_of(
     elif ids_from == CONTENT:
         if template.to_dict():
             with suppress(InputError):  # without such a text it was not embedded by this template
-                yield record_id(record, template.render(record), number=number + 1)
-        yield record_id(record, "", number=number + 1)
+                yield record_id(record, template.render(record))
+        yield record_id(record, "")
     else:
-        yield record_id(record, "", ids_from, number=number + 1)
+        with suppress(InputError):  # without an id it was left out
+            yield record_id(record, "", ids_from)
 
 
 def _count_of_rows(collection: Collection) -> int:

@@ -1,0 +1,143 @@
+"""Items: what the records of files become, each a point to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tsds_qdrant.collections.reserved import reserved_field
+from tsds_qdrant.collections.values import Payload, PointId
+from tsds_qdrant.errors import BadRecordError
+from tsds_qdrant.ingest.ids_seen import IdsSeen
+from tsds_qdrant.ingest.rejected import Rejected
+from tsds_qdrant.records import TextTemplate, read_entries, record_id
+from tsds_qdrant.records.entries import Entry
+
+FIRST_LOOK = 1_024
+"""Records that are read before anything is stored."""
+VectorArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A point to be.
+
+    Attributes:
+        text: to embed, "" with a ready vector.
+        row: which of all records this is, from 0, those that cannot be used among them.
+    """
+
+    point_id: PointId
+    text: str
+    payload: Payload
+    row: int
+
+
+@dataclass
+class ItemMaker:
+    """Makes the item of an entry.
+
+    Attributes:
+        template: how its text is made.
+        embeds: whether it needs a text.
+        id_field: where its id comes from, None for its content.
+        vectors: (n, D) ready vectors, one for each record.
+    """
+
+    template: TextTemplate
+    embeds: bool
+    id_field: str | None = None
+    vectors: VectorArray | None = None
+    _seen: IdsSeen = field(default_factory=IdsSeen)
+
+    def item(self, entry: Entry, row: int) -> Item:
+        """The item of ``entry``, which is record ``row``.
+
+        Raises:
+            BadRecordError: the entry cannot be used.
+        """
+        record, place = entry.record, entry.place
+        if taken := reserved_field(record):
+            raise BadRecordError(
+                place, f"has the field '{taken}', which this tool keeps for itself", "rename it"
+            )
+        text = self.template.render(record, place) if self.embeds else ""
+        item = Item(record_id(record, text, self.id_field, place=place), text, record, row)
+        if (self.id_field or not self.embeds) and not self._meets(item):
+            named = f" '{item.point_id}'" if self.id_field else ""
+            raise BadRecordError(
+                place,
+                f"has the id{named} of an earlier record that differs from it",
+                "give every record an id of its own"
+                if self.id_field
+                else "give equal records equal vectors, or ids by --id-field",
+            )
+        return item
+
+    def _meets(self, item: Item) -> bool:
+        content = blake2b(str(record_id(item.payload, item.text)).encode(), digest_size=8)
+        if self.vectors is not None and item.row < len(self.vectors):
+            content.update(np.ascontiguousarray(self.vectors[item.row]).tobytes())
+        key = blake2b(repr(item.point_id).encode(), digest_size=8)
+        return self._seen.meets(_number(key.digest()), _number(content.digest()))
+
+
+def items_of(
+    files: Sequence[str], rejected: Rejected, maker: Callable[[list[Entry]], ItemMaker]
+) -> Iterator[Item]:
+    """Items of the records of ``files``, of which the first are checked before this returns.
+
+    Args:
+        files: to read.
+        rejected: is given the records that cannot be used.
+        maker: is given the first entries, to see how texts are made.
+
+    Raises:
+        InputError: a file cannot be read, or the first records cannot be used.
+    """
+    source = _Source([read_entries(file, rejected) for file in files], rejected)
+    first = list(islice(source.entries, FIRST_LOOK))
+    if not first:
+        rejected.end_look(0)
+    made = maker([entry for _, entry in first])
+    looked = list(source.items(first, made))
+    rejected.end_look(len(looked))
+    return chain(looked, source.items(source.entries, made))
+
+
+class _Source:
+    """Entries and items of files, numbered as their records are."""
+
+    def __init__(self, files: Sequence[Iterator[Entry]], rejected: Rejected) -> None:
+        self._rejected = rejected
+        self._refused = 0
+        self.entries = self._numbered(files)
+
+    def _numbered(self, files: Sequence[Iterator[Entry]]) -> Iterator[tuple[int, Entry]]:
+        for read, entry in enumerate(chain.from_iterable(files)):
+            unread = self._rejected.rejected - self._refused
+            yield read + unread, entry
+
+    def items(self, entries: Iterable[tuple[int, Entry]], maker: ItemMaker) -> Iterator[Item]:
+        for row, entry in entries:
+            item = self._item(maker, entry, row)
+            if item is not None:
+                yield item
+
+    def _item(self, maker: ItemMaker, entry: Entry, row: int) -> Item | None:
+        try:
+            return maker.item(entry, row)
+        except BadRecordError as error:
+            self._refused += 1
+            self._rejected.bad(error)
+            return None
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest, "little")

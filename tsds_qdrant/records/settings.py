@@ -1,0 +1,58 @@
+"""How the records of files are read, and what becomes of those that cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.settings.fields import setting
+
+OnBadRecord = Literal["error", "skip"]
+ON_BAD_RECORD: tuple[OnBadRecord, ...] = ("error", "skip")
+
+
+def on_bad_record_of(text: str, flag: str) -> OnBadRecord:
+    """What to do with bad records, of a command line.
+
+    Raises:
+        SettingsError: neither ``error`` nor ``skip``.
+    """
+    for known in ON_BAD_RECORD:
+        if text == known:
+            return known
+    raise SettingsError(f"{flag} is '{text}'; choose error or skip")
+
+
+@dataclass(frozen=True)
+class RecordSettings:
+    """Records
+
+    Attributes:
+        id_field: where ids come from; by default they follow from the content.
+        on_bad_record: ``error`` ends the run at a record that cannot be used, ``skip`` leaves it
+            out and counts it.
+        rejects: where the records left out are listed: file, line (of Parquet the row) and reason,
+            as JSON lines.
+    """
+
+    id_field: str | None = setting(
+        None, "Take ids from here, not from the content.", metavar="FIELD"
+    )
+    on_bad_record: OnBadRecord = setting(
+        "error",
+        "A record that cannot be used: end the run, or leave it out and count it.",
+        metavar="error|skip",
+        parse=on_bad_record_of,
+    )
+    rejects: Path | None = setting(
+        None, "List the records left out: file, line, reason.", metavar="FILE.jsonl"
+    )
+
+    def __post_init__(self) -> None:
+        if self.rejects is not None and self.on_bad_record != "skip":
+            raise SettingsError(
+                f"--rejects {self.rejects} lists records that are left out; "
+                "give --on-bad-record skip too"
+            )
