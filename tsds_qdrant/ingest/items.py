@@ -15,12 +15,10 @@ from tsds_qdrant.collections.reserved import reserved_field
 from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.ingest.ids_seen import IdsSeen
-from tsds_qdrant.ingest.rejected import Rejected
+from tsds_qdrant.ingest.rejected import FIRST_LOOK, Rejected
 from tsds_qdrant.records import TextTemplate, read_entries, record_id
 from tsds_qdrant.records.entries import Entry
 
-FIRST_LOOK = 1_024
-"""Records that are read before anything is stored."""
 VectorArray = npt.NDArray[np.floating[Any]]
 
 
@@ -104,10 +102,10 @@ def items_of(
     source = _Source([read_entries(file, rejected) for file in files], rejected)
     first = list(islice(source.entries, FIRST_LOOK))
     if not first:
-        rejected.end_look(0)
+        rejected.end_look()
     made = maker([entry for _, entry in first])
     looked = list(source.items(first, made))
-    rejected.end_look(len(looked))
+    rejected.end_look()
     return chain(looked, source.items(source.entries, made))
 
 
@@ -116,13 +114,12 @@ class _Source:
 
     def __init__(self, files: Sequence[Iterator[Entry]], rejected: Rejected) -> None:
         self._rejected = rejected
-        self._refused = 0
         self.entries = self._numbered(files)
 
     def _numbered(self, files: Sequence[Iterator[Entry]]) -> Iterator[tuple[int, Entry]]:
-        for read, entry in enumerate(chain.from_iterable(files)):
-            unread = self._rejected.rejected - self._refused
-            yield read + unread, entry
+        for entry in chain.from_iterable(files):
+            self._rejected.read += 1
+            yield self._rejected.read - 1, entry
 
     def items(self, entries: Iterable[tuple[int, Entry]], maker: ItemMaker) -> Iterator[Item]:
         for row, entry in entries:
@@ -134,8 +131,7 @@ class _Source:
         try:
             return maker.item(entry, row)
         except BadRecordError as error:
-            self._refused += 1
-            self._rejected.bad(error)
+            self._rejected.refuse(row, error)
             return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import BinaryIO
 
 from tsds_qdrant.errors import BadRecordError, InputError
@@ -12,6 +13,8 @@ from tsds_qdrant.files.outputs import atomic_write
 from tsds_qdrant.records.entries import Findings, Place
 from tsds_qdrant.records.settings import RecordSettings
 
+FIRST_LOOK = 1_024
+"""Records that are read before anything is stored."""
 DESCRIBED = 3
 NAMED = 100
 """Bad records that one message describes, and names."""
@@ -22,59 +25,83 @@ class Rejected(Findings):
 
     Those of the first look at the files are collected, so that one message can name them all;
     later ones end the run at once. Where they are left out, nothing ends it.
+
+    Attributes:
+        read: how many records were met, bad ones among them.
     """
 
     def __init__(self, *, skip: bool, sink: BinaryIO | None = None) -> None:
         super().__init__()
+        self.read = 0
         self._skip = skip
         self._sink = sink
-        self._found: list[BadRecordError] = []
+        self._found: list[tuple[int, BadRecordError]] = []
         self._looking = True
 
     def bad(self, error: BadRecordError) -> None:
-        """Take note of a record that cannot be used.
+        """Take note that the next record to be read cannot be used.
+
+        Raises:
+            InputError: it ends the run.
+        """
+        self.read += 1
+        self.refuse(self.read - 1, error)
+
+    def refuse(self, row: int, error: BadRecordError) -> None:
+        """Take note that the record ``row``, from 0, cannot be used.
 
         Raises:
             InputError: it ends the run.
         """
         self.rejected += 1
-        if self._skip:
-            if len(self._found) < NAMED:
-                self._found.append(error)
-            if self._sink is not None:
-                self._sink.write(_line(error))
-        elif self._looking:
-            self._found.append(error)
+        if self._looking:
+            self._found.append((row, error))
+            if len(self._found) >= FIRST_LOOK:
+                self._settle(self.read > self.rejected)
+        elif self._skip:
+            self._list(error)
         else:
             raise InputError(
                 f"{error.place} {error.fault}; {_advice(error)}; what was read before it is "
                 "stored, and stays"
             )
 
-    def end_look(self, good: int) -> None:
-        """End the first look, which found ``good`` records that can be used.
+    def end_look(self) -> None:
+        """End the first look.
 
         Raises:
-            InputError: it found others too, and they are to end the run.
+            InputError: it found records that cannot be used, and they are to end the run, or it
+                found no others.
         """
         self._looking = False
-        if self._found and not (self._skip and good):
-            raise self._refusal(good)
+        self._settle(self.read > self.rejected)
 
-    def _refusal(self, good: int) -> InputError:
-        first, *others = self._found
-        if not others and good:
-            return InputError(f"{first.place} {first.fault}; {_advice(first)}")
-        count, total = self.rejected, good + self.rejected
-        said = f"{count} of the first {total} records cannot be used"
-        if not good:
-            said = f"none of the first {total} records can be used"
-        named = ", ".join(f"{error.place} {error.fault}" for error in self._found[:DESCRIBED])
-        alike = [str(error.place) for error in self._found[DESCRIBED:NAMED]]
-        also = f", also {', '.join(alike)}" if alike else ""
-        more = count - len(self._found[:NAMED])
-        rest = f" and {more} more" if more else ""
-        return InputError(f"{said}: {named}{also}{rest}; {_advice(first, skip=good > 0)}")
+    def _settle(self, some: bool) -> None:
+        found = [error for _, error in sorted(self._found, key=itemgetter(0))]
+        if found and not (self._skip and some):
+            raise InputError(_refusal(found, self.read, some=some))
+        for error in found:
+            self._list(error)
+        self._found = []
+
+    def _list(self, error: BadRecordError) -> None:
+        if self._sink is not None:
+            self._sink.write(_line(error))
+
+
+def _refusal(found: list[BadRecordError], total: int, *, some: bool) -> str:
+    first = found[0]
+    if len(found) == 1 and some:
+        return f"{first.place} {first.fault}; {_advice(first)}"
+    said = f"none of the first {total} records can be used"
+    if some:
+        said = f"{len(found)} of the first {total} records cannot be used"
+    named = ", ".join(f"{error.place} {error.fault}" for error in found[:DESCRIBED])
+    alike = [str(error.place) for error in found[DESCRIBED:NAMED]]
+    also = f", also {', '.join(alike)}" if alike else ""
+    more = len(found) - NAMED
+    rest = f" and {more} more" if more > 0 else ""
+    return f"{said}: {named}{also}{rest}; {_advice(first, skip=some)}"
 
 
 @contextmanager
