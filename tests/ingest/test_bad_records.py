@@ -216,7 +216,7 @@ def test_a_list_of_rejects_needs_that_they_are_left_out(tmp_path: Path) -> None:
 
 def test_changed_values_are_counted(place: Destination, tmp_path: Path) -> None:
     file = write(tmp_path / "a.jsonl", ['{"text": "a", "x": NaN, "y": [Infinity]}'])
-    assert ingested(place, file).notes == (f"2 {NULLED}",)
+    assert ingested(place, file).notes == (f"{NULLED}: 2",)
     assert contents(place) == [{"text": "a", "x": None, "y": [None]}]
 
 

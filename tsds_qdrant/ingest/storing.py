@@ -138,7 +138,7 @@ class StoringRun:
             count=count,
             text=text,
             seconds=seconds,
-            notes=tuple(f"{many} {kind}" for kind, many in findings.changes.items()),
+            notes=tuple(f"{kind}: {many}" for kind, many in findings.changes.items()),
         )
 
     def _check(self, vectors: VectorArray) -> None:
