@@ -22,7 +22,7 @@ from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.training.columns import ValueKinds, irregular, write_parquet
 from tsds_qdrant.training.examples import Example, Turn, UnfitError, single_turn
 from tsds_qdrant.training.forms import FORMS, Survey, check_fit, layout_of
-from tsds_qdrant.training.messages import alternating
+from tsds_qdrant.training.llamafactory import alternating
 from tsds_qdrant.training.rows import TRACE, free_names, trace_of, written_order
 from tsds_qdrant.training.settings import ExportSettings
 from tsds_qdrant.training.shapes import checked_field_map, recognised
@@ -45,11 +45,11 @@ json_values = st.recursive(
 
 def written_as(form: str, *examples: Example) -> list[dict[str, Any]]:
     """Rows of ``examples`` in a file of ``form``, empty columns left out as readers see them."""
-    survey = Survey()
+    survey = Survey(form)
     for example in examples:
         check_fit(form, example)
         survey.see(example)
-    layout = layout_of(form, survey)
+    layout = layout_of(survey)
     rows = [layout.row(example) for example in examples]
     return [{column: row[column] for column in layout.columns} for row in rows]
 
@@ -282,11 +282,11 @@ WITH_SYSTEM = recognised({"instruction": "ask", "output": "say", "system": "be b
 def test_the_layout_follows_from_what_all_examples_share(
     form: str, examples: list[Example], layout: str, columns: list[str]
 ) -> None:
-    survey = Survey()
+    survey = Survey(form)
     for example in examples:
         check_fit(form, example)
         survey.see(example)
-    found = layout_of(form, survey)
+    found = layout_of(survey)
     assert (found.name, list(found.columns)) == (layout, columns)
     for row in map(found.row, examples):
         assert set(columns) <= row.keys()
@@ -306,7 +306,11 @@ def test_tools_are_json_text_and_null_where_there_are_none() -> None:
         ("instruction", TEXT, "is text alone"),
         ("instruction", DIALOGUE, "has 4 messages, which are more than one turn"),
         ("instruction", TOOLS, "calls tools, which this form does not hold"),
-        ("llamafactory", TOOLS, "calls tools"),
+        (
+            "llamafactory",
+            TOOLS,
+            "has messages of user, function_call, assistant, where user and assistant must take",
+        ),
         (
             "llamafactory",
             recognised({"messages": [USER, USER, ANSWER]}),

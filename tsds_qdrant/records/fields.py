@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from tsds_qdrant.errors import BadRecordError, InputError
+from tsds_qdrant.records.dialogue import parsed
 from tsds_qdrant.records.entries import Place
 
 _MOST_LISTED = 20
@@ -19,8 +20,14 @@ def field_values(record: Any, path: str) -> list[Any]:
     """Find the values at ``path``: one, none where there is no such field, or many with ``*``.
 
     A key that equals ``path`` comes first; else dots separate the keys of nested records and
-    the positions in lists, and ``*`` stands for every position.
+    the positions in lists, and ``*`` stands for every position. Dots reach into JSON text too, and
+    a text where ``*.text`` asks for the parts of a content is its one part.
     """
+    if isinstance(record, str):
+        inside = parsed(record)
+        if inside is None:
+            return [record] if path == "*.text" else []
+        return field_values(inside, path)
     if isinstance(record, Mapping):
         if path in record:
             return [record[path]]

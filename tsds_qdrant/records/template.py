@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,22 +9,9 @@ from typing import Any
 
 from tsds_qdrant.errors import BadRecordError, SettingsError
 from tsds_qdrant.records.entries import Place
-from tsds_qdrant.records.fields import field_values, listed_fields, missing_field, shown
-
-CONVENTIONS = (
-    "{text}",
-    "{content}",
-    "{instruction}\n{input?}\n{output}",
-    "{prompt}\n{completion}",
-    "{prompt}\n{response}",
-    "{question}\n{answer}",
-    "{prompt}",
-    "{messages.*.content}",
-    "{conversations.*.value}",
-    "{document}",
-    "{body}",
-)
-"""Tried in this order on the first record when the user names neither field nor template."""
+from tsds_qdrant.records.fields import field_values, listed_fields, missing_field
+from tsds_qdrant.records.shapes import template_for
+from tsds_qdrant.records.values import NoTextError, field_text, obstacle
 
 _ESCAPE = re.compile(r"\\([nt\\])")
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
@@ -47,12 +33,14 @@ class TextTemplate:
 
     Attributes:
         text_field: one field; dots reach into nested records and lists
-            (``messages.0.content``), ``*`` takes every item, one a line.
+            (``messages.0.content``), ``*`` takes every item, one a line. A list of messages
+            (``messages``) is the text of each, a line each.
         template: text with fields in braces, ``"{instruction}\n{output}"``; ``{{`` and ``}}``
             are plain braces. A field with a question mark, ``{input?}``, may be missing or
             empty; where it stands alone on a line, the line goes with it.
 
-    With neither, the first of ``CONVENTIONS`` whose fields the first record has is used.
+    With neither, a record decides by the usual shapes of records
+    (:func:`~tsds_qdrant.records.shapes.template_for`).
     """
 
     text_field: str | None = None
@@ -101,17 +89,16 @@ class TextTemplate:
         return {key: value for key, value in parts.items() if value is not None}
 
     def decide(self, record: Mapping[str, Any], place: Place | None = None) -> TextTemplate:
-        """Settle on one of ``CONVENTIONS`` by a record; itself where decided already.
+        """Settle on a template by the usual shapes of records; itself where decided already.
 
         Raises:
-            BadRecordError: the record has the fields of none of them.
+            BadRecordError: the record has none of them.
         """
         if self._slots:
             return self
-        for template in CONVENTIONS:
-            candidate = TextTemplate(template=template)
-            if all(_has_text(record, slot) for slot in candidate._slots):
-                return candidate
+        template = template_for(record)
+        if template is not None:
+            return TextTemplate(template=template)
         raise BadRecordError(
             place,
             f"has no field that is known to hold its text ({listed_fields(record)})",
@@ -172,7 +159,7 @@ class TextTemplate:
             if any(other.path not in (None, slot.path) for other in self._slots):
                 looser = self.with_optional({slot.path or ""}).template or ""
                 advice += f', or let it be empty with --template "{written(looser)}"'
-            raise BadRecordError(place, f"is empty in '{slot.path}'", advice)
+            raise BadRecordError(place, _emptiness(record, slot.path or ""), advice)
         return text
 
 
@@ -207,28 +194,18 @@ def _parse(template: str) -> tuple[_Slot, ...]:
     return (*slots, _Slot(literal)) if literal else tuple(slots)
 
 
-def _has_text(record: Mapping[str, Any], slot: _Slot) -> bool:
-    if slot.path is None or slot.optional:
-        return True
-    values = field_values(record, slot.path)
-    return bool(values) and all(value is None or isinstance(value, str) for value in values)
-
-
 def _text_in(record: Mapping[str, Any], slot: _Slot, place: Place | None) -> str:
     path = slot.path or ""
-    values = field_values(record, path)
-    if not values and not slot.optional:
+    try:
+        text = field_text(record, path)
+    except NoTextError as reason:
+        raise BadRecordError(place, reason.fault, reason.advice) from None
+    missing = not text and not slot.optional and not field_values(record, path)
+    if missing and not obstacle(record, path):
         raise missing_field(record, path, place)
-    texts = []
-    for value in values:
-        if isinstance(value, (bool, int, float)):
-            texts.append(json.dumps(value))
-        elif isinstance(value, str):
-            texts.append(value)
-        elif value is not None:
-            raise BadRecordError(
-                place,
-                f"holds {shown(value)} in '{path}', which is no text",
-                "reach into it with dots, as in 'messages.0.content'",
-            )
-    return "\n".join(text for text in texts if text.strip())
+    return text
+
+
+def _emptiness(record: Mapping[str, Any], path: str) -> str:
+    fault = obstacle(record, path)
+    return f"has no text in '{path}', as {fault}" if fault else f"is empty in '{path}'"

@@ -6,12 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tsds_qdrant.records.dialogue import reasoning_of
+
 Message = Mapping[str, Any]
-"""An object with ``role`` and ``content``, both strings, and whatever else came with it."""
+"""An object with ``role`` and ``content``, and whatever else came with it. The content is a text,
+or a list of parts where some hold a picture, a sound, a video or a file."""
 
 
 class UnfitError(Exception):
-    """No training example can be made of a payload; the message ends a sentence about it."""
+    """No training example can be made of a payload; the message ends a sentence about it.
+
+    Attributes:
+        mendable: whether another field map or another form may help.
+    """
+
+    def __init__(self, reason: str, *, mendable: bool = True) -> None:
+        super().__init__(reason)
+        self.mendable = mendable
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class Example:
         turn: the same, where it came as one turn of plain strings.
         text: the text, where it is text alone.
         tools: JSON text of the tools that the messages call, or "".
+        media: ``images``, ``videos`` or ``audios`` -> what the payload holds beside the messages.
         used: names of the payload's fields that were read.
     """
 
@@ -53,6 +65,7 @@ class Example:
     turn: Turn | None = None
     text: str = ""
     tools: str = ""
+    media: Mapping[str, list[Any]] = field(default_factory=dict)
     used: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -65,15 +78,27 @@ class Example:
         """Whether it has tools, or calls one."""
         return bool(self.tools) or any("tool_calls" in message for message in self.messages)
 
+    @property
+    def shows_media(self) -> bool:
+        """Whether it holds more than text: pictures, sounds, videos or files."""
+        return bool(self.media) or any(isinstance(m["content"], list) for m in self.messages)
+
 
 def single_turn(example: Example) -> Turn | None:
-    """``example`` as one turn of plain strings, if it is one and calls no tools."""
-    if example.calls_tools:
+    """``example`` as one turn of plain strings, if it is one, with no tools and no media."""
+    if example.calls_tools or example.shows_media:
         return None
     if example.turn is not None:
         return example.turn
     roles = [message["role"] for message in example.messages]
     if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
         return None
-    *told, asked, answer = (message["content"] for message in example.messages)
+    *told, asked, answer = map(reasoned, example.messages)
     return Turn(asked, answer, system=told[0] if told else "")
+
+
+def reasoned(message: Message) -> str:
+    """The text of a message, behind its reasoning in ``<think>`` where that is kept apart."""
+    thought = reasoning_of(message)
+    said: str = message["content"]
+    return f"<think>\n{thought}\n</think>\n\n{said}" if thought.strip() else said

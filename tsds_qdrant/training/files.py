@@ -68,7 +68,7 @@ class TrainingFiles:
         if settings.form == PLAIN:
             self._columns_of = free_names(gathered.fields)
         else:
-            self.layout = layout_of(settings.form, gathered.survey)
+            self.layout = layout_of(gathered.survey)
         self.renamed = {name: column for name, column in self._columns_of.items() if name != column}
         self.as_text: list[str] = []
         self._kinds: dict[str, ValueKinds] = {}

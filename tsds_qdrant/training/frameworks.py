@@ -9,6 +9,7 @@ from typing import Any
 
 from tsds_qdrant.errors import InputError, OutputError
 from tsds_qdrant.training.forms import Layout
+from tsds_qdrant.training.llamafactory import CALL, RESULT
 
 DATASET_INFO = "dataset_info.json"
 _TAGS = {
@@ -18,6 +19,7 @@ _TAGS = {
     "assistant_tag": "assistant",
     "system_tag": "system",
 }
+_CALL_TAGS = {"observation_tag": RESULT, "function_tag": CALL}
 _ALPACA = {"instruction": "prompt", "input": "query", "output": "response", "system": "system"}
 
 
@@ -26,8 +28,11 @@ def dataset_entry(file: Path, layout: Layout) -> dict[str, Any]:
 
     All columns are named, as a column that an entry leaves out is taken for missing.
     """
+    shape: dict[str, Any]
     if layout.name == "messages":
-        shape = {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": _TAGS}
+        columns = {column: column for column in layout.columns}
+        tags = {**_TAGS, **_CALL_TAGS} if layout.calls else _TAGS
+        shape = {"formatting": "sharegpt", "columns": columns, "tags": tags}
     elif layout.name == "text":
         shape = {"formatting": "alpaca", "columns": {"prompt": "text"}}
     else:

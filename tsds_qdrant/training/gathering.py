@@ -40,11 +40,12 @@ class Gathered:
     def __init__(self, settings: ExportSettings, spool: Spool) -> None:
         self._settings = settings
         self.spool = spool
-        self.survey = Survey()
+        self.survey = Survey(settings.form)
         self.fields: dict[str, None] = {}
         self.unfit: list[tuple[PointId, str]] = []
         self.kept = np.empty(0, dtype=np.int64)
-        self._surveys = {False: self.survey, True: Survey()}
+        self._surveys = {False: self.survey, True: Survey(settings.form)}
+        self._mendable = False
         self._used: set[str] = set()
         self._gone: list[PointId] = []
         self._ids: list[PointId] = []
@@ -75,8 +76,7 @@ class Gathered:
             point_id, reason = self.unfit[0]
             raise InputError(
                 f"{len(self.unfit)} of {seen} records do not fit the format "
-                f"'{self._settings.form}' (first: point {point_id} {reason}); name their fields "
-                "with --map, leave them out with --skip-unfit, or choose another format"
+                f"'{self._settings.form}' (first: point {point_id} {reason}); {self._advice()}"
             )
         if not len(self.kept):
             raise InputError("the selection holds no rows; select some first")
@@ -115,6 +115,7 @@ class Gathered:
             try:
                 example = self._fitting(payload)
             except UnfitError as reason:
+                self._mendable |= reason.mendable
                 self.unfit.append((row.id, str(reason)))
                 return
             self._surveys[example.is_text].see(example)
@@ -127,6 +128,12 @@ class Gathered:
             self._vectors.append(row.vector)
         traced = {"id": row.id, "rank": row.rank, "probability": row.probability}
         self.spool.append({**traced, "weight": row.weight, "payload": payload})
+
+    def _advice(self) -> str:
+        ways = ["name their fields with --map"] if self._mendable else []
+        ways += ["leave them out with --skip-unfit"] if len(self.kept) else []
+        ways += ["choose another format"] if self._mendable else []
+        return ", ".join(ways[:-1]) + ", or " * (len(ways) > 1) + (ways or ["select others"])[-1]
 
     def _fitting(self, payload: Mapping[str, Any]) -> Example:
         example = recognised(payload, self._settings.fields)
@@ -141,4 +148,5 @@ class Gathered:
         self.kept = np.flatnonzero(texts == whole)
         fault = "has an answer to learn, unlike" if whole else "is text alone, unlike"
         for number in np.flatnonzero(texts != whole).tolist():
+            self._mendable = True
             self.unfit.append((self._ids[number], f"{fault} most of the others"))

@@ -1,48 +1,45 @@
-"""Messages of a dialogue, whichever way a payload spells them."""
+"""Messages of a dialogue as chat templates take them, whichever way a payload spells them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tsds_qdrant.records.dialogue import (
+    CALL_ROLES,
+    CONTENT_KEYS,
+    MEDIA,
+    ROLE_KEYS,
+    ROLES,
+    calls_in,
+    first_of,
+    part_text,
+    role_of,
+    scalar_text,
+)
 from tsds_qdrant.records.fields import shown
 from tsds_qdrant.training.examples import Message, UnfitError
 
-ROLES = {
-    **{name: name for name in ("system", "developer", "user", "assistant", "tool")},
-    **{"human": "user", "gpt": "assistant", "model": "assistant", "bot": "assistant"},
-}
-"""Role as a payload names it -> role as chat templates do."""
+_RESPELT = (*ROLE_KEYS, "content", "value", "tool_calls", "function_call")
 
 
 def messages_of(items: list[Any]) -> tuple[Message, ...]:
-    """Messages from ``role`` (or ``from``) and ``content`` (or ``value``).
+    """Messages with ``role``, ``content`` and ``tool_calls`` from any known spelling.
 
-    Other keys (``name``, ``tool_calls``, ..) are kept unless they are null. A content that is a
-    list of text parts becomes their joined text.
+    Other keys (``name``, ``reasoning_content``, ..) are kept unless they are null. A content that
+    is a list of text parts becomes their joined text; one with pictures, sounds or files stays a
+    list of parts. The roles ``function_call`` and ``observation`` become calls of the assistant
+    and messages of a tool.
 
     Raises:
         UnfitError: an item is no object, has an unknown role, or holds no text.
     """
-    messages = []
-    for number, item in enumerate(items, start=1):
-        if not isinstance(item, Mapping):
-            raise UnfitError(f"holds {shown(item)} as message {number}, which is no object")
-        said = item.get("role", item.get("from"))
-        role = ROLES.get(said) if isinstance(said, str) else None
-        if role is None:
-            known = ", ".join(ROLES)
-            raise UnfitError(f"has the role {shown(said)} in message {number}; known are {known}")
-        content = item.get("content", item.get("value"))
-        if content is None and item.get("tool_calls"):
-            content = ""
-        kept = {
-            key: value
-            for key, value in item.items()
-            if key not in ("from", "value") and value is not None
-        }
-        messages.append({**kept, "role": role, "content": _text_of(content, number)})
-    return tuple(messages)
+    return tuple(_message(item, number) for number, item in enumerate(items, start=1))
+
+
+def spelt_by_roles(items: list[Any]) -> bool:
+    """Whether tools are called by roles of their own, as LLaMA-Factory has them."""
+    return any(first_of(item, ROLE_KEYS) in CALL_ROLES for item in items)
 
 
 def earlier_turns(history: Any) -> Iterator[Message]:
@@ -74,22 +71,89 @@ def checked_answer(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         UnfitError: none does, so there is nothing to learn.
     """
     for message in messages:
-        said = message["content"].strip() or message.get("tool_calls")
+        said = text_in(message).strip() or message.get("tool_calls")
         if message["role"] == "assistant" and said:
             return messages
     raise UnfitError("has no answer of an assistant")
 
 
-def alternating(messages: tuple[Message, ...]) -> bool:
-    """Whether, after a system message, user and assistant take turns and the last answers."""
-    roles = [message["role"] for message in messages]
-    said = roles[1:] if roles[:1] == ["system"] else roles
-    return bool(said) and said == ["user", "assistant"] * (len(said) // 2)
+def text_in(message: Message) -> str:
+    """The text of a message: of a list of parts, those that are text, joined."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(part_text(part) or "" for part in content)
 
 
-def _text_of(content: Any, number: int) -> str:
-    parts = content if isinstance(content, list) else [{"text": content}]
-    texts = [part.get("text") if isinstance(part, Mapping) else None for part in parts]
-    if not all(isinstance(text, str) for text in texts):
+def is_medium(part: Any) -> bool:
+    """Whether a part of a content is a picture, a sound, a video or a file."""
+    return isinstance(part, Mapping) and part.get("type") in MEDIA
+
+
+def _message(item: Any, number: int) -> Message:
+    if not isinstance(item, Mapping):
+        raise UnfitError(f"holds {shown(item)} as message {number}, which is no object")
+    said, role = first_of(item, ROLE_KEYS), role_of(item)
+    if role is None:
+        known = ", ".join(ROLES)
+        raise UnfitError(f"has the role {shown(said)} in message {number}; known are {known}")
+    content, calls = first_of(item, CONTENT_KEYS), _calls(item)
+    if said in CALL_ROLES and not calls:
+        calls = _called(content, number)
+        content = None
+    spoken = next((key for key in CONTENT_KEYS if item.get(key) is not None), "")
+    kept = {
+        key: value
+        for key, value in item.items()
+        if key not in (*_RESPELT, spoken) and value is not None
+    }
+    content = "" if content is None and calls else _content(content, number)
+    message = {"role": role, "content": content, **kept}
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def _calls(item: Mapping[str, Any]) -> list[Any]:
+    """Tool calls, each under ``function``; the older ``function_call`` is one of them."""
+    calls = item.get("tool_calls") or []
+    calls = list(calls) if isinstance(calls, list) else [calls]
+    if not calls and item.get("function_call"):
+        calls = [item["function_call"]]
+    bare = [isinstance(call, Mapping) and "function" not in call for call in calls]
+    return [
+        {"type": "function", "function": call} if unwrapped else call
+        for unwrapped, call in zip(bare, calls, strict=True)
+    ]
+
+
+def _called(content: Any, number: int) -> list[Any]:
+    calls = calls_in(content) if isinstance(content, str) else None
+    if calls is None:
+        raise UnfitError(
+            f"holds {shown(content)} as the call of message {number}, which is no JSON text of "
+            "a name and arguments"
+        )
+    return [{"type": "function", "function": call} for call in calls]
+
+
+def _content(content: Any, number: int) -> str | list[Any]:
+    if isinstance(content, (str, bool, int, float)):
+        return scalar_text(content)
+    parts = content if isinstance(content, list) else [content]
+    shaped = [_part(part) for part in parts]
+    if None in shaped:
         raise UnfitError(f"holds {shown(content)} as content of message {number}, which is no text")
-    return "".join(text for text in texts if text)
+    if any(is_medium(part) for part in shaped):
+        return shaped
+    return "".join(part["text"] for part in shaped if part)
+
+
+def _part(part: Any) -> dict[str, Any] | None:
+    """A part with ``type``, and ``text`` where it is text; None if it is of no known kind."""
+    if is_medium(part):
+        return {key: value for key, value in part.items() if value is not None}
+    known = isinstance(part, str) or (
+        isinstance(part, Mapping)
+        and part.get("type") in (None, "text", "input_text", "output_text")
+    )
+    text = part_text(part) if known else None
+    return None if text is None else {"type": "text", "text": text}

@@ -1,50 +1,48 @@
 """Recognising what a payload shows a model.
 
-The usual shapes are known by their fields, in the order of ``SHAPES``; a field map names the
-fields of all others.
+The usual shapes are known by their fields, in the order of
+:data:`~tsds_qdrant.records.shapes.SHAPES`; a field map names the fields of all others.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.records.fields import field_values, listed_fields, shown
+from tsds_qdrant.records.dialogue import is_message, parsed
+from tsds_qdrant.records.fields import listed_fields, shown
+from tsds_qdrant.records.shapes import (
+    ALWAYS,
+    PREFERENCE,
+    SHAPES,
+    STRINGS,
+    Parts,
+    begins_a_dialogue,
+    held_parts,
+    held_records,
+    lacking,
+)
 from tsds_qdrant.training.examples import Example, Turn, UnfitError
-from tsds_qdrant.training.messages import checked_answer, earlier_turns, messages_of, with_system
+from tsds_qdrant.training.messages import (
+    checked_answer,
+    earlier_turns,
+    messages_of,
+    spelt_by_roles,
+    with_system,
+)
 
 FieldMap = Mapping[str, str]
 """Part of an example -> the field that holds it; dots reach into nested payloads."""
-Parts = Mapping[str, tuple[str, ...]]
-"""Part of an example -> the fields that may hold it; the first that does is taken."""
-
-STRINGS = "prompt and completion"
-SHAPES: Mapping[str, Parts] = MappingProxyType(
-    {
-        "messages": {"messages": ("messages",)},
-        "conversations": {"messages": ("conversations",)},
-        "instruction and output": {
-            "prompt": ("instruction",),
-            "completion": ("output", "response"),
-            "input": ("input", "context"),
-            "history": ("history",),
-        },
-        STRINGS: {"prompt": ("prompt",), "completion": ("completion", "response")},
-        "question and answer": {
-            "prompt": ("question",),
-            "completion": ("answer",),
-            "input": ("context",),
-        },
-        "text": {"text": ("text",)},
-    }
-)
 MAPPED = "as mapped"
-ALWAYS: Parts = MappingProxyType({"system": ("system", "system_prompt"), "tools": ("tools",)})
+_LABELS = ("label", "kto_tag")
+_LABELLED = ("messages", "conversations", STRINGS)
+"""Shapes where a label says whether the answer is good, even as a number; in others a number may
+be a class."""
 PARTS = ("prompt", "completion", "input", "system", "messages", "text")
-_NEEDED = ("messages", "prompt", "completion", "text")
 _WHOLE = ({"messages"}, {"text"}, {"prompt", "completion"}, {"prompt", "completion", "input"})
 
 
@@ -71,52 +69,78 @@ def checked_field_map(fields: FieldMap) -> FieldMap:
 def recognised(payload: Mapping[str, Any], fields: FieldMap = MappingProxyType({})) -> Example:
     """What ``payload`` shows, by ``fields`` or by the first of ``SHAPES`` that it has.
 
+    A row of a selection shows what its own payload does. Of preference rows it is the chosen
+    answer that is shown, and of a list of right answers the first.
+
     Raises:
-        UnfitError: it has no known shape, or its values do not suit that shape.
+        UnfitError: it has no known shape, its values do not suit that shape, or its answer is
+            labelled false.
     """
     given = {part: (path,) for part, path in fields.items()}
     mapped = bool(given.keys() - {"system"})
-    shapes = {MAPPED: given} if mapped else SHAPES
+    shapes: Mapping[str, Parts] = {MAPPED: given} if mapped else SHAPES
     missing = ""
-    for shape, parts in shapes.items():
-        found = dict(_found(payload, {**ALWAYS, **parts, **given}))
-        lacking = [part for part in parts if part in _NEEDED and part not in found]
-        if not lacking:
-            values = {part: value for part, (_, value) in found.items()}
-            return _example(shape, values, frozenset(name for name, _ in found.values()))
-        missing = parts[lacking[0]][0]
+    for prefix, inside in [("", payload)] if mapped else held_records(payload):
+        for shape, parts in shapes.items():
+            found = {
+                part: (path, value)
+                for part, path, value in held_parts(inside, {**ALWAYS, **parts, **given})
+            }
+            left = lacking(parts, found)
+            if not left:
+                example = _example(shape, {part: value for part, (_, value) in found.items()})
+                used = {_name(inside, path) for path, _ in found.values()} - {"rejected"}
+                used |= set() if example.is_text else _checked_labels(shape, inside)
+                return replace(example, used=frozenset({prefix[:-1]} if prefix else used))
+            missing = parts[left[0]][0]
     fault = f"no '{missing}'" if mapped else "no shape that is known"
     raise UnfitError(f"has {fault} ({listed_fields(payload)})")
 
 
-def _found(payload: Mapping[str, Any], parts: Parts) -> Iterator[tuple[str, tuple[str, Any]]]:
-    """The parts that the payload has: each with the name of the field and the value."""
-    for part, paths in parts.items():
-        for path in paths:
-            values = field_values(payload, path)
-            fitting = part != "messages" or isinstance(values and values[0], list)
-            if len(values) == 1 and values[0] is not None and fitting:
-                yield part, (path if path in payload else path.partition(".")[0], values[0])
-                break
+def _name(payload: Mapping[str, Any], path: str) -> str:
+    return path if path in payload else path.partition(".")[0]
 
 
-def _example(shape: str, values: Mapping[str, Any], used: frozenset[str]) -> Example:
+def _checked_labels(shape: str, payload: Mapping[str, Any]) -> set[str]:
+    """The fields that say whether an answer is a good one.
+
+    Raises:
+        UnfitError: one of them says that it is not.
+    """
+    fields = {name for name in _LABELS if payload.get(name) is not None}
+    for name in fields:
+        label = str(payload[name]).strip().lower()
+        is_number = label in ("0", "0.0") and (name != "label" or shape in _LABELLED)
+        if label == "false" or is_number:
+            raise UnfitError("is labelled false, so its answer is none to learn", mendable=False)
+    return fields
+
+
+def _example(shape: str, values: Mapping[str, Any]) -> Example:
+    if shape == PREFERENCE:
+        values = _preferred(values)
     if "text" in values:
-        return Example(shape, text=_text(values["text"], "text", needed=True), used=used)
+        return Example(shape, text=_text(values["text"], "text", needed=True))
     system = _text(values.get("system", ""), "system prompt")
-    tools = values.get("tools") or ""
-    tools = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
+    media = {
+        column: value if isinstance(value, list) else [value]
+        for column in ("images", "videos", "audios")
+        if (value := values.get(column))
+    }
     if "messages" in values:
-        messages = checked_answer(with_system(messages_of(values["messages"]), system))
-        return Example(shape, messages, tools=tools, used=used)
+        items = values["messages"]
+        messages = checked_answer(with_system(messages_of(items), system))
+        last = len(messages) - 1 if shape == PREFERENCE else None
+        return Example(shape, messages, last, tools=_tools(values, items), media=media)
     prompt, completion = values["prompt"], values["completion"]
     if isinstance(prompt, list) and isinstance(completion, list):
-        asked = with_system(messages_of(prompt), system)
+        before = with_system(messages_of(prompt), system)
         answer = checked_answer(messages_of(completion))
-        return Example(shape, asked + answer, len(asked), tools=tools, used=used)
+        tools = _tools(values, [*prompt, *completion])
+        return Example(shape, before + answer, len(before), tools=tools, media=media)
     turn = Turn(
         _text(prompt, "prompt"),
-        _text(completion, "completion", needed=True),
+        _text(_first_answer(completion), "completion", needed=True),
         _text(values.get("input", ""), "input"),
         system,
     )
@@ -125,9 +149,51 @@ def _example(shape: str, values: Mapping[str, Any], used: frozenset[str]) -> Exa
     earlier = tuple(earlier_turns(values.get("history") or []))
     at = 1 if system else 0
     messages = (*turn.messages[:at], *earlier, *turn.messages[at:])
-    return Example(
-        shape, messages, len(messages) - 1, None if earlier else turn, tools=tools, used=used
-    )
+    single, tools = None if earlier else turn, _tools(values, [])
+    return Example(shape, messages, len(messages) - 1, single, tools=tools, media=media)
+
+
+def _preferred(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of an example whose answer is the chosen one."""
+    beside = {part: value for part, value in values.items() if part not in ("chosen", "rejected")}
+    asked, chosen = beside.pop("asked", None), values["chosen"]
+    chosen = [chosen] if is_message(chosen) else chosen
+    if begins_a_dialogue(chosen):
+        return {**beside, "messages": chosen}
+    if asked is None:
+        if not isinstance(chosen, str):
+            raise UnfitError("has a chosen answer without a prompt")
+        return {"text": chosen}
+    if isinstance(asked, list) and isinstance(chosen, str):
+        chosen = [{"role": "assistant", "content": chosen}]
+    if isinstance(asked, str) and isinstance(chosen, list):
+        turn = Turn(asked, "", _text(beside.pop("input", ""), "input"))
+        earlier = earlier_turns(beside.pop("history", None) or [])
+        asked = [*earlier, *turn.messages[:-1]]
+    return {**beside, "prompt": asked, "completion": chosen}
+
+
+def _first_answer(completion: Any) -> Any:
+    """The first of a list of right answers, as SQuAD has them."""
+    if not isinstance(completion, list):
+        return completion
+    if not completion:
+        raise UnfitError("has an empty list of answers", mendable=False)
+    return completion[0] if all(isinstance(answer, str) for answer in completion) else completion
+
+
+def _tools(values: Mapping[str, Any], items: list[Any]) -> str:
+    """JSON text of the tools, each under ``function`` where LLaMA-Factory named it alone."""
+    tools = values.get("tools") or ""
+    listed = parsed(tools) if isinstance(tools, str) else tools
+    if spelt_by_roles(items) and isinstance(listed, list):
+        tools = [
+            {"type": "function", "function": tool}
+            if isinstance(tool, Mapping) and "function" not in tool
+            else tool
+            for tool in listed
+        ]
+    return tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
 
 
 def _text(value: Any, part: str, *, needed: bool = False) -> str:
