@@ -57,8 +57,9 @@ def export(
     """Write a selection as training files, in the form that trainers read.
 
     The usual payloads are recognised (messages, conversations, instruction and output, prompt and
-    completion, question and answer, text); --map names the fields of others. llamafactory adds an
-    entry to the dataset_info.json beside FILE; axolotl prints lines for its configuration.
+    completion, question and answer, text, ..; of preference rows the chosen answer); --map names
+    the fields of others. llamafactory adds an entry to the dataset_info.json beside FILE; axolotl
+    prints lines for its configuration.
 
     \b
     Example:

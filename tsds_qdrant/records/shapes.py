@@ -76,7 +76,7 @@ _PLAIN = ("text", "content")
 def held_parts(
     record: Mapping[str, Any],
     parts: Parts,
-    fits: Callable[[str, Any], bool] = lambda part, value: value is not None,
+    fits: Callable[[str, Any], bool],
 ) -> Iterator[tuple[str, str, Any]]:
     """The parts that ``record`` has: each with the path of its field, and the value.
 
@@ -85,7 +85,7 @@ def held_parts(
     Args:
         record: any record.
         parts: what is looked for.
-        fits: whether a value serves as a part; by default all but null do.
+        fits: whether a value serves as a part.
     """
     for part, paths in parts.items():
         for path in paths:

@@ -18,6 +18,7 @@ from tsds_qdrant.records.dialogue import (
     scalar_text,
 )
 from tsds_qdrant.records.fields import shown
+from tsds_qdrant.training.blocks import unblocked
 from tsds_qdrant.training.examples import Message, UnfitError
 
 _RESPELT = (*ROLE_KEYS, "content", "value", "tool_calls", "function_call")
@@ -28,13 +29,17 @@ def messages_of(items: list[Any]) -> tuple[Message, ...]:
 
     Other keys (``name``, ``reasoning_content``, ..) are kept unless they are null. A content that
     is a list of text parts becomes their joined text; one with pictures, sounds or files stays a
-    list of parts. The roles ``function_call`` and ``observation`` become calls of the assistant
-    and messages of a tool.
+    list of parts. The roles ``function_call`` and ``observation``, and blocks ``tool_use`` and
+    ``tool_result``, become calls of the assistant and messages of a tool.
 
     Raises:
         UnfitError: an item is no object, has an unknown role, or holds no text.
     """
-    return tuple(_message(item, number) for number, item in enumerate(items, start=1))
+    return tuple(
+        _message(message, number)
+        for number, item in enumerate(items, start=1)
+        for message in unblocked(item)
+    )
 
 
 def spelt_by_roles(items: list[Any]) -> bool:

@@ -84,7 +84,9 @@ def recognised(payload: Mapping[str, Any], fields: FieldMap = MappingProxyType({
         for shape, parts in shapes.items():
             found = {
                 part: (path, value)
-                for part, path, value in held_parts(inside, {**ALWAYS, **parts, **given})
+                for part, path, value in held_parts(
+                    inside, {**ALWAYS, **parts, **given}, _is_given if mapped else _serves
+                )
             }
             left = lacking(parts, found)
             if not left:
@@ -95,6 +97,14 @@ def recognised(payload: Mapping[str, Any], fields: FieldMap = MappingProxyType({
             missing = parts[left[0]][0]
     fault = f"no '{missing}'" if mapped else "no shape that is known"
     raise UnfitError(f"has {fault} ({listed_fields(payload)})")
+
+
+def _is_given(part: str, value: Any) -> bool:
+    return value is not None
+
+
+def _serves(part: str, value: Any) -> bool:
+    return value is not None and not (part == "text" and isinstance(value, (list, Mapping)))
 
 
 def _name(payload: Mapping[str, Any], path: str) -> str:
