@@ -100,6 +100,23 @@ def test_the_command_tells_of_clashes_and_records_left_out(here: Path) -> None:
     assert "1 records left out (first: point 0 has no shape that is known" in done
 
 
+def test_the_command_says_whose_answers_it_takes(here: Path) -> None:
+    preferred = {"prompt": "ask", "chosen": "say", "rejected": "no"}
+    labelled = {"prompt": "ask", "completion": "go away", "label": False}
+    rows = [
+        {"id": k, "payload": payload, "rank": k, "probability": 0.1, "weight": 1}
+        for k, payload in enumerate([preferred, labelled])
+    ]
+    (here / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("export", here / "odd.jsonl", "--format", "trl", "--out", here / "train.jsonl")
+    refused = run(*words, code=1).stderr
+    assert "(first: point 1 is labelled false, so its answer is none to learn); leave" in refused
+    said = run(*words, "--skip-unfit").stderr
+    assert "recognised preference rows by their chosen answer (1), written as answers;" in said
+    assert "fields left out: rejected" in said
+    assert "1 records left out (first: point 1 is labelled false" in said
+
+
 def test_a_reopened_run_is_not_changed_by_an_export(here: Path) -> None:
     before = (here / "task.run").read_bytes()
     run("export", here / "task.run", "--out", here / "train.jsonl", "--validation", 0.5)

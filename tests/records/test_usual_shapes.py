@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.records import TextTemplate, record_id
 from tsds_qdrant.records.dialogue import ROLES
+from tsds_qdrant.records.entries import Place
 
 USER = {"role": "user", "content": "ask"}
 ANSWER = {"role": "assistant", "content": "say"}
@@ -117,6 +118,11 @@ def both_ways(record: dict[str, Any]) -> tuple[str | None, str]:
             "{conversations?}\n{chosen}",
             "q\nc",
         ),
+        # Prompts alone, as lists of messages too
+        ({"prompt": "p", "id": 1}, "{prompt}", "p"),
+        ({"prompt": [USER], "extra": None}, "{prompt}", "ask"),
+        ({"messages": "none", "prompt": "p"}, "{prompt}", "p"),
+        ({"conversations": ["ask", "say"], "source": "x"}, "{conversations}", "ask\nsay"),
         # Text alone, and what vector stores keep: LangChain, Haystack, MCP, LlamaIndex
         ({"text": "t", "meta": {"pile_set_name": "x"}}, "{text}", "t"),
         ({"page_content": "p", "metadata": {"source": "s"}}, "{page_content}", "p"),
@@ -265,13 +271,16 @@ def test_a_path_to_contents_reads_texts_and_parts() -> None:
     ],
 )
 def test_an_empty_list_is_named_and_the_advice_works(record: dict[str, Any], path: str) -> None:
-    empty = path.removesuffix(".*.content")
+    empty, place = path.removesuffix(".*.content"), Place("a.jsonl", 3)
     with pytest.raises(InputError) as caught:
-        TextTemplate.parse(text_field=path).render(record, 3)
-    assert f"record 3 has no text in '{path}', as the list '{empty}' is empty" in str(caught.value)
-    assert f"optional in a template, {{{path}?}}, beside others" in str(caught.value)
-    beside = TextTemplate.parse(template=f"{{title}}\n{{{path}?}}")
-    assert beside.render({**record, "title": "t"}) == "t"
+        TextTemplate.parse(text_field=path).render(record, place)
+    fault = f"'a.jsonl:3' has no text in '{path}', as the list '{empty}' is empty; fill it, or drop"
+    assert fault in str(caught.value)
+    beside = {**record, "title": "t"}
+    with pytest.raises(InputError) as caught:
+        TextTemplate.parse(template=f"{{title}}\n{{{path}}}").render(beside, place)
+    advised = str(caught.value).split('let it be empty with --template "')[1].removesuffix('"')
+    assert TextTemplate.parse(template=advised).render(beside) == "t"
 
 
 def test_a_usual_shape_with_an_empty_list_is_still_that_shape() -> None:

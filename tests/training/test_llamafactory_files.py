@@ -90,6 +90,20 @@ def test_calls_and_results_of_both_spellings(make: Callable[..., Made], tmp_path
     assert {tuple(map(str, row["tools"])) for row in rows} == {(str(TOOL),), ()}
 
 
+def test_results_of_calls_that_are_written_in_the_text(
+    make: Callable[..., Made], tmp_path: Path
+) -> None:
+    spoken = [
+        {"from": "human", "value": "ask"},
+        {"from": "gpt", "value": "<tool_call>{}</tool_call>"},
+        {"from": "tool", "value": "7"},
+        {"from": "gpt", "value": "say"},
+    ]
+    make([{"conversations": spoken}]).export("task.jsonl", "llamafactory")
+    for row in read_llamafactory(tmp_path, "task"):
+        assert [m["role"] for m in row["prompt"]] == ["user", "assistant", "observation"]
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_pictures_are_counted(make: Callable[..., Made], tmp_path: Path, suffix: str) -> None:
     made = make([*PICTURES, payload_of(0)])

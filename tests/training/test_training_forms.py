@@ -92,6 +92,8 @@ def written_as(form: str, *examples: Example) -> list[dict[str, Any]]:
         ),
         ({"prompt": "ask", "completion": "say"}, "prompt and completion", [USER, ANSWER]),
         ({"prompt": [USER], "completion": [ANSWER]}, "prompt and completion", [USER, ANSWER]),
+        ({"prompt": [USER], "completion": "say"}, "prompt and completion", [USER, ANSWER]),
+        ({"prompt": "ask", "completion": [ANSWER]}, "prompt and completion", [USER, ANSWER]),
         (
             {"question": "ask", "answer": 42.5, "system_prompt": "be brief"},
             "question and answer",
@@ -176,7 +178,8 @@ def test_field_maps_that_cannot_be_right(fields: dict[str, str], fault: str) -> 
             {"question": "a", "answer": "b", "system": ["c"]},
             "as its system prompt, which is no text",
         ),
-        ({"prompt": [USER], "completion": "say"}, "as its prompt, which is no text"),
+        ({"prompt": [1], "completion": "say"}, "as its prompt, which is no text"),
+        ({"prompt": [USER], "completion": ""}, "has no answer of an assistant"),
         ({"text": " "}, "has an empty text"),
     ],
 )

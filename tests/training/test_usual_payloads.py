@@ -43,6 +43,9 @@ CHOSEN = "preference rows by their chosen answer"
             [{"role": "user", "content": "ask\nthis"}, ANSWER],
         ),
         ({"question": "ask", "answer": ["say", "tell"]}, QUESTION, [USER, ANSWER]),
+        ({"question": "ask", "answer": {"value": "say", "aliases": []}}, QUESTION, [USER, ANSWER]),
+        ({"input": [SYSTEM, USER], "output": "say"}, "input and output", [SYSTEM, USER, ANSWER]),
+        ({"conversations": ["ask", "say"], "source": "x"}, "conversations", [USER, ANSWER]),
         ({"conversation": [USER, ANSWER], "model": "m"}, "conversations", [USER, ANSWER]),
         ({"messages": json.dumps([USER, ANSWER])}, "messages", [USER, ANSWER]),
         (
@@ -192,7 +195,7 @@ def test_blocks_of_calls_results_and_thoughts() -> None:
         USER,
         {"role": "assistant", "content": [{"type": "thinking", "thinking": "so"}, "wait", call]},
         {"role": "user", "content": [result, {"type": "text", "text": "and?"}]},
-        {"role": "assistant", "content": [call]},
+        {"role": "assistant", "content": call},
         {"role": "user", "content": [{**result, "content": "8"}]},
         ANSWER,
     ]
@@ -216,6 +219,8 @@ def test_parts_are_joined_unless_they_show_something() -> None:
     assert recognised({"messages": [texts, ANSWER]}).messages[0]["content"] == "abc"
     single = {"role": "user", "content": {"type": "text", "text": "a", "image_url": None}}
     assert recognised({"messages": [single, ANSWER]}).messages[0]["content"] == "a"
+    refused = {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}
+    assert recognised({"messages": [USER, refused]}).messages[1]["content"] == "no"
     shown = {"role": "user", "content": ["a", {**PICTURE, "text": None}]}
     example = recognised({"messages": [shown, ANSWER]})
     assert example.messages[0]["content"] == [{"type": "text", "text": "a"}, PICTURE]

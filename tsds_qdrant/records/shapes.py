@@ -35,7 +35,7 @@ SHAPES: Mapping[str, Parts] = MappingProxyType(
         STRINGS: {"prompt": ("prompt",), "completion": ("completion", "response")},
         "question and answer": {
             "prompt": ("question",),
-            "completion": ("answer", "response", "answers.text", "answers"),
+            "completion": ("answer.value", "answer", "response", "answers.text", "answers"),
             "input": ("context", "passage"),
         },
         "inputs and targets": {"prompt": ("inputs",), "completion": ("targets",)},
@@ -90,11 +90,13 @@ def held_parts(
     for part, paths in parts.items():
         for path in paths:
             values = field_values(record, path)
-            value = values[0] if len(values) == 1 else None
+            if len(values) != 1:
+                continue
+            value = values[0]
             if part == "messages" and isinstance(value, str):
-                value, path = parsed(value), f"{path}.*"
+                value, path = parsed(value) or value, f"{path}.*"
             listed = part != "messages" or value is None or isinstance(value, list)
-            if len(values) == 1 and listed and fits(part, value):
+            if listed and fits(part, value):
                 yield part, path, value
                 break
 
@@ -139,7 +141,7 @@ def _tried() -> Iterator[Parts]:
     yield {"text": _PLAIN}
     for name, parts in SHAPES.items():
         if name == "text":
-            yield {"text": ("prompt",)}
+            yield {"prompt": ("prompt",)}
         yield parts
 
 
@@ -167,7 +169,7 @@ def _has_text(part: str, value: Any) -> bool:
     if part == "text" or value is None:
         return isinstance(value, str)
     if part == "messages":
-        return all(map(is_message, value))
+        return all(map(is_message, value)) or all(isinstance(item, str) for item in value)
     return value_text(value) is not None
 
 

@@ -18,7 +18,7 @@ def unblocked(item: Any) -> Iterator[Any]:
     ``tool`` before what else was said, ``thinking`` the ``reasoning_content``.
     """
     content = item.get("content") if isinstance(item, Mapping) else None
-    parts = content if isinstance(content, list) else []
+    parts = content if isinstance(content, list) else [content]
     blocks = [part for part in parts if isinstance(part, Mapping) and part.get("type") in _OWN]
     if not blocks:
         yield item

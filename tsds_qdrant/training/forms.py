@@ -65,7 +65,7 @@ class Survey:
         single: whether all are one turn of plain strings.
         system: whether any single turn has a system prompt.
         tools: whether any has tools.
-        calls: whether any calls one.
+        calls: whether any calls one, or shows a result.
         parts: whether any shows pictures, sounds or files.
         media: the columns of media that the rows need.
         texts: whether all are text alone.
@@ -88,7 +88,7 @@ class Survey:
         self.single &= turn is not None
         self.system |= turn is not None and bool(turn.system)
         self.tools |= bool(example.tools)
-        self.calls |= any("tool_calls" in message for message in example.messages)
+        self.calls |= any(m["role"] == "tool" or "tool_calls" in m for m in example.messages)
         self.parts |= example.shows_media
         if example.shows_media:
             row = (

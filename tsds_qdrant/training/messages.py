@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import cycle
 from typing import Any
 
 from tsds_qdrant.records.dialogue import (
@@ -30,11 +31,17 @@ def messages_of(items: list[Any]) -> tuple[Message, ...]:
     Other keys (``name``, ``reasoning_content``, ..) are kept unless they are null. A content that
     is a list of text parts becomes their joined text; one with pictures, sounds or files stays a
     list of parts. The roles ``function_call`` and ``observation``, and blocks ``tool_use`` and
-    ``tool_result``, become calls of the assistant and messages of a tool.
+    ``tool_result``, become calls of the assistant and messages of a tool. Where all items are
+    texts, user and assistant take turns.
 
     Raises:
         UnfitError: an item is no object, has an unknown role, or holds no text.
     """
+    if all(isinstance(item, str) for item in items):
+        roles = cycle(("user", "assistant"))
+        return tuple(
+            {"role": role, "content": text} for role, text in zip(roles, items, strict=False)
+        )
     return tuple(
         _message(message, number)
         for number, item in enumerate(items, start=1)
@@ -44,7 +51,9 @@ def messages_of(items: list[Any]) -> tuple[Message, ...]:
 
 def spelt_by_roles(items: list[Any]) -> bool:
     """Whether tools are called by roles of their own, as LLaMA-Factory has them."""
-    return any(first_of(item, ROLE_KEYS) in CALL_ROLES for item in items)
+    return any(
+        isinstance(item, Mapping) and first_of(item, ROLE_KEYS) in CALL_ROLES for item in items
+    )
 
 
 def earlier_turns(history: Any) -> Iterator[Message]:
@@ -156,9 +165,5 @@ def _part(part: Any) -> dict[str, Any] | None:
     """A part with ``type``, and ``text`` where it is text; None if it is of no known kind."""
     if is_medium(part):
         return {key: value for key, value in part.items() if value is not None}
-    known = isinstance(part, str) or (
-        isinstance(part, Mapping)
-        and part.get("type") in (None, "text", "input_text", "output_text")
-    )
-    text = part_text(part) if known else None
+    text = None if part is None else part_text(part)
     return None if text is None else {"type": "text", "text": text}

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.records.dialogue import is_message, parsed
+from tsds_qdrant.records.dialogue import is_dialogue, is_message, parsed
 from tsds_qdrant.records.fields import listed_fields, shown
 from tsds_qdrant.records.shapes import (
     ALWAYS,
@@ -142,7 +142,7 @@ def _example(shape: str, values: Mapping[str, Any]) -> Example:
         messages = checked_answer(with_system(messages_of(items), system))
         last = len(messages) - 1 if shape == PREFERENCE else None
         return Example(shape, messages, last, tools=_tools(values, items), media=media)
-    prompt, completion = values["prompt"], values["completion"]
+    prompt, completion = _alike(values)
     if isinstance(prompt, list) and isinstance(completion, list):
         before = with_system(messages_of(prompt), system)
         answer = checked_answer(messages_of(completion))
@@ -174,13 +174,18 @@ def _preferred(values: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(chosen, str):
             raise UnfitError("has a chosen answer without a prompt")
         return {"text": chosen}
-    if isinstance(asked, list) and isinstance(chosen, str):
-        chosen = [{"role": "assistant", "content": chosen}]
-    if isinstance(asked, str) and isinstance(chosen, list):
-        turn = Turn(asked, "", _text(beside.pop("input", ""), "input"))
-        earlier = earlier_turns(beside.pop("history", None) or [])
-        asked = [*earlier, *turn.messages[:-1]]
     return {**beside, "prompt": asked, "completion": chosen}
+
+
+def _alike(values: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Prompt and completion, both as lists of messages if one of them is."""
+    prompt, completion = values["prompt"], values["completion"]
+    if is_dialogue(prompt) and isinstance(completion, str):
+        return prompt, [{"role": "assistant", "content": completion}]
+    if isinstance(prompt, str) and is_dialogue(completion):
+        turn = Turn(prompt, "", _text(values.get("input", ""), "input"))
+        return [*earlier_turns(values.get("history") or []), *turn.messages[:-1]], completion
+    return prompt, completion
 
 
 def _first_answer(completion: Any) -> Any:
