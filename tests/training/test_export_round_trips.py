@@ -198,3 +198,28 @@ def test_pictures_stay_parts_in_chats(
                 assert whole.get("images") == (None if form == "axolotl" else ["a.png"])
             else:
                 assert not row.get("images")
+
+
+def test_an_older_collection_of_dialogues_goes_on_as_it_was(tmp_path: Path) -> None:
+    spoken = [{"messages": [USER, {**ANSWER, "content": f"say {number}"}]} for number in range(5)]
+    older, more = str(tmp_path / "older.jsonl"), str(tmp_path / "more.jsonl")
+    Path(older).write_text("".join(json.dumps(row) + "\n" for row in spoken[:4]))
+    Path(more).write_text("".join(json.dumps(row) + "\n" for row in spoken))
+    way = TextTemplate.parse(template="{messages.*.content}")
+    reports = [
+        ingest_records(
+            Destination(str(tmp_path / "store"), "chats"),
+            [file],
+            template=template,
+            embedder=HashedWords(),
+        )
+        for file, template in ((older, way), (more, TextTemplate.parse()))
+    ]
+    assert [(report.added, report.unchanged) for report in reports] == [(4, 0), (1, 4)]
+    newer = ingest_records(
+        Destination(str(tmp_path / "new"), "chats"),
+        [more],
+        template=TextTemplate.parse(),
+        embedder=HashedWords(),
+    )
+    assert newer.added == 5
