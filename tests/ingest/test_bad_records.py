@@ -283,3 +283,14 @@ def test_ids_seen_are_a_dictionary(meetings: list[tuple[int, int]]) -> None:
         seen, truth = IdsSeen(), dict[int, int]()
         for key, content in meetings:
             assert seen.meets(key, content) == (truth.setdefault(key, content) == content)
+
+
+def test_a_field_that_only_some_records_have_is_embedded(
+    place: Destination, tmp_path: Path
+) -> None:
+    plain = [{"instruction": f"i{k}", "output": f"o{k}"} for k in range(5)]
+    file = write(tmp_path / "a.jsonl", [*plain, {"system": "s", "instruction": "i", "output": "o"}])
+    model = HashedWords()
+    report = ingest_records(place, [file], template=TextTemplate(), embedder=model)
+    assert report.text == "{system?}\n{instruction}\n{input?}\n{output}"
+    assert model.texts == [*(f"i{k}\no{k}" for k in range(5)), "s\ni\no"]

@@ -7,7 +7,6 @@ there already are neither embedded nor written again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -22,6 +21,7 @@ from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, count_records
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.settings import RecordSettings
+from tsds_qdrant.records.shapes import template_for
 from tsds_qdrant.representations.text import Embedder
 
 TEXT_CHUNK = 256
@@ -97,10 +97,15 @@ def _decided(
         template = TextTemplate.from_dict(destination.metadata().get("text", {}))
     if template.to_dict() or not embeds:
         return template
-    for entry in first:
-        with suppress(InputError):
-            return template.decide(entry.record, entry.place)
-    return template.decide(first[0].record, first[0].place)
+    usual = [
+        TextTemplate(template=source) for entry in first if (source := template_for(entry.record))
+    ]
+    if not usual:
+        return template.decide(first[0].record, first[0].place)
+    # Most of the fields that may be empty are there in some records only.
+    return max(
+        (one for one in usual if one.needs == usual[0].needs), key=lambda one: len(one.fields)
+    )
 
 
 def ingest_vectors(

@@ -130,6 +130,16 @@ class TextTemplate:
             raise BadRecordError(place, "has no text in any of its optional fields", "fill one")
         return text
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Paths of all fields."""
+        return tuple(slot.path for slot in self._slots if slot.path is not None)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Paths of the fields that must not be empty."""
+        return tuple(slot.path for slot in self._slots if slot.path and not slot.optional)
+
     def with_optional(self, paths: Collection[str]) -> TextTemplate:
         """The template whose fields ``paths`` may be missing or empty."""
         source = ""
