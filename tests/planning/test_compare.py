@@ -208,7 +208,7 @@ def test_sizes_are_checked(pool: EdgeCollection) -> None:
         compare(pool, QUERIES, SelectionSettings.of(alpha=0.5))
     with pytest.raises(SettingsError, match="without quotas, token budgets and groups"):
         compare(pool, QUERIES, SelectionSettings.of(sizes=(10,), max_per_group=2))
-    with pytest.raises(SupportError, match="the pool has only 400"):
+    with pytest.raises(SupportError, match="the pool has 400"):
         compare(pool, QUERIES, SelectionSettings.of(sizes=(401,)), CompareSettings(("random",)))
     asked = CompareSettings(methods=("tsds",), seeds=1)
     found = compare(pool, QUERIES, SelectionSettings.of(ratio=0.05), asked)

@@ -206,7 +206,7 @@ def test_the_whole_pool_is_tried_last() -> None:
         with pytest.raises(SupportError, match=r"leave only 41 of 600 .* ask for 40$"):
             select(collection, QUERIES, wanted.altered(sizes=(42,)))
         beyond = wanted.altered(sizes=(601,), quotas=(Quota("source", 1.0),))
-        with pytest.raises(SupportError, match="only 600 could be drawn; ask for 600"):
+        with pytest.raises(SupportError, match="the pool has 600; ask for at most 600"):
             select(collection, QUERIES, beyond)
 
 

@@ -198,7 +198,7 @@ def test_what_does_not_fit(pool: EdgeCollection) -> None:
         select(pool, QUERIES[:, :5], GIVEN)
     with pytest.raises(InputError, match="no query example"):
         select(pool, np.empty((0, 6)), GIVEN)
-    with pytest.raises(SupportError, match="the pool has only 1200"):
+    with pytest.raises(SupportError, match="the pool has 1200"):
         select(pool, QUERIES, SelectionSettings.of(sizes=(1_201,)))
     nothing = {"must": [{"key": "colour", "match": {"value": "green"}}]}
     with pytest.raises(InputError, match="no point matches the filter"):

@@ -260,7 +260,7 @@ def test_a_reopened_run_is_the_run(row: Row, seed: int, grid: bool) -> None:
 def test_more_than_there_are_is_refused(row: Row) -> None:
     case = Case(row, 4, grid=False)
     pool, count = case.opened(), len(case.ids)
-    told = f"{count + 1} candidates are wanted but the pool has only {count}; ask for at most"
+    told = f"{count + 1} candidates are wanted but the pool has {count}; ask for at most"
     with pytest.raises(SupportError, match=told):
         select(pool, case.task, case.settings(sizes=(count + 1,)))
 

@@ -37,6 +37,18 @@ def expand_to_radius(neighborhoods: Neighborhoods, margin: float) -> None:
         neighborhoods.deepen(rows, 4 * lists.depths[rows])
 
 
+def whole_list(neighborhoods: Neighborhoods) -> IntArray:
+    """All candidates there are: those of the first list, fetched to its end.
+
+    Raises:
+        DepthError: the deployment allows no search that deep.
+    """
+    if not neighborhoods.complete[0]:
+        neighborhoods.deepen(np.zeros(1, np.int64), np.array([neighborhoods.searcher.candidates]))
+    first = neighborhoods.candidates[0]
+    return first[~neighborhoods.excluded[first]]
+
+
 def first_lists(neighborhoods: Neighborhoods) -> tuple[NeighborLists, IntArray]:
     """The lists that a first fetch would give if what is excluded were not stored.
 

@@ -178,9 +178,9 @@ class Neighborhoods:
         depths[rows] = np.minimum(limits, self.searcher.candidates)
         if depths.sum() > ENTRIES_LIMIT:
             raise DepthError(
-                f"alpha is so small that {depths.sum()} neighbours would be fetched for "
-                f"{len(depths)} task examples (at most {ENTRIES_LIMIT} fit); raise alpha, "
-                f"lower the size, or give fewer task examples"
+                f"{depths.sum()} neighbours would be fetched for {len(depths)} task examples (at "
+                f"most {ENTRIES_LIMIT} fit); lower the size, give fewer task examples, or raise "
+                f"alpha where it is set"
             )
 
     def learn(self, candidates: IntArray) -> None:

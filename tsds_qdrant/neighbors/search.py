@@ -181,7 +181,7 @@ class Searcher:
             raise DepthError(
                 f"the selection needs searches of limit {limit} but collection "
                 f"'{self.info.name}' allows {allowed} (strict mode, max_query_limit); "
-                f"raise alpha, or have the limit raised"
+                f"lower the size, or have the limit raised"
             )
         return min(limit + spare, self.candidates + 1, allowed or limit + spare)
 

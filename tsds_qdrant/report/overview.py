@@ -9,6 +9,7 @@ from tsds_qdrant.report.figures import ReportFigures
 from tsds_qdrant.report.markup import Html, tag
 from tsds_qdrant.report.numbers import figure, shown
 from tsds_qdrant.report.tables import Column, table
+from tsds_qdrant.strategies.evidence import TransportEvidence
 
 NAMES = {
     "candidates": "candidates in the pool",
@@ -100,7 +101,7 @@ def headline(figures: ReportFigures) -> Html:
             ),
             class_="tiles",
         ),
-        *(tag("p", warning, class_="warning") for warning in _warnings(values)),
+        *(tag("p", warning, class_="warning") for warning in _warnings(figures, values)),
     )
 
 
@@ -133,13 +134,11 @@ def _tiles(figures: ReportFigures, values: Mapping[str, Any]) -> Iterator[tuple[
         yield values["search.neighbor_searches"], "searches"
 
 
-def _warnings(values: Mapping[str, Any]) -> Iterator[str]:
+def _warnings(figures: ReportFigures, values: Mapping[str, Any]) -> Iterator[str]:
     """What a reader must know before the rest."""
-    if values.get("solution.regime") == "pool":
-        yield (
-            "The task has no influence here: at this alpha every candidate gets its even share "
-            "of p. Raise alpha."
-        )
+    evidence = figures.selection.evidence
+    if isinstance(evidence, TransportEvidence) and evidence.why_even:
+        yield f"The task has no influence here: {evidence.why_even}."
     if values.get("solution.converged") is False:
         yield "The lists do not reach far enough to prove that this is the optimum of the pool."
     if capped := values.get("search.densities_capped"):

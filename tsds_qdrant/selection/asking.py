@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tsds_qdrant.errors import DepthError
+from tsds_qdrant.errors import DepthError, SupportError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.selection.bounded import Drawing
 from tsds_qdrant.selection.settings import SelectionSettings
@@ -56,7 +56,10 @@ class Asking:
         until that brings nothing new, no copy of a test item above all: so the result is that of
         a collection without the copies, and a stored run gives it again.
 
+        A share of the pool is a share of what a guard leaves: it is never more than that.
+
         Raises:
+            SupportError: the pool is smaller than ``size``.
             DepthError: bounds leave too few, and memory allows to look no further.
         """
         settings, known, guard = self.settings, self.known, self.guard
@@ -66,6 +69,16 @@ class Asking:
                 guard.begin(known)
             clean = guard.cleaner(known)
         settings.strategy.settle(known, clean)
+        if size > known.pool and settings.exact_size and not settings.wanted.ratio:
+            there = self._everything()
+            raise SupportError(settings.strategy.too_few(known, there, size))
+        preference = self._wanted(size)
+        found = len(preference.candidates)
+        return self._wanted(found) if settings.fits(size, found) < size else preference
+
+    def _wanted(self, size: int) -> Preference:
+        """The preference for ``size``, with as much to choose from as bounds need."""
+        settings, known = self.settings, self.known
         bounded = settings.bounds.any and settings.strategy.follows_size
         if not (bounded and (size or settings.by_budget)):
             return self._clean(self._ask(size))
@@ -84,6 +97,17 @@ class Asking:
             preference: Preference = self.settings.strategy.prefer(self.known, ask)
             if self.guard is None or not self.guard.drop_copies(self.known, preference.candidates):
                 return preference
+
+    def _everything(self) -> int:
+        """How many candidates there are, without copies of test items."""
+        strategy, known = self.settings.strategy, self.known
+        try:
+            there = strategy.everything(known)
+            while self.guard is not None and self.guard.drop_copies(known, there):
+                there = strategy.everything(known)
+        except DepthError:
+            return known.pool
+        return len(there)
 
     def _grown(self, size: int) -> tuple[Preference, int]:
         """The first of larger and larger preferences of which bounds leave enough; rounds."""
@@ -118,6 +142,7 @@ class Asking:
             wanted = math.ceil(budget / mean)
             if tokens.sum() < budget:
                 wanted = max(wanted, math.ceil(GROWTH * size))
-            if abs(wanted - size) <= BUDGET_TOLERANCE * size or len(candidates) == self.known.pool:
+            whole = len(candidates) == self.known.pool and wanted >= size
+            if whole or abs(wanted - size) <= BUDGET_TOLERANCE * size:
                 break
         return size, preference

@@ -38,6 +38,7 @@ class Drawing:
             SupportError: there are fewer candidates, or bounds leave too few.
         """
         settings = self.settings
+        self._check_size(preference, max(sizes, default=0))
         if not settings.bounds.any:
             return self._plain(preference, sizes)
         if not (sizes or settings.by_budget):
@@ -62,12 +63,15 @@ class Drawing:
             return ""
         return f"bounds leave only {len(sample.candidates)} of {len(places)} candidates"
 
+    def _check_size(self, preference: Preference, size: int) -> None:
+        """Check that there are as many, unless it is for bounds to say why there are not."""
+        settings, strategy = self.settings, self.settings.strategy
+        bounded = settings.bounds.any and not strategy.follows_size
+        if size > len(preference.candidates) and settings.exact_size and not bounded:
+            raise SupportError(strategy.advice(self.known, preference, size))
+
     def _plain(self, preference: Preference, sizes: tuple[int, ...]) -> dict[int, Sample]:
         wanted, p = self.settings.wanted, preference.probabilities
-        with_repeats = wanted.sampler == "multinomial"
-        if sizes and not with_repeats and max(sizes) > len(preference.candidates):
-            strategy = self.settings.strategy
-            raise SupportError(strategy.advice(self.known, preference, max(sizes)))
         if preference.ordered or p is None:
             order = preference.candidates
             return {size: Sample(order[:size], np.ones(size, dtype=np.int64)) for size in sizes}

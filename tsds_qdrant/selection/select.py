@@ -151,6 +151,7 @@ def select_for(
     drawing = Drawing(settings, known, reader)
     asking = Asking(known, settings, guard, drawing, earlier.unchanged)
     preference = asking.preference(max(sizes, default=0))
+    sizes = tuple(settings.fits(size, len(preference.candidates)) for size in sizes)
     found = None if guard is None else guard.found(known)
     searched = time.perf_counter()
     samples = drawing.samples(preference, sizes)

@@ -220,6 +220,16 @@ class SelectionSettings:
         sized = self.wanted.sizes or self.wanted.ratio is not None
         return self.bounds.token_budget is not None and not sized
 
+    @property
+    def exact_size(self) -> bool:
+        """Whether a size needs as many candidates: none comes again, and no budget comes first."""
+        return self.wanted.sampler != "multinomial" and self.bounds.token_budget is None
+
+    def fits(self, size: int, found: int) -> int:
+        """``size``, or ``found`` if that is less and a share of what there is was asked for."""
+        shared = self.wanted.ratio is not None and self.wanted.sampler != "multinomial"
+        return min(size, found) if shared and self.strategy.follows_size else size
+
     def wanted_sizes(self, candidates: int) -> tuple[int, ...]:
         """The sizes to draw from a pool of ``candidates``, ascending.
 

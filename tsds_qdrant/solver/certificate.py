@@ -92,7 +92,7 @@ def certify_uniform(
     theta = lists.distances[np.minimum(marginal, lists.offsets[1:] - 1)]
     away = lists.distances - np.repeat(theta, lists.depths)
     spent = float(sweep.query_weights @ _per_query(sweep, np.abs(away)))
-    scale = min(1.0, (1 - alpha) / (unit * spent)) if spent > 0 else 1.0
+    scale = min(1.0, (1 - alpha) / (unit * spent)) if unit * spent > 0 else 1.0
     drift = float(sweep.query_weights @ _per_query(sweep, away))
     dual = unit * (float(sweep.query_weights @ theta) + scale * drift / total)
     return Certificate(unit * float(plan @ lists.distances), dual)

@@ -21,7 +21,8 @@ def kernel(distances: FloatArray, bandwidth: float) -> FloatArray:
     """
     if bandwidth == 0:
         return np.zeros(len(distances))
-    values: FloatArray = np.maximum(0.0, 1.0 - np.square(distances / bandwidth))
+    with np.errstate(over="ignore"):  # far beyond a tiny bandwidth
+        values: FloatArray = np.maximum(0.0, 1.0 - np.square(distances / bandwidth))
     return values
 
 

@@ -90,6 +90,12 @@ class NeighborLists:
         return np.diff(self.offsets)
 
     @property
+    def level(self) -> bool:
+        """Whether all candidates of each list are equally far."""
+        first, last = self.distances[self.offsets[:-1]], self.distances[self.offsets[1:] - 1]
+        return bool((first == last).all())
+
+    @property
     def query_of_entry(self) -> IntArray:
         """(n,) which list each entry stands in."""
         return np.repeat(np.arange(self.queries), self.depths)

@@ -12,6 +12,10 @@ from tsds_qdrant.solver.sweep import Sweep, column_sums
 from tsds_qdrant.solver.tradeoff import alpha_of_slope, slope_budget
 from tsds_qdrant.solver.transport import effective_sample_size
 
+ROUNDING = 1e-9
+"""What rounding may take from a size, relatively."""
+LARGEST_ALPHA = float(np.nextafter(1.0, 0.0))
+
 
 @dataclass(frozen=True)
 class PathPoint:
@@ -109,7 +113,7 @@ class RegularizationPath:
         it depend on the near breakpoints alone, however far the lists go on.
         """
         steps = self._rising_steps
-        size *= 1 - 1e-9  # what rounding may take
+        size *= 1 - ROUNDING
         low, high = -1, 0
         while high < len(steps) and self._effective_size(steps[high]) < size:
             low, high = high, 2 * high + 1
@@ -123,7 +127,7 @@ class RegularizationPath:
                 high = middle
             else:
                 low = middle
-        return float(steps[high])
+        return self._attained(high)
 
     @cached_property
     def _rising_steps(self) -> FloatArray:
@@ -133,8 +137,21 @@ class RegularizationPath:
 
     def _step_above(self, threshold: float) -> float:
         steps = self._rising_steps
-        step = int(np.searchsorted(steps, threshold, side="right"))
-        return float(steps[step]) if step < len(steps) else float("inf")
+        return self._attained(int(np.searchsorted(steps, threshold, side="right")))
+
+    def _attained(self, step: int) -> float:
+        """The rising step of that number, or the next one that some alpha leads to, or infinity.
+
+        *subtle*: steps of next to no slope, as those of a task example of next to no weight, lie
+        closer together than the floating-point numbers just below 1.
+        """
+        steps, scale = self._rising_steps, self.cost_scale
+        least = self.sweep.threshold(slope_budget(LARGEST_ALPHA, scale))
+        for threshold in steps[max(step, int(np.searchsorted(steps, least))) :]:
+            alpha = self.alpha_at(threshold)
+            if alpha < 1.0 and self.sweep.threshold(slope_budget(alpha, scale)) == threshold:
+                return float(threshold)
+        return float("inf")
 
     def _effective_size(self, threshold: float) -> float:
         return effective_sample_size(self.sweep.probabilities(threshold, self.candidates))

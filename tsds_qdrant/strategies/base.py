@@ -232,17 +232,24 @@ class Strategy(ABC):
         """What a user can do to give bounds more to choose from; "" where they had it all."""
         return "" if len(preference.candidates) >= known.pool else "ask for more"
 
+    def everything(self, known: Any) -> IntArray:
+        """Numbers of all candidates there are.
+
+        Raises:
+            DepthError: there are more than can be fetched.
+        """
+        return self.prefer(known, Ask(known.pool, whole=True)).candidates
+
+    def too_few(self, known: Any, there: int, size: int) -> str:
+        """One sentence on a size beyond the ``there`` candidates there are."""
+        has = f"the pool has {there}"
+        if there < known.pool:
+            has = f"only {there} have a vector '{known.searcher.info.vector}'"
+        return f"{size} candidates are wanted but {has}; ask for at most {there}"
+
     def advice(self, known: Any, preference: Preference, size: int) -> str:
         """One sentence on a size beyond what can be drawn."""
-        found, pool = len(preference.candidates), known.pool
-        if size > pool:
-            return (
-                f"{size} candidates are wanted but the pool has only {pool}; ask for at most {pool}"
-            )
-        return (
-            f"{size} candidates are wanted but only {found} have a vector "
-            f"'{known.searcher.info.vector}'; ask for at most {found}"
-        )
+        return self.too_few(known, len(preference.candidates), size)
 
     @abstractmethod
     def explain(self, known: Any, preference: Preference, question: Question) -> Sequence[Reasons]:

@@ -45,6 +45,7 @@ class TransportEvidence(Evidence):
         densities_capped: how many of the densities met the limit and are lower bounds.
         density_limit: that limit.
         accuracy: measured recall and its bound on p; None as long as it is not measured.
+        alpha_given: alpha was given, and did not follow from the size.
         counts: searches done.
         ef: of approximate searches; None if there were none.
         scan_reason: why everything was scanned, or "".
@@ -60,6 +61,7 @@ class TransportEvidence(Evidence):
     ef: int | None
     scan_reason: str
     accuracy: Accuracy | None = None
+    alpha_given: bool = False
 
     @property
     def alpha(self) -> float:
@@ -114,6 +116,23 @@ class TransportEvidence(Evidence):
         """The accuracy, which a repair may keep."""
         return {} if self.accuracy is None else {"accuracy": vars(self.accuracy)}
 
+    @property
+    def why_even(self) -> str:
+        """Why every candidate gets its even share, whatever the task; "" where the task matters."""
+        lists = self.solution.problem.lists
+        if self.solution.regime != "pool":
+            return ""
+        if self.solution.support == 1:
+            return "there is one candidate"
+        if lists.level:
+            return "all candidates are equally far from it, so each gets its even share"
+        if self.alpha_given:
+            return "at this alpha every candidate gets its even share; raise alpha"
+        return (
+            "what is asked for takes the whole pool, and every candidate gets its even share; ask "
+            "for fewer, or loosen bounds"
+        )
+
     def in_words(self) -> list[str]:
         """What alpha, C and h came to, the searches, and what to mind."""
         solution, accuracy, counts = self.solution, self.accuracy, self.counts
@@ -123,11 +142,8 @@ class TransportEvidence(Evidence):
             f"effective sample size {solution.effective_size:.0f}, "
             f"mean distance {solution.transport_cost:.3f}"
         ]
-        if solution.regime == "pool":
-            lines.append(
-                "the task has no influence: at this alpha every candidate gets its even share; "
-                "raise alpha, or loosen the bounds"
-            )
+        if self.why_even:
+            lines.append(f"the task has no influence: {self.why_even}")
         searches = counts.neighbor_searches + counts.density_searches
         how = f"exact, {self.scan_reason}"
         if not self.scan_reason:

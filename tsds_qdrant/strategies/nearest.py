@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.errors import DepthError
-from tsds_qdrant.neighbors.deepening import FIRST_DEPTH, start
+from tsds_qdrant.neighbors.deepening import FIRST_DEPTH, start, whole_list
 from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
@@ -49,6 +49,10 @@ class ByLists(Strategy):
     @abstractmethod
     def ranked(self, near: Neighborhoods, size: int) -> Ranked:
         """The first ``size`` candidates, as far as the lists give them."""
+
+    def everything(self, known: NeighborKnowledge) -> IntArray:
+        """Those of one list, fetched to its end."""
+        return whole_list(known.neighborhoods)
 
     def first_depth(self, size: int) -> int:
         """How deep lists are fetched at first."""

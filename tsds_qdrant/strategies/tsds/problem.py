@@ -17,11 +17,34 @@ from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.transport import TransportProblem
 from tsds_qdrant.strategies.base import Clean
-from tsds_qdrant.strategies.tsds.expansion import Target, expand
+from tsds_qdrant.strategies.tsds.expansion import Expansion, Target, expand
 from tsds_qdrant.task.task import Task
 
 if TYPE_CHECKING:
     from tsds_qdrant.strategies.tsds.strategy import Tsds
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a target came to.
+
+    Attributes:
+        expansion: all that it needs.
+        path: as far as it is known.
+    """
+
+    expansion: Expansion
+    path: RegularizationPath
+
+    @property
+    def beyond(self) -> bool:
+        """Whether no breakpoint of the path has the target, and the whole pool is known."""
+        return self.expansion.threshold > self.path.limit and self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether the lists hold the whole pool."""
+        return bool(self.expansion.lists.complete.all())
 
 
 @dataclass
@@ -68,20 +91,8 @@ class TaskProblem(NeighborKnowledge):
         facts, arrays = super().stored()
         return {**facts, "cost_scale": self.cost_scale}, arrays
 
-    def reach(
-        self, target: Target, alpha: float | None = None
-    ) -> tuple[TransportProblem, RegularizationPath, int, float]:
-        """Fetch what ``target`` needs.
-
-        Args:
-            target: the wanted threshold.
-            alpha: the one that it stands for; by default the one that it comes to.
-
-        Returns:
-            The problem (its alpha is that of the target), the path as far as it is known, the
-            number of densities needed, and the threshold of the target (infinite if the pool
-            does not reach it).
-        """
+    def reach(self, target: Target) -> Reached:
+        """Fetch what ``target`` needs."""
         expansion = expand(self.neighborhoods, self.query_weights, self.cost_scale, target)
         sweep = Sweep.over(expansion.lists, expansion.densities, self.query_weights)
         whole = expansion.lists.complete
@@ -92,13 +103,17 @@ class TaskProblem(NeighborKnowledge):
             len(expansion.densities),
             limit=min(sweep.horizon, total / 2),
         )
-        problem = TransportProblem(
+        return Reached(expansion, path)
+
+    def at(self, alpha: float, reached: Reached) -> TransportProblem:
+        """The problem at ``alpha``, which is that of the target of ``reached``."""
+        expansion = reached.expansion
+        return TransportProblem(
             expansion.lists,
             expansion.densities,
-            alpha or path.alpha_at(path.last_step(expansion.threshold)),
+            alpha,
             self.cost_scale,
             self.settings.regularizer,
             self.query_weights,
             total_weight=expansion.total_weight,
         )
-        return problem, path, expansion.touched, expansion.threshold

@@ -9,7 +9,7 @@ import numpy as np
 from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.errors import TsdsError
 from tsds_qdrant.neighbors.deepening import expand_to_radius
-from tsds_qdrant.solver.path import RegularizationPath
+from tsds_qdrant.solver.ends import alpha_of_effective_size, alpha_of_support, pool_alpha
 from tsds_qdrant.solver.tradeoff import slope_budget
 from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport
 from tsds_qdrant.strategies.base import Ask, Preference
@@ -20,22 +20,22 @@ from tsds_qdrant.strategies.tsds.expansion import (
     effective_size_target,
     support_target,
 )
-from tsds_qdrant.strategies.tsds.problem import TaskProblem
+from tsds_qdrant.strategies.tsds.problem import Reached, TaskProblem
 
 POOL_ALPHA = 1e-6
-"""Small enough for the whole pool to be taken."""
+"""Small enough for the whole pool to be taken, but for extreme units."""
 
 
 def solved(known: TaskProblem, ask: Ask) -> Preference:
     """The preference of the solution that ``ask`` needs."""
-    settings, path, needed, reached = known.settings, None, 0, True
+    settings, path, needed, ended = known.settings, None, 0, False
     if settings.regularizer == "tv":
         problem = _within_radius(known)
     else:
-        alpha = POOL_ALPHA if ask.whole else settings.alpha
-        target = _target(known, ask, alpha)
-        problem, path, needed, threshold = known.reach(target, alpha)
-        reached = threshold <= path.limit
+        reached = known.reach(_target(known, ask))
+        problem = known.at(_alpha(known, ask, reached), reached)
+        path, needed = reached.path, reached.expansion.touched
+        ended = reached.expansion.threshold > path.limit
     solution = solve_transport(problem)
     near, searcher = known.neighborhoods, known.searcher
     evidence = TransportEvidence(
@@ -48,19 +48,38 @@ def solved(known: TaskProblem, ask: Ask) -> Preference:
         searcher.counts,
         searcher.ef,
         searcher.scan_reason,
+        alpha_given=settings.alpha is not None,
     )
     p = solution.probabilities
-    return Preference(np.flatnonzero(p), p, ordered=False, reached=reached, evidence=evidence)
+    return Preference(np.flatnonzero(p), p, ordered=False, reached=not ended, evidence=evidence)
 
 
-def _target(known: TaskProblem, ask: Ask, alpha: float | None) -> Target:
-    """What the threshold must reach: ``alpha``, a support, or the effective size."""
-    support = ask.reach or known.settings.support
-    if alpha is not None:
-        return alpha_target(alpha, known.cost_scale)
+def _target(known: TaskProblem, ask: Ask) -> Target:
+    """What the threshold must reach: all there is, an alpha, a support, or the effective size."""
+    settings = known.settings
+    support = ask.reach or settings.support
+    if ask.whole:
+        return lambda _: float("inf")
+    if settings.alpha is not None:
+        return alpha_target(settings.alpha, known.cost_scale)
     if support is not None:
         return support_target(support)
     return effective_size_target(ask.size)
+
+
+def _alpha(known: TaskProblem, ask: Ask, reached: Reached) -> float:
+    """The alpha of the target: as given, or the largest that has what is asked for."""
+    settings, path = known.settings, reached.path
+    support = ask.reach or settings.support
+    if ask.whole:
+        return min(POOL_ALPHA, pool_alpha(path))
+    if settings.alpha is not None:
+        return settings.alpha
+    if not reached.beyond:
+        return path.alpha_at(path.last_step(reached.expansion.threshold))
+    if support is not None:
+        return alpha_of_support(path, support)
+    return alpha_of_effective_size(path, max(ask.size, 1))
 
 
 def _within_radius(known: TaskProblem) -> TransportProblem:
@@ -97,28 +116,34 @@ def nearest_of(solution: TransportSolution) -> tuple[IntArray, FloatArray]:
 
 
 def advice(known: TaskProblem, solution: TransportSolution, size: int) -> str:
-    """One sentence for a size beyond the support, with the alpha that would widen it."""
-    alpha, pool = solution.problem.alpha, known.pool
-    if size > pool:
-        return (
-            f"{size} candidates are wanted but the pool has only {pool}; ask for at most "
-            f"{solution.support}"
-        )
+    """One sentence on a size beyond the support that alpha or a support has set."""
     fact = (
-        f"{size} candidates are wanted but only {solution.support} of "
-        f"{pool} have a positive probability at alpha {alpha:.4g}"
+        f"{size} candidates are wanted but only {solution.support} of {known.pool} have a "
+        f"positive probability"
     )
     smaller = f"ask for at most {solution.support}"
+    if known.settings.support is not None:
+        return f"{fact} by a support of {known.settings.support}; {smaller}, or raise the support"
+    fact = f"{fact} at alpha {solution.problem.alpha:.4g}"
     if known.settings.regularizer == "tv":
         return f"{fact}; {smaller}, or lower alpha"
-    path: RegularizationPath
     try:
-        _, path, _, threshold = known.reach(support_target(size), known.settings.alpha)
+        reached = known.reach(support_target(size))
     except TsdsError:
         return f"{fact}; {smaller}, or lower alpha"
-    if threshold > path.limit:
-        return f"{fact}; {smaller}, or set an alpha small enough (1e-6) to take the whole pool"
-    return f"{fact}; {smaller}, or set alpha to {_cut(path.alpha_at(threshold)):.4g} or less"
+    path = reached.path
+    if reached.beyond:
+        alpha = alpha_of_support(path, size)
+    else:
+        alpha = path.alpha_at(path.last_step(reached.expansion.threshold))
+    return f"{fact}; {smaller}, or set alpha to {_cut(alpha):.4g} or less"
+
+
+def all_in_use(solution: TransportSolution) -> bool:
+    """Whether every candidate of the pool has p > 0."""
+    lists = solution.problem.lists
+    whole = lists.depths[lists.complete]
+    return bool(len(whole)) and solution.support >= int(whole[0])
 
 
 def _cut(alpha: float) -> float:

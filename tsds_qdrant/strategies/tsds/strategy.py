@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from tsds_qdrant.arrays import IntArray
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.neighbors.deepening import whole_list
 from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.vicinities import near_pairs
@@ -164,15 +165,25 @@ class Tsds(Strategy):
         near = known.neighborhoods
         return near_pairs(near.vicinities, len(near.index), candidates), near.bandwidth
 
+    def everything(self, known: TaskProblem) -> IntArray:
+        """Those of one list, fetched to its end."""
+        return whole_list(known.neighborhoods)
+
     def more(self, known: TaskProblem, preference: Preference) -> str:
         """A lower alpha, or a larger support."""
-        if len(preference.candidates) >= known.pool:
+        if solving.all_in_use(_evidence(preference).solution):
             return ""
+        if self.follows_size:
+            return f"set alpha to {solving.POOL_ALPHA:g}"
         return "lower alpha" if self.support is None else "raise the support"
 
     def advice(self, known: TaskProblem, preference: Preference, size: int) -> str:
-        """The alpha that would widen the support."""
-        return solving.advice(known, _evidence(preference).solution, size)
+        """The alpha or the support that would do, where one is given."""
+        solution = _evidence(preference).solution
+        there = solution.support if self.follows_size else len(self.everything(known))
+        if size > there or self.follows_size:
+            return self.too_few(known, there, size)
+        return solving.advice(known, solution, size)
 
     def explain(
         self, known: TaskProblem, preference: Preference, question: Question

@@ -64,7 +64,7 @@ def trace_path(
     task = Task.of(queries, searcher.info, weights=query_weights)
     known = strategy.begin(searcher, task)
     strategy.settle(known, None)
-    _, path, _, _ = known.reach(alpha_target(min(alphas), known.cost_scale), strategy.alpha)
+    path = known.reach(alpha_target(min(alphas), known.cost_scale)).path
     return TracedPath(
         tuple(path.at(alpha) for alpha in alphas if path.reaches(alpha)),
         tuple(alpha for alpha in alphas if not path.reaches(alpha)),

@@ -47,7 +47,7 @@ class Turns:
             if searcher.counts.density_searches + self._searches_to(front) > allowed:
                 return
             try:
-                self._task.reach(_just_beyond(candidate), self._task.settings.alpha)
+                self._task.reach(_just_beyond(candidate))
             except DepthError:
                 return
             self._look()
