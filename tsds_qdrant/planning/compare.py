@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.errors import DepthError, InputError, SettingsError, UnsupportedCollectionError
+from tsds_qdrant.errors import (
+    DepthError,
+    InputError,
+    SettingsError,
+    SupportError,
+    UnsupportedCollectionError,
+)
 from tsds_qdrant.neighbors.deepening import start
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
@@ -57,6 +63,7 @@ def compare(
     Raises:
         SettingsError: see :func:`check_comparison`.
         InputError: a strategy that was asked for cannot be used here.
+        SupportError: the pool is smaller than the size.
         TsdsError: whatever :func:`tsds_qdrant.select` raises.
     """
     compared = compared or CompareSettings()
@@ -64,6 +71,9 @@ def compare(
     searcher = _searcher(collection, settings, progress)
     task = task_of(queries, searcher, query_weights)
     size = settings.wanted_sizes(searcher.candidates)[0]
+    if size > searcher.candidates:
+        rule, known = settings.strategy, settings.strategy.begin(searcher, task)
+        raise SupportError(rule.too_few(known, len(rule.everything(known)), size))
     methods = METHODS if compared.methods is None else compared.methods
     ready: dict[str, Contestant] = {}
     left_out: dict[str, str] = {}

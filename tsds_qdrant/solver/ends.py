@@ -1,7 +1,8 @@
 """The end of the path: what alphas select that use half of the pool or more.
 
 Behind the last breakpoint up to Z / 2 two more solutions follow as alpha falls: every query
-example fills the nearer half of the pool's weight, and at last takes the pool evenly, p_j = w_j / Z.
+example fills the nearer half of the pool's weight, and at last it takes the pool evenly,
+p_j = w_j / Z.
 """
 
 from __future__ import annotations
