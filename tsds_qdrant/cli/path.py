@@ -73,6 +73,7 @@ def path(
             query_weights=task.weights,
             progress=progress,
         )
+    say(task.note, quiet=as_json)
     if shown.plot:
         plot_path(traced.points, traced.candidates, shown.plot)
         say(f"wrote {shown.plot}", quiet=as_json)

@@ -141,6 +141,8 @@ def reselect(
     if as_json:
         print_json({"run": done.number, **done.run})
         return
+    if examples is not None:
+        say(examples.note)
     say(
         f"{len(done.changes.came)} points came or changed, {len(done.changes.gone)} in use left "
         f"(found by {done.changes.mark.way}; blind to {done.changes.mark.blind_to})"

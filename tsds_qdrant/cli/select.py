@@ -171,6 +171,7 @@ def select(
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
+    say(task.note)
     say(summary(selection))
     say("wrote " + ", ".join(map(str, written)))
     if tagged:

@@ -15,8 +15,8 @@ from tsds_qdrant.progress import Progress, silent
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Print a message for a person, on stderr."""
-    if not quiet:
+    """Print a message for a person, on stderr; an empty one is none."""
+    if text and not quiet:
         typer.echo(text, err=True)
 
 

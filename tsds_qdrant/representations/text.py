@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,10 +18,57 @@ from tsds_qdrant.errors import EmbeddingError, MissingPackageError
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE_PREFIX = "package:"
 TOKENIZED_TEXTS = 1_000
+SPECIAL_TOKENS = 4
+"""Models put no more than that around a text: a beginning, an end, and a mark of a word's begin."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How many texts a model reads only the beginnings of.
+
+    Attributes:
+        longer: how many are longer than what it reads.
+        texts: how many there are.
+        limit: how many tokens it reads of a text, its special ones among them.
+    """
+
+    longer: int
+    texts: int
+    limit: int
+
+    def __add__(self, other: Cut) -> Cut:
+        """Both together, of one model."""
+        return Cut(self.longer + other.longer, self.texts + other.texts, self.limit)
+
+    def in_words(self, texts: str = "texts") -> str:
+        """One sentence for a person; "" where no text is longer."""
+        if not self.longer:
+            return ""
+        one = self.longer == 1
+        return (
+            f"{self.longer} of {self.texts} {texts} {'is' if one else 'are'} longer than the "
+            f"{self.limit} tokens that the model reads: only {'its' if one else 'their'} "
+            f"{'beginning counts' if one else 'beginnings count'}"
+        )
+
+
+def cut_by(embedder: Embedder, texts: Sequence[str]) -> Cut | None:
+    """What ``embedder`` does not read of ``texts``; None where it cannot say.
+
+    An embedder can say it by a method ``cut(texts)``, as :meth:`SentenceTransformerEmbedder.cut`.
+
+    Raises:
+        EmbeddingError: the model cannot be loaded.
+    """
+    says: Callable[[Sequence[str]], Cut | None] | None = getattr(embedder, "cut", None)
+    return None if says is None else says(texts)
 
 
 class Embedder(Protocol):
-    """Anything that turns texts into vectors; ``name`` is kept with the collection."""
+    """Anything that turns texts into vectors; ``name`` is kept with the collection.
+
+    It may say by a method ``cut`` which texts it does not read to their end: see :func:`cut_by`.
+    """
 
     name: str
 
@@ -85,13 +133,34 @@ class SentenceTransformerEmbedder:
         Raises:
             EmbeddingError: the model cannot be loaded.
         """
+        return list(self._token_counts(texts, special=False))
+
+    def cut(self, texts: Sequence[str]) -> Cut | None:
+        """How many of ``texts`` are longer than what the model reads.
+
+        Returns:
+            None where the model has no such limit, or no tokenizer that says how long a text is.
+
+        Raises:
+            EmbeddingError: the model cannot be loaded.
+        """
+        model = self._loaded()
+        limit = getattr(model, "max_seq_length", None)
+        if not isinstance(limit, int) or not callable(getattr(model, "tokenizer", None)):
+            return None
+        prompt = (model.prompts or {}).get(model.default_prompt_name) or ""
+        # No token of an ASCII text is shorter than a byte; other letters may become several.
+        most = limit - SPECIAL_TOKENS - len(prompt)
+        doubtful = [prompt + text for text in texts if len(text) > most or not text.isascii()]
+        counts = self._token_counts(doubtful, special=True)
+        return Cut(sum(count > limit for count in counts), len(texts), limit)
+
+    def _token_counts(self, texts: Sequence[str], *, special: bool) -> Iterator[int]:
         tokenizer = self._loaded().tokenizer
-        counts: list[int] = []
         for start in range(0, len(texts), TOKENIZED_TEXTS):
             batch = list(texts[start : start + TOKENIZED_TEXTS])
-            encoded = tokenizer(batch, add_special_tokens=False, truncation=False, verbose=False)
-            counts += [len(ids) for ids in encoded["input_ids"]]
-        return counts
+            encoded = tokenizer(batch, add_special_tokens=special, truncation=False, verbose=False)
+            yield from (len(ids) for ids in encoded["input_ids"])
 
     def _loaded(self) -> Any:
         if self._model is None:

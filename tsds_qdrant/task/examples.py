@@ -22,7 +22,7 @@ from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, load_vectors, read_entries
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values
-from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.representations.text import Cut, Embedder, cut_by
 from tsds_qdrant.task.settings import Reading
 
 COLLECTION_PREFIX = "collection:"
@@ -37,12 +37,19 @@ class TaskExamples:
         texts: M texts; empty strings where the source has none.
         weights: (M,) relative weights.
         template: how the text of a candidate is made, where the collection does not say.
+        cut: how many texts the model reads only the beginnings of; None where not known.
     """
 
     vectors: Float32Array
     texts: list[str]
     weights: FloatArray
     template: TextTemplate = field(default_factory=TextTemplate)
+    cut: Cut | None = None
+
+    @property
+    def note(self) -> str:
+        """One sentence on task examples that are longer than what the model reads, or ""."""
+        return "" if self.cut is None else self.cut.in_words("task examples")
 
 
 def task_examples(
@@ -156,7 +163,8 @@ def examples_of_records(
     weights = np.ones(len(entries))
     if weight_field:
         weights = np.array([_weight(entry, weight_field) for entry in entries])
-    return TaskExamples(embedder.encode(texts, on_batch), texts, weights)
+    vectors = embedder.encode(texts, on_batch)
+    return TaskExamples(vectors, texts, weights, cut=cut_by(embedder, texts))
 
 
 def examples_of_vectors(source: str) -> TaskExamples:
