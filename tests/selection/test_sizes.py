@@ -229,6 +229,24 @@ def test_points_without_a_vector_are_not_counted(name: str, bounds: dict[str, An
             assert sorted(map(int, found.selected_ids)) == list(range(24))
 
 
+@pytest.mark.parametrize("name", ["tsds", "round-robin", "similarity-mean"])
+def test_bounds_that_leave_too_few_of_all_advise_no_more(name: str) -> None:
+    given = SelectionSettings.of(name, sizes=(20,), quotas=(Quota("kind", 0.5),))
+    with edge_pool(
+        ROWS[:24], "Cosine", payloads=[{"kind": "a"}] * 18 + [{"kind": "b"}] * 6
+    ) as pool:
+        upsert_without_vectors(pool, list(range(24, 30)), KINDS[24:])
+        with pytest.raises(SupportError) as caught:
+            select(pool, task_of(ROWS[:3]), given)
+        told = re.search(
+            r"allows 10 and kept out 8; raise it, or ask for (\d+)$", str(caught.value)
+        )
+        assert told is not None, str(caught.value)
+        most = int(told[1])
+        found = select(pool, task_of(ROWS[:3]), given.altered(sizes=(most,)))
+        assert len(found.selected_ids) == most
+
+
 def test_an_alpha_or_a_support_that_is_given_is_named_with_what_would_do() -> None:
     with edge_pool(ROWS, "Cosine", payloads=KINDS) as pool:
         upsert_without_vectors(pool, [30], KINDS[:1])

@@ -24,6 +24,7 @@ from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import changed
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.reasons import Question, Reasons
+from tsds_qdrant.strategies.wording import too_few
 from tsds_qdrant.task.task import Task
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -240,16 +241,9 @@ class Strategy(ABC):
         """
         return self.prefer(known, Ask(known.pool, whole=True)).candidates
 
-    def too_few(self, known: Any, there: int, size: int) -> str:
-        """One sentence on a size beyond the ``there`` candidates there are."""
-        has = f"the pool has {there}"
-        if there < known.pool:
-            has = f"only {there} have a vector '{known.searcher.info.vector}'"
-        return f"{size} candidates are wanted but {has}; ask for at most {there}"
-
     def advice(self, known: Any, preference: Preference, size: int) -> str:
         """One sentence on a size beyond what can be drawn."""
-        return self.too_few(known, len(preference.candidates), size)
+        return too_few(known, len(preference.candidates), size)
 
     @abstractmethod
     def explain(self, known: Any, preference: Preference, question: Question) -> Sequence[Reasons]:

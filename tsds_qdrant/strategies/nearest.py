@@ -54,6 +54,12 @@ class ByLists(Strategy):
         """Those of one list, fetched to its end."""
         return whole_list(known.neighborhoods)
 
+    def more(self, known: NeighborKnowledge, preference: Preference) -> str:
+        """Nothing once all that have a vector are there to choose from."""
+        near = known.neighborhoods
+        whole = near.complete[0] and len(preference.candidates) >= len(whole_list(near))
+        return "" if whole else super().more(known, preference)
+
     def first_depth(self, size: int) -> int:
         """How deep lists are fetched at first."""
         return FIRST_DEPTH

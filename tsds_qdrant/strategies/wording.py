@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from tsds_qdrant.pool.texts import shortened
+
+if TYPE_CHECKING:
+    from tsds_qdrant.strategies.base import Knowledge
 
 SHOWN = 5
 """How many task examples and near-duplicates of a point are shown."""
@@ -37,3 +41,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], count: int) -> 
         yield ("  " + "  ".join([*cells, text])).rstrip()
     if count > len(rows):
         yield f"  .. and {count - len(rows)} more"
+
+
+def too_few(known: Knowledge, there: int, size: int) -> str:
+    """One sentence on a ``size`` beyond the candidates that ``there`` are."""
+    has = f"the pool has {there}"
+    if there < known.pool:
+        has = f"only {there} have a vector '{known.searcher.info.vector}'"
+    return f"{size} candidates are wanted but {has}; ask for at most {there}"

@@ -24,6 +24,7 @@ from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.tsds import accuracy, explaining, solving
 from tsds_qdrant.strategies.tsds.problem import TaskProblem
 from tsds_qdrant.strategies.tsds.reasons import TransportReasons
+from tsds_qdrant.strategies.wording import too_few
 from tsds_qdrant.task.task import Task
 
 
@@ -182,7 +183,7 @@ class Tsds(Strategy):
         solution = _evidence(preference).solution
         there = solution.support if self.follows_size else len(self.everything(known))
         if size > there or self.follows_size:
-            return self.too_few(known, there, size)
+            return too_few(known, there, size)
         return solving.advice(known, solution, size)
 
     def explain(
