@@ -18,6 +18,7 @@
         ├── CollectionMismatchError dimension, metric or model differ
         ├── UnsupportedCollectionError
         ├── PoisonedCollectionError a stored vector holds NaN or infinity
+        ├── DamagedCollectionError  embedded: a file of it cannot be read
         ├── AccessDeniedError       no or wrong API key
         ├── RequestRejectedError    Qdrant refuses the request
         └── UnreachableError        exit code 3: no answer from Qdrant
@@ -120,6 +121,10 @@ class UnsupportedCollectionError(CollectionError):
 
 class PoisonedCollectionError(CollectionError):
     """A stored vector holds NaN or infinity, which breaks approximate search."""
+
+
+class DamagedCollectionError(CollectionError):
+    """An embedded collection one of whose files cannot be read."""
 
 
 class AccessDeniedError(CollectionError):

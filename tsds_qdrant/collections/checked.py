@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors
@@ -39,3 +39,18 @@ def check_pairs(ids: int, vectors: int, payloads: Sequence[Payload] | None = Non
             f"{ids} ids and {vectors} vectors do not belong together; "
             f"give every point an id, a vector and at most one payload"
         )
+
+
+def parts_by_size(sizes: Sequence[int], *, rows: int, size: int) -> Iterator[range]:
+    """Cut what has ``sizes`` into consecutive parts of at most ``rows``, and ``size`` in all.
+
+    What is larger than ``size`` is alone in its part.
+    """
+    start, total = 0, 0
+    for k, own in enumerate(sizes):
+        if k > start and (k - start >= rows or total + own > size):
+            yield range(start, k)
+            start, total = k, 0
+        total += own
+    if start < len(sizes):
+        yield range(start, len(sizes))

@@ -182,7 +182,8 @@ class Collection(Protocol):
         Raises:
             UnsupportedCollectionError: the searched space is sparse; see :meth:`set_vectors`.
             InputError: a vector of another dimension, with NaN or infinity, or of length zero
-                under the Cosine metric. Nothing is stored then.
+                under the Cosine metric; or a payload that could not be read back, see
+                :func:`~tsds_qdrant.collections.payloads.payload_fault`. Nothing is stored then.
         """
 
     def set_vectors(
@@ -216,6 +217,9 @@ class Collection(Protocol):
         """Set fields of the object at the payload path ``key``, other values for each point.
 
         Nothing else of a payload is touched; ids that do not exist are ignored.
+
+        Raises:
+            InputError: a value that could not be read back. Nothing is changed then.
         """
 
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:

@@ -107,6 +107,11 @@ WORDS: tuple[tuple[str, type[TsdsError], str], ...] = (
         "cannot store more ({words}); make room, then try again",
     ),
     (
+        r"deserializing response|recursion limit",
+        CollectionError,
+        "has a payload nested deeper than gRPC carries, some 30 levels ({words}); leave --grpc out",
+    ),
+    (
         r"not initialized|closed",
         CollectionError,
         "is closed; open it again",

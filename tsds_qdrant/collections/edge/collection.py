@@ -7,6 +7,7 @@ Ctrl-C is answered (Qdrant Edge documentation, "Shard lifecycle").
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -23,19 +24,20 @@ from tsds_qdrant.collections.distance import (
 )
 from tsds_qdrant.collections.edge.asking import Search, ask
 from tsds_qdrant.collections.edge.directory import (
-    CONFIG_FILE,
-    check_location,
     read_config,
     read_metadata,
     shard_path,
     write_metadata,
 )
-from tsds_qdrant.collections.edge.failures import edge_failures
+from tsds_qdrant.collections.edge.failures import edge_failures, without_reports
 from tsds_qdrant.collections.edge.known import spaces_of
+from tsds_qdrant.collections.edge.making import make_shard
+from tsds_qdrant.collections.edge.room import check_room, index_bytes
 from tsds_qdrant.collections.edge.scan import fits
 from tsds_qdrant.collections.edge.spaces import EdgeSpaces
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
+from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     Space,
@@ -45,7 +47,6 @@ from tsds_qdrant.collections.spaces import (
 )
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
-from tsds_qdrant.errors import CollectionExistsError
 
 
 class EdgeCollection(EdgeSpaces):
@@ -58,13 +59,14 @@ class EdgeCollection(EdgeSpaces):
         Raises:
             CollectionNotFoundError: no shard there, or no vector of that name.
             CollectionLockedError: another process has it open.
+            DamagedCollectionError: a file of it cannot be read.
+            RequestRejectedError: there is no room on the disk.
             UnsupportedCollectionError: no dense vector, or a multivector.
         """
         spaces, path = spaces_of(read_config(location, name)), shard_path(location, name)
         default = read_metadata(path).get(REPRESENTATION)
         space = chosen_space(spaces, vector, default, name)
-        with edge_failures(location, name):
-            shard = edge.EdgeShard.load(str(path))
+        shard = load_shard(location, name)
         description = CollectionInfo(
             location=location,
             name=name,
@@ -97,18 +99,10 @@ class EdgeCollection(EdgeSpaces):
 
         Raises:
             CollectionExistsError: there is one already.
+            RequestRejectedError: there is no room on the disk.
         """
-        path = shard_path(location, name)
-        if (path / CONFIG_FILE).exists():
-            raise CollectionExistsError(
-                f"collection '{name}' exists already in {location}; choose another name"
-            )
-        check_location(location)
         params = edge.EdgeVectorParams(size=dimension, distance=getattr(edge.Distance, metric))
-        with edge_failures(location, name):
-            shard = edge.EdgeShard.create(str(path), edge.EdgeConfig(vectors=params))
-            shard.close()
-        write_metadata(path, dict(metadata or {}))
+        make_shard(location, name, edge.EdgeConfig(vectors=params), dict(metadata or {}))
         return cls.open(location, name)
 
     def info(self) -> CollectionInfo:
@@ -188,7 +182,18 @@ class EdgeCollection(EdgeSpaces):
             return ask(self._shard, search, queries, None, on_batch)
 
     def optimize(self) -> None:
-        """Build the HNSW graph of whatever is not in one yet, and flush to disk."""
+        """Build the HNSW graph of whatever is not in one yet, and flush to disk.
+
+        Raises:
+            RequestRejectedError: there is no room on the disk. All points are kept.
+        """
+        with self._failures():
+            self._shard.flush()
+        state, spaces = self.info(), self._known.spaces.values()
+        vectors = 4.0 * state.count * sum(space.dimension or 0 for space in spaces)
+        needed = index_bytes(self._path, vectors, state.indexed / max(1, state.count))
+        kept = f"its {state.count} points are stored"
+        check_room(self._place, self._path, needed, "build its index", kept)
         with self._failures():
             self._shard.optimize()
             self._shard.flush()
@@ -203,6 +208,15 @@ class EdgeCollection(EdgeSpaces):
             return
         with self._failures():
             self._shard.close()
+
+
+def load_shard(location: str, name: str) -> edge.EdgeShard:
+    """The open shard in ``location/name``; for what is raised see :meth:`EdgeCollection.open`."""
+    path = shard_path(location, name)
+    if os.access(path, os.W_OK):
+        check_room(Place(location, name), path, 0, "be opened", "its points are kept")
+    with edge_failures(location, name), without_reports():
+        return edge.EdgeShard.load(str(path))
 
 
 def _described(description: CollectionInfo, space: Space) -> CollectionInfo:

@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tsds_qdrant.errors import (
-    CollectionError,
-    CollectionNotFoundError,
-    SettingsError,
-)
+from tsds_qdrant.collections.edge.failures import damaged_file
+from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, SettingsError
 
 CONFIG_FILE = "edge_config.json"
 METADATA_FILE = "tsds.json"
+SEGMENTS = "segments"
 
 
 def shard_path(location: str, name: str) -> Path:
@@ -38,7 +37,13 @@ def shard_path(location: str, name: str) -> Path:
 
 def collection_names(location: str) -> list[str]:
     """Names of the collections below ``location``, sorted; none if it does not exist."""
-    return sorted(path.parent.name for path in Path(location).glob(f"*/{CONFIG_FILE}"))
+    found = (path.parent.name for path in Path(location).glob(f"*/{CONFIG_FILE}"))
+    return sorted(name for name in found if not name.startswith("."))
+
+
+def has_segments(directory: Path) -> bool:
+    """Whether ``directory`` holds a segment, with its settings beside it or without."""
+    return any((directory / SEGMENTS).glob("*/*"))
 
 
 def read_config(location: str, name: str) -> dict[str, Any]:
@@ -46,24 +51,32 @@ def read_config(location: str, name: str) -> dict[str, Any]:
 
     Raises:
         CollectionNotFoundError: there is no shard; the message names those that exist.
+        DamagedCollectionError: its configuration is missing, or cannot be read.
     """
-    file = shard_path(location, name) / CONFIG_FILE
+    directory = shard_path(location, name)
+    file = directory / CONFIG_FILE
     if not file.is_file():
+        if has_segments(directory):
+            raise damaged_file(f"'{file}' is missing", Place(location, name))
         names = collection_names(location)
         known = f"it holds {', '.join(names)}" if names else "it holds none"
         raise CollectionNotFoundError(
             f"no collection '{name}' in {location} ({known}); "
             f"check --qdrant and --collection, or make it with 'tsds-qdrant ingest'"
         )
-    return _read_json(file)
+    return read_object(file)
 
 
 def read_metadata(directory: Path) -> dict[str, Any]:
-    """What :func:`write_metadata` stored, or nothing."""
+    """What :func:`write_metadata` stored, or nothing.
+
+    Raises:
+        DamagedCollectionError: it cannot be read.
+    """
     file = directory / METADATA_FILE
     if not file.exists():
         return {}
-    return _read_json(file)
+    return read_object(file)
 
 
 def check_location(location: str) -> None:
@@ -81,14 +94,24 @@ def check_location(location: str) -> None:
         raise CollectionError(f"the directory '{place}' is not writable; choose another --qdrant")
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_object(file: Path) -> dict[str, Any]:
+    """The JSON object in ``file`` of a collection's directory.
+
+    Raises:
+        DamagedCollectionError: it holds none.
+        CollectionError: it may not be read.
+    """
+    place = Place(str(file.parent.parent), file.parent.name)
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
         raise CollectionError(
-            f"'{file}' cannot be read ({error}); restore the collection from a copy, or ingest "
-            f"again"
+            f"'{file}' cannot be read ({error.strerror}); check who may read it"
         ) from error
+    except (ValueError, RecursionError) as error:
+        raise damaged_file(f"'{file}': {error}", place) from error
+    if not isinstance(content, dict):
+        raise damaged_file(f"'{file}' holds no JSON object", place)
     return content
 
 
@@ -96,5 +119,9 @@ def write_metadata(directory: Path, metadata: Mapping[str, Any]) -> None:
     """Replace the metadata in one step."""
     file = directory / METADATA_FILE
     draft = file.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-    draft.replace(file)
+    try:
+        draft.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+        draft.replace(file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

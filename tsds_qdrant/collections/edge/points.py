@@ -19,10 +19,12 @@ from tsds_qdrant.collections.edge.directory import read_config, shard_path
 from tsds_qdrant.collections.edge.failures import edge_failures
 from tsds_qdrant.collections.edge.forms import edge_id, plain_id
 from tsds_qdrant.collections.edge.known import Known, spaces_of
+from tsds_qdrant.collections.edge.room import check_room, written_bytes
 from tsds_qdrant.collections.edge.scan import LoadedVectors
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
+from tsds_qdrant.collections.payloads import checked_payloads, levels_of
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record
@@ -78,8 +80,14 @@ class EdgePoints(Closing):
             self._known.loaded[info.vector] = about, loaded
         return loaded
 
-    def _write(self, operation: edge.UpdateOperation) -> None:
-        """Run ``operation``, and forget what it may have changed."""
+    def _write(self, operation: edge.UpdateOperation, points: int = 1, values: float = 0.0) -> None:
+        """Run ``operation``, and forget what it may have changed.
+
+        It writes vectors and payloads of ``values`` bytes to ``points``.
+        """
+        needed = written_bytes(points, values)
+        kept = "what is stored stays as it is"
+        check_room(self._place, self._path, needed, f"write to {points} of its points", kept)
         self._known.forget()
         with self._failures():
             self._shard.update(operation)
@@ -130,19 +138,22 @@ class EdgePoints(Closing):
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
         gone: list[int | UUID | str] = [edge_id(i) for i in checked_ids(ids)]
-        self._write(edge.UpdateOperation.delete_points(gone))
+        self._write(edge.UpdateOperation.delete_points(gone), len(gone))
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""
-        stored = self.existing(ids)
-        for point_id, value in zip(checked_ids(ids), values, strict=True):
+        points = checked_ids(ids)
+        sizes = checked_payloads(points, values, above=levels_of(key))
+        stored = self.existing(points)
+        for point_id, value, size in zip(points, values, sizes, strict=True):
             if point_id in stored:
-                self._write(edge.UpdateOperation.set_payload([edge_id(point_id)], value, key=key))
+                operation = edge.UpdateOperation.set_payload([edge_id(point_id)], value, key=key)
+                self._write(operation, values=size)
 
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
         stored: list[int | UUID | str] = [edge_id(point_id) for point_id in self.existing(ids)]
-        self._write(edge.UpdateOperation.delete_payload(stored, [key]))
+        self._write(edge.UpdateOperation.delete_payload(stored, [key]), len(stored))
 
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in ``field``."""

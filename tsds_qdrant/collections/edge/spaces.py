@@ -10,12 +10,13 @@ from typing import Any
 import qdrant_edge as edge
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.checked import check_pairs, checked_rows
+from tsds_qdrant.collections.checked import check_pairs, checked_rows, parts_by_size
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.edge.directory import read_metadata, write_metadata
 from tsds_qdrant.collections.edge.forms import edge_id, plain_rows
 from tsds_qdrant.collections.edge.points import EdgePoints
 from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.payloads import checked_payloads
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     UNIT_SAMPLE,
@@ -31,6 +32,13 @@ from tsds_qdrant.collections.values import Payload, PointId
 UPSERT_BATCH = 1_000
 UPSERT_FLOATS = 2_000_000
 """Numbers that are written at once, as lists of the interpreter."""
+OPERATION_BYTES = 8_000_000
+"""Of vectors and payloads written at once, which the engine holds several times in memory."""
+FLOAT_BYTES = 4
+SPARSE_FLOATS = 1_000
+"""Numbers of a sparse vector, reckoned generously."""
+Written = tuple[PointId, Any, Payload, int]
+"""A point to be written: its id, its vector as the engine wants it, its payload, their bytes."""
 
 
 class EdgeSpaces(EdgePoints):
@@ -71,40 +79,52 @@ class EdgeSpaces(EdgePoints):
         rows = checked_vectors(vectors, info.dimension, info.metric, unit=False)
         point_ids = checked_ids(ids)
         check_pairs(len(point_ids), len(rows), payloads)
+        # Whoever brings no payload takes away the one that is stored.
+        contents = [{} for _ in point_ids] if payloads is None else payloads
+        sizes = [
+            size + FLOAT_BYTES * info.dimension for size in checked_payloads(point_ids, contents)
+        ]
         step = _batch_rows(info.dimension)
-        for start in range(0, len(rows), step):
-            part = point_ids[start : start + step]
-            stored = self.existing(part) if len(self._known.spaces) > 1 else set()
-            new: list[edge.Point] = []
-            known: list[tuple[PointId, Any]] = []
-            contents: list[Payload | None] = []
-            for k, (point_id, row) in enumerate(
-                zip(part, plain_rows(rows, start, start + step), strict=True), start
-            ):
-                content = payloads[k] if payloads is not None else None
-                if point_id in stored:
-                    known.append((point_id, row))
-                    contents.append(content)
-                else:
-                    vector = {info.vector: row} if info.vector else row
-                    new.append(edge.Point(edge_id(point_id), vector, content))
-            if new:
-                self._write(edge.UpdateOperation.upsert_points(new))
-            if known:
-                self._replace(known, contents)
+        for part in parts_by_size(sizes, rows=step, size=OPERATION_BYTES):
+            own = slice(part.start, part.stop)
+            written = list(
+                zip(
+                    point_ids[own],
+                    plain_rows(rows, part.start, part.stop),
+                    contents[own],
+                    sizes[own],
+                    strict=True,
+                )
+            )
+            several = len(self._known.spaces) > 1
+            stored = self.existing(point_ids[own]) if several else set()
+            self._insert([one for one in written if one[0] not in stored])
+            self._replace([one for one in written if one[0] in stored])
 
-    def _replace(
-        self, points: Sequence[tuple[PointId, Any]], payloads: Sequence[Payload | None]
-    ) -> None:
+    def _insert(self, points: Sequence[Written]) -> None:
+        """Insert ``points``, or replace them whole."""
+        if not points:
+            return
+        name = self._description.vector
+        made = [
+            edge.Point(edge_id(point_id), {name: row} if name else row, payload)
+            for point_id, row, payload, _ in points
+        ]
+        size = sum(one[3] for one in points)
+        self._write(edge.UpdateOperation.upsert_points(made), len(made), size)
+
+    def _replace(self, points: Sequence[Written]) -> None:
         """Replace the vectors of stored ``points`` in the searched space, and their payloads.
 
         *subtle*: the vectors first; a run that is killed in between leaves old payloads, which
         say that the points are still to be written.
         """
-        self._write_vectors(points, self._description.vector)
-        for (point_id, _), payload in zip(points, payloads, strict=True):
+        if not points:
+            return
+        self._write_vectors([one[:2] for one in points], self._description.vector)
+        for point_id, _, payload, size in points:
             ids: list[Any] = [edge_id(point_id)]
-            self._write(edge.UpdateOperation.overwrite_payload(ids, payload or {}))
+            self._write(edge.UpdateOperation.overwrite_payload(ids, payload), values=size)
 
     def set_vectors(
         self,
@@ -134,7 +154,8 @@ class EdgeSpaces(EdgePoints):
 
     def _write_vectors(self, points: Sequence[tuple[PointId, Any]], name: str) -> None:
         vectors = [edge.PointVectors(edge_id(point_id), {name: row}) for point_id, row in points]
-        self._write(edge.UpdateOperation.update_vectors(vectors))
+        size = FLOAT_BYTES * (self._known.spaces[name].dimension or SPARSE_FLOATS) * len(points)
+        self._write(edge.UpdateOperation.update_vectors(vectors), len(points), size)
 
     def check_distances(self) -> None:
         """Check that scores of the searched space say distances."""

@@ -11,6 +11,7 @@ from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
+from tsds_qdrant.collections.payloads import checked_payloads, levels_of
 from tsds_qdrant.collections.server.batches import Batches
 from tsds_qdrant.collections.server.description import vector_of
 from tsds_qdrant.collections.server.session import Session
@@ -90,7 +91,8 @@ class ServerPoints(Closing):
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""
-        value_of = dict(zip(checked_ids(ids), values, strict=True))
+        checked_payloads(points := checked_ids(ids), values, above=levels_of(key))
+        value_of = dict(zip(points, values, strict=True))
 
         def operations(points: list[Any]) -> list[Any]:
             return [

@@ -11,9 +11,10 @@ from typing import Any
 from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.checked import check_pairs, checked_rows
+from tsds_qdrant.collections.checked import check_pairs, checked_rows, parts_by_size
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.payloads import checked_payloads
 from tsds_qdrant.collections.server import description
 from tsds_qdrant.collections.server.points import ServerPoints
 from tsds_qdrant.collections.spaces import (
@@ -28,6 +29,9 @@ from tsds_qdrant.collections.spaces import (
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import AccessDeniedError, UnsupportedCollectionError
+
+REQUEST_BYTES = 10_000_000
+"""Of payloads in one request, a third of what Qdrant accepts by default."""
 
 
 class ServerSpaces(ServerPoints):
@@ -104,10 +108,19 @@ class ServerSpaces(ServerPoints):
         points = checked_ids(ids)
         rows = checked_vectors(vectors, info.dimension, info.metric, unit=False)
         check_pairs(len(points), len(rows), payloads)
+        sizes = [0] * len(points) if payloads is None else checked_payloads(points, payloads)
 
+        for group in parts_by_size(sizes, rows=len(sizes), size=REQUEST_BYTES):
+            own = slice(group.start, group.stop)
+            contents = None if payloads is None else list(payloads[own])
+            self._upsert(points[own], rows[own], contents)
+
+    def _upsert(
+        self, points: list[PointId], rows: Float32Array, payloads: list[Payload] | None
+    ) -> None:
         def write(batch: range) -> None:
             part = slice(batch.start, batch.stop)
-            contents = None if payloads is None else list(payloads[part])
+            contents = None if payloads is None else payloads[part]
             if len(self._spaces) > 1:
                 self._write_beside(points[part], rows[part], contents)
             else:
