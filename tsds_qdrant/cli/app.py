@@ -31,6 +31,7 @@ COMMANDS = {
     "strategies": "List the strategies to select by.",
     "check": "Show whether selection will work on a collection.",
     "demo": "Do the main job on real text.",
+    "repair-store": "Mend an embedded collection that cannot be opened.",
 }
 """Every command, and what it does; its module is imported when it is used."""
 MODULES = {"show": "runs"}
@@ -43,11 +44,12 @@ class Commands(UserDict[str, Any]):
     def __getitem__(self, name: str) -> FlagCommand:
         if name not in self.data:
             raise KeyError(name)
-        module = import_module(f"tsds_qdrant.cli.{MODULES.get(name, name)}")
+        python_name = name.replace("-", "_")
+        module = import_module(f"tsds_qdrant.cli.{MODULES.get(name, python_name)}")
         if hasattr(module, "command"):
             built: FlagCommand = module.command()
             return built
-        return command_of(name, getattr(module, name))
+        return command_of(name, getattr(module, python_name))
 
 
 class ErrorMappingGroup(TyperGroup):
