@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 expected failure, 2 wrong usage, 3 Qdrant unreachable, 130
 
 from __future__ import annotations
 
+import sys
 from collections import UserDict
 from importlib import import_module
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from tsds_qdrant.cli.commands import FlagCommand, command_of
+from tsds_qdrant.cli.supervised import supervise
 from tsds_qdrant.errors import TsdsError
 
 INTERRUPTED = 130
@@ -127,4 +129,5 @@ def group(
 
 def main() -> None:
     """Run the command line."""
+    supervise(sys.argv[1:], COMMANDS)
     app()

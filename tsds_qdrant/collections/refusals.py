@@ -104,7 +104,7 @@ WORDS: tuple[tuple[str, type[TsdsError], str], ...] = (
     (
         NO_ROOM,
         RequestRejectedError,
-        "cannot store more ({words}); make room, then try again",
+        "finds no room on its disk ({words}); make room, then run the same command again",
     ),
     (
         r"deserializing response|recursion limit",

@@ -32,7 +32,7 @@ from tsds_qdrant.collections.edge.directory import (
 from tsds_qdrant.collections.edge.failures import edge_failures, without_reports
 from tsds_qdrant.collections.edge.known import spaces_of
 from tsds_qdrant.collections.edge.making import make_shard
-from tsds_qdrant.collections.edge.room import check_room, index_bytes
+from tsds_qdrant.collections.edge.room import check_room
 from tsds_qdrant.collections.edge.scan import fits
 from tsds_qdrant.collections.edge.spaces import EdgeSpaces
 from tsds_qdrant.collections.filters import edge_filter
@@ -188,13 +188,6 @@ class EdgeCollection(EdgeSpaces):
             RequestRejectedError: there is no room on the disk. All points are kept.
         """
         with self._failures():
-            self._shard.flush()
-        state, spaces = self.info(), self._known.spaces.values()
-        vectors = 4.0 * state.count * sum(space.dimension or 0 for space in spaces)
-        needed = index_bytes(self._path, vectors, state.indexed / max(1, state.count))
-        kept = f"its {state.count} points are stored"
-        check_room(self._place, self._path, needed, "build its index", kept)
-        with self._failures():
             self._shard.optimize()
             self._shard.flush()
 
@@ -214,7 +207,7 @@ def load_shard(location: str, name: str) -> edge.EdgeShard:
     """The open shard in ``location/name``; for what is raised see :meth:`EdgeCollection.open`."""
     path = shard_path(location, name)
     if os.access(path, os.W_OK):
-        check_room(Place(location, name), path, 0, "be opened", "its points are kept")
+        check_room(Place(location, name), path, 0, "be opened", lambda: "its points are kept")
     with edge_failures(location, name), without_reports():
         return edge.EdgeShard.load(str(path))
 

@@ -50,7 +50,7 @@ def make_shard(
         raise _exists(location, name, path)
     check_location(location)
     path.parent.mkdir(parents=True, exist_ok=True)
-    check_room(Place(location, name), path.parent, 0, "be made", "nothing was written")
+    check_room(Place(location, name), path.parent, 0, "be made", lambda: "nothing was written")
     _clear_stale(path.parent)
     draft = path.with_name(f".{name}.{uuid4().hex[:12]}{DRAFT}")
     try:

@@ -85,12 +85,14 @@ class EdgePoints(Closing):
 
         It writes vectors and payloads of ``values`` bytes to ``points``.
         """
-        needed = written_bytes(points, values)
-        kept = "what is stored stays as it is"
-        check_room(self._place, self._path, needed, f"write to {points} of its points", kept)
+        needed, purpose = written_bytes(points, values), f"write {points} points"
+        check_room(self._place, self._path, needed, purpose, self._kept)
         self._known.forget()
         with self._failures():
             self._shard.update(operation)
+
+    def _kept(self) -> str:
+        return f"its {self.count()} points are kept"
 
     def retrieve(
         self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
