@@ -70,7 +70,7 @@ def examples(text: str) -> list[list[str]]:
 
 def test_every_command_is_listed() -> None:
     listed = run("--help").stdout.split("Commands:")[1]
-    assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^  ([\w-]+)", listed, re.MULTILINE) == list(COMMANDS)
     assert run("-h").stdout == run("--help").stdout
     assert re.fullmatch(r"tsds-qdrant \d+\.\d+\S*\n", run("--version").stdout)
 

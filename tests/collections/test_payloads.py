@@ -33,7 +33,7 @@ ONE = np.ones((1, 2), np.float32)
 
 
 def nested(levels: int, kind: str = "both", leaf: Any = "leaf") -> dict[str, Any]:
-    """A payload of so many levels, itself among them."""
+    """A payload of that number of levels, itself among them."""
     value = leaf
     for level in range(levels - 1):
         as_list = kind == "lists" or (kind == "both" and level % 2)
@@ -66,8 +66,8 @@ def test_the_deepest_payload_is_read_back(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["lists", "objects", "both"])
 def test_deeper_payloads_are_refused(levels: int, kind: str) -> None:
     assert payload_fault(nested(levels, kind)) == (
-        f"is nested {levels} levels deep, which is more than the 100 that a collection can read "
-        "back"
+        f"is nested {levels} levels deep in 'thread', which is more than the 100 that a "
+        "collection can read back"
     )
 
 

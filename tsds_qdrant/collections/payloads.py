@@ -37,7 +37,7 @@ class Weighed(NamedTuple):
 
 
 def payload_fault(payload: Payload) -> str | None:
-    """Why ``payload`` cannot be stored, as in "is nested 130 levels deep, which is ..", or None."""
+    """Why ``payload`` cannot be stored, as in "is nested 130 levels deep in ..", or None."""
     return weighed(payload).fault
 
 
@@ -89,7 +89,7 @@ def weighed(payload: Payload, above: int = 0) -> Weighed:
             elif isinstance(value, dict | list | tuple):
                 path.append(key)
                 if len(walks) + above >= MOST_LEVELS:
-                    fault = _depth_fault(payload, above)
+                    fault = _depth_fault(payload, path[0], above)
                 elif isinstance(value, dict):
                     fault = _key_fault(value, path)
                     walks.append(iter(value.items()))
@@ -163,9 +163,9 @@ def _number_fault(value: float | int | None) -> str | None:
     return f"an integer beyond 64 bits ({shown})"
 
 
-def _depth_fault(payload: Payload, above: int) -> str:
+def _depth_fault(payload: Payload, field: str, above: int) -> str:
     deepest = above
-    level: dict[int, Any] = {id(payload): payload}
+    level: dict[int, Any] = {id(payload): {field: payload[field]}}
     while level and deepest < _COUNTED_LEVELS:
         deepest += 1
         level = {
@@ -176,8 +176,8 @@ def _depth_fault(payload: Payload, above: int) -> str:
         }
     more = " or more" if level else ""
     return (
-        f"is nested {deepest} levels deep{more}, which is more than the {MOST_LEVELS} "
-        f"that a collection can read back"
+        f"is nested {deepest} levels deep{more} in {_shown([field])}, which is more than the "
+        f"{MOST_LEVELS} that a collection can read back"
     )
 
 

@@ -92,7 +92,7 @@ class EdgePoints(Closing):
             self._shard.update(operation)
 
     def _kept(self) -> str:
-        return f"its {self.count()} points are kept"
+        return f"its {self.count()} points are kept" if self.count() else "nothing is stored yet"
 
     def retrieve(
         self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
