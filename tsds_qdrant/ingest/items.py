@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsds_qdrant.collections.payloads import PAYLOAD_ADVICE, payload_fault
 from tsds_qdrant.collections.reserved import reserved_field
 from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import BadRecordError
@@ -65,6 +66,8 @@ class ItemMaker:
             raise BadRecordError(
                 place, f"has the field '{taken}', which this tool keeps for itself", "rename it"
             )
+        if fault := payload_fault(record):
+            raise BadRecordError(place, fault, PAYLOAD_ADVICE)
         text = self.template.render(record, place) if self.embeds else ""
         item = Item(record_id(record, text, self.id_field, place=place), text, record, row)
         if (self.id_field or not self.embeds) and not self._meets(item):

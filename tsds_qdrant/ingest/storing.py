@@ -13,6 +13,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.collections import create_collection
 from tsds_qdrant.collections.distance import checked_vectors, normalized
+from tsds_qdrant.collections.payloads import same_payload
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.collections.values import CollectionInfo, Metric, PointId
 from tsds_qdrant.errors import CollectionMismatchError, InputError
@@ -209,7 +210,7 @@ class StoringRun:
         stored = [
             record
             for record in self._collection.retrieve(list(known), vectors=rows is not None)
-            if record.content == chunk[known[record.id]].payload
+            if same_payload(record.content, chunk[known[record.id]].payload)
         ]
         if rows is not None:
             mine = normalized(
