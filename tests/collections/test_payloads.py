@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from backends import Backend
 from conftest import MakeCollection
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsds_qdrant.collections.checked import parts_by_size
@@ -151,6 +151,7 @@ VALUES = st.recursive(
     ),
     beside=st.booleans(),
 )
+@settings(deadline=None)
 def test_any_payload_is_refused_or_read_back(
     tmp_path_factory: pytest.TempPathFactory, payloads: list[dict[str, Any]], beside: bool
 ) -> None:
@@ -222,6 +223,7 @@ def test_the_largest_payload_is_read_back(tmp_path: Path) -> None:
 
 
 @given(sizes=st.lists(st.integers(0, 30)), rows=st.integers(1, 8), size=st.integers(1, 40))
+@settings(deadline=None)
 def test_parts_cover_all_and_are_small(sizes: list[int], rows: int, size: int) -> None:
     parts = list(parts_by_size(sizes, rows=rows, size=size))
     assert [k for part in parts for k in part] == list(range(len(sizes)))
