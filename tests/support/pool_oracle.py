@@ -61,16 +61,27 @@ def edge_pool(
     poisoned: Sequence[int] = (),
     optimized: bool = False,
     hnsw: edge.HnswIndexConfig | None = None,
+    datatype: str = "float32",
+    unchecked: bool = False,
     **configured: Any,
 ) -> Iterator[EdgeCollection]:
-    """An embedded collection of ``rows``; those numbered ``poisoned`` get a NaN."""
+    """An embedded collection of ``rows``; those numbered ``poisoned`` get a NaN.
+
+    ``unchecked`` rows are written as they are, zero ones under Cosine too.
+    """
+    kept_as = getattr(edge.VectorStorageDatatype, datatype.capitalize())
     vectors = np.asarray(rows, dtype=np.float32)
     with tempfile.TemporaryDirectory() as directory:
-        params = edge.EdgeVectorParams(vectors.shape[1], getattr(edge.Distance, metric))
+        distance = getattr(edge.Distance, metric)
+        params = edge.EdgeVectorParams(vectors.shape[1], distance, datatype=kept_as)
         config = edge.EdgeConfig(vectors=params, hnsw_config=hnsw, **configured)
         edge.EdgeShard.create(f"{directory}/pool", config).close()
         pool = EdgeCollection.open(directory, "pool")
-        pool.upsert(range(len(vectors)) if ids is None else ids, vectors, payloads)
+        if unchecked:
+            points = [edge.Point(k, row, None) for k, row in enumerate(vectors.tolist())]
+            pool._write(edge.UpdateOperation.upsert_points(points))
+        else:
+            pool.upsert(range(len(vectors)) if ids is None else ids, vectors, payloads)
         if poisoned:  # which the adapter would refuse to write
             pool.close()
             shard = edge.EdgeShard.load(f"{directory}/pool")
@@ -84,6 +95,29 @@ def edge_pool(
             pool.optimize()
         yield pool
         pool.close()
+
+
+def engine_distances(pool: EdgeCollection, queries: Any) -> Array:
+    """(M, N) what the engine's own exact search says of points 0, 1, .. as chords or distances."""
+    count = pool.count()
+    requests = [
+        edge.QueryRequest(
+            limit=count,
+            query=edge.Query.Nearest(row, using=pool.info().vector or None),
+            params=edge.SearchParams(exact=True),
+            with_payload=False,
+            with_vector=False,
+        )
+        for row in np.asarray(queries, dtype=np.float32).tolist()
+    ]
+    found = np.full((len(requests), count), np.nan)
+    for row, hits in zip(
+        found, pool._shard.query_batch(edge.QueryBatchRequest(requests)), strict=True
+    ):
+        row[[hit.id for hit in hits]] = [hit.score for hit in hits]
+    if pool.info().metric in ("Cosine", "Dot"):
+        return np.sqrt(np.maximum(2.0 - 2.0 * found, 0.0))
+    return found
 
 
 def clustered_rows(

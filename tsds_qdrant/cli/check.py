@@ -10,6 +10,7 @@ from tsds_qdrant.cli.flags import only, taking
 from tsds_qdrant.cli.groups import Where
 from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, say
+from tsds_qdrant.collections.values import FLOAT32
 from tsds_qdrant.neighbors.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def check(where: Where, search: SearchSettings, as_json: JsonOption = False) -> 
             "collection": f"{info.name} in {info.location} ({info.engine})",
             "points": f"{info.count}, of which {info.indexed} in an HNSW graph",
             "vectors": f"{info.dimension} dimensions, {info.metric}"
+            + (f", {info.datatype}" if info.datatype != FLOAT32 else "")
             + (f", named '{info.vector}'" if info.vector else ""),
             "layout": f"{info.shards} shards, {info.segments} segments, "
             f"quantisation {info.quantization or 'none'}",

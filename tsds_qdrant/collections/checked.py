@@ -1,15 +1,94 @@
-"""What is to be written, checked before anything is."""
+"""What is to be written or searched for, checked before anything is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.distance import checked_vectors
+import numpy as np
+
+from tsds_qdrant.arrays import BoolArray, Float32Array
+from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.spaces import Space, checked_kind
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
-from tsds_qdrant.collections.values import Payload
+from tsds_qdrant.collections.values import CollectionInfo, Datatype, Metric, Payload
 from tsds_qdrant.errors import InputError
+
+HIGHEST_BYTE = 255
+
+
+def held(vectors: Float32Array, metric: Metric, datatype: Datatype) -> Float32Array:
+    """``vectors`` (n, D) as Qdrant holds them beside stored ones of ``datatype``.
+
+    In uint8 cut to whole numbers from 0 to 255. In float16 rounded, under Cosine after they were
+    brought to unit length. In others as they are. What is held already comes back the same.
+    """
+    if datatype == "uint8":
+        return np.trunc(np.clip(vectors, 0, HIGHEST_BYTE))
+    if datatype == "float16":
+        with np.errstate(over="ignore"):
+            return normalized(vectors, metric).astype(np.float16).astype(np.float32)
+    return vectors
+
+
+def checked_queries(
+    vectors: Float32Array, info: CollectionInfo, *, what: str = "query", unit: bool = True
+) -> Float32Array:
+    """``vectors`` (n, D) as searches of ``info`` compare them: see :func:`held`.
+
+    Raises:
+        InputError: as :func:`~.distance.checked_vectors` says, and a row of which nothing is left
+            in the collection's datatype, or that is too large for it.
+    """
+    rows = checked_vectors(vectors, info.dimension, info.metric, what=what, unit=unit)
+    kept = held(rows, info.metric, info.datatype)
+    _refuse(rows, ~np.isfinite(kept), info.datatype, what)
+    lost = ~kept.any(axis=1) & rows.any(axis=1)
+    if info.datatype == "uint8" and lost.any():
+        raise InputError(
+            f"{what} {int(np.argmax(lost))} is zero once its numbers are cut to whole ones from 0 "
+            f"to 255, as Qdrant does in a uint8 collection; scale it as the vectors of "
+            f"collection '{info.name}' were scaled"
+        )
+    return kept
+
+
+def check_storable(
+    rows: Float32Array, metric: Metric, datatype: Datatype, *, what: str = "vector", first: int = 0
+) -> None:
+    """Check that ``rows`` (n, D) can be stored as ``datatype``.
+
+    Raises:
+        InputError: a number that it cannot hold; the message names the row (counted from
+            ``first``), the number and its column.
+    """
+    if datatype == "uint8":
+        _refuse(rows, held(rows, metric, datatype) != rows, datatype, what, first)
+    elif datatype == "float16":
+        _refuse(rows, ~np.isfinite(held(rows, metric, datatype)), datatype, what, first)
+
+
+def _refuse(
+    rows: Float32Array, bad: BoolArray, datatype: Datatype, what: str, first: int = 0
+) -> None:
+    if not bad.any():
+        return
+    row, column = np.argwhere(bad)[0].tolist()
+    wanted = "whole numbers from 0 to 255" if datatype == "uint8" else "numbers up to 65504"
+    raise InputError(
+        f"{what} {first + row} holds {rows[row, column]} in column {column}, which a {datatype} "
+        f"collection cannot hold; give {wanted}, or use a collection of float32"
+    )
+
+
+def checked_dense(vectors: Float32Array, space: Space) -> Float32Array:
+    """``vectors`` (n, D) as float32, to be stored in the dense ``space``.
+
+    Raises:
+        InputError: as :func:`~.distance.checked_vectors` and :func:`check_storable` say.
+    """
+    rows = checked_vectors(vectors, space.dimension or 0, space.metric, unit=False)
+    check_storable(rows, space.metric, space.datatype)
+    return rows
 
 
 def checked_rows(
@@ -19,13 +98,13 @@ def checked_rows(
 
     Raises:
         UnsupportedCollectionError: sparse rows for a dense space, or the reverse.
-        InputError: as :func:`~.distance.checked_vectors` and :func:`~.sparse.checked_sparse` say.
+        InputError: as :func:`checked_dense` and :func:`~.sparse.checked_sparse` say.
     """
     if isinstance(vectors, SparseRows):
         checked_kind(space, "sparse", name)
         return checked_sparse(vectors)
     checked_kind(space, "dense", name)
-    return checked_vectors(vectors, space.dimension or 0, space.metric, unit=False)
+    return checked_dense(vectors, space)
 
 
 def check_pairs(ids: int, vectors: int, payloads: Sequence[Payload] | None = None) -> None:

@@ -13,16 +13,16 @@ import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray
 from tsds_qdrant.collections.spaces import UNIT_TOLERANCE
-from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.collections.values import Geometry, Metric
 from tsds_qdrant.errors import InputError
 
 
-def is_similarity(metric: Metric) -> bool:
+def is_similarity(metric: Geometry) -> bool:
     """Whether larger scores are nearer."""
-    return metric in ("Cosine", "Dot")
+    return metric in ("Cosine", "Dot", "Product")
 
 
-def score_to_distance(scores: FloatArray, metric: Metric) -> FloatArray:
+def score_to_distance(scores: FloatArray, metric: Geometry) -> FloatArray:
     """Distances of ``scores`` (n,): float64, cast to float32 first as REST and gRPC differ."""
     rounded = np.asarray(scores, dtype=np.float32).astype(np.float64)
     if not is_similarity(metric):
@@ -53,15 +53,25 @@ def oversampling(ef: int | None, limit: int) -> float | None:
     return None if ef is None else max(1.0, ef / limit)
 
 
-def normalized(vectors: Float32Array, metric: Metric) -> Float32Array:
-    """``vectors`` (n, D) as Qdrant stores them: of unit length under Cosine."""
+def normalized(vectors: Float32Array, metric: Geometry) -> Float32Array:
+    """``vectors`` (n, D) as Qdrant compares them: of unit length under Cosine.
+
+    Where that has no meaning they stay as they are; see :func:`cosine_lengths`.
+    """
     if metric != "Cosine":
         return vectors
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    unit: Float32Array = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(
-        np.float32
-    )
+    unit: Float32Array = (vectors / cosine_lengths(vectors.astype(np.float64))).astype(np.float32)
     return unit
+
+
+def cosine_lengths(vectors: FloatArray) -> FloatArray:
+    """(n, 1) what ``vectors`` (n, D) are divided by under Cosine.
+
+    1 for those so short that Qdrant takes them for zero and leaves them as they are.
+    """
+    lengths: FloatArray = np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths[np.square(lengths) < np.finfo(np.float32).eps] = 1.0
+    return lengths
 
 
 def checked_vectors(

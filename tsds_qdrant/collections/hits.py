@@ -9,7 +9,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, FloatArray, IntArray
 from tsds_qdrant.collections.distance import score_to_distance
-from tsds_qdrant.collections.values import Metric, PointId
+from tsds_qdrant.collections.values import Geometry, PointId
 
 TIE_TOLERANCE = 1e-6
 """Relative difference between distances that float32 cannot tell apart."""
@@ -65,7 +65,7 @@ class Hits:
 
     @classmethod
     def of_scores(
-        cls, ids: list[PointId], scores: FloatArray, counts: IntArray, metric: Metric | None
+        cls, ids: list[PointId], scores: FloatArray, counts: IntArray, metric: Geometry | None
     ) -> Hits:
         """Hits from Qdrant's ``scores`` (n,); without a ``metric`` the distances are NaN."""
         rounded = np.asarray(scores, dtype=np.float32).astype(np.float64)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.values import METRICS, Metric
+from tsds_qdrant.collections.values import FLOAT32, METRICS, Datatype, Metric
 from tsds_qdrant.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
@@ -25,6 +25,8 @@ UNIT_SAMPLE = 256
 """Number of stored vectors that are looked at under the metric Dot."""
 UNIT_TOLERANCE = 1e-3
 """How far from 1 the length of a vector may be under the metric Dot."""
+ROUGH_TOLERANCE = 0.25
+"""The same where vectors are read back roughly (Turbo datatypes); their products are better."""
 REPRESENTATION = "representation"
 """Metadata key: name of the space that is searched where none is named."""
 
@@ -40,6 +42,7 @@ class Space:
         multivector: each point has several rows; such a space is listed, but not searched.
         idf: a sparse vector whose queries Qdrant weighs by the inverse document frequency, so
             scores are no plain dot products.
+        datatype: how the numbers of a dense vector are stored.
         quantization: kind of quantisation, or None; not a part of what makes two spaces equal.
     """
 
@@ -49,6 +52,7 @@ class Space:
     metric: Metric
     multivector: bool = False
     idf: bool = False
+    datatype: Datatype = FLOAT32
     quantization: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +73,8 @@ class Space:
         if self.kind == "sparse":
             return "sparse with IDF" if self.idf else "sparse"
         several = "multivector" if self.multivector else "dense"
-        return f"{several} of dimension {self.dimension} under {self.metric}"
+        kept = "" if self.datatype == FLOAT32 else f", stored as {self.datatype}"
+        return f"{several} of dimension {self.dimension} under {self.metric}{kept}"
 
 
 def chosen_space(
@@ -169,7 +174,9 @@ def checked_kind(space: Space, kind: Literal["dense", "sparse"], name: str) -> S
     return space
 
 
-def check_unit_length(stored: Iterable[tuple[object, Float32Array | None]], place: str) -> None:
+def check_unit_length(
+    stored: Iterable[tuple[object, Float32Array | None]], place: str, *, rough: bool = False
+) -> None:
     """Check a sample of the stored vectors of a collection under Dot.
 
     Raises:
@@ -177,7 +184,7 @@ def check_unit_length(stored: Iterable[tuple[object, Float32Array | None]], plac
     """
     for point_id, row in stored:
         length = 1.0 if row is None else float(np.linalg.norm(row))
-        if not abs(length - 1.0) <= UNIT_TOLERANCE:
+        if not abs(length - 1.0) <= (ROUGH_TOLERANCE if rough else UNIT_TOLERANCE):
             raise UnsupportedCollectionError(
                 f"{place} compares by dot product, and point {point_id} has length "
                 f"{length:.4g}, not 1, so products are no distances; use a collection with the "

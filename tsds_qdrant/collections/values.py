@@ -15,7 +15,13 @@ PointId = int | str
 Payload = dict[str, Any]
 Filter = Mapping[str, Any]
 """A payload filter in Qdrant's JSON form: ``{"must": [{"key": .., "match": {..}}]}``."""
+Datatype = str
+"""How Qdrant keeps the numbers of a vector: ``float32``, ``float16``, ``uint8``, ``turbo4``, .."""
+FLOAT32: Datatype = "float32"
 Metric = Literal["Cosine", "Euclid", "Manhattan", "Dot"]
+Geometry = Metric | Literal["Product"]
+"""How distances follow from vectors. Product: as sqrt(2 - 2 p) from products p of vectors whose
+unit length rounding has changed; Cosine and Dot make them unit vectors first."""
 METRICS: tuple[Metric, ...] = ("Cosine", "Euclid", "Manhattan", "Dot")
 
 
@@ -67,6 +73,7 @@ class CollectionInfo:
         metric: of the searched space.
         count: number of points, whether they have a vector of that space or not.
         indexed: number of vectors inside an index, of all spaces.
+        datatype: of the stored vectors of the searched space.
         quantization: kind of quantisation, or None.
         payload_indexes: payload field -> type of its index.
         metadata: what ``ingest`` stored with the collection (``model``, ``text_field``, ..).
@@ -85,6 +92,7 @@ class CollectionInfo:
     indexed: int
     segments: int
     shards: int = 1
+    datatype: Datatype = FLOAT32
     quantization: str | None = None
     payload_indexes: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -92,3 +100,17 @@ class CollectionInfo:
     engine: str = ""
     scanner: str = "qdrant"
     grpc_port: int | None = None
+
+    @property
+    def geometry(self) -> Geometry:
+        """How distances follow from vectors as they are stored."""
+        rounded = self.datatype == "float16" and self.metric in ("Cosine", "Dot")
+        return "Product" if rounded else self.metric
+
+    @property
+    def recomputable(self) -> bool:
+        """Whether stored vectors give Qdrant's distances, but for rounding to float32.
+
+        Those of Turbo datatypes do not: they are read back roughly, and so is a query there.
+        """
+        return self.datatype in (FLOAT32, "float16", "uint8")

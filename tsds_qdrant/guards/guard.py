@@ -136,7 +136,7 @@ class Guard:
             vectors = [record.vector for record in records if record.vector is not None]
             self.looked.update(dict.fromkeys(found))
             for finding in self.held_out.copies(
-                found, texts, np.stack(vectors) if vectors else None, searcher.info.metric
+                found, texts, np.stack(vectors) if vectors else None, searcher.info.geometry
             ):
                 self.looked[finding.id] = finding
             if self.held_out.has_texts:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.distance import is_similarity, normalized
-from tsds_qdrant.collections.values import Metric, PointId
+from tsds_qdrant.collections.values import Geometry, Metric, PointId
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.guards.fingerprints import Prints, run_prints, telling_runs, whole_print, words_of
 from tsds_qdrant.guards.settings import NGRAM
@@ -172,7 +172,7 @@ class HeldOut:
         ids: Sequence[PointId],
         texts: Sequence[str],
         vectors: Float32Array | None,
-        metric: Metric,
+        metric: Geometry,
     ) -> list[Finding]:
         """Which candidates copy a test item.
 
@@ -180,7 +180,7 @@ class HeldOut:
             ids: n candidates.
             texts: (n,) their texts, "" for none.
             vectors: (n, D) as stored; needed where vectors are compared.
-            metric: of the collection.
+            metric: the collection's geometry.
         """
         items, distances = None, None
         if vectors is not None and self.has_vectors and len(ids):
@@ -191,7 +191,9 @@ class HeldOut:
             distance = None
             if items is not None and distances is not None and vectors is not None:
                 distance = float(distances[row])
-                if item is None and distance <= self.reach.radius:
+                # A vector that was rounded to float16 may be some way from itself.
+                same = np.array_equal(vectors[row], self.vectors[items[row]])
+                if item is None and (same or distance <= self.reach.radius):
                     reason, item = "radius", int(items[row])
                 elif item is not None:
                     pair = vectors[row : row + 1], self.vectors[item : item + 1]
@@ -224,7 +226,7 @@ class HeldOut:
 
 
 def nearest_items(
-    vectors: Float32Array, items: Float32Array, metric: Metric
+    vectors: Float32Array, items: Float32Array, metric: Geometry
 ) -> tuple[IntArray, FloatArray]:
     """(n,) the nearest of ``items`` (T, D) to each of ``vectors`` (n, D), and its distance.
 
@@ -239,8 +241,11 @@ def nearest_items(
         if metric == "Manhattan":
             apart = np.abs(part[:, None, :] - b[None, :, :]).sum(axis=2)
         else:
-            squares = np.einsum("ij,ij->i", b, b)[None, :] - 2 * (part @ b.T)
-            squares += np.einsum("ij,ij->i", part, part)[:, None]
+            products = part @ b.T
+            squares = 2.0 - 2.0 * products
+            if metric != "Product":
+                squares = np.einsum("ij,ij->i", b, b)[None, :] - 2 * products
+                squares += np.einsum("ij,ij->i", part, part)[:, None]
             apart = np.sqrt(np.maximum(squares, 0.0))
         nearest[start:stop] = apart.argmin(axis=1)
         distances[start:stop] = apart.min(axis=1)

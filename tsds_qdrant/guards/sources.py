@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.checked import checked_queries
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.guards.guard import Guard
@@ -92,7 +92,7 @@ def guard_against(
                 source, chosen, template=way, stored=info.metadata, progress=progress
             )
         else:
-            found = examples_of_vectors(source)
+            found = examples_of_vectors(source, whole=info.datatype == "uint8")
         if not reach.radius and not any(found.texts):
             raise SettingsError(
                 f"'{source}' holds vectors, which are compared within a radius; give "
@@ -101,11 +101,9 @@ def guard_against(
         parts.append(found)
     vectors = None
     if reach.radius:
-        arrays = [
-            checked_vectors(part.vectors, info.dimension, info.metric, what="test item")
-            for part in parts
-        ]
-        vectors = np.concatenate(arrays)
+        vectors = np.concatenate(
+            [checked_queries(part.vectors, info, what="test item") for part in parts]
+        )
     held_out = HeldOut.of(
         [text for part in parts for text in part.texts],
         vectors,

@@ -8,7 +8,7 @@ from typing import Any
 
 from tsds_qdrant.collections import collection_exists, open_collection
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Datatype, Metric
 from tsds_qdrant.errors import CollectionMismatchError, SettingsError
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.template import written
@@ -45,13 +45,20 @@ class Destination:
 
     def metadata(self) -> Mapping[str, Any]:
         """What the collection remembers; nothing if there is none."""
+        info = self._info()
+        return {} if info is None else info.metadata
+
+    def datatype(self) -> Datatype:
+        """How the collection keeps its vectors, or a new one would."""
+        info = self._info()
+        return FLOAT32 if info is None else info.datatype
+
+    def _info(self) -> CollectionInfo | None:
         collection = self.existing()
         if collection is None:
-            return {}
-        try:
-            return collection.info().metadata
-        finally:
-            collection.close()
+            return None
+        with collection:
+            return collection.info()
 
     def checked(
         self, model: str | None, text: Mapping[str, str] | None = None

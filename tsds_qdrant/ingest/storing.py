@@ -12,19 +12,19 @@ import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.collections import create_collection
-from tsds_qdrant.collections.distance import checked_vectors, normalized
+from tsds_qdrant.collections.checked import check_storable
+from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.payloads import same_payload
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
-from tsds_qdrant.collections.values import CollectionInfo, Metric, PointId
+from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Metric, PointId
 from tsds_qdrant.errors import CollectionMismatchError, InputError
 from tsds_qdrant.ingest.destination import Destination, merged
+from tsds_qdrant.ingest.equal import of_equal_vectors
 from tsds_qdrant.ingest.items import Item, VectorArray
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records.entries import Findings
 from tsds_qdrant.representations.text import Embedder
 
-SAME_VECTOR = 1e-6
-"""Largest difference of a coordinate between a vector and what Qdrant stores of it."""
 CHECKED_ROWS = 100_000
 
 
@@ -147,12 +147,12 @@ class StoringRun:
 
         Raises:
             CollectionMismatchError: the collection has another dimension.
-            InputError: a row holds NaN or infinity, or does not suit the metric.
+            InputError: a row holds NaN or infinity, or does not suit the metric or the datatype.
         """
-        dimension, metric = vectors.shape[1], self._metric
+        dimension, metric, datatype = vectors.shape[1], self._metric, FLOAT32
         if self._collection is not None:
             info = self._collection.info()
-            metric = info.metric
+            metric, datatype = info.metric, info.datatype
             if dimension != info.dimension:
                 raise CollectionMismatchError(
                     f"the vectors have dimension {dimension}, those of collection '{info.name}' "
@@ -163,6 +163,7 @@ class StoringRun:
             with np.errstate(over="ignore"):
                 rows = np.asarray(vectors[start : start + CHECKED_ROWS], dtype=np.float32)
             checked_vectors(rows, dimension, metric, first=start)
+            check_storable(rows, metric, datatype, first=start)
 
     def _adopt(self) -> None:
         """Give our model to an empty collection without one, made elsewhere or by a killed run."""
@@ -213,14 +214,8 @@ class StoringRun:
             if same_payload(record.content, chunk[known[record.id]].payload)
         ]
         if rows is not None:
-            mine = normalized(
-                rows[[known[record.id] for record in stored]], self._collection.info().metric
-            )
-            stored = [
-                record
-                for record, row in zip(stored, mine, strict=True)
-                if record.vector is not None and np.abs(row - record.vector).max() <= SAME_VECTOR
-            ]
+            mine = rows[[known[record.id] for record in stored]]
+            stored = of_equal_vectors(stored, mine, self._collection.info())
         return {record.id for record in stored}
 
     def _upsert(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.ids import PointIndex, point_ids
-from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.collections.values import FLOAT32, PointId
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.repair import RepairReport, repair
 from tsds_qdrant.neighbors.search import Searcher
@@ -85,7 +85,7 @@ class NeighborKnowledge:
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Facts and arrays for :meth:`resumed`."""
-        facts = {"ef": self.searcher.ef, "scanner": self.searcher.info.scanner}
+        facts = {"ef": self.searcher.ef, "scanner": _scanner(self.searcher)}
         excluded = self.index.keys[self.neighborhoods.excluded]
         arrays = {"query_weights": self.query_weights, "excluded_keys": excluded}
         return facts, {**arrays, **to_arrays(self.neighborhoods)}
@@ -105,9 +105,15 @@ class NeighborKnowledge:
         """
         searcher.ef = facts["ef"]
         near = from_arrays(searcher, arrays, density_limit=density_limit)
-        if searcher.info.scanner != facts.get("scanner", "qdrant"):
+        if _scanner(searcher) != facts.get("scanner", "qdrant"):
             near.forget()  # distances of two scanners must not be mixed
         excluded = point_ids(arrays.get("excluded_keys", np.empty((0, 3), dtype=np.uint64)))
         if excluded:
             near.set_excluded(near.index.numbers(excluded))
         return near, arrays["query_weights"]
+
+
+def _scanner(searcher: Searcher) -> str:
+    """What computed the distances, and from numbers of which kind where they are not float32."""
+    info = searcher.info
+    return info.scanner if info.datatype == FLOAT32 else f"{info.scanner} {info.datatype}"

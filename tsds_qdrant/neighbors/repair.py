@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.arrays import BoolArray, Float32Array, IntArray
-from tsds_qdrant.collections.values import Metric, PointId
+from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.neighbors.geometry import pairwise_distances
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 
@@ -75,9 +75,8 @@ def repair(
 
 
 def _into_lists(neighborhoods: Neighborhoods, ids: Sequence[PointId], vectors: Float32Array) -> int:
-    metric = neighborhoods.searcher.info.metric
-    ends = neighborhoods.ends
-    near = pairwise_distances(neighborhoods.queries, vectors, metric) <= ends[:, None] + MARGIN
+    ends, info = neighborhoods.ends, neighborhoods.searcher.info
+    near = _may_reach(neighborhoods.queries, vectors, ends[:, None], info)
     rows = np.flatnonzero(near.any(axis=1))
     if len(rows):
         hits = neighborhoods.searcher.among(
@@ -93,9 +92,9 @@ def _into_places(
     vicinities = neighborhoods.vicinities
     if vicinities.bandwidth == 0 or not vicinities.places:
         return 0
-    metric: Metric = neighborhoods.searcher.info.metric
     around = np.stack([place.vector for place in vicinities.places])
-    near = pairwise_distances(around, vectors, metric) <= vicinities.bandwidth + MARGIN
+    bandwidth, info = vicinities.bandwidth, neighborhoods.searcher.info
+    near = _may_reach(around, vectors, np.array(bandwidth), info)
     rows: IntArray = np.flatnonzero(near.any(axis=1))
     if len(rows):
         hits = neighborhoods.searcher.among(
@@ -106,6 +105,16 @@ def _into_places(
         )
         vicinities.insert(rows.tolist(), hits)
     return len(rows)
+
+
+def _may_reach(
+    around: Float32Array, vectors: Float32Array, reach: FloatArray, info: CollectionInfo
+) -> BoolArray:
+    """(len(around), len(vectors)) what may be within ``reach``, as far as vectors say that."""
+    if not info.recomputable:
+        return np.ones((len(around), len(vectors)), dtype=np.bool_)
+    near: BoolArray = pairwise_distances(around, vectors, info.geometry) <= reach + MARGIN
+    return near
 
 
 def _chosen(ids: Sequence[PointId], near: BoolArray) -> list[PointId]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.filters import filtered_fields
 from tsds_qdrant.collections.hits import Hits, first_hits, recall_of
 from tsds_qdrant.collections.protocol import Collection
@@ -206,6 +206,8 @@ class Searcher:
                 self.progress(stage, done, len(vectors))
 
         if self.info.metric == "Dot":  # products of unit vectors alone are distances
+            if not self.info.recomputable:  # read back roughly
+                vectors = normalized(vectors, "Cosine")
             checked_vectors(vectors, self.info.dimension, self.info.metric, what="query")
         started, moved = time.perf_counter(), self.collection.bytes_moved
         hits = self.collection.search(

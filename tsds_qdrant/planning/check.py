@@ -58,6 +58,7 @@ class CheckReport:
             "points": info.count,
             "dimension": info.dimension,
             "metric": info.metric,
+            "datatype": info.datatype,
             "vector": info.vector,
             "indexed_vectors": info.indexed,
             "segments": info.segments,

@@ -168,7 +168,7 @@ class _Yardstick:
             vectors_of(self.searcher.collection, ids, info),
             self.task.vectors,
             self.task.weights,
-            info.metric,
+            info.geometry,
             typical=self.typical,
             bandwidth=self.bandwidth,
         )

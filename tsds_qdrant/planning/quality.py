@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
-from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.collections.values import Geometry
 from tsds_qdrant.neighbors.geometry import near_duplicate_share, nearest
 
 
@@ -30,7 +30,7 @@ def measure(
     selected: Float32Array,
     queries: Float32Array,
     weights: FloatArray,
-    metric: Metric,
+    metric: Geometry,
     *,
     typical: float,
     bandwidth: float,
@@ -41,7 +41,7 @@ def measure(
         selected: (n, D) vectors of the selected candidates.
         queries: (M, D) vectors of the task examples.
         weights: (M,) sum 1; how much each task example counts.
-        metric: of the collection.
+        metric: the collection's geometry.
         typical: the distance within which a task example counts as covered.
         bandwidth: h, the distance within which candidates count as near-duplicates.
     """

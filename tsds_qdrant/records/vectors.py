@@ -11,8 +11,10 @@ import numpy.typing as npt
 from tsds_qdrant.errors import InputError
 
 
-def load_vectors(path: str | Path) -> npt.NDArray[np.floating[Any]]:
+def load_vectors(path: str | Path, *, whole: bool = False) -> npt.NDArray[Any]:
     """Map the (n, d) float16, float32 or float64 array of a ``.npy`` file into memory.
+
+    ``whole`` numbers may stand there too, as for a collection of uint8.
 
     The rows are read from disk when they are used, so any number of them may be opened.
 
@@ -26,7 +28,7 @@ def load_vectors(path: str | Path) -> npt.NDArray[np.floating[Any]]:
             magic = stream.read(len(np.lib.format.MAGIC_PREFIX))
         if magic != np.lib.format.MAGIC_PREFIX:
             raise InputError(f"'{source}' is no .npy file; write one with numpy.save")
-        vectors: npt.NDArray[np.floating[Any]] = np.load(source, mmap_mode="r", allow_pickle=False)
+        vectors: npt.NDArray[Any] = np.load(source, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"'{source}' does not exist; check the path") from None
     except OSError as error:
@@ -47,6 +49,7 @@ def load_vectors(path: str | Path) -> npt.NDArray[np.floating[Any]]:
         )
     if vectors.size == 0:
         raise InputError(f"'{source}' is empty, its shape is {vectors.shape}; give some vectors")
-    if vectors.dtype.kind != "f" or vectors.dtype.itemsize not in (2, 4, 8):
+    floats = vectors.dtype.kind == "f" and vectors.dtype.itemsize in (2, 4, 8)
+    if not floats and not (whole and vectors.dtype.kind in "iu"):
         raise InputError(f"'{source}' holds {vectors.dtype}; convert it with .astype('float32')")
     return vectors

@@ -106,7 +106,7 @@ def figures_of(
         chosen=chosen,
         pool=pool,
         distances=histogram(
-            nearest(pool.vectors, queries, info.metric)[1],
+            nearest(pool.vectors, queries, info.geometry)[1],
             selection.nearest_distance[chosen.rows],
             chosen.weights,
         ),

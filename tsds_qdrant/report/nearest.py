@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
-from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.collections.values import Geometry
 from tsds_qdrant.neighbors.geometry import distance_blocks, nearest
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.coverage import EXAMPLES, NEAREST, SERVED, Near, spread_examples
@@ -101,7 +101,7 @@ def nearest_figures(
 ) -> NearestFigures:
     """The figures of ``run``; the vectors of all that it selected are read."""
     selection, queries = run.selection, run.known.queries
-    metric = selection.collection.metric
+    metric = selection.collection.geometry
     rows, vectors = reader.vectors(chosen.rows)
     distance = np.full(len(queries), np.nan)
     if len(rows):
@@ -137,7 +137,7 @@ def passed_over(run: Run, chosen: Chosen, reader: PointReader) -> PassedOver | N
     rows, vectors = reader.vectors(order[listed])
     found: dict[int, tuple[int, float]] = {}
     if len(rows):
-        example, distance = nearest(vectors, run.known.queries, selection.collection.metric)
+        example, distance = nearest(vectors, run.known.queries, selection.collection.geometry)
         pairs = zip(example.tolist(), distance.tolist(), strict=True)
         found = dict(zip(rows.tolist(), pairs, strict=True))
     passed = [
@@ -153,7 +153,7 @@ def _nearest_selected(
     rows: IntArray,
     vectors: Float32Array,
     examples: IntArray,
-    metric: Metric,
+    metric: Geometry,
 ) -> dict[int, list[Near]]:
     """The selected candidates nearest to each of ``examples``; ``rows`` have ``vectors``."""
     if not len(rows):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
 from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
 
@@ -106,6 +106,7 @@ def provenance(info: CollectionInfo) -> dict[str, Any]:
             "vector": info.vector,
             "dimension": info.dimension,
             "metric": info.metric,
+            **({} if info.datatype == FLOAT32 else {"datatype": info.datatype}),
             "points": info.count,
             "model": info.metadata.get("model"),
         },

@@ -14,7 +14,7 @@ from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.guards.guard import Guard
-from tsds_qdrant.neighbors.geometry import nearest
+from tsds_qdrant.neighbors.measure import nearest_to
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.pool import vectors_found, vectors_of
 from tsds_qdrant.progress import Progress, silent
@@ -198,8 +198,9 @@ def _measured(
     if reopened:
         left, rows = vectors_found(searcher.collection, ids, searcher.info)
         chosen = chosen[left]
+        ids = known.index.ids(chosen.tolist())
     else:
         rows = vectors_of(searcher.collection, ids, searcher.info)
     if len(rows):
-        query[chosen], distance[chosen] = nearest(rows, known.queries, searcher.info.metric)
+        query[chosen], distance[chosen] = nearest_to(searcher, known.queries, ids, rows)
     return query, distance

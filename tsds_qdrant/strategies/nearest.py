@@ -15,18 +15,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import Float32Array, IntArray
+from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
+from tsds_qdrant.collections.checked import HIGHEST_BYTE, held
+from tsds_qdrant.collections.distance import normalized
+from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.errors import DepthError
 from tsds_qdrant.neighbors.deepening import FIRST_DEPTH, start, whole_list
 from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
+from tsds_qdrant.neighbors.measure import distances_to
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.pool.pool import vectors_found
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.nearness import ByDistance, by_distance
-from tsds_qdrant.strategies.rankings import Ranked, mean_example, nearest_to_any, round_robin
+from tsds_qdrant.strategies.rankings import (
+    Ranked,
+    mean_example,
+    nearest_to_any,
+    nearest_to_exact,
+    round_robin,
+)
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.turn_taking import ByTurns, by_turns
 from tsds_qdrant.task.task import Task
@@ -47,7 +59,7 @@ class ByLists(Strategy):
         return NeighborKnowledge(*NeighborKnowledge.resumed(searcher, facts, arrays))
 
     @abstractmethod
-    def ranked(self, near: Neighborhoods, size: int) -> Ranked:
+    def ranked(self, known: NeighborKnowledge, size: int) -> Ranked:
         """The first ``size`` candidates, as far as the lists give them."""
 
     def everything(self, known: NeighborKnowledge) -> IntArray:
@@ -72,7 +84,7 @@ class ByLists(Strategy):
         near = known.neighborhoods
         size = known.pool if ask.whole else min(ask.reach or ask.size, known.pool)
         start(near, self.first_depth(size))
-        while len((found := self.ranked(near, size)).short):
+        while len((found := self.ranked(known, size)).short):
             try:
                 near.deepen(found.short, 2 * near.depths[found.short])
             except DepthError as error:  # noqa: PERF203
@@ -98,8 +110,9 @@ class SimilarityMax(ByLists):
     )
     reasons: ClassVar[type[Reasons]] = ByDistance
 
-    def ranked(self, near: Neighborhoods, size: int) -> Ranked:
+    def ranked(self, known: NeighborKnowledge, size: int) -> Ranked:
         """By the smallest distance to any task example."""
+        near = known.neighborhoods
         return nearest_to_any(near.lists, near.index.keys, size)
 
     def explain(
@@ -123,21 +136,21 @@ class RoundRobin(ByLists):
     )
     reasons: ClassVar[type[Reasons]] = ByTurns
 
-    def ranked(self, near: Neighborhoods, size: int) -> Ranked:
+    def ranked(self, known: NeighborKnowledge, size: int) -> Ranked:
         """In turns."""
-        return round_robin(near.lists, size)
+        return round_robin(known.neighborhoods.lists, size)
 
     def explain(
         self, known: NeighborKnowledge, preference: Preference, question: Question
     ) -> list[ByTurns]:
         """Which task example took each point, and when, or how near their turns came to it."""
         near = known.neighborhoods
-        return by_turns(near, self.ranked(near, len(preference.candidates)), question)
+        return by_turns(near, self.ranked(known, len(preference.candidates)), question)
 
 
 @dataclass
 class MeanKnowledge(NeighborKnowledge):
-    """One list, that of the mean example.
+    """One list, that of the mean example in the form in which it is searched for.
 
     Attributes:
         examples: (M, D) vectors of the task examples.
@@ -146,15 +159,19 @@ class MeanKnowledge(NeighborKnowledge):
     examples: Float32Array = field(kw_only=True)
 
     @property
+    def mean(self) -> Float32Array:
+        """(1, D) the mean example itself."""
+        return mean_example(self.examples, self.query_weights, self.searcher.info.geometry)
+
+    @property
     def queries(self) -> Float32Array:
         """(M, D) vectors of the task examples."""
         return self.examples
 
     def retarget(self, task: Task) -> None:
         """Take the mean of other task examples."""
-        metric = self.searcher.info.metric
-        self.neighborhoods.replace_queries(mean_example(task.vectors, task.weights, metric))
         self.examples, self.query_weights = task.vectors, task.weights
+        self.neighborhoods.replace_queries(searched(self.mean, self.searcher.info))
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """As of neighbourhoods, and the task examples."""
@@ -180,8 +197,9 @@ class SimilarityMean(ByLists):
     def begin(self, searcher: Searcher, task: Task) -> NeighborKnowledge:
         """The mean example; its list is not fetched yet."""
         searcher.preflight(task.vectors[0])
-        mean = mean_example(task.vectors, task.weights, searcher.info.metric)
-        return MeanKnowledge(Neighborhoods(searcher, mean), task.weights, examples=task.vectors)
+        mean = mean_example(task.vectors, task.weights, searcher.info.geometry)
+        near = Neighborhoods(searcher, searched(mean, searcher.info))
+        return MeanKnowledge(near, task.weights, examples=task.vectors)
 
     def resume(
         self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays
@@ -194,12 +212,45 @@ class SimilarityMean(ByLists):
         """The one list gives the whole ranking."""
         return max(size, FIRST_DEPTH)
 
-    def ranked(self, near: Neighborhoods, size: int) -> Ranked:
-        """By the distance to the mean example."""
-        return nearest_to_any(near.lists, near.index.keys, size)
+    def ranked(self, known: NeighborKnowledge, size: int) -> Ranked:
+        """By the distance to the mean example, which may be another than the one searched for."""
+        near, info = known.neighborhoods, known.searcher.info
+        assert isinstance(known, MeanKnowledge)
+        if info.datatype == FLOAT32 or not info.recomputable:
+            return nearest_to_any(near.lists, near.index.keys, size)
+        mean, form = known.mean, normalized(near.queries, info.geometry)
+
+        def exact(candidates: IntArray) -> FloatArray:
+            ids = near.index.ids(candidates.tolist())
+            has, rows = vectors_found(known.searcher.collection, ids, info)
+            distances = np.full(len(ids), np.inf)
+            distances[has] = distances_to(known.searcher, mean, ids, rows)[0]
+            return distances
+
+        return nearest_to_exact(
+            near.lists,
+            near.index.keys,
+            size,
+            exact=exact,
+            off=float(np.linalg.norm(form - mean)),
+            chords=info.metric != "Euclid",
+        )
 
     def explain(
         self, known: NeighborKnowledge, preference: Preference, question: Question
     ) -> list[ByDistance]:
         """How far the mean example is, and how far it is from the last one selected."""
         return by_distance(known.neighborhoods, preference, question, mean=True)
+
+
+def searched(mean: Float32Array, info: CollectionInfo) -> Float32Array:
+    """``mean`` (1, D) in the nearest form that the collection of ``info`` can be searched for.
+
+    In uint8 under Cosine it is made as long as fits, where rounding to whole numbers turns it
+    least.
+    """
+    if info.datatype == "uint8":
+        if info.metric == "Cosine":
+            mean = mean * np.float32(HIGHEST_BYTE / mean.max())
+        mean = np.rint(mean)
+    return held(mean, info.metric, info.datatype)

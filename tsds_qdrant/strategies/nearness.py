@@ -75,7 +75,7 @@ def by_distance(
     reach = float(best[preference.candidates].max(initial=-np.inf))
     found = []
     for record in question.records:
-        far = distances_from(near.queries, record, near.searcher.info.metric)
+        far = distances_from(near.queries, record, near.searcher)
         if far is None:
             found.append(ByDistance("no vector"))
             continue

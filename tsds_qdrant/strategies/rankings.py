@@ -5,17 +5,21 @@ All of them can say which lists end too early for the ranking to be final. Ties 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.ids import KeyArray, id_order
-from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.collections.values import Geometry
 from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.solver.lists import NeighborLists
 
 FIRST_LOOK = 16
+UNIT_SLACK = 1e-4
+"""A stored float16 vector may be this much longer than one, beside the rounding of float32."""
 SHORTEST_MEAN = 1e-6
 """A mean of unit vectors shorter than this has no direction in float32."""
 
@@ -95,7 +99,38 @@ def _next_left(candidates: IntArray, taken: BoolArray, at: int, end: int) -> int
     return end
 
 
-def mean_example(queries: Float32Array, weights: FloatArray, metric: Metric) -> Float32Array:
+def nearest_to_exact(
+    lists: NeighborLists,
+    keys: KeyArray,
+    size: int,
+    *,
+    exact: Callable[[IntArray], FloatArray],
+    off: float,
+    chords: bool,
+) -> Ranked:
+    """The ``size`` candidates nearest to a query example that was searched for in rounded form.
+
+    Args:
+        lists: one list, that of the rounded example.
+        keys: (N, 3) id keys of the candidates.
+        size: how many.
+        exact: (c,) distances of candidates (c,) to the example itself.
+        off: length of what rounding changed; two distances of a candidate differ by no more.
+        chords: distances follow from products p, as sqrt(2 - 2 p); then these differ by no more.
+    """
+    listed, ends = lists.candidates, lists.distances
+    distances = exact(listed)
+    order = id_order(keys[listed], distances)[:size]
+    reach = np.inf
+    if len(order) == size:
+        farthest = float(distances[order[-1]])
+        off += UNIT_SLACK
+        reach = math.sqrt(farthest**2 + 2 * off) if chords else farthest * (1 + UNIT_SLACK) + off
+    short = ~lists.complete & (ends[-1] <= reach)
+    return Ranked(listed[order], np.flatnonzero(short))
+
+
+def mean_example(queries: Float32Array, weights: FloatArray, metric: Geometry) -> Float32Array:
     """(1, D) the one query example whose nearest candidates rank as the mean over all does.
 
     The mean of cosines with unit vectors is the product with their mean; the mean of squared
@@ -104,7 +139,7 @@ def mean_example(queries: Float32Array, weights: FloatArray, metric: Metric) -> 
     Args:
         queries: (M, D).
         weights: (M,) sum 1.
-        metric: of the collection.
+        metric: the collection's geometry.
 
     Raises:
         UnsupportedCollectionError: Manhattan, whose mean distance is none to a single vector.
@@ -116,7 +151,7 @@ def mean_example(queries: Float32Array, weights: FloatArray, metric: Metric) -> 
             "distance is that to no single vector; use similarity-max or round-robin"
         )
     rows = queries.astype(np.float64)
-    if metric != "Euclid":
+    if metric in ("Cosine", "Dot"):
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     mean = weights @ rows
     if metric != "Euclid":

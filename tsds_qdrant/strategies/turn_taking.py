@@ -119,7 +119,7 @@ def by_turns(near: Neighborhoods, ranked: Ranked, question: Question) -> list[By
     turns = _Turns.of(near.lists, ranked, len(near.index))
     found = []
     for record in question.records:
-        far = distances_from(near.queries, record, near.searcher.info.metric)
+        far = distances_from(near.queries, record, near.searcher)
         candidate = int(near.index.lookup([record.id])[0])
         if far is None:
             found.append(ByTurns("no vector"))

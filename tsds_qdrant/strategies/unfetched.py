@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
-from tsds_qdrant.collections.values import Metric, Record
-from tsds_qdrant.neighbors.geometry import distance_blocks
+from tsds_qdrant.collections.values import Record
+from tsds_qdrant.neighbors.measure import distances_to
+from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.solver.lists import NeighborLists
 
 MISSED_MARGIN = 1e-3
@@ -43,13 +44,12 @@ class Unfetched:
     missed_by: int | None
 
 
-def distances_from(queries: Float32Array, record: Record, metric: Metric) -> FloatArray | None:
+def distances_from(queries: Float32Array, record: Record, searcher: Searcher) -> FloatArray | None:
     """(M,) distances from ``queries`` (M, D) to a point; None where it has no vector."""
     if record.vector is None:
         return None
-    blocks = distance_blocks(queries, record.vector[None, :], metric)
-    distances: FloatArray = np.concatenate([block[:, 0] for _, block in blocks])
-    return distances
+    distances: FloatArray = distances_to(searcher, queries, [record.id], record.vector[None, :])
+    return distances[:, 0]
 
 
 def with_listed(distances: FloatArray, lists: NeighborLists, candidate: int) -> FloatArray:

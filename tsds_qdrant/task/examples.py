@@ -84,7 +84,7 @@ def task_examples(
         name = source.removeprefix(COLLECTION_PREFIX)
         found = examples_of_collection(info.location, name, like=info, api_key=api_key)
     elif not is_text_source(source):
-        found = examples_of_vectors(source)
+        found = examples_of_vectors(source, whole=info.datatype == "uint8")
     else:
         read_entries(source)  # a path that is missing or of no known format is refused here
         found = examples_of_records(
@@ -167,15 +167,15 @@ def examples_of_records(
     return TaskExamples(vectors, texts, weights, cut=cut_by(embedder, texts))
 
 
-def examples_of_vectors(source: str) -> TaskExamples:
-    """The rows of a ``.npy`` file.
+def examples_of_vectors(source: str, *, whole: bool = False) -> TaskExamples:
+    """The rows of a ``.npy`` file; of ``whole`` numbers too, for a collection of uint8.
 
     Raises:
         InputError: the file cannot be used.
     """
     # What float32 cannot hold becomes infinity, and is refused as such later on.
     with np.errstate(over="ignore"):
-        vectors = np.asarray(load_vectors(source), dtype=np.float32)
+        vectors = np.asarray(load_vectors(source, whole=whole), dtype=np.float32)
     return TaskExamples(vectors, [""] * len(vectors), np.ones(len(vectors)))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
-from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.checked import checked_queries
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.records import TextTemplate
@@ -21,7 +21,7 @@ class Task:
     """M task examples, checked against a collection.
 
     Attributes:
-        vectors: (M, D).
+        vectors: (M, D), as searches of the collection compare them.
         weights: (M,) sum 1.
         texts: M texts; empty where none are known.
         template: how the text of a candidate is made, where the collection does not say.
@@ -48,9 +48,7 @@ class Task:
             InputError: the vectors do not fit the collection, or there is none.
             SettingsError: weights that are not positive, or not M of them.
         """
-        rows = checked_vectors(
-            np.atleast_2d(np.asarray(vectors)), info.dimension, info.metric, what="query example"
-        )
+        rows = checked_queries(np.atleast_2d(np.asarray(vectors)), info, what="query example")
         if not len(rows):
             raise InputError("there is no query example; give at least one")
         given = np.asarray([] if weights is None else weights, dtype=np.float64)

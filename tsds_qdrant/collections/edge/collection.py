@@ -16,12 +16,8 @@ from typing import Any
 import qdrant_edge as edge
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.distance import (
-    are_unit_rows,
-    checked_vectors,
-    oversampling,
-    score_threshold,
-)
+from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.distance import are_unit_rows, oversampling, score_threshold
 from tsds_qdrant.collections.edge.asking import Search, ask
 from tsds_qdrant.collections.edge.directory import (
     read_config,
@@ -115,7 +111,7 @@ class EdgeCollection(EdgeSpaces):
         }
         description, count = self._description, self.count()
         dense = description.dimension > 0
-        small = dense and fits(count, description.dimension, description.metric)
+        small = dense and self._is_scanned(count)
         return replace(
             description,
             count=count,
@@ -125,6 +121,11 @@ class EdgeCollection(EdgeSpaces):
             payload_indexes=indexes,
             metadata=read_metadata(self._path),
         )
+
+    def _is_scanned(self, count: int) -> bool:
+        """Whether exact searches of the searched space, of ``count`` points, are scans in numpy."""
+        info = self._description
+        return info.recomputable and fits(count, info.dimension, info.metric)
 
     def search(
         self,
@@ -140,12 +141,14 @@ class EdgeCollection(EdgeSpaces):
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         info = self._description
         checked_kind(self._known.spaces[info.vector], "dense", info.name)
-        metric, dimension = info.metric, info.dimension
-        queries = checked_vectors(vectors, dimension, metric, what="query", unit=False)
-        if exact and fits(self.count(), dimension, metric):
+        metric = info.metric
+        queries = checked_queries(vectors, info, unit=False)
+        if exact and self._is_scanned(self.count()):
             loaded = self.loaded(where)
             # Whoever is near is found by distances there, which products alone do not say.
-            if metric != "Dot" or (are_unit_rows(queries) and are_unit_rows(loaded.matrix)):
+            if info.geometry in ("Cosine", "Euclid") or (
+                are_unit_rows(queries) and are_unit_rows(loaded.matrix)
+            ):
                 return loaded.search(queries, limit, max_distance, on_batch)
         walk = None if ef is None or exact else max(ef, limit)
         search = Search(
@@ -218,5 +221,6 @@ def _described(description: CollectionInfo, space: Space) -> CollectionInfo:
         vector=space.name,
         dimension=space.dimension or 0,
         metric=space.metric,
+        datatype=space.datatype,
         quantization=space.quantization,
     )

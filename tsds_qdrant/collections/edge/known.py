@@ -8,6 +8,7 @@ from typing import Any
 
 from tsds_qdrant.collections.edge.scan import LoadedVectors
 from tsds_qdrant.collections.spaces import Space
+from tsds_qdrant.collections.values import FLOAT32
 
 
 @dataclass
@@ -43,6 +44,7 @@ def spaces_of(config: Mapping[str, Any]) -> dict[str, Space]:
             int(params["size"]),
             params["distance"],
             multivector=bool(params.get("multivector_config")),
+            datatype=params.get("datatype") or FLOAT32,
             quantization=next(iter(codes)) if codes else None,
         )
     for name, params in (config.get("sparse_vectors") or {}).items():

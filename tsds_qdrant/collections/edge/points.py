@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.closing import Closing
+from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.edge.directory import read_config, shard_path
 from tsds_qdrant.collections.edge.failures import edge_failures
 from tsds_qdrant.collections.edge.forms import edge_id, plain_id
@@ -71,11 +72,11 @@ class EdgePoints(Closing):
         ids = list(chain.from_iterable(self.scroll_ids(where)))
         stored = self.retrieve(ids, payloads=False, vectors=True)
         rows = [record.vector for record in stored if record.vector is not None]
-        loaded = LoadedVectors(
-            [record.id for record in stored if record.vector is not None],
-            np.array(rows, dtype=np.float32).reshape(len(rows), info.dimension),
-            info.metric,
-        )
+        matrix = np.array(rows, dtype=np.float32).reshape(len(rows), info.dimension)
+        if info.datatype == "uint8":  # alone not brought to unit length when it is stored
+            matrix = normalized(matrix, info.metric)
+        ids = [record.id for record in stored if record.vector is not None]
+        loaded = LoadedVectors(ids, matrix, info.geometry)
         if not names_ids(where):
             self._known.loaded[info.vector] = about, loaded
         return loaded

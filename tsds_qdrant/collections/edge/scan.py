@@ -16,7 +16,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.distance import is_similarity, normalized, score_to_distance
 from tsds_qdrant.collections.hits import Hits, within
-from tsds_qdrant.collections.values import Metric, PointId
+from tsds_qdrant.collections.values import Geometry, Metric, PointId
 
 SCANNED_POINTS = 10_000
 SCANNED_FLOATS = 16_000_000
@@ -36,13 +36,13 @@ class LoadedVectors:
 
     Attributes:
         ids: (n,) their ids.
-        matrix: (n, D) their vectors as stored.
-        metric: Cosine, Dot (both of unit length) or Euclid.
+        matrix: (n, D) their vectors, of unit length under Cosine.
+        metric: Cosine, Dot, Product (all of unit length, but for rounding) or Euclid.
     """
 
     ids: Sequence[PointId]
     matrix: Float32Array
-    metric: Metric
+    metric: Geometry
 
     def search(
         self,
@@ -76,6 +76,11 @@ class LoadedVectors:
     ) -> tuple[IntArray, FloatArray, IntArray]:
         """Rows and scores (n,) of the hits of ``queries``, and counts (B,)."""
         own = np.einsum("ij,ij->i", queries, queries)
+        if self.metric in (
+            "Dot",
+            "Product",
+        ):  # the chord of two rows follows from their product alone
+            own, lengths = np.ones_like(own), np.ones_like(lengths)
         with np.errstate(over="ignore", invalid="ignore"):  # stored NaN is nobody's neighbour
             squared = queries @ self.matrix.T
             squared *= -2

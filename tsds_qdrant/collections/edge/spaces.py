@@ -10,8 +10,12 @@ from typing import Any
 import qdrant_edge as edge
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.checked import check_pairs, checked_rows, parts_by_size
-from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.checked import (
+    check_pairs,
+    checked_dense,
+    checked_rows,
+    parts_by_size,
+)
 from tsds_qdrant.collections.edge.directory import read_metadata, write_metadata
 from tsds_qdrant.collections.edge.forms import edge_id, plain_rows
 from tsds_qdrant.collections.edge.points import EdgePoints
@@ -27,7 +31,7 @@ from tsds_qdrant.collections.spaces import (
     plain_space,
 )
 from tsds_qdrant.collections.sparse import SparseRows
-from tsds_qdrant.collections.values import Payload, PointId
+from tsds_qdrant.collections.values import FLOAT32, Payload, PointId
 
 UPSERT_BATCH = 1_000
 UPSERT_FLOATS = 2_000_000
@@ -61,8 +65,14 @@ class EdgeSpaces(EdgePoints):
             write_metadata(self._path, {**metadata, REPRESENTATION: self._known.searched})
         create = edge.UpdateOperation.create_sparse_vector(space.name)
         if space.dimension is not None:
+            datatype = None
+            if space.datatype != FLOAT32:
+                datatype = getattr(edge.VectorStorageDatatype, space.datatype.capitalize())
             create = edge.UpdateOperation.create_dense_vector(
-                space.name, space.dimension, getattr(edge.Distance, space.metric)
+                space.name,
+                space.dimension,
+                getattr(edge.Distance, space.metric),
+                datatype=datatype,
             )
         self._write(create)
         self._known.spaces[space.name] = space
@@ -76,7 +86,7 @@ class EdgeSpaces(EdgePoints):
         """Insert or replace points; they are in the write-ahead log on return."""
         info = self._description
         checked_kind(self._known.spaces[info.vector], "dense", info.name)
-        rows = checked_vectors(vectors, info.dimension, info.metric, unit=False)
+        rows = checked_dense(vectors, self._known.spaces[info.vector])
         point_ids = checked_ids(ids)
         check_pairs(len(point_ids), len(rows), payloads)
         # Whoever brings no payload takes away the one that is stored.
@@ -167,7 +177,11 @@ class EdgeSpaces(EdgePoints):
         where = {"must": [{"has_vector": info.vector}]} if several else None
         ids = list(islice(chain.from_iterable(self.scroll_ids(where)), UNIT_SAMPLE))
         sample = self.retrieve(ids, payloads=False, vectors=True)
-        check_unit_length(((record.id, record.vector) for record in sample), f"'{info.name}'")
+        check_unit_length(
+            ((record.id, record.vector) for record in sample),
+            f"'{info.name}'",
+            rough=not info.recomputable,
+        )
 
 
 def _batch_rows(dimension: int | None) -> int:

@@ -14,7 +14,8 @@ from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections import GRPC_PORT
-from tsds_qdrant.collections.distance import checked_vectors, score_threshold
+from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.distance import score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.failures import server_failures
@@ -34,7 +35,7 @@ class ServerCollection(ServerSpaces):
 
     def __init__(self, session: Session, vector: str | None) -> None:
         found = description.fetch(session, attempts=2)
-        spaces = description.spaces_of(found)
+        spaces = description.spaces_of(found, session)
         default = description.metadata_of(found).get(REPRESENTATION)
         space = chosen_space(spaces, vector, default, session.place.collection)
         described = description.describe(found, session, space, session.engine())
@@ -59,6 +60,7 @@ class ServerCollection(ServerSpaces):
             vector=name,
             dimension=space.dimension or 0,
             metric=space.metric,
+            datatype=space.datatype,
             quantization=space.quantization,
         )
         view._writes = view._write_batches(view._description)
@@ -158,7 +160,7 @@ class ServerCollection(ServerSpaces):
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         info = self._description
         checked_kind(self._space, "dense", info.name)
-        queries = checked_vectors(vectors, info.dimension, info.metric, what="query", unit=False)
+        queries = checked_queries(vectors, info, unit=False)
         walk = None if ef is None or exact else max(ef, limit)
         search = wire.Search(
             collection=self._name,

@@ -14,7 +14,7 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.sparse import SparseRows
-from tsds_qdrant.collections.values import CollectionInfo, Limits
+from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Limits
 from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, UnsupportedCollectionError
 
 METADATA_KEY = "tsds_qdrant"
@@ -43,8 +43,8 @@ def fetch(session: Session, *, attempts: int | None = None) -> models.Collection
         ) from error
 
 
-def spaces_of(found: models.CollectionInfo) -> dict[str, Space]:
-    """The spaces of the collection that ``found`` describes."""
+def spaces_of(found: models.CollectionInfo, session: Session) -> dict[str, Space]:
+    """The spaces of the collection that ``found`` describes; local mode keeps float32 alone."""
     params = found.config.params
     vectors = params.vectors or {}
     spaces = {}
@@ -56,6 +56,7 @@ def spaces_of(found: models.CollectionInfo) -> dict[str, Space]:
             dense.size,
             dense.distance.value,
             multivector=dense.multivector_config is not None,
+            datatype=FLOAT32 if session.local or not dense.datatype else dense.datatype.value,
             quantization=next(iter(codes.model_dump()), None) if codes else None,
         )
     for name, sparse in (params.sparse_vectors or {}).items():
@@ -83,6 +84,7 @@ def describe(
         indexed=found.indexed_vectors_count or 0,
         segments=found.segments_count,
         shards=found.config.params.shard_number or 1,
+        datatype=space.datatype,
         quantization=space.quantization,
         payload_indexes={
             field: index.data_type.value for field, index in found.payload_schema.items()

@@ -5,14 +5,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.checked import check_pairs, checked_rows, parts_by_size
-from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.checked import (
+    check_pairs,
+    checked_dense,
+    checked_rows,
+    parts_by_size,
+)
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads
 from tsds_qdrant.collections.server import description
@@ -27,7 +32,7 @@ from tsds_qdrant.collections.spaces import (
     plain_space,
 )
 from tsds_qdrant.collections.sparse import SparseRows
-from tsds_qdrant.collections.values import Payload, PointId
+from tsds_qdrant.collections.values import FLOAT32, Payload, PointId
 from tsds_qdrant.errors import AccessDeniedError, UnsupportedCollectionError
 
 REQUEST_BYTES = 10_000_000
@@ -57,7 +62,7 @@ class ServerSpaces(ServerPoints):
     def _refreshed(self) -> models.CollectionInfo:
         """What Qdrant says of the collection now; all views learn of new spaces."""
         found = description.fetch(self._session)
-        spaces = description.spaces_of(found)
+        spaces = description.spaces_of(found, self._session)
         for name in self._spaces.keys() - spaces.keys():
             del self._spaces[name]
         self._spaces.update(spaces)
@@ -66,6 +71,8 @@ class ServerSpaces(ServerPoints):
     def add_space(self, space: Space) -> None:
         """Add a dense or sparse vector that no point has yet."""
         metadata = description.metadata_of(self._refreshed())
+        if self._session.local:
+            space = replace(space, datatype=FLOAT32)  # it keeps no other
         if not is_new(space, self._spaces, self._name):
             return
         description.check_added_spaces(self._session, self._description.engine)
@@ -76,9 +83,11 @@ class ServerSpaces(ServerPoints):
         config: Any = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig())
         if space.dimension is not None:
             distance = models.Distance(space.metric)
-            config = models.DenseVectorNameConfig(
-                dense=models.DenseVectorConfig(size=space.dimension, distance=distance)
+            datatype: Any = None if space.datatype == FLOAT32 else space.datatype
+            dense = models.DenseVectorConfig(
+                size=space.dimension, distance=distance, datatype=datatype
             )
+            config = models.DenseVectorNameConfig(dense=dense)
         self._session.send(
             lambda client: client.create_vector_name(self._name, space.name, config, wait=True)
         )
@@ -106,7 +115,7 @@ class ServerSpaces(ServerPoints):
         info = self._description
         checked_kind(self._space, "dense", info.name)
         points = checked_ids(ids)
-        rows = checked_vectors(vectors, info.dimension, info.metric, unit=False)
+        rows = checked_dense(vectors, self._space)
         check_pairs(len(points), len(rows), payloads)
         sizes = [0] * len(points) if payloads is None else checked_payloads(points, payloads)
 
@@ -214,7 +223,7 @@ class ServerSpaces(ServerPoints):
             )
         )
         sample = ((p.id, description.vector_of(p.vector, info.vector)[0]) for p in points)
-        check_unit_length(sample, str(self._session.place))
+        check_unit_length(sample, str(self._session.place), rough=not info.recomputable)
 
 
 def _vectors_operation(ids: Sequence[Any], values: Sequence[Any], name: str) -> Any:

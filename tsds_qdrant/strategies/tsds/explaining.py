@@ -53,8 +53,7 @@ class _Explaining:
 
     def reasons(self, record: Record) -> TransportReasons:
         """The reasons of one point; its density is known if it has a vector."""
-        metric = self.known.searcher.info.metric
-        far = distances_from(self.known.queries, record, metric)
+        far = distances_from(self.known.queries, record, self.known.searcher)
         if far is None:
             return TransportReasons("no vector")
         number = int(self.known.index.lookup([record.id])[0])

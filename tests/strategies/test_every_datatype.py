@@ -1,0 +1,141 @@
+"""Every strategy over every datatype: rows say the engine's distances, brute force agrees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pool_oracle import edge_pool, engine_distances
+
+from tsds_qdrant.collections.edge import scan
+from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.errors import InputError
+from tsds_qdrant.selection.select import select
+from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.task.examples import TaskExamples
+
+POINTS, SIZE = 300, 30
+STRATEGIES = ("tsds", "round-robin", "similarity-max", "similarity-mean", "random", "dsir")
+DATATYPES = ("float32", "float16", "uint8", "turbo4", "turbo8")
+RNG = np.random.default_rng(11)
+BYTES = RNG.integers(0, 256, size=(POINTS, 16)).astype(np.float32)
+BYTES[40:50] = BYTES[:10]
+BYTE_QUERIES = (BYTES[::30] + RNG.uniform(0, 60, size=(10, 16)).astype(np.float32)).clip(0, 255)
+PAYLOADS = [{"text": f"word{k % 7} other{k % 5}"} for k in range(POINTS)]
+
+
+def rows_of(datatype: str) -> tuple[Any, Any]:
+    """Stored vectors and task examples."""
+    if datatype == "uint8":
+        return BYTES, BYTE_QUERIES
+    return BYTES - 128, BYTE_QUERIES - 128
+
+
+def selected(pool: EdgeCollection, queries: Any, strategy: str, size: int = SIZE) -> Selection:
+    more = {"alpha": 0.5} if strategy == "tsds" else {}
+    return select(pool, queries, SelectionSettings.of(strategy, sizes=(size,), seed=4, **more))
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid", "Manhattan"])
+@pytest.mark.parametrize("datatype", DATATYPES)
+def test_rows_say_the_distances_of_the_engine(
+    datatype: str, metric: Metric, scanned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not scanned:
+        monkeypatch.setattr(scan, "SCANNED_POINTS", 0)
+    rows, queries = rows_of(datatype)
+    with edge_pool(rows, metric, payloads=PAYLOADS, datatype=datatype) as pool:
+        truth = engine_distances(pool, queries)
+        for strategy in STRATEGIES:
+            if strategy == "dsir" or (strategy, metric) == ("similarity-mean", "Manhattan"):
+                continue
+            found = list(selected(pool, queries, strategy).sample_rows(SIZE))
+            assert len(found) == SIZE
+            distances = np.array([row["distance"] for row in found])
+            ids = [row["id"] for row in found]
+            best = truth[:, ids].min(axis=0)
+            named = truth[[row["query"] for row in found], ids]
+            if metric == "Cosine":
+                best, named, distances = best**2, named**2, distances**2
+            if strategy != "round-robin":
+                np.testing.assert_allclose(distances, best, rtol=1e-6, atol=1e-6)
+            np.testing.assert_allclose(distances, named, rtol=1e-6, atol=1e-6)
+            if strategy == "similarity-max":
+                order = np.sort(truth.min(axis=0))[:SIZE]
+                if metric == "Cosine":
+                    order = order**2
+                np.testing.assert_allclose(np.sort(distances), order, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
+@pytest.mark.parametrize("datatype", ["float32", "float16", "uint8", "turbo8"])
+def test_similarity_mean_is_the_mean(
+    datatype: str, metric: Metric, scanned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the mean example is no vector that the collection can be searched for."""
+    if not scanned:
+        monkeypatch.setattr(scan, "SCANNED_POINTS", 0)
+    rows, queries = rows_of(datatype)
+    with edge_pool(rows, metric, payloads=PAYLOADS, datatype=datatype) as pool:
+        means = np.square(engine_distances(pool, queries)).mean(axis=0)
+        for size in (1, 7, 60, 250):
+            found = selected(pool, queries, "similarity-mean", size)
+            ids = [row["id"] for row in found.sample_rows(size)]
+            wanted = np.sort(means)[:size]
+            slack = 1e-3 if datatype == "turbo8" else 1e-5
+            np.testing.assert_allclose(means[ids], wanted, rtol=slack)
+
+
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid", "Manhattan"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_bytes_select_as_floats_do(strategy: str, metric: Metric) -> None:
+    """A second way: the same whole numbers in a float32 collection, and queries cut by hand."""
+    if (strategy, metric) == ("similarity-mean", "Manhattan"):
+        pytest.skip("that mean is no vector")
+    found = []
+    for datatype, queries in (("uint8", BYTE_QUERIES), ("float32", np.trunc(BYTE_QUERIES))):
+        with edge_pool(BYTES, metric, payloads=PAYLOADS, datatype=datatype) as pool:
+            given: Any = queries
+            if strategy == "dsir":
+                texts = ["word3 other2"] * len(queries)
+                given = TaskExamples(queries, texts, np.ones(len(queries)))
+            found.append(selected(pool, given, strategy))
+    mine, theirs = (list(selection.sample_rows(SIZE)) for selection in found)
+    assert {row["id"] for row in mine} == {row["id"] for row in theirs}
+    by_id = {row["id"]: row for row in theirs}
+    for row in mine:
+        twin = by_id[row["id"]]
+        assert row["distance"] == pytest.approx(twin["distance"], rel=1e-5)
+        if row["probability"] is not None:
+            assert row["probability"] == pytest.approx(twin["probability"], rel=1e-4)
+        assert row["query"] == twin["query"]
+
+
+@pytest.mark.parametrize("datatype", DATATYPES)
+def test_numpy_and_the_engine_solve_the_same_problem(
+    datatype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, queries = rows_of(datatype)
+    p = []
+    for points in (10_000, 0):
+        monkeypatch.setattr(scan, "SCANNED_POINTS", points)
+        with edge_pool(rows, "Cosine", datatype=datatype) as pool:
+            selection = selected(pool, queries, "tsds")
+            p.append({k: selection.probability(row) for row, k in enumerate(selection.ids)})
+    mine, theirs = ({k: share for k, share in one.items() if share} for one in p)
+    assert mine.keys() == theirs.keys()
+    assert len(mine) < POINTS / 2
+    assert mine == pytest.approx(theirs, rel=1e-3)
+
+
+def test_unit_floats_are_no_task_for_bytes() -> None:
+    unit = BYTE_QUERIES / np.linalg.norm(BYTE_QUERIES, axis=1, keepdims=True)
+    with edge_pool(BYTES, "Cosine", payloads=PAYLOADS, datatype="uint8") as pool:
+        for strategy in STRATEGIES[:4]:
+            with pytest.raises(InputError, match=r"^query example 0 is zero once its numbers"):
+                selected(pool, unit, strategy)
