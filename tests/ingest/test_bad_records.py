@@ -24,7 +24,7 @@ from tsds_qdrant.ingest.destination import Destination
 from tsds_qdrant.ingest.ids_seen import IdsSeen
 from tsds_qdrant.ingest.ingest import ingest_records
 from tsds_qdrant.ingest.rejected import FIRST_LOOK
-from tsds_qdrant.ingest.storing import IngestReport
+from tsds_qdrant.ingest.report import IngestReport
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.settings import RecordSettings
 

@@ -82,7 +82,7 @@ def test_reasons_say_what_is_lacking() -> None:
     assert listings["similarity-mean"].lacking == (
         "the metric is Manhattan; it works with Cosine, Euclid, Dot",
     )
-    assert "point 0 has no text: no field of the first record" in str(listings["dsir"].lacking)
+    assert "point 0 has no field that is known to hold its text" in str(listings["dsir"].lacking)
     assert listings["random"].lacking == ()
 
 

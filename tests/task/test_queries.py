@@ -166,7 +166,7 @@ def test_vectors_of_a_file(tmp_path: Path, pool: Collection) -> None:
     rows = np.array([[1.0, 2.0], [3.0, 4.0]])
     np.save(tmp_path / "q.npy", rows)
     for examples in (
-        examples_of_vectors(str(tmp_path / "q.npy")),
+        examples_of_vectors(str(tmp_path / "q.npy"), pool.info()),
         named(str(tmp_path / "q.npy"), pool),
     ):
         assert examples.vectors.dtype == np.float32
@@ -175,9 +175,11 @@ def test_vectors_of_a_file(tmp_path: Path, pool: Collection) -> None:
         assert examples.weights.tolist() == [1.0, 1.0]
 
 
-def test_what_float32_cannot_hold_warns_nobody(tmp_path: Path) -> None:
-    np.save(tmp_path / "q.npy", np.full((1, 2), 1e300))
-    assert np.isinf(examples_of_vectors(str(tmp_path / "q.npy")).vectors).all()
+def test_rows_of_a_file_are_named_with_it(tmp_path: Path, pool: Collection) -> None:
+    for row, fault in (([1e300, 1], "NaN or infinity"), ([0, 0], "length zero")):
+        np.save(tmp_path / "q.npy", np.array([[1.0, 2.0], row]))
+        with pytest.raises(InputError, match=rf"q\.npy': row 1 (holds|has) {fault}"):
+            examples_of_vectors(str(tmp_path / "q.npy"), pool.info())
 
 
 def test_points_of_another_collection(tmp_path: Path, pool: Collection) -> None:

@@ -95,9 +95,9 @@ def ingest(
     destination = Destination(
         where.qdrant, where.collection, points.metric, where.vector, where.api_key
     )
-    rows = None if points.vectors is None else load_vectors(points.vectors, whole=True)
-    if rows is not None and rows.dtype.kind in "iu" and destination.datatype() != "uint8":
-        rows = load_vectors(points.vectors)  # which refuses whole numbers
+    rows = None
+    if points.vectors is not None:
+        rows = load_vectors(points.vectors, whole=destination.datatype() == "uint8")
     with progress_bars(quiet=as_json) as progress:
         if not files:
             assert rows is not None

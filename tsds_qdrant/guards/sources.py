@@ -92,7 +92,7 @@ def guard_against(
                 source, chosen, template=way, stored=info.metadata, progress=progress
             )
         else:
-            found = examples_of_vectors(source, whole=info.datatype == "uint8")
+            found = examples_of_vectors(source, info)
         if not reach.radius and not any(found.texts):
             raise SettingsError(
                 f"'{source}' holds vectors, which are compared within a radius; give "

@@ -16,7 +16,8 @@ from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.ingest.destination import Destination
 from tsds_qdrant.ingest.items import Item, ItemMaker, VectorArray, items_of
 from tsds_qdrant.ingest.rejected import rejected_of
-from tsds_qdrant.ingest.storing import Chunk, IngestReport, StoringRun
+from tsds_qdrant.ingest.report import IngestReport
+from tsds_qdrant.ingest.storing import Chunk, StoringRun
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, count_records
 from tsds_qdrant.records.entries import Entry

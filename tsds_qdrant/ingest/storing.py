@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -21,38 +20,13 @@ from tsds_qdrant.errors import CollectionMismatchError, InputError
 from tsds_qdrant.ingest.destination import Destination, merged
 from tsds_qdrant.ingest.equal import of_equal_vectors
 from tsds_qdrant.ingest.items import Item, VectorArray
+from tsds_qdrant.ingest.report import IngestReport
 from tsds_qdrant.progress import Progress
+from tsds_qdrant.records import naming_file
 from tsds_qdrant.records.entries import Findings
-from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.representations.text import Cut, Embedder, cut_by
 
 CHECKED_ROWS = 100_000
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """What an ingest did.
-
-    Attributes:
-        read: records or vectors read.
-        added: points that are new.
-        updated: points whose vector or payload was replaced.
-        unchanged: records that were stored already, by an earlier run or by an equal record.
-        rejected: records that cannot be used and were left out.
-        count: points in the collection afterwards.
-        text: the field or template that was embedded, "" with ready vectors.
-        seconds: time by stage: ``store`` (read, embed, upsert) and ``index``.
-        notes: what a user should know of values that were changed or not seen, a sentence each.
-    """
-
-    read: int
-    added: int
-    updated: int
-    unchanged: int
-    rejected: int
-    count: int
-    text: str
-    seconds: Mapping[str, float]
-    notes: tuple[str, ...] = ()
 
 
 Chunk = tuple[list[Item], Float32Array | None]
@@ -77,6 +51,7 @@ class StoringRun:
         self._progress = progress
         self._metric: Metric = destination.metric or "Cosine"
         self._sequence: int | None = None
+        self._cut: Cut | None = None
         self._collection = destination.checked(metadata["model"], metadata["text"])
 
     def store(
@@ -103,7 +78,8 @@ class StoringRun:
         read = added = updated = 0
         try:
             if vectors is not None:
-                self._check(vectors)
+                with naming_file(vectors):
+                    self._check(vectors)
             self._adopt()
             for chunk, rows in chunks:
                 known, stale = self._compare(chunk, rows, ids_tell_all)
@@ -139,8 +115,13 @@ class StoringRun:
             count=count,
             text=text,
             seconds=seconds,
-            notes=tuple(f"{kind}: {many}" for kind, many in findings.changes.items()),
+            notes=self._notes(findings),
         )
+
+    def _notes(self, findings: Findings) -> tuple[str, ...]:
+        changed = [f"{kind}: {many}" for kind, many in findings.changes.items()]
+        cut = self._cut.in_words() if self._cut else ""
+        return (*changed, cut) if cut else tuple(changed)
 
     def _check(self, vectors: VectorArray) -> None:
         """Read all rows once, so that a bad one is found before anything is stored.
@@ -232,7 +213,10 @@ class StoringRun:
                 embedded += texts
                 self._progress("ingest", done + embedded, self._total)
 
-            vectors = self._embedder.encode([item.text for item in items], on_batch)
+            texts = [item.text for item in items]
+            vectors = self._embedder.encode(texts, on_batch)
+            cut = cut_by(self._embedder, texts)
+            self._cut = cut if cut is None or self._cut is None else self._cut + cut
             checked_vectors(vectors, vectors.shape[1], self._metric)
         if self._collection is None:
             self._collection = create_collection(

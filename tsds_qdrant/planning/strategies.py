@@ -8,7 +8,7 @@ from typing import Any
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Record
-from tsds_qdrant.errors import InputError
+from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
@@ -110,6 +110,6 @@ def _no_text(info: CollectionInfo, probed: Sequence[Record]) -> str:
         for record in probed:
             template = template.decide(record.content)
             template.render(record.content)
-    except InputError as error:
-        return f"point {record.id} has no text: {error}"
+    except BadRecordError as error:
+        return f"point {record.id} {error.fault}; {error.advice}"
     return ""

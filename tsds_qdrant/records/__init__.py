@@ -5,12 +5,13 @@ from __future__ import annotations
 from tsds_qdrant.records.identity import record_id
 from tsds_qdrant.records.reading import count_records, read_entries, read_records
 from tsds_qdrant.records.template import TextTemplate
-from tsds_qdrant.records.vectors import load_vectors
+from tsds_qdrant.records.vectors import load_vectors, naming_file
 
 __all__ = [
     "TextTemplate",
     "count_records",
     "load_vectors",
+    "naming_file",
     "read_entries",
     "read_records",
     "record_id",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.errors import InputError
+
+
+@contextmanager
+def naming_file(vectors: npt.NDArray[Any]) -> Iterator[None]:
+    """Let errors about rows of ``vectors`` begin with the file that :func:`load_vectors` mapped."""
+    try:
+        yield
+    except InputError as error:
+        file = getattr(vectors, "filename", None)
+        if file is None:
+            raise
+        raise InputError(f"'{file}': {error}") from None
 
 
 def load_vectors(path: str | Path, *, whole: bool = False) -> npt.NDArray[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
 from tsds_qdrant.collections import open_collection
+from tsds_qdrant.collections.checked import checked_queries
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import (
     BadRecordError,
@@ -19,7 +20,7 @@ from tsds_qdrant.errors import (
     UnsupportedCollectionError,
 )
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate, load_vectors, read_entries
+from tsds_qdrant.records import TextTemplate, load_vectors, naming_file, read_entries
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
@@ -84,7 +85,7 @@ def task_examples(
         name = source.removeprefix(COLLECTION_PREFIX)
         found = examples_of_collection(info.location, name, like=info, api_key=api_key)
     elif not is_text_source(source):
-        found = examples_of_vectors(source, whole=info.datatype == "uint8")
+        found = examples_of_vectors(source, info)
     else:
         read_entries(source)  # a path that is missing or of no known format is refused here
         found = examples_of_records(
@@ -167,15 +168,18 @@ def examples_of_records(
     return TaskExamples(vectors, texts, weights, cut=cut_by(embedder, texts))
 
 
-def examples_of_vectors(source: str, *, whole: bool = False) -> TaskExamples:
-    """The rows of a ``.npy`` file; of ``whole`` numbers too, for a collection of uint8.
+def examples_of_vectors(source: str, info: CollectionInfo) -> TaskExamples:
+    """The rows of a ``.npy`` file, fit for searches of the collection ``info``.
 
     Raises:
-        InputError: the file cannot be used.
+        InputError: the file cannot be used, or a row of it.
     """
-    # What float32 cannot hold becomes infinity, and is refused as such later on.
+    mapped = load_vectors(source, whole=info.datatype == "uint8")
+    # What float32 cannot hold becomes infinity, and is refused as such.
     with np.errstate(over="ignore"):
-        vectors = np.asarray(load_vectors(source, whole=whole), dtype=np.float32)
+        vectors = np.asarray(mapped, dtype=np.float32)
+    with naming_file(mapped):
+        vectors = checked_queries(vectors, info, what="row")
     return TaskExamples(vectors, [""] * len(vectors), np.ones(len(vectors)))
 
 
