@@ -93,7 +93,7 @@ def test_the_texts_that_the_collection_names_are_tried(tmp_path: Path) -> None:
     ) as pool:
         assert by_name(pool)["random"].lacking == ("collection 'pool' holds no point; ingest some",)
         pool.upsert([0, 1], ROWS[:2].astype(np.float32), [{"body": "some words"}, {"text": "no"}])
-        assert "point 1 has no text: " in str(by_name(pool)["dsir"].lacking)
+        assert "point 1 has no field 'body'" in str(by_name(pool)["dsir"].lacking)
         pool.delete([1])
         assert all(listing.usable for listing in catalogue(pool))
 
