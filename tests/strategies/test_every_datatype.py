@@ -12,10 +12,13 @@ from tsds_qdrant.collections.edge import scan
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError
+from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.strategies.base import Ask
 from tsds_qdrant.task.examples import TaskExamples
+from tsds_qdrant.task.task import Task
 
 POINTS, SIZE = 300, 30
 STRATEGIES = ("tsds", "round-robin", "similarity-max", "similarity-mean", "random", "dsir")
@@ -139,3 +142,30 @@ def test_unit_floats_are_no_task_for_bytes() -> None:
         for strategy in STRATEGIES[:4]:
             with pytest.raises(InputError, match=r"^query example 0 is zero once its numbers"):
                 selected(pool, unit, strategy)
+
+
+@pytest.mark.parametrize("datatype", ["float16", "turbo4", "turbo8"])
+def test_products_of_unit_vectors(datatype: str) -> None:
+    """Under Dot a density is asked for around a vector that is read back with another length."""
+    rows, queries = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in rows_of(datatype))
+    with edge_pool(rows, "Dot", datatype=datatype) as pool:
+        truth = engine_distances(pool, queries)
+        found = selected(pool, queries, "tsds")
+        assert found.transport.densities.max() >= 2 - 1e-2  # of the exact copies
+        for row in found.sample_rows(SIZE):
+            assert row["distance"] ** 2 == pytest.approx(
+                truth[row["query"], row["id"]] ** 2, abs=1e-6
+            )
+
+
+def test_lists_of_zeros_are_not_taken_up_again() -> None:
+    """Version 0.1 measured such a collection as if its bytes were unit vectors."""
+    with edge_pool(BYTES, "Cosine", payloads=PAYLOADS, datatype="uint8") as pool:
+        searcher = Searcher(pool)
+        strategy = SelectionSettings.of("similarity-max", sizes=(SIZE,)).strategy
+        known = strategy.begin(searcher, Task.of(BYTE_QUERIES, searcher.info))
+        strategy.prefer(known, Ask(SIZE, SIZE))
+        facts, arrays = known.stored()
+        assert strategy.resume(searcher, facts, arrays).neighborhoods.depths.min() > 0
+        facts["scanner"] = "numpy"
+        assert strategy.resume(searcher, facts, arrays).neighborhoods.depths.max() == 0

@@ -1,0 +1,209 @@
+"""Commands on collections that keep their vectors in other numbers than float32."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import qdrant_edge as edge
+from commands import rows_of, run
+from pool_oracle import engine_distances
+
+from tsds_qdrant.collections.edge.collection import EdgeCollection
+
+POINTS = 150
+RNG = np.random.default_rng(5)
+BYTES = RNG.integers(0, 256, size=(POINTS, 12)).astype(np.uint8)
+BYTES[100:110] = BYTES[:10]
+QUERIES = (BYTES[:9] + RNG.normal(size=(9, 12)) * 8).clip(0, 255).astype(np.float32)
+DATATYPES = ("float16", "uint8", "turbo8")
+
+
+def vectors_of(datatype: str) -> tuple[Any, Any]:
+    """Ready vectors of a pool, and task examples."""
+    if datatype == "uint8":
+        return BYTES, QUERIES
+    return BYTES.astype(np.float32) - 128, QUERIES - 128
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def empty(datatype: str, metric: str = "Cosine", name: str = "pool") -> list[str]:
+    """Make an empty collection; flags that name it."""
+    kept_as = getattr(edge.VectorStorageDatatype, datatype.capitalize())
+    params = edge.EdgeVectorParams(12, getattr(edge.Distance, metric), datatype=kept_as)
+    Path("store").mkdir(exist_ok=True)
+    edge.EdgeShard.create(f"store/{name}", edge.EdgeConfig(vectors=params)).close()
+    return ["--qdrant", "store", "--collection", name]
+
+
+def filled(datatype: str, metric: str = "Cosine") -> list[str]:
+    """The same with points, and ``q.npy``."""
+    pool = empty(datatype, metric)
+    rows, queries = vectors_of(datatype)
+    np.save("v.npy", rows)
+    np.save("q.npy", queries)
+    run("ingest", "--vectors", "v.npy", *pool)
+    return pool
+
+
+def truth(queries: Any) -> Any:
+    """What the engine says of all points."""
+    pool = EdgeCollection.open("store", "pool")
+    with pool:
+        return engine_distances(pool, queries)
+
+
+@pytest.mark.parametrize("datatype", DATATYPES)
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
+def test_a_second_ingest_of_the_same_vectors(place: Path, datatype: str, metric: str) -> None:
+    pool = filled(datatype, metric)
+    again = json.loads(run("ingest", "--vectors", "v.npy", *pool, "--json").stdout)
+    # What Turbo keeps does not say whether it was the same.
+    same = 0 if datatype == "turbo8" else POINTS
+    assert (again["unchanged"], again["updated"]) == (same, POINTS - same)
+    rows = np.load("v.npy").astype(np.float32)
+    rows[3, 5] = 77
+    rows[4] = rows[5]
+    np.save("v.npy", rows)
+    again = json.loads(run("ingest", "--vectors", "v.npy", *pool, "--json").stdout)
+    assert again["updated"] == (POINTS if datatype == "turbo8" else 2)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float64"])
+def test_whole_numbers_are_for_bytes(place: Path, dtype: str) -> None:
+    np.save("v.npy", BYTES.astype(dtype))
+    small = empty("uint8")
+    run("ingest", "--vectors", "v.npy", *small)
+    run("select", *small, "--queries", "v.npy", "--size", 3, "--alpha", 0.5, "--out", "o.jsonl")
+    if dtype == "float64":
+        return
+    for pool in (empty("float32", name="floats"), ["--qdrant", "store", "--collection", "new"]):
+        refused = run("ingest", "--vectors", "v.npy", *pool, code=1)
+        assert f"holds {dtype}; convert it with .astype('float32')" in refused.output
+    np.save("v.npy", BYTES.astype(np.float32))  # the advice
+    run("ingest", "--vectors", "v.npy", "--qdrant", "store", "--collection", "floats")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (256, "vector 3 holds 256.0 in column 5, which a uint8 collection cannot hold"),
+        (-1, "vector 3 holds -1.0 in column 5, which a uint8 collection cannot hold"),
+        (1000, "vector 3 holds 1000.0 in column 5"),
+        (0.25, "vector 3 holds 0.25 in column 5"),
+    ],
+)
+def test_what_a_byte_cannot_hold_is_not_ingested(place: Path, value: float, words: str) -> None:
+    rows = BYTES.astype(np.int64 if isinstance(value, int) else np.float32)
+    rows[3, 5] = value
+    np.save("v.npy", rows)
+    pool = empty("uint8")
+    assert words in run("ingest", "--vectors", "v.npy", *pool, code=1).output
+    opened = EdgeCollection.open("store", "pool")
+    with opened:
+        assert opened.count() == 0
+
+
+@pytest.mark.parametrize("datatype", ["float32", *DATATYPES])
+def test_check_says_the_datatype(place: Path, datatype: str) -> None:
+    pool = filled(datatype)
+    shown = run("check", *pool).stdout
+    kept = "" if datatype == "float32" else f", {datatype}"
+    assert f"vectors: 12 dimensions, Cosine{kept}\n" in shown
+    assert json.loads(run("check", *pool, "--json").stdout)["datatype"] == datatype
+
+
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid", "Manhattan"])
+@pytest.mark.parametrize("datatype", DATATYPES)
+def test_from_selection_to_repair(place: Path, datatype: str, metric: str) -> None:
+    """A run is repaired as one from scratch, and its figures are the engine's."""
+    pool = filled(datatype, metric)
+    scale = {"Cosine": 0.7, "Euclid": 250, "Manhattan": 700}[metric]
+    usual = [*pool, "--queries", "q.npy", "--size", 20, "--alpha", 0.4, "--seed", 1]
+    usual += ["--cost-scale", scale, "--bandwidth", 0.4 * scale]
+    run("select", *usual, "--out", "o.jsonl", "--state", "r.run", "--report", "r.html")
+    manifest = json.loads(Path("o.jsonl.manifest.json").read_text())
+    assert manifest["collection"]["datatype"] == datatype
+    far = truth(np.load("q.npy"))
+    for row in rows_of("o.jsonl"):
+        exact = far[row["query"], row["id"]]
+        assert row["distance"] ** 2 == pytest.approx(exact**2, rel=1e-6, abs=1e-6)
+    first = rows_of("o.jsonl")[0]["id"]
+    unlisted = int(far.min(axis=0).argmax())
+    shown = run("explain", "r.run", "--id", first, "--id", unlisted).stdout
+    assert f"{far[:, first].min():.3f}" in shown
+    assert f"{far[:, unlisted].min():.3f}" in shown
+    run("export", "r.run", "--out", "e.jsonl", "--validation", 0.2)
+    run("compare", *pool, "--queries", "q.npy", "--size", 10, "--seeds", 1)
+
+    rows, _ = vectors_of(datatype)
+    came = (np.array(rows[:6], dtype=np.float32) * 0.97).round()
+    np.save("came.npy", came)
+    run("ingest", "--vectors", "came.npy", "--first-id", 1000, *pool)
+    run("reselect", "r.run", "--out", "repaired.jsonl")
+    run("select", *usual, "--probabilities", "fresh.jsonl", "--out", "o.jsonl")
+    fresh = {row["id"]: row["probability"] for row in rows_of("fresh.jsonl")}
+    repaired = rows_of("repaired.jsonl")
+    assert [row["probability"] for row in repaired] == pytest.approx(
+        [fresh[row["id"]] for row in repaired]
+    )
+    assert any(point_id >= 1000 for point_id in fresh)
+
+
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
+@pytest.mark.parametrize("datatype", ["float16", "uint8"])
+def test_copies_of_test_items_by_vector(place: Path, datatype: str, metric: str) -> None:
+    pool = filled(datatype, metric)
+    rows, queries = vectors_of(datatype)
+    np.save("copies.npy", rows[2:4])
+    np.save("near.npy", queries[5:7])
+    for source, radius in (("copies.npy", 1e-6), ("near.npy", 0.1 if metric == "Cosine" else 40)):
+        run(
+            *("select", *pool, "--queries", "q.npy", "--size", 20, "--alpha", 0.6),
+            *("--out", "o.jsonl", "--exclude", source, "--exclude-radius", radius),
+            *("--exclude-report", "x.jsonl"),
+        )
+        found = rows_of("x.jsonl")
+        assert {2, 3, 102, 103} <= {row["id"] for row in found} or source == "near.npy"
+        assert {5, 6, 105, 106} <= {row["id"] for row in found} or source == "copies.npy"
+        far = truth(np.load(source))
+        for row in found:
+            exact = far[row["test_item"], row["id"]]
+            assert row["distance"] ** 2 == pytest.approx(exact**2, rel=1e-6, abs=1e-6)
+        chosen = {row["id"] for row in rows_of("o.jsonl")}
+        assert not chosen & {row["id"] for row in found}
+
+
+def test_task_examples_of_other_collections(place: Path) -> None:
+    """Bytes for bytes, bytes for floats; unit floats are nothing among bytes."""
+    pool = filled("uint8")
+    np.save("t.npy", QUERIES.round())
+    for datatype in ("uint8", "float32"):
+        run("ingest", "--vectors", "t.npy", *empty(datatype, name=f"task-{datatype}"))
+    wanted = truth(QUERIES.round()).min(axis=0)
+    run(
+        *("select", *pool, "--queries", "collection:task-uint8", "--size", 9),
+        *("--strategy", "similarity-max", "--out", "o.jsonl"),
+    )
+    found = [row["distance"] for row in rows_of("o.jsonl")]
+    assert np.square(sorted(found)) == pytest.approx(np.square(np.sort(wanted)[:9]), abs=1e-6)
+    refused = run(
+        *("select", *pool, "--queries", "collection:task-float32", "--size", 9),
+        *("--strategy", "similarity-max", "--out", "o.jsonl"),
+        code=1,
+    )
+    assert "query example 0 is zero once its numbers are cut to whole ones" in refused.output
+    run("ingest", "--vectors", "q.npy", *empty("float16", name="floats"))
+    run(
+        *("select", "--qdrant", "store", "--collection", "floats", "--size", 5),
+        *("--queries", "collection:task-uint8", "--strategy", "round-robin", "--out", "o.jsonl"),
+    )
+    assert max(row["distance"] for row in rows_of("o.jsonl")) < 0.05
