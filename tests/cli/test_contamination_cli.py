@@ -44,7 +44,7 @@ def test_texts_are_kept_out_by_the_command_line(store: list[str]) -> None:
     items = [row["question"].lower() for row in rows_of("T.jsonl")]
     for row in report:
         assert row["reason"] in ("exact", "ngram")
-        assert row["test_source"] == "T.jsonl"
+        assert row["test_source"] == str(Path("T.jsonl").resolve())
         assert row["test_text"].lower() == items[row["test_item"]]
         assert (row["reason"] == "exact") == (row["text"] == items[row["test_item"]])
         assert row["distance"] is None

@@ -238,8 +238,7 @@ def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
-def test_read_only_directories_and_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "'/dev/null' is no regular file; name one" in refusal("/dev/null")
+def test_read_only_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     if os.access(closed, os.W_OK):  # root may write everywhere

@@ -33,7 +33,7 @@ STOREYS = (
     ("records",),
     ("collections", "representations", "files", "solver"),
     ("settings",),
-    ("errors", "progress", "arrays"),
+    ("errors", "progress", "arrays", "paths"),
 )
 """Each room imports only what is below it; no two rooms of one storey know each other."""
 FACE = ("tsds_qdrant", "tsds_qdrant.__main__")

@@ -1,12 +1,15 @@
 """The command group: errors become one sentence and an exit code.
 
-Exit codes: 0 done, 1 expected failure, 2 wrong usage, 3 Qdrant unreachable, 130 interrupted.
+Exit codes: 0 done, 1 expected failure, 2 wrong usage, 3 Qdrant unreachable, 130 interrupted,
+141 the reader of a pipe is gone.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import UserDict
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -18,6 +21,8 @@ from tsds_qdrant.cli.supervised import supervise
 from tsds_qdrant.errors import TsdsError
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""As a shell has it for a program that SIGPIPE ends: 128 + 13."""
 COMMANDS = {
     "ingest": "Put candidates into a collection.",
     "select": "Select candidates for a task.",
@@ -38,6 +43,14 @@ COMMANDS = {
 """Every command, and what it does; its module is imported when it is used."""
 MODULES = {"show": "runs"}
 """Commands that are in the module of another one."""
+
+
+def _forget_stdout() -> None:
+    """Let what is still to be flushed go nowhere: whoever read it is gone."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class Commands(UserDict[str, Any]):
@@ -78,7 +91,8 @@ class ErrorMappingGroup(TyperGroup):
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except BrokenPipeError:
-            raise  # typer ends quietly when the reader of a pipe is gone
+            _forget_stdout()
+            raise typer.Exit(BROKEN_PIPE) from None
         except OSError as error:
             named = f" '{error.filename}'" if error.filename else ""
             typer.echo(f"error: {error.strerror or error}{named}; make room or check it", err=True)

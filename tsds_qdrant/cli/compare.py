@@ -12,8 +12,8 @@ from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.flags import only, taking
 from tsds_qdrant.cli.groups import Examples, Where
 from tsds_qdrant.cli.options import JsonOption
-from tsds_qdrant.cli.outputs import check_distinct
-from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say
+from tsds_qdrant.cli.outputs import FORMAT_HELP, FORMATS, check_distinct, check_stdout
+from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say, wrote
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.planning.settings import CompareSettings
@@ -34,23 +34,27 @@ class Rows:
 
     Attributes:
         out: a row for each run.
+        form: the format where no suffix says it.
     """
 
-    out: Path | None = setting(None, "A row for each run: .jsonl, .csv, .parquet.", metavar="FILE")
+    out: Path | None = setting(
+        None, "A row for each run: .jsonl, .csv, .parquet; - for stdout.", metavar="FILE|-"
+    )
+    form: str | None = setting(None, FORMAT_HELP, "--format", metavar=FORMATS, hidden=True)
 
-    def check(self, queries: str) -> None:
+    def check(self, queries: str, *, as_json: bool) -> None:
         """Check that ``out`` can be written, and not over the task examples.
 
         Raises:
             OutputError, SettingsError: it cannot.
         """
-        from tsds_qdrant.files.compression import split_suffix
-        from tsds_qdrant.files.outputs import check_rows_path
+        from tsds_qdrant.files.outputs import check_rows_path, row_format
 
         if self.out is None:
             return
-        check_rows_path(self.out)
-        if split_suffix(self.out)[1].lower() in (".ids", ".txt"):
+        check_stdout({"--out": self.out}, as_json=as_json)
+        check_rows_path(self.out, self.form)
+        if row_format(self.out, self.form)[0] in (".ids", ".txt"):
             raise SettingsError(f"'{self.out}' would hold ids; end it in .jsonl, .csv or .parquet")
         check_distinct([self.out], queries)
 
@@ -94,19 +98,20 @@ def compare(
           --methods tsds,random,dsir --by source --target wiki --out comparison.csv
     """
     from tsds_qdrant.files.outputs import write_rows
+    from tsds_qdrant.files.streams import is_stdout
     from tsds_qdrant.planning.compare import check_comparison
     from tsds_qdrant.planning.compare import compare as compare_strategies
     from tsds_qdrant.planning.comparison import RUN_COLUMNS
 
     settings = SelectionSettings(wanted=wanted, search=search, strategy=strategy)
     check_comparison(settings)
-    rows.check(examples.queries)
+    rows.check(examples.queries, as_json=as_json)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
-        task = examples.read(opened.info(), where.api_key, progress)
+        task = examples.read(examples.described(opened, quiet=as_json), where.api_key, progress)
         found = compare_strategies(opened, task, settings, compared, progress=progress)
     out, target = rows.out, compared.target
     if out:
-        write_rows(out, found.rows(), columns=RUN_COLUMNS)
+        write_rows(out, found.rows(), columns=RUN_COLUMNS, form=rows.form)
     if as_json:
         print_json(found.as_dict())
         return
@@ -117,14 +122,15 @@ def compare(
     )
     for method, reason in found.left_out.items():
         say(f"left out {method}: {reason}")
-    _print_figures(found, target)
+    taken = out is not None and is_stdout(out)
+    _print_figures(found, target, err=taken)
     if compared.by is not None and target is None:
-        _print_shares(found, compared.by)
+        _print_shares(found, compared.by, err=taken)
     if out:
-        say(f"wrote {out}")
+        say(wrote([out]))
 
 
-def _print_figures(found: Comparison, target: str | None) -> None:
+def _print_figures(found: Comparison, target: str | None, *, err: bool) -> None:
     columns = {
         "coverage": "coverage",
         "covered": "covered",
@@ -140,12 +146,13 @@ def _print_figures(found: Comparison, target: str | None) -> None:
             (method, *(_shown(found.figure(method, name), name) for name in columns.values()))
             for method in found.methods
         ],
+        err=err,
     )
 
 
-def _print_shares(found: Comparison, by: str) -> None:
+def _print_shares(found: Comparison, by: str, *, err: bool) -> None:
     values = found.values()
-    typer.echo()
+    typer.echo(err=err)
     say(f"shares of the values of '{by}' in each selection")
     print_table(
         (by, *found.methods),
@@ -153,6 +160,7 @@ def _print_shares(found: Comparison, by: str) -> None:
             (value, *(_shown(found.share(method, value)) for method in found.methods))
             for value in values[:MOST_VALUES]
         ],
+        err=err,
     )
     if len(values) > MOST_VALUES:
         say(f"and {len(values) - MOST_VALUES} more values; --json has them all")

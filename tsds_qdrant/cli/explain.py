@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tsds_qdrant.cli.groups import MovedOption
 from tsds_qdrant.cli.options import AskKeyOption, JsonOption, StateArgument, api_key
 from tsds_qdrant.cli.terminal import print_json, progress_bars
 
@@ -24,6 +25,7 @@ def explain(
             help="Make at most about N searches for the alpha at which it would enter (tsds).",
         ),
     ] = 2_000,
+    qdrant: MovedOption = None,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +47,7 @@ def explain(
 
     named = [int(text) if text.isdecimal() else text for text in ids]
     with (
-        open_of_run(state, api_key=api_key(ask_api_key)) as collection,
+        open_of_run(state, location=qdrant, api_key=api_key(ask_api_key)) as collection,
         progress_bars(quiet=as_json) as progress,
     ):
         run = reopen(state, collection, progress=progress)

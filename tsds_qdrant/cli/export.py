@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsds_qdrant.cli.flags import taking
+from tsds_qdrant.cli.groups import MovedOption
 from tsds_qdrant.cli.options import AskKeyOption, JsonOption, api_key
+from tsds_qdrant.cli.outputs import check_stdout
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.files.streams import shown_output
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.training.settings import ExportSettings
 
@@ -30,8 +34,8 @@ class Files:
 
     out: Path = setting(
         MISSING,
-        "The training file: .jsonl (also .gz, .zst), .parquet; .npy for dataflex.",
-        metavar="FILE",
+        "The training file: .jsonl (also .gz, .zst), .parquet; .npy for dataflex; - for stdout.",
+        metavar="FILE|-",
     )
     pool: tuple[str, ...] = setting(
         (), "dataflex: what was ingested; may be repeated.", metavar="FILE", repeated=True
@@ -51,6 +55,7 @@ def export(
     ],
     files: Files,
     settings: ExportSettings,
+    qdrant: MovedOption = None,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,16 +74,21 @@ def export(
           --out train.parquet
         tsds-qdrant export task.run --format dataflex --pool pool.jsonl --out tsds_probs.npy
     """
+    from tsds_qdrant.runs.address import open_of_run
     from tsds_qdrant.training.export import export as write_training_files
 
-    with progress_bars(quiet=as_json) as progress:
+    check_stdout({"--out": files.out}, as_json=as_json)
+    key = api_key(ask_api_key)
+    moved = None if qdrant is None else open_of_run(source, location=qdrant, api_key=key)
+    with moved or nullcontext(), progress_bars(quiet=as_json) as progress:
         report = write_training_files(
             source,
             files.out,
             settings,
+            collection=moved,
             pool=files.pool,
             id_field=files.id_field,
-            api_key=api_key(ask_api_key),
+            api_key=key,
             progress=progress,
         )
     if as_json:
@@ -119,5 +129,5 @@ def talk(report: ExportReport) -> list[str]:
         lines.append(f"dataset_info.json has {' and '.join(report.datasets)}")
     if report.stale:
         lines.append(f"'{report.stale}' is of an earlier export and may hold rows of this one")
-    files = (f"{path} ({count} rows)" for path, count in report.files.items())
+    files = (f"{shown_output(path)} ({count} rows)" for path, count in report.files.items())
     return [*lines, f"wrote {', '.join(files)}"]

@@ -6,11 +6,16 @@ import re
 from dataclasses import MISSING, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from tsds_qdrant.cli.options import ASK_KEY, api_key
+from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.collections import GRPC_PORT
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.paths import remembered_source
+from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
@@ -29,13 +34,31 @@ def checked_location(location: str, flag: str = "--qdrant") -> str:
     """``location``, unless it is one that would silently mean a directory.
 
     Raises:
-        SettingsError: it is empty, or ``HOST:PORT`` without a scheme.
+        SettingsError: it is empty, a host without a scheme, or ``:memory:``.
     """
     if not location.strip():
         raise SettingsError(f"{flag} is empty; give a directory or the URL of a server")
+    if location.strip() == ":memory:":
+        raise SettingsError(
+            f"{flag} is ':memory:', which holds nothing once the command ends; give a directory, "
+            f"which is made if it does not exist"
+        )
+    if location == "localhost" and not Path(location).exists():
+        raise SettingsError(f"{flag} is '{location}'; write http://localhost:6333 for a server")
     if re.fullmatch(r"[A-Za-z0-9.-]+:[0-9]+", location) and not Path(location).exists():
         raise SettingsError(f"{flag} is '{location}'; write http://{location} for a server")
     return location
+
+
+MovedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--qdrant",
+        metavar="PATH|URL",
+        help="Where the run's collection is now, if it was moved.",
+        callback=lambda location: location and checked_location(location),
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -95,6 +118,25 @@ class Where:
         )
 
 
+def described_for(reading: Reading, collection: Collection, *, quiet: bool) -> CollectionInfo:
+    """What is known of ``collection``, by the model that ``reading`` names where that is the same.
+
+    Raises:
+        TsdsError: see :func:`~tsds_qdrant.task.model.info_with_model`.
+    """
+    from tsds_qdrant.task.model import info_with_model
+
+    info = info_with_model(collection, reading.model, reading.embedder)
+    theirs, now = collection.info().metadata.get("model"), info.metadata.get("model")
+    if theirs != now:
+        say(
+            f"'{now}' makes the vectors of collection '{info.name}' and is taken for its model "
+            f"'{theirs}'",
+            quiet=quiet,
+        )
+    return info
+
+
 @dataclass(frozen=True)
 class Examples:
     """Task examples
@@ -114,7 +156,14 @@ class Examples:
     def facts(self) -> dict[str, Any]:
         """What a manifest says of them: where they come from, and how they were read."""
         read = {name: getattr(self.reading, name) for name in READ_BY}
-        return {"source": self.queries, **{k: value for k, value in read.items() if value}}
+        if model := read["model"]:
+            read["model"] = remembered_model(model)
+        source = remembered_source(self.queries)
+        return {"source": source, **{k: value for k, value in read.items() if value}}
+
+    def described(self, collection: Collection, *, quiet: bool) -> CollectionInfo:
+        """The collection; see :func:`described_for`."""
+        return described_for(self.reading, collection, quiet=quiet)
 
     def read(self, info: CollectionInfo, key: str | None, progress: Progress) -> TaskExamples:
         """The task examples, for the collection that ``info`` describes.

@@ -6,8 +6,9 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from tsds_qdrant.cli.flags import only, taking
+from tsds_qdrant.cli.groups import MovedOption
 from tsds_qdrant.cli.options import AskKeyOption, StateArgument, api_key
-from tsds_qdrant.cli.terminal import say
+from tsds_qdrant.cli.terminal import say, wrote
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
@@ -21,7 +22,7 @@ class Page:
         by: payload field whose shares are compared.
     """
 
-    out: Path = setting(MISSING, "The page.", metavar="R.html")
+    out: Path = setting(MISSING, "The page; - for stdout.", metavar="R.html|-")
     by: str | None = setting(
         None, "Payload field whose shares the report compares.", metavar="FIELD"
     )
@@ -29,7 +30,11 @@ class Page:
 
 @taking(Page, only(Reading, "text_field", "template"))
 def report(
-    state: StateArgument, page: Page, reading: Reading, ask_api_key: AskKeyOption = False
+    state: StateArgument,
+    page: Page,
+    reading: Reading,
+    qdrant: MovedOption = None,
+    ask_api_key: AskKeyOption = False,
 ) -> None:
     """Show what a run selected, and why, in one HTML page that opens offline (needs plotly).
 
@@ -48,6 +53,7 @@ def report(
     check_report(page.out)
     template = reading.text_template()
     run_state = RunState(state)
-    with run_state.held(), open_of_run(run_state, api_key=api_key(ask_api_key)) as opened:
+    key = api_key(ask_api_key)
+    with run_state.held(), open_of_run(run_state, location=qdrant, api_key=key) as opened:
         report_run(page.out, run_state, opened, template=template, by=page.by)
-    say(f"wrote {page.out}")
+    say(wrote([page.out]))

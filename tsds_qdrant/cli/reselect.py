@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 
 from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.flags import filled, only, taking
+from tsds_qdrant.cli.groups import MovedOption, described_for
 from tsds_qdrant.cli.options import AskKeyOption, JsonOption, StateArgument, api_key
-from tsds_qdrant.cli.outputs import write_kept_out
+from tsds_qdrant.cli.outputs import (
+    FORMAT_HELP,
+    FORMATS,
+    check_outputs,
+    check_sizes,
+    check_stdout,
+    write_kept_out,
+)
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
 from tsds_qdrant.cli.write_back import in_words
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
@@ -28,15 +37,21 @@ class Repaired:
         out: the new selection.
         diff: what was added, removed and kept.
         exclude_report: what was kept out, and why.
+        form: the format where no suffix says it.
     """
 
-    out: Path | None = setting(None, "The new selection; formats as in select.", metavar="FILE")
+    out: Path | None = setting(
+        None,
+        "The new selection; formats as in select, - for stdout without a manifest.",
+        metavar="FILE|-",
+    )
     diff: Path | None = setting(
         None, "What was added, removed and kept, with the old and new p.", metavar="FILE"
     )
     exclude_report: Path | None = setting(
         None, "What was kept out, and why; formats as --out.", metavar="FILE"
     )
+    form: str | None = setting(None, FORMAT_HELP, "--format", metavar=FORMATS, hidden=True)
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,9 @@ class Changed:
     Repaired,
     filled(
         Changed,
-        reading=only(Reading, "text_field", "template", "weight_field", "device", "batch_size"),
+        reading=only(
+            Reading, "text_field", "template", "weight_field", "model", "device", "batch_size"
+        ),
     ),
     also={"config": ConfigOption},
 )
@@ -70,6 +87,7 @@ def reselect(
     state: StateArgument,
     outputs: Repaired,
     changed: Changed,
+    qdrant: MovedOption = None,
     ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,7 +100,7 @@ def reselect(
     Example:
         tsds-qdrant reselect task.run --out selected.jsonl --diff changes.jsonl
     """
-    from tsds_qdrant.files.outputs import check_rows_path, write_rows
+    from tsds_qdrant.files.outputs import write_rows
     from tsds_qdrant.runs.address import open_of_run
     from tsds_qdrant.runs.difference import DIFFERENCE_COLUMNS
     from tsds_qdrant.runs.reselect import reselect as repair_selection
@@ -91,50 +109,60 @@ def reselect(
     from tsds_qdrant.selection.results import write_results
     from tsds_qdrant.task.examples import task_examples
 
-    for path in (outputs.out, outputs.diff, outputs.exclude_report):
-        if path:
-            check_rows_path(path)
+    named_for = {"--out": outputs.out, "--diff": outputs.diff}
+    named_for["--exclude-report"] = outputs.exclude_report
+    check_stdout(named_for, as_json=as_json)
+    tables = [path for path in named_for.values() if path]
+    check_outputs(tables, [], changed.queries or "", (), outputs.form)
     named = None if changed.changed_ids is None else ids_of_file(changed.changed_ids)
     written: list[Path] = []
     run_state = RunState(state)
     with run_state.held(), naming(written):
+        check_sizes(outputs.out, run_state.fact("sizes") or ())
         if outputs.exclude_report and not run_state.fact("guard"):
             raise SettingsError(
                 f"run '{state}' keeps no test items out; leave --exclude-report out"
             )
         known_from = (run_state.fact("queries") or {}).get("source")
+        given = changed.queries and remembered_source(changed.queries)
         key = api_key(ask_api_key)
         with (
-            open_of_run(run_state, api_key=key) as opened,
+            open_of_run(run_state, location=qdrant, api_key=key) as opened,
             progress_bars(quiet=as_json) as progress,
         ):
 
             def deliver(found: Reselection) -> None:
-                source = {"source": changed.queries or known_from}
-                written.extend(write_results(opened, found.selection, outputs.out, queries=source))
+                source = {"source": given or known_from}
+                written.extend(
+                    write_results(
+                        opened, found.selection, outputs.out, queries=source, form=outputs.form
+                    )
+                )
                 if outputs.diff:
                     rows = found.difference.rows()
-                    write_rows(outputs.diff, rows, columns=DIFFERENCE_COLUMNS)
+                    write_rows(outputs.diff, rows, columns=DIFFERENCE_COLUMNS, form=outputs.form)
                     written.append(outputs.diff)
                 kept_out = found.selection.contamination
-                written.extend(write_kept_out(kept_out, outputs.exclude_report))
+                written.extend(write_kept_out(kept_out, outputs.exclude_report, outputs.form))
 
             examples = facts = None
+            info = described_for(changed.reading, opened, quiet=as_json)
             if changed.queries is not None:
                 examples = task_examples(
                     changed.queries,
-                    opened.info(),
+                    info,
                     changed.reading,
                     api_key=key,
                     progress=progress,
                 )
-                facts = {"source": changed.queries, "texts": examples.texts}
+                facts = {"source": given, "texts": examples.texts}
             done = repair_selection(
                 run_state,
                 collection=opened,
                 queries=examples,
                 query_facts=facts,
                 named=named,
+                count_tokens=changed.reading.counter(),
                 deliver=deliver,
                 progress=progress,
             )

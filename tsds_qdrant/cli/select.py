@@ -11,9 +11,16 @@ from tsds_qdrant.cli.by_strategy import ByStrategy, rule_of, strategy_options
 from tsds_qdrant.cli.commands import ConfigOption, FlagCommand, command_of
 from tsds_qdrant.cli.flags import filled, taking
 from tsds_qdrant.cli.groups import Examples, Where
-from tsds_qdrant.cli.outputs import check_outputs, write_kept_out
+from tsds_qdrant.cli.outputs import (
+    FORMAT_HELP,
+    FORMATS,
+    check_outputs,
+    check_sizes,
+    check_stdout,
+    write_kept_out,
+)
 from tsds_qdrant.cli.summary import summary
-from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
+from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say, wrote
 from tsds_qdrant.cli.write_back import in_words, written_back
 from tsds_qdrant.errors import ContaminationError, SettingsError
 from tsds_qdrant.guards.settings import GuardSettings
@@ -42,17 +49,22 @@ class Outputs:
     Attributes:
         out: the selection.
         probabilities: every candidate that could be drawn.
+        form: the format where no suffix says it.
         report: an HTML page.
         by: payload field whose shares the page compares.
         as_json: print the figures for a machine.
     """
 
     out: Path | None = setting(
-        None, "The selection: .jsonl, .csv (also .gz, .zst), .parquet or .ids.", metavar="FILE"
+        None,
+        "The selection: .jsonl, .csv (also .gz, .zst), .parquet or .ids; - for stdout, without "
+        "a manifest.",
+        metavar="FILE|-",
     )
     probabilities: Path | None = setting(
         None, "Every candidate with p > 0, same formats.", metavar="FILE"
     )
+    form: str | None = setting(None, FORMAT_HELP, "--format", metavar=FORMATS, hidden=True)
     report: Path | None = setting(
         None, "Also write the page of 'report' (needs plotly).", metavar="R.html"
     )
@@ -77,7 +89,8 @@ class Outputs:
         Raises:
             TsdsError: one cannot.
         """
-        from tsds_qdrant.selection.results import manifest_path, sample_paths
+        from tsds_qdrant.files.streams import is_stream
+        from tsds_qdrant.selection.results import manifest_path, sample_paths, with_manifest
 
         strategy = settings.strategy
         if self.probabilities is not None and not strategy.has_chances:
@@ -89,12 +102,19 @@ class Outputs:
             from tsds_qdrant.report.write import check_report
 
             check_report(self.report)
+        named = {"--out": self.out, "--probabilities": self.probabilities}
+        named |= {"--report": self.report, "--exclude-report": guard.report}
+        check_stdout(named, as_json=self.as_json)
+        if run.state is not None and is_stream(run.state):
+            raise SettingsError(f"--state {run.state} is no file that a run can be kept in")
         sizes = settings.wanted_sizes(1) or (1,)
+        check_sizes(self.out, sizes)
         samples = sample_paths(self.out, sizes).values() if self.out else []
         tables = [*samples, *filter(None, (self.probabilities, guard.report))]
-        manifest = manifest_path(self.out or self.probabilities or "")
-        pages = [manifest, *filter(None, (self.report, run.state))]
-        check_outputs(tables, pages, queries, guard.sources)
+        beside = with_manifest(self.out, self.probabilities)
+        manifest = None if beside is None else manifest_path(beside)
+        pages = [*filter(None, (manifest, self.report, run.state))]
+        check_outputs(tables, pages, queries, guard.sources, self.form)
 
 
 def select(
@@ -120,7 +140,7 @@ def select(
     """
     from tsds_qdrant.runs.begin import Keeping, new_run
     from tsds_qdrant.runs.write_back import Tagging
-    from tsds_qdrant.selection.results import manifest, write_results
+    from tsds_qdrant.selection.results import manifest, with_manifest, write_results
 
     _check_size(settings, run, outputs)
     outputs.check(examples.queries, settings, guard, run)
@@ -130,12 +150,12 @@ def select(
     with where.open() as opened, naming(written):
 
         def deliver(done: Selection) -> None:
-            paths = write_results(opened, done, outputs.out, outputs.probabilities, queries=source)
-            written.extend(paths)
+            paths = (outputs.out, outputs.probabilities)
+            written.extend(write_results(opened, done, *paths, queries=source, form=outputs.form))
 
         try:
             with progress_bars(quiet=quiet) as progress:
-                info = opened.info()
+                info = examples.described(opened, quiet=quiet)
                 task = examples.read(info, key, progress)
                 tagging = None
                 if run.write_back:
@@ -151,13 +171,14 @@ def select(
                         since_field=run.since_field,
                         detect_updates=run.detect_updates,
                         tagging=None if run.dry_run else tagging,
+                        count_tokens=examples.reading.counter(),
                         deliver=deliver,
                     ),
                     state=run.state,
                     progress=progress,
                 )
         except ContaminationError as error:
-            write_kept_out(error.found, guard.report)
+            write_kept_out(error.found, guard.report, outputs.form)
             raise
         selection, tagging = made.selection, tagging or made.tagging
         facts = manifest(selection, queries=source)
@@ -166,14 +187,16 @@ def select(
 
             write_report(outputs.report, opened, made, facts=facts, by=outputs.by)
             written.append(outputs.report)
-        written += write_kept_out(selection.contamination, guard.report)
+        written += write_kept_out(selection.contamination, guard.report, outputs.form)
         tagged = written_back(opened, selection, tagging, dry_run=run.dry_run, quiet=quiet)
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
     say(task.note)
     say(summary(selection))
-    say("wrote " + ", ".join(map(str, written)))
+    say(wrote(written))
+    if with_manifest(outputs.out, outputs.probabilities) is None:
+        say("no manifest was written, as there is no file for it to lie beside")
     if tagged:
         say(in_words(tagged))
 

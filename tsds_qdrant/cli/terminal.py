@@ -25,15 +25,24 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a plain table on stdout, numbers to the right."""
+def wrote(outputs: Sequence[object]) -> str:
+    """Say where results went."""
+    from tsds_qdrant.files.streams import shown_output
+
+    return "wrote " + ", ".join(shown_output(str(output)) for output in outputs)
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool = False
+) -> None:
+    """Print a plain table on stdout, or on stderr, numbers to the right."""
     widths = [
         max(len(column), *(len(row[k]) for row in rows)) if rows else len(column)
         for k, column in enumerate(columns)
     ]
     for row in (columns, ["-" * width for width in widths], *rows):
         cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+        typer.echo("  ".join(cells).rstrip(), err=err)
 
 
 @contextmanager
@@ -41,9 +50,9 @@ def naming(written: Sequence[object]) -> Iterator[None]:
     """Say which files were written already where what follows fails."""
     try:
         yield
-    except (TsdsError, OSError):
-        if written:
-            say("wrote " + ", ".join(map(str, written)) + ", before an error")
+    except (TsdsError, OSError) as error:
+        if written and not isinstance(error, BrokenPipeError):
+            say(f"{wrote(written)}, before an error")
         raise
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from tsds_qdrant.collections.places import (
+    check_new,
+    client_names,
+    holds_for_client,
+    read_only,
+)
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric
-from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.errors import SettingsError, UnsupportedCollectionError
+from tsds_qdrant.paths import absolute, expanded
 
 API_KEY_VARIABLE = "TSDS_QDRANT_API_KEY"
 GRPC_PORT = 6334
@@ -36,6 +42,11 @@ def is_server(location: str) -> bool:
     return True
 
 
+def remembered_location(location: str) -> str:
+    """``location`` as a run or a manifest keeps it: a directory by its absolute path."""
+    return location if is_server(location) else absolute(location)
+
+
 def open_collection(
     location: str,
     name: str,
@@ -48,7 +59,8 @@ def open_collection(
     """Open an existing collection.
 
     Args:
-        location: a directory (embedded engine) or the URL of a server.
+        location: a directory (embedded engine, or a folder of qdrant-client, which is only read)
+            or the URL of a server.
         name: the collection.
         vector: name of the dense vector to search; by default the one that the metadata name
             as ``representation``, else the only one.
@@ -67,9 +79,14 @@ def open_collection(
         return ServerCollection.open(
             location, name, vector=vector, api_key=key, prefer_grpc=grpc, grpc_port=grpc_port
         )
+    place = str(expanded(location))
+    if holds_for_client(place, name):
+        from tsds_qdrant.collections.server.folder import FolderCollection
+
+        return FolderCollection.open_in(place, name, vector=vector)
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 
-    return EdgeCollection.open(location, name, vector=vector)
+    return EdgeCollection.open(place, name, vector=vector)
 
 
 def create_collection(
@@ -85,6 +102,7 @@ def create_collection(
 
     Raises:
         CollectionExistsError: there is one of that name.
+        UnsupportedCollectionError: ``location`` is part of something else of Qdrant's.
     """
     if is_server(location):
         from tsds_qdrant.collections.server.collection import ServerCollection
@@ -101,9 +119,21 @@ def create_collection(
         )
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 
+    location = str(expanded(location))
+    check_new(location, name)
     return EdgeCollection.create(
         location, name, dimension=dimension, metric=metric, metadata=metadata
     )
+
+
+def check_writes(location: str) -> None:
+    """Check that collections of ``location`` can be written to, as far as its kind says.
+
+    Raises:
+        UnsupportedCollectionError: it is a folder of qdrant-client.
+    """
+    if not is_server(location) and client_names(expanded(location)) is not None:
+        raise UnsupportedCollectionError(read_only(location))
 
 
 def collection_exists(location: str, name: str, *, api_key: str | None = None) -> bool:
@@ -112,6 +142,9 @@ def collection_exists(location: str, name: str, *, api_key: str | None = None) -
         from tsds_qdrant.collections.server.collection import list_collections
 
         return name in list_collections(location, api_key or os.environ.get(API_KEY_VARIABLE))
-    from tsds_qdrant.collections.edge.directory import collection_names
+    from tsds_qdrant.collections.edge.directory import CONFIG_FILE, shard_path
 
-    return Path(location).is_dir() and name in collection_names(location)
+    place = str(expanded(location))
+    if holds_for_client(place, name):
+        return name in (client_names(place) or ())
+    return (shard_path(place, name) / CONFIG_FILE).is_file()

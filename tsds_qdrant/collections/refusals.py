@@ -74,7 +74,7 @@ WORDS: tuple[tuple[str, type[TsdsError], str], ...] = (
     (
         r"already accessed",
         CollectionLockedError,
-        "is open in another process; close that one, then try again",
+        "is open in another process, or in another client of this one; close that, then try again",
     ),
     (
         r"already (exists|contains)",

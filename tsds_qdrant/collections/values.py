@@ -53,13 +53,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a deployment allows (Qdrant strict mode); None where there is no limit."""
+    """What a deployment allows (Qdrant strict mode); None where there is no limit.
+
+    ``writes`` is False where a collection is only read, whoever asks.
+    """
 
     limit: int | None = None
     batch: int | None = None
     ef: int | None = None
     exact: bool = True
     unindexed_filter: bool = True
+    writes: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Results on disk: a file is there whole, or as it was before."""
+"""Results on disk, where a file is there whole or as it was before; and results into streams."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from tsds_qdrant.errors import OutputError
 from tsds_qdrant.files.compression import COMPRESSIONS, compressed, split_suffix
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.files.row_formats import ROW_WRITERS
+from tsds_qdrant.files.streams import check_stream, fitting, is_stream, stream_to
+
+PARQUET = ".parquet"
+ROWS_OF_STREAMS = ".jsonl"
 
 _DISK_ERRORS = {
     getattr(errno, name, None)
@@ -27,20 +31,21 @@ def check_writable(path: str | Path) -> None:
     """Check, before long work, that :func:`atomic_write` can put a file at ``path``.
 
     Raises:
-        OutputError: its directory is missing or cannot be written to, or ``path`` is a directory
-            or a device.
+        OutputError: its directory is missing or cannot be written to, or ``path`` is a directory,
+            or a stream that cannot be written to.
     """
+    if is_stream(path):
+        check_stream(path)
+        return
     target = Path(path)
     try:
         directory = target.resolve().parent
-        mode = target.stat().st_mode if target.exists() else stat.S_IFREG
+        is_directory = target.is_dir()
         found = directory.is_dir()
     except OSError as error:
         raise _refused(path, error) from None
-    if stat.S_ISDIR(mode):
+    if is_directory:
         raise OutputError(f"'{target}' is a directory; name a file inside it")
-    if not stat.S_ISREG(mode):
-        raise OutputError(f"'{target}' is no regular file; name one")
     if not found:
         raise OutputError(
             f"the directory '{directory}' of '{target.name}' does not exist; create it first"
@@ -52,14 +57,17 @@ def check_writable(path: str | Path) -> None:
         )
 
 
-def check_rows_path(path: str | Path) -> None:
+def check_rows_path(path: str | Path, form: str | None = None) -> None:
     """Check, before long work, that :func:`write_rows` can write to ``path``.
 
     Raises:
-        OutputError: as :func:`check_writable`, or a suffix that names no format.
+        OutputError: as :func:`check_writable`, or neither suffix nor ``form`` name a format, or
+            they name two, or a terminal would be sent bytes that it cannot show.
     """
-    _row_format(Path(path))
+    kind, compression = row_format(path, form)
     check_writable(path)
+    if is_stream(path):
+        check_stream(path, binary=kind == PARQUET or bool(compression))
 
 
 @contextmanager
@@ -67,12 +75,18 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """Give a temporary file that takes the place of ``path`` when the block ends well.
 
     It lies in the same directory, is flushed to the disk before it is renamed, and is removed
-    if the block raises; a killed process leaves ``path`` as it was. A link is written through.
+    if the block raises; a killed process leaves ``path`` as it was. A link is written through. A
+    stream (``-``, a device, a pipe) is written to at once.
 
     Raises:
         OutputError: as :func:`check_writable`, or the disk is full or broken.
+        BrokenPipeError: whoever reads a stream has gone.
     """
     check_writable(path)
+    if is_stream(path):
+        with _refusing(path), stream_to(path) as stream:
+            yield stream
+        return
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
@@ -89,9 +103,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            raise _refused(path, error) from None
-        raise
+        with _refusing(path):
+            raise error
     _sync_directory(target.parent)
 
 
@@ -107,7 +120,11 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def write_rows(
-    path: str | Path, rows: Iterable[Mapping[str, Any]], *, columns: Sequence[str]
+    path: str | Path,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    columns: Sequence[str],
+    form: str | None = None,
 ) -> int:
     """Write ``rows`` in the format that the suffix names, and return how many; atomic.
 
@@ -120,15 +137,21 @@ def write_rows(
     a Parquet column of integers and strings becomes one of strings. Equal rows give equal bytes.
 
     Args:
-        path: the suffix is not case-sensitive.
+        path: the suffix is not case-sensitive; ``-`` and other streams need none.
         rows: read once; keys that are not in ``columns`` are left out, missing ones are null.
         columns: the keys to write, in this order.
+        form: the format (``csv``, ``jsonl.gz``) where no suffix says; JSON lines for a stream.
 
     Raises:
         OutputError: as :func:`check_rows_path` and :func:`atomic_write`.
     """
-    kind, compression = _row_format(Path(path))
-    with atomic_write(path) as stream, compressed(stream, compression) as plain:
+    check_rows_path(path, form)
+    kind, compression = row_format(path, form)
+    with (
+        atomic_write(path) as stream,
+        fitting(stream, path, jumps=kind == PARQUET) as file,
+        compressed(file, compression) as plain,
+    ):
         return ROW_WRITERS[kind](plain, rows, columns)
 
 
@@ -145,16 +168,53 @@ def _refused(path: str | Path, error: OSError) -> OutputError:
     )
 
 
-def _row_format(path: Path) -> tuple[str, str]:
-    _, kind, compression = (part.lower() for part in split_suffix(path))
-    if kind not in ROW_WRITERS or (compression and kind == ".parquet"):
+def row_format(path: str | Path, form: str | None = None) -> tuple[str, str]:
+    """The format of rows in ``path`` and its compression, as suffixes: ``(".csv", ".gz")``.
+
+    The suffix says it, or else ``form``; a stream without either takes JSON lines.
+
+    Raises:
+        OutputError: neither does, they say two things, or Parquet is to be compressed.
+    """
+    _, kind, compression = (part.lower() for part in split_suffix(Path(path)))
+    named = kind
+    if form is not None:
+        _, wanted, packed = (
+            part.lower() for part in split_suffix(Path(f"rows.{form.lstrip('.')}"))
+        )
+        if wanted not in ROW_WRITERS:
+            raise OutputError(f"'{form}' is no format of rows; use one of {_known('')}")
+        if kind in ROW_WRITERS and (kind != wanted or packed not in ("", compression)):
+            raise OutputError(
+                f"'{path}' is named {kind}{compression} and the format is {form}; leave one out"
+            )
+        named, compression = wanted, compression or packed
+    elif kind not in ROW_WRITERS and is_stream(path):
+        named = ROWS_OF_STREAMS
+    if named not in ROW_WRITERS or (compression and named == PARQUET):
         found = f"the suffix '{kind}{compression}'" if kind or compression else "no suffix"
         raise OutputError(
             f"'{path}' has {found}, which names no known format; use .parquet or one of "
-            f"{', '.join(sorted(ROW_WRITERS.keys() - {'.parquet'}))} "
-            f"(each also {' or '.join(COMPRESSIONS)})"
+            f"{_known('.')} (each also {' or '.join(COMPRESSIONS)})"
         )
-    return kind, compression
+    return named, compression
+
+
+def _known(dot: str) -> str:
+    """The formats of rows, with or without a dot."""
+    plain = sorted(ROW_WRITERS.keys() - ({PARQUET} if dot else set()))
+    return ", ".join(dot + kind.removeprefix(".") for kind in plain)
+
+
+@contextmanager
+def _refusing(path: str | Path) -> Iterator[None]:
+    """Raise what a full or broken disk raises as ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            raise _refused(path, error) from None
+        raise
 
 
 def _sync_directory(directory: Path) -> None:

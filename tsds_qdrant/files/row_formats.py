@@ -62,7 +62,8 @@ def _write_parquet(stream: BinaryIO, rows: Rows, columns: Sequence[str]) -> int:
                 seen.add(_kind(cell))
             yield _json(cells)
 
-    with tempfile.TemporaryFile(dir=Path(stream.name).parent) as spool:
+    name = stream.name  # a number where the file has none
+    with tempfile.TemporaryFile(dir=Path(name).parent if isinstance(name, str) else None) as spool:
         count = _write_all(spool, lines())
         spool.seek(0)
         types = [_column_type(seen) for seen in kinds]

@@ -15,18 +15,18 @@ from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
 from tsds_qdrant.guards.settings import GuardSettings
+from tsds_qdrant.paths import COLLECTION_PREFIX, remembered_source
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, read_records
 from tsds_qdrant.representations.text import Embedder
 from tsds_qdrant.task.examples import (
-    COLLECTION_PREFIX,
     TaskExamples,
-    checked_model,
     examples_of_collection,
     examples_of_records,
     examples_of_vectors,
     is_text_source,
 )
+from tsds_qdrant.task.model import checked_model
 from tsds_qdrant.task.settings import Reading
 
 
@@ -108,7 +108,7 @@ def guard_against(
         [text for part in parts for text in part.texts],
         vectors,
         reach,
-        sources=settings.sources,
+        sources=[remembered_source(source) for source in settings.sources],
         counts=[len(part.texts) for part in parts],
     )
     stored = TextTemplate.from_dict(info.metadata.get("text", {}))

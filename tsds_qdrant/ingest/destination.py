@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tsds_qdrant.collections import collection_exists, open_collection
+from tsds_qdrant.collections import check_writes, collection_exists, open_collection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Datatype, Metric
 from tsds_qdrant.errors import CollectionMismatchError, SettingsError
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.template import written
+from tsds_qdrant.representations.model_names import remembered_model, same_model
+from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.task.model import check_same, may_be_same
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,12 @@ class Destination:
     api_key: str | None = None
 
     def existing(self) -> Collection | None:
-        """The collection, open, or None if there is none of that name."""
+        """The collection, open, or None if there is none of that name.
+
+        Raises:
+            UnsupportedCollectionError: it is in a folder that is only read.
+        """
+        check_writes(self.location)
         if not collection_exists(self.location, self.name, api_key=self.api_key):
             return None
         return open_collection(self.location, self.name, vector=self.vector, api_key=self.api_key)
@@ -42,6 +50,13 @@ class Destination:
         """The model that made the collection's vectors, if there is one and it says so."""
         model: str | None = self.metadata().get("model")
         return model
+
+    def renamed(self, model: str | None) -> tuple[str, ...]:
+        """A sentence, where the collection's model would be ``model`` from now on."""
+        was = self.model()
+        if not (was and model) or same_model(was, model):
+            return ()
+        return (f"the model '{was}' is '{model}' from now on",)
 
     def metadata(self) -> Mapping[str, Any]:
         """What the collection remembers; nothing if there is none."""
@@ -61,11 +76,16 @@ class Destination:
             return collection.info()
 
     def checked(
-        self, model: str | None, text: Mapping[str, str] | None = None
+        self,
+        model: str | None,
+        text: Mapping[str, str] | None = None,
+        embedder: Embedder | None = None,
     ) -> Collection | None:
         """The collection, open, if it is fit for vectors of ``model``; None if there is none.
 
-        ``text`` says how texts to embed are made; it must be the collection's own way.
+        ``text`` says how texts to embed are made; it must be the collection's own way. An
+        ``embedder`` of another name is taken, and its name kept from then on, if it makes the
+        stored vectors of stored texts.
 
         Raises:
             CollectionMismatchError: another model made its vectors, from other texts, or another
@@ -80,9 +100,33 @@ class Destination:
                     f"vector, not '{self.vector}'; leave --vector out"
                 )
             return None
+        try:
+            problem = self._problem(collection, model, text, embedder)
+        except BaseException:
+            collection.close()
+            raise
+        if problem:
+            collection.close()
+            raise CollectionMismatchError(problem)
+        return collection
+
+    def _problem(
+        self,
+        collection: Collection,
+        model: str | None,
+        text: Mapping[str, str] | None,
+        embedder: Embedder | None,
+    ) -> str:
+        """What keeps vectors of ``model`` out of the collection, or ""."""
         info = collection.info()
         theirs, problem = info.metadata.get("model"), ""
-        if theirs and model and theirs != model:
+        if theirs and model and theirs != model == remembered_model(theirs):
+            collection.update_metadata({"model": model})  # a relative path, as it was once kept
+        if theirs and model and not same_model(theirs, model):
+            if embedder is not None and may_be_same(theirs, model):
+                check_same(collection, info, embedder)
+                collection.update_metadata({"model": model})
+                return self._problem(collection, model, text, None)
             problem = (
                 f"the vectors of collection '{self.name}' are made by model '{theirs}', "
                 f"not '{model}'; use --model {theirs}, or another collection"
@@ -98,10 +142,7 @@ class Destination:
                 f"collection '{self.name}' compares by {info.metric}, not {self.metric}; "
                 f"leave --metric out, or use another collection"
             )
-        if problem:
-            collection.close()
-            raise CollectionMismatchError(problem)
-        return collection
+        return problem
 
 
 def merged(stored: Mapping[str, str], text: Mapping[str, str]) -> dict[str, str] | None:

@@ -23,6 +23,7 @@ from tsds_qdrant.records import TextTemplate, count_records
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.settings import RecordSettings
 from tsds_qdrant.records.shapes import template_for
+from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.representations.text import Embedder
 
 TEXT_CHUNK = 256
@@ -68,7 +69,7 @@ def ingest_records(
     total = 0 if None in counts else sum(count or 0 for count in counts)
     with rejected_of(settings) as rejected:
         metadata: dict[str, Any] = {
-            "model": embedder.name if embedder else model,
+            "model": embedder.name if embedder else model and remembered_model(model),
             "ids": settings.id_field or "content",
         }
 
@@ -129,7 +130,8 @@ def ingest_vectors(
             f"the first id {first_id} leaves no room for {len(vectors)} vectors below 2^64; "
             f"choose a smaller one"
         )
-    metadata: dict[str, Any] = {"model": model, "text": {}, "ids": "rows"}
+    named = model and remembered_model(model)
+    metadata: dict[str, Any] = {"model": named, "text": {}, "ids": "rows"}
     items = (Item(first_id + row, "", {}, row) for row in range(len(vectors)))
     run = StoringRun(destination, metadata, None, len(vectors), progress)
     return run.store(_paired(items, vectors), ids_tell_all=False, vectors=vectors)

@@ -17,6 +17,10 @@ from tsds_qdrant.planning.cost import SearchCost, measure_cost
 PROBED_POINTS = 64
 USUAL = 200, 1_000
 """Task examples and size of the selection whose cost is predicted."""
+FOLDER_HINT = (
+    "qdrant-client's local mode loads all of its folder and compares every vector; for repeated "
+    "work ingest the records into a directory of its own, which is faster."
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ def _notes(info: CollectionInfo) -> tuple[str, ...]:
             "the collection does not say which model made its vectors; give task examples as "
             ".npy, or name the model with --model."
         )
+    if not info.limits.writes:
+        notes.append(FOLDER_HINT)
     if not info.limits.exact:
         notes.append("exact search is not allowed here (strict mode), so recall is not measured.")
     if not info.limits.unindexed_filter:

@@ -10,6 +10,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import OutputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.files.outputs import atomic_write, check_writable
+from tsds_qdrant.files.streams import is_stream
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.figures import figures_of
 from tsds_qdrant.report.page import page_of
@@ -28,7 +29,7 @@ def check_report(path: str | Path) -> None:
         OutputError: the file cannot be written, or is not named as a page.
     """
     check_plotly()
-    if Path(path).suffix.lower() not in (".html", ".htm"):
+    if Path(path).suffix.lower() not in (".html", ".htm") and not is_stream(path):
         raise OutputError(f"'{path}' is no name of a page; let it end in .html")
     check_writable(path)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.errors import EmbeddingError, MissingPackageError
+from tsds_qdrant.paths import absolute
+from tsds_qdrant.representations.model_names import (
+    directory_of,
+    lacking,
+    loadable,
+    remembered_model,
+)
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-PACKAGE_PREFIX = "package:"
 TOKENIZED_TEXTS = 1_000
 SPECIAL_TOKENS = 4
 """Models put no more than that around a text: a beginning, an end, and a mark of a word's begin."""
@@ -83,13 +87,14 @@ class SentenceTransformerEmbedder:
 
     Args:
         name: a model of the Hugging Face hub, a local directory, or ``package:NAME`` for the
-            directory ``model`` inside the installed package NAME.
+            directory ``model`` inside the installed package NAME; a directory is kept by its
+            absolute path.
         device: ``cpu``, ``cuda``, ``mps``, ..; the best there is by default.
         batch_size: texts in one forward pass.
     """
 
     def __init__(self, name: str, *, device: str | None = None, batch_size: int = 64) -> None:
-        self.name = name
+        self.name = remembered_model(name)
         self._device = device
         self._batch_size = batch_size
         self._model: Any = None
@@ -168,7 +173,7 @@ class SentenceTransformerEmbedder:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
             os.environ.setdefault("TQDM_DISABLE", "1")
-            path = _model_path(self.name)
+            path = loadable(self.name)
             try:
                 from sentence_transformers import SentenceTransformer
             except ImportError as error:
@@ -182,37 +187,24 @@ class SentenceTransformerEmbedder:
             try:
                 self._model = SentenceTransformer(path, device=self._device)
             except Exception as error:  # a missing model raises whatever the hub client raises
-                place = f" on device '{self._device}'" if self._device else ""
-                checks = "the device, its name" if self._device else "its name"
-                raise EmbeddingError(
-                    f"model '{self.name}' cannot be loaded{place} ({_first_line(error)}); "
-                    f"check {checks} and the network, or give a local directory with --model"
-                ) from error
+                raise EmbeddingError(self._refusal(error)) from error
         return self._model
 
-
-def _model_path(name: str) -> str:
-    """The directory behind ``package:NAME``; any other name as it is."""
-    if not name.startswith(PACKAGE_PREFIX):
-        return name
-    package = name.removeprefix(PACKAGE_PREFIX).replace("-", "_")
-    if not package:
-        raise EmbeddingError(f"model '{name}' names no package; write package:NAME")
-    try:
-        found = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        found = None
-    if found is None or found.origin is None:
-        raise MissingPackageError(
-            f"model '{name}' needs the package {package}, which is not installed; "
-            f"run: pip install {package.replace('_', '-')}"
+    def _refusal(self, error: Exception) -> str:
+        """Why the model cannot be loaded, and what to do."""
+        directory = directory_of(self.name)
+        lacks = "" if directory is None else lacking(directory)
+        if lacks:
+            return f"'{directory}' is no model that can be loaded ({lacks}); give another --model"
+        place = f" on device '{self._device}'" if self._device else ""
+        said = f"model '{self.name}' cannot be loaded{place} ({_first_line(error)})"
+        checks = "the device, " if self._device else ""
+        if directory is not None:
+            return f"{said}; check {checks}the files in it, or give another --model"
+        return (
+            f"{said}; check {checks}its name and the network, or give its directory with --model "
+            f"(there is none at '{absolute(self.name)}')"
         )
-    directory = Path(found.origin).parent / "model"
-    if not directory.is_dir():
-        raise EmbeddingError(
-            f"package {package} carries no directory 'model'; give another --model"
-        )
-    return str(directory)
 
 
 def _first_line(error: BaseException) -> str:

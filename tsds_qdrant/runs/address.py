@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tsds_qdrant.collections import GRPC_PORT, open_collection
+from tsds_qdrant.collections import (
+    GRPC_PORT,
+    collection_exists,
+    is_server,
+    open_collection,
+    remembered_location,
+)
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
-from tsds_qdrant.errors import CollectionMismatchError, StateError
+from tsds_qdrant.errors import CollectionMismatchError, CollectionNotFoundError, StateError
+from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.runs.state import RunState
 
-IDENTITY = ("location", "name", "vector", "dimension", "metric")
+IDENTITY = ("name", "vector", "dimension", "metric")
 REACHED_BY = ("location", "grpc_port")
 """How a collection is reached, which may change while it stays the same."""
 
@@ -20,6 +28,7 @@ REACHED_BY = ("location", "grpc_port")
 def identity_of(info: CollectionInfo) -> dict[str, Any]:
     """What must stay the same for a run to go on, and how the collection is reached."""
     return {
+        "location": remembered_location(info.location),
         **{name: getattr(info, name) for name in IDENTITY},
         "model": info.metadata.get("model"),
         "identity": info.metadata.get("identity"),
@@ -39,31 +48,83 @@ def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
             continue
         if name == "identity":
             raise CollectionMismatchError(
-                f"collection '{info.name}' was made again since the run; select again with --state"
+                f"collection '{info.name}' was made again since the run, or is another one of that "
+                f"name; select again with --state"
             )
+        # The model of one and the same collection is another name for the same one.
+        known = now["identity"] and now["identity"] == stored.get("identity")
+        if name == "model" and (known or (value and now[name] and same_model(value, now[name]))):
+            continue
         raise CollectionMismatchError(
             f"{name} of collection '{info.name}' is '{now[name]}', in the run it was '{value}'; "
             f"select again with --state"
         )
 
 
-def open_of_run(state: RunState | str | Path, *, api_key: str | None = None) -> Collection:
+def open_of_run(
+    state: RunState | str | Path, *, location: str | None = None, api_key: str | None = None
+) -> Collection:
     """Open the collection of the run in ``state``, as the run did; nothing else of it is read.
+
+    Args:
+        state: the run.
+        location: where the collection is now, if it was moved.
+        api_key: for a server.
 
     Raises:
         StateError: the state holds no run.
-        CollectionNotFoundError: the collection is gone.
+        CollectionNotFoundError: the collection is gone; the message says where it was looked for.
+        CollectionMismatchError: ``location`` has another collection of that name.
     """
     state = state if isinstance(state, RunState) else RunState(state)
-    place = state.fact("collection")
-    if place is None:
+    stored = state.fact("collection")
+    if stored is None:
         raise StateError(f"run state '{state.path}' is empty; select again with --state")
-    port = place.get("grpc_port")
-    return open_collection(
-        place["location"],
-        place["name"],
-        vector=place["vector"],
+    if location is not None:
+        return _opened(stored, location, api_key, checked=True)
+    if is_server(stored["location"]):
+        return _opened(stored, stored["location"], api_key)
+    places = _places(state, stored["location"])
+    there = [place for place in places if collection_exists(place, stored["name"])]
+    for place in there[:-1]:
+        with suppress(CollectionMismatchError):  # it has another one of that name
+            return _opened(stored, place, api_key, checked=True)
+    if there:
+        return _opened(stored, there[-1], api_key)
+    looked = " nor in ".join(f"'{place}'" for place in places)
+    was = f"was kept in '{stored['location']}' and " if len(places) > 1 else ""
+    raise CollectionNotFoundError(
+        f"collection '{stored['name']}' of run '{state.path}' {was}is {_not(places)}in {looked}; "
+        f"give the place where it is now with --qdrant"
+    )
+
+
+def _not(places: list[str]) -> str:
+    return "neither " if len(places) > 1 else "no longer "
+
+
+def _places(state: RunState, location: str) -> list[str]:
+    """Where a location may be: a relative one, of older states, by here or by the state."""
+    folders = (Path.cwd(), state.path.absolute().parent)
+    return list(dict.fromkeys(remembered_location(str(one / location)) for one in folders))
+
+
+def _opened(
+    stored: Mapping[str, Any], location: str, api_key: str | None, *, checked: bool = False
+) -> Collection:
+    port = stored.get("grpc_port")
+    opened = open_collection(
+        location,
+        stored["name"],
+        vector=stored["vector"],
         api_key=api_key,
-        grpc=port is not None,
+        grpc=port is not None and is_server(location),
         grpc_port=port or GRPC_PORT,
     )
+    try:
+        if checked:
+            check_identity(opened.info(), stored)
+    except BaseException:
+        opened.close()
+        raise
+    return opened

@@ -26,6 +26,7 @@ def watch(
     settings: WatchSettings,
     stop: threading.Event,
     *,
+    location: str | None = None,
     api_key: str | None = None,
     progress: Progress = silent,
     pause: Callable[[float], Any] | None = None,
@@ -39,6 +40,7 @@ def watch(
         state: the run's state; it is held for as long as the watch goes on.
         settings: how to watch.
         stop: ends the watch between two checks.
+        location: where the collection is now, if it was moved.
         api_key: for a server.
         progress: called as searches go on.
         pause: waits that many seconds, or until stopped; ``stop.wait`` by default.
@@ -55,7 +57,7 @@ def watch(
         while not stop.is_set():
             started = time.perf_counter()
             try:
-                event = _check(state, settings, api_key, progress, behind, owed)
+                event = _check(state, settings, (location, api_key), progress, behind, owed)
                 failures, behind = 0, False
                 delay = settings.every
             except (UnreachableError, CollectionLockedError) as error:
@@ -75,12 +77,13 @@ def watch(
 def _check(
     state: RunState,
     settings: WatchSettings,
-    api_key: str | None,
+    reached: tuple[str | None, str | None],
     progress: Progress,
     behind: bool,
     owed: threading.Event,
 ) -> dict[str, Any]:
-    collection = open_of_run(state, api_key=api_key)
+    location, api_key = reached
+    collection = open_of_run(state, location=location, api_key=api_key)
 
     def deliver(done: Reselection) -> None:
         if done.changes.came or done.changes.gone:

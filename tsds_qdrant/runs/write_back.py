@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsds_qdrant.collections.places import read_only
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import TAG_FIELD, is_tag
 from tsds_qdrant.collections.values import CollectionInfo, Payload, PointId
@@ -30,8 +31,7 @@ from tsds_qdrant.selection.settings import SelectionSettings
 PAGE = 1_000
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SAME_PROBABILITY = 1e-9
-"""Relative difference that the order of a sum, or an engine that reads numbers loosely, may make:
-such a tag is not written again."""
+"""Relative difference that the order of a sum or the engine may make; no reason to write again."""
 NAMED = 5
 """Maximum number of ids of points that cannot be tagged that are named."""
 _TAKEN = object()
@@ -75,9 +75,8 @@ class Tagging:
         tagging = cls(name, "")
         check_taggable(info, tagging)
         basis = [info.name, info.vector, info.metadata.get("identity"), _plain(settings)]
-        digest = hashlib.blake2b(
-            json.dumps(basis, sort_keys=True, default=str).encode(), digest_size=8
-        )
+        text = json.dumps(basis, sort_keys=True, default=str)
+        digest = hashlib.blake2b(text.encode(), digest_size=8)
         digest.update(np.ascontiguousarray(queries, dtype=np.float32).tobytes())
         if query_weights is not None:
             digest.update(np.ascontiguousarray(query_weights, dtype=np.float64).tobytes())
@@ -182,14 +181,15 @@ def check_taggable(info: CollectionInfo, tagging: Tagging) -> None:
     """Check that tags can be found again.
 
     Raises:
-        RequestRejectedError: strict mode asks for a payload index, and there is none.
+        RequestRejectedError: strict mode asks for an index that is not there; or it is only read.
     """
+    if not info.limits.writes:
+        raise RequestRejectedError(f"{read_only(info.location)}, or leave --write-back out")
     field = f"{tagging.key}.rank"
     if not info.limits.unindexed_filter and field not in info.payload_indexes:
         raise RequestRejectedError(
             f"collection '{info.name}' refuses filters without a payload index (strict mode), so "
-            f"that tags cannot be found again; create an integer index on '{field}', then try "
-            f"again"
+            f"that tags cannot be found again; create an integer index on '{field}' first"
         )
 
 

@@ -9,24 +9,34 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tsds_qdrant.collections import remembered_location
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
+from tsds_qdrant.files.streams import is_stream
 from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
 
 PAYLOAD_PAGE = 1_000
 
 
 def sample_paths(out: str | Path, sizes: tuple[int, ...]) -> dict[int, Path]:
-    """Where the sample of each size goes: ``out`` itself, or ``out`` with the size in its name."""
-    if len(sizes) == 1:
-        return {sizes[0]: Path(out)}
+    """Where the sample of each size goes: ``out`` itself, or ``out`` with the size in its name.
+
+    A stream takes them all.
+    """
+    if len(sizes) == 1 or is_stream(out):
+        return dict.fromkeys(sizes, Path(out))
     return {size: sized_path(out, size) for size in sizes}
 
 
 def manifest_path(out: str | Path) -> Path:
     """The manifest beside ``out``."""
     return Path(f"{out}.manifest.json")
+
+
+def with_manifest(*outputs: str | Path | None) -> Path | None:
+    """The first of ``outputs`` that a manifest can lie beside; None where all are streams."""
+    return next((Path(out) for out in outputs if out and not is_stream(out)), None)
 
 
 def sample_rows(
@@ -41,25 +51,31 @@ def sample_rows(
             yield {**row, "payload": payloads.get(row["id"])}
 
 
-def write_samples(collection: Collection, selection: Selection, out: str | Path) -> list[Path]:
+def write_samples(
+    collection: Collection, selection: Selection, out: str | Path, form: str | None = None
+) -> list[Path]:
     """Write every sample, and return where; each file is there whole or not at all.
+
+    ``form`` is the format where no suffix says it.
 
     Raises:
         OutputError: a file cannot be written.
     """
     paths = sample_paths(out, tuple(selection.samples))
     for size, path in paths.items():
-        write_rows(path, sample_rows(collection, selection, size), columns=SAMPLE_COLUMNS)
+        write_rows(
+            path, sample_rows(collection, selection, size), columns=SAMPLE_COLUMNS, form=form
+        )
     return list(paths.values())
 
 
-def write_probabilities(selection: Selection, out: str | Path) -> None:
+def write_probabilities(selection: Selection, out: str | Path, form: str | None = None) -> None:
     """Write every candidate with p > 0, most probable first.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    write_rows(out, selection.probability_rows(), columns=PROBABILITY_COLUMNS)
+    write_rows(out, selection.probability_rows(), columns=PROBABILITY_COLUMNS, form=form)
 
 
 def write_results(
@@ -69,8 +85,11 @@ def write_results(
     probabilities: str | Path | None = None,
     *,
     queries: Mapping[str, Any],
+    form: str | None = None,
 ) -> Iterator[Path]:
     """Write samples, probabilities and the manifest, and yield each file once it is there.
+
+    The manifest lies beside the first that is a file; streams alone have none.
 
     Args:
         collection: an open collection, for the payloads.
@@ -78,17 +97,19 @@ def write_results(
         out: where samples go; None for none.
         probabilities: where every candidate with p > 0 goes; None for nowhere.
         queries: what is known of the task examples.
+        form: the format where no suffix says it.
 
     Raises:
         OutputError: a file cannot be written.
     """
     if out:
-        yield from write_samples(collection, selection, out)
+        yield from write_samples(collection, selection, out, form)
     if probabilities:
-        write_probabilities(selection, probabilities)
+        write_probabilities(selection, probabilities, form)
         yield Path(probabilities)
-    if out or probabilities:
-        yield write_manifest(selection, out or probabilities or "", queries=queries)
+    beside = with_manifest(out, probabilities)
+    if beside is not None:
+        yield write_manifest(selection, beside, queries=queries)
 
 
 def provenance(info: CollectionInfo) -> dict[str, Any]:
@@ -101,7 +122,7 @@ def provenance(info: CollectionInfo) -> dict[str, Any]:
             "python": sys.version.split()[0],
         },
         "collection": {
-            "location": info.location,
+            "location": remembered_location(info.location),
             "name": info.name,
             "vector": info.vector,
             "dimension": info.dimension,

@@ -19,14 +19,15 @@ from tsds_qdrant.errors import (
     SettingsError,
     UnsupportedCollectionError,
 )
+from tsds_qdrant.paths import COLLECTION_PREFIX
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, load_vectors, naming_file, read_entries
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
+from tsds_qdrant.task.model import checked_model
 from tsds_qdrant.task.settings import Reading
-
-COLLECTION_PREFIX = "collection:"
 
 
 @dataclass(frozen=True)
@@ -102,27 +103,6 @@ def task_examples(
 def is_text_source(source: str) -> bool:
     """Whether ``source`` holds texts that a model must embed."""
     return not source.endswith(".npy") and not source.startswith(COLLECTION_PREFIX)
-
-
-def checked_model(info: CollectionInfo, model: str | None) -> str:
-    """The model to embed task examples with: the collection's own.
-
-    Raises:
-        CollectionMismatchError: ``model`` is another one.
-        SettingsError: the collection does not say, and none is given.
-    """
-    theirs = info.metadata.get("model")
-    if theirs and model and theirs != model:
-        raise CollectionMismatchError(
-            f"collection '{info.name}' is made by model '{theirs}', not '{model}'; "
-            f"leave --model out"
-        )
-    if not (theirs or model):
-        raise SettingsError(
-            f"collection '{info.name}' does not say which model made its vectors; "
-            f"name it with --model, or give the task examples as .npy"
-        )
-    return str(theirs or model)
 
 
 def examples_of_records(
@@ -208,7 +188,7 @@ def examples_of_collection(
     try:
         info = collection.info()
         mine, theirs = info.metadata.get("model"), like.metadata.get("model")
-        if mine and theirs and mine != theirs:
+        if mine and theirs and not same_model(mine, theirs):
             raise CollectionMismatchError(
                 f"collection '{name}' is made by model '{mine}' but '{like.name}' by '{theirs}'; "
                 f"ingest the task examples with --model {theirs}"

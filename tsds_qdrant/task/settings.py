@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,10 @@ class Reading:
         from tsds_qdrant.records import TextTemplate
 
         return TextTemplate.parse(self.text_field, self.template)
+
+    def counter(self) -> Callable[[Sequence[str]], list[int]] | None:
+        """What counts the tokens of texts, where a model is named."""
+        return None if self.model is None else self.embedder(self.model).count_tokens
 
     def embedder(self, model: str) -> SentenceTransformerEmbedder:
         """The model of that name."""

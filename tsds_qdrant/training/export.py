@@ -13,6 +13,7 @@ from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import OutputError, SettingsError
 from tsds_qdrant.files.outputs import atomic_write, write_json
+from tsds_qdrant.files.streams import fitting, is_stream
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run
 from tsds_qdrant.runs.reopen import reopen
@@ -72,9 +73,15 @@ def export(
     """
     settings = settings or ExportSettings()
     target = Path(out)
+    if settings.validation is not None and is_stream(target):
+        raise SettingsError(
+            f"a validation file lies beside the training file, and '{target}' is none; name a file"
+        )
     paths = [target, validation_path(target)][: 1 if settings.validation is None else 2]
     for path in paths:
         check_training_path(path, settings.form)
+        if is_stream(path):
+            continue
         if path.resolve() in {_path_of(source).resolve(), *(Path(name).resolve() for name in pool)}:
             raise OutputError(f"'{path}' is what is exported; write to another file")
     if (pool or id_field) and settings.form != DATAFLEX:
@@ -89,10 +96,15 @@ def export(
             return _export_probabilities(run, stored, target, pool, id_field, progress)
         wanted = settings.validation is not None
         rows = rows_of_run(stored, run.selection, settings.size, vectors=wanted)
-        with Spool(target.resolve().parent) as spool:
+        with Spool(_spool_folder(target)) as spool:
             gathered = Gathered(settings, spool)
             gathered.take(rows, settings.size or max(run.selection.samples, default=0), progress)
             return _write(gathered, paths, settings, run, progress)
+
+
+def _spool_folder(target: Path) -> Path | None:
+    """Where there is room for as much as ``target`` takes; None for the system's own place."""
+    return None if is_stream(target) else target.resolve().parent
 
 
 def _path_of(source: RunState | str | Path) -> Path:
@@ -108,7 +120,7 @@ def _export_file(
             f"{wanted} needs what the run knows, and '{source}' is only its selection; give the "
             "state file of 'select --state'"
         )
-    with Spool(paths[0].resolve().parent) as spool:
+    with Spool(_spool_folder(paths[0])) as spool:
         gathered = Gathered(settings, spool)
         gathered.take(rows_of_file(source, settings.size), settings.size or 0, progress)
         return _write(gathered, paths, settings, None, progress)
@@ -198,7 +210,7 @@ def _export_probabilities(
     support = np.flatnonzero(selection.probabilities).tolist()
     by_id = {selection.ids[row]: float(selection.probabilities[row]) for row in support}
     by_row = probabilities_by_row(collection, by_id, pool, id_field=id_field, progress=progress)
-    with atomic_write(out) as stream:
-        np.save(stream, by_row, allow_pickle=False)
+    with atomic_write(out) as stream, fitting(stream, out) as file:
+        np.save(file, by_row, allow_pickle=False)
     positive = int(np.count_nonzero(by_row))
     return ExportReport(DATAFLEX, "probabilities", {str(out): len(by_row)}, positive=positive)

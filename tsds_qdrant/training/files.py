@@ -12,6 +12,7 @@ from tsds_qdrant.errors import OutputError
 from tsds_qdrant.files.compression import compressed, split_suffix
 from tsds_qdrant.files.outputs import atomic_write, check_writable
 from tsds_qdrant.files.row_formats import ROW_WRITERS
+from tsds_qdrant.files.streams import check_stream, fitting, is_stream
 from tsds_qdrant.training.columns import ValueKinds, irregular, write_parquet
 from tsds_qdrant.training.forms import DATAFLEX, PLAIN, Layout, layout_of
 from tsds_qdrant.training.gathering import Gathered
@@ -32,7 +33,9 @@ def check_training_path(path: Path, form: str) -> None:
     Raises:
         OutputError: a suffix that does not suit the form, or no place to write.
     """
-    _, kind, compression = (part.lower() for part in split_suffix(path))
+    kind, compression = _kind_of(path, form)
+    if is_stream(path) and form in FRAMEWORKS:
+        raise OutputError(f"'{path}' is no file that the format '{form}' could name; give a file")
     if form == DATAFLEX:
         fitting, wanted = kind == NUMPY and not compression, NUMPY
     elif form in FRAMEWORKS:
@@ -43,6 +46,16 @@ def check_training_path(path: Path, form: str) -> None:
     if not fitting:
         raise OutputError(f"'{path}' cannot hold the format '{form}'; name it {wanted}")
     check_writable(path)
+    if is_stream(path):
+        check_stream(path, binary=kind not in LINES or bool(compression))
+
+
+def _kind_of(path: Path, form: str) -> tuple[str, str]:
+    """The last suffixes of a training file; a stream without one has those that suit the form."""
+    _, kind, compression = (part.lower() for part in split_suffix(path))
+    if not kind and is_stream(path):
+        kind = NUMPY if form == DATAFLEX else LINES[0]
+    return kind, compression
 
 
 def validation_path(path: Path) -> Path:
@@ -98,10 +111,11 @@ class TrainingFiles:
             }
 
     def _write(self, stream: BinaryIO, path: Path, order: IntArray) -> int:
-        _, kind, compression = (part.lower() for part in split_suffix(path))
+        kind, compression = _kind_of(path, self._settings.form)
         if kind == PARQUET:
             self._kinds = self._kinds or self._seen_kinds()
-            return write_parquet(stream, self._rows(order), self._kinds)
+            with fitting(stream, path) as file:
+                return write_parquet(file, self._rows(order), self._kinds)
         with compressed(stream, compression) as plain:
             return ROW_WRITERS[kind](plain, self._rows(order), self.columns)
 

@@ -15,10 +15,11 @@ class Spool:
     """A temporary file of JSON lines that knows where each begins.
 
     Args:
-        directory: where the file lies; it has no name there and vanishes with the process.
+        directory: where the file lies, the system's place for such files if None; it has no name
+            there and vanishes with the process.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None) -> None:
         self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  # closed by __exit__
         self._starts = array("Q", [0])
 

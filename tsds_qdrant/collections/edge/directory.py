@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections.edge.failures import damaged_file
+from tsds_qdrant.collections.names import checked_name
+from tsds_qdrant.collections.places import SHARD_FILE, not_found
 from tsds_qdrant.collections.refusals import Place
-from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, SettingsError
+from tsds_qdrant.errors import CollectionError
 
-CONFIG_FILE = "edge_config.json"
+CONFIG_FILE = SHARD_FILE
 METADATA_FILE = "tsds.json"
 SEGMENTS = "segments"
 
@@ -28,17 +29,7 @@ def shard_path(location: str, name: str) -> Path:
     Raises:
         SettingsError: a name that is no plain file name.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,200}", name):
-        raise SettingsError(
-            f"'{name}' cannot name a collection; use letters, digits, '-', '_' and '.'"
-        )
-    return Path(location) / name
-
-
-def collection_names(location: str) -> list[str]:
-    """Names of the collections below ``location``, sorted; none if it does not exist."""
-    found = (path.parent.name for path in Path(location).glob(f"*/{CONFIG_FILE}"))
-    return sorted(name for name in found if not name.startswith("."))
+    return Path(location) / checked_name(name)
 
 
 def has_segments(directory: Path) -> bool:
@@ -58,12 +49,7 @@ def read_config(location: str, name: str) -> dict[str, Any]:
     if not file.is_file():
         if has_segments(directory):
             raise damaged_file(f"'{file}' is missing", Place(location, name))
-        names = collection_names(location)
-        known = f"it holds {', '.join(names)}" if names else "it holds none"
-        raise CollectionNotFoundError(
-            f"no collection '{name}' in {location} ({known}); "
-            f"check --qdrant and --collection, or make it with 'tsds-qdrant ingest'"
-        )
+        raise not_found(location, name)
     return read_object(file)
 
 

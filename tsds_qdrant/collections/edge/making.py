@@ -52,7 +52,7 @@ def make_shard(
     path.parent.mkdir(parents=True, exist_ok=True)
     check_room(Place(location, name), path.parent, 0, "be made", lambda: "nothing was written")
     _clear_stale(path.parent)
-    draft = path.with_name(f".{name}.{uuid4().hex[:12]}{DRAFT}")
+    draft = path.with_name(f".{path.name[:50]}.{uuid4().hex[:12]}{DRAFT}")
     try:
         with edge_failures(location, name):
             edge.EdgeShard.create(str(draft), config).close()

@@ -195,7 +195,12 @@ class ServerPoints(Closing):
         return ordered_pages(ask, page=page, descending=descending, limit=limit, most=most)
 
     def index_payload(self, field: str, *, real: bool = False) -> None:
-        """Make a range index on a payload field of integers, or of ``real`` numbers."""
+        """Make a range index on a payload field of integers, or of ``real`` numbers.
+
+        Local mode has no indexes, and does without.
+        """
+        if self._session.local:
+            return
         schema: Any = models.IntegerIndexParams(
             type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
         )

@@ -1,0 +1,225 @@
+"""A folder of qdrant-client's local mode, which is read and never written.
+
+Local mode loads all collections of a folder into memory and locks it for one client: collections
+that are open at the same time share that.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any, NoReturn
+
+import numpy as np
+from qdrant_client import QdrantClient
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.distance import normalized
+from tsds_qdrant.collections.hits import Hits
+from tsds_qdrant.collections.places import client_names, not_found, read_only
+from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.server.collection import ServerCollection
+from tsds_qdrant.collections.server.failures import server_failures
+from tsds_qdrant.collections.server.session import Session
+from tsds_qdrant.collections.spaces import Space
+from tsds_qdrant.collections.sparse import SparseRows
+from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record
+from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRejectedError
+
+
+@dataclass
+class _Shared:
+    """The client of a folder, how many collections use it, and their vectors under Cosine."""
+
+    client: QdrantClient
+    users: int = 0
+    unit_rows: dict[tuple[str, str], dict[PointId, Float32Array]] = field(default_factory=dict)
+
+
+_OPEN: dict[str, _Shared] = {}
+"""Folder -> what is shared there."""
+_GUARD = Lock()
+
+
+class FolderCollection(ServerCollection):
+    """A collection in such a folder; what would write is refused."""
+
+    _folder = ""
+
+    @classmethod
+    def open_in(cls, location: str, name: str, *, vector: str | None = None) -> FolderCollection:
+        """Open collection ``name`` of the folder ``location``.
+
+        Raises:
+            CollectionNotFoundError: no such collection or vector; the message names them.
+            CollectionLockedError: another process, or another client, has the folder open.
+            CollectionError: the folder cannot be read.
+        """
+        folder = os.path.realpath(location)
+        known = client_names(folder) or ()
+        client = _taken(folder, Place(location, name))
+        try:
+            opened = cls(Session(location, name, client=client), vector)
+        except BaseException as error:
+            _released(folder)
+            if isinstance(error, CollectionNotFoundError) and name not in known:
+                raise not_found(location, name) from error
+            raise
+        opened._folder = folder
+        opened._description = _read_only(opened._description)
+        return opened
+
+    def info(self) -> CollectionInfo:
+        """Describe the collection."""
+        return _read_only(super().info())
+
+    def search(
+        self,
+        vectors: Float32Array,
+        *,
+        limit: int,
+        max_distance: float | None = None,
+        exact: bool = False,
+        ef: int | None = None,
+        where: Filter | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Hits:
+        """Find the nearest points of every row of ``vectors`` (B, D)."""
+        self._unit_rows()
+        return super().search(
+            vectors,
+            limit=limit,
+            max_distance=max_distance,
+            exact=exact,
+            ef=ef,
+            where=where,
+            on_batch=on_batch,
+        )
+
+    def _points(
+        self, ids: list[PointId], *, payloads: bool, vectors: bool
+    ) -> dict[PointId, Record]:
+        """Stored points; under Cosine of unit length, as every other Qdrant keeps vectors."""
+        rows = self._unit_rows() if vectors else {}
+        found = super()._points(ids, payloads=payloads, vectors=vectors and not rows)
+        return {i: replace(one, vector=rows[i]) if i in rows else one for i, one in found.items()}
+
+    def _unit_rows(self) -> dict[PointId, Float32Array]:
+        """Vectors under Cosine by id, as they were before the first search; else nothing.
+
+        *subtle*: local mode keeps them in any length, and each search divides them by their
+        length in place, which goes on changing their last bits.
+        """
+        info = self._description
+        if info.metric != "Cosine" or not info.dimension:
+            return {}
+        kept = _OPEN[self._folder].unit_rows
+        if (self._name, info.vector) not in kept:
+            rows: dict[PointId, Float32Array] = {}
+            for page in self.scroll_ids():
+                found = super()._points(page, payloads=False, vectors=True)
+                own = {i: one.vector for i, one in found.items() if one.vector is not None}
+                if own:
+                    rows |= zip(own, normalized(np.stack([*own.values()]), "Cosine"), strict=True)
+            kept[self._name, info.vector] = rows
+        return kept[self._name, info.vector]
+
+    def close(self) -> None:
+        """Release the folder, once no other collection in it is open."""
+        if self._is_view or not self._folder:
+            return
+        super().close()
+        _released(self._folder)
+        self._folder = ""
+
+    def upsert(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array,
+        payloads: Sequence[Payload] | None = None,
+    ) -> None:
+        """Refused."""
+        self._refuse()
+
+    def set_vectors(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array | SparseRows,
+        *,
+        space: str | None = None,
+    ) -> None:
+        """Refused."""
+        self._refuse()
+
+    def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
+        """Refused."""
+        self._refuse()
+
+    def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
+        """Refused."""
+        self._refuse()
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Refused."""
+        self._refuse()
+
+    def add_space(self, space: Space) -> None:
+        """Refused."""
+        self._refuse()
+
+    def index_payload(self, field: str, *, real: bool = False) -> None:
+        """Refused."""
+        self._refuse()
+
+    def update_metadata(self, changes: Mapping[str, Any]) -> None:
+        """Refused."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise RequestRejectedError(read_only(self._session.place.location))
+
+
+def _read_only(info: CollectionInfo) -> CollectionInfo:
+    return replace(info, limits=replace(info.limits, writes=False))
+
+
+def _taken(folder: str, place: Place) -> QdrantClient:
+    """The client of ``folder``, for one collection more."""
+    with _GUARD:
+        if folder not in _OPEN:
+            _OPEN[folder] = _Shared(_opened(folder, place))
+        _OPEN[folder].users += 1
+        return _OPEN[folder].client
+
+
+def _released(folder: str) -> None:
+    """One collection less uses ``folder``; the last one closes it."""
+    with _GUARD:
+        shared = _OPEN[folder]
+        shared.users -= 1
+        if not shared.users:
+            del _OPEN[folder]
+            shared.client.close()
+
+
+def _opened(folder: str, place: Place) -> QdrantClient:
+    what = f"the folder of qdrant-client '{place.location}'"
+    with server_failures(place), warnings.catch_warnings():
+        # That it is slow with many points is said in our own words.
+        warnings.simplefilter("ignore")
+        try:
+            return QdrantClient(path=folder)
+        except PermissionError as error:
+            raise CollectionError(
+                f"{what} cannot be locked for reading ('{error.filename}' is not writable); "
+                f"copy it to a place of yours"
+            ) from error
+        except (ValueError, RuntimeError):  # these say what is wrong
+            raise
+        except Exception as error:  # whatever SQLite and pickle raise on broken files
+            raise CollectionError(
+                f"{what} cannot be read ({error}); restore it from a copy"
+            ) from error

