@@ -172,7 +172,10 @@ def test_another_task(store: Path, task: list[str]) -> None:
     assert [row["id"] for row in rows_of(store / "after.jsonl")] == scratch("Q2.npy")
     told = json.loads((store / "after.jsonl.manifest.json").read_text())
     assert told["queries"] == {"source": str(store / "Q2.npy"), "count": 3}
-    assert json.loads(run("show", "task.run", "--json").stdout)["queries"] == f"3 from {store / 'Q2.npy'}"
+    assert (
+        json.loads(run("show", "task.run", "--json").stdout)["queries"]
+        == f"3 from {store / 'Q2.npy'}"
+    )
     run("reselect", "task.run", "--out", "again.jsonl")
     assert (store / "again.jsonl").read_bytes() == (store / "after.jsonl").read_bytes()
 

@@ -138,6 +138,7 @@ def select(
         tsds-qdrant select --qdrant http://localhost:6333 --collection pool --queries Q.npy \\
           --ratio 0.01 --alpha 0.5 --out selected.parquet --probabilities p.parquet
     """
+    from tsds_qdrant.collections.places import FOLDER_HINT
     from tsds_qdrant.runs.begin import Keeping, new_run
     from tsds_qdrant.runs.write_back import Tagging
     from tsds_qdrant.selection.results import manifest, with_manifest, write_results
@@ -194,6 +195,8 @@ def select(
         return
     say(task.note)
     say(summary(selection))
+    if not info.limits.writes:
+        say(FOLDER_HINT)
     say(wrote(written))
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")

@@ -12,11 +12,16 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from tsds_qdrant.collections.names import checked_name
 from tsds_qdrant.errors import CollectionNotFoundError, UnsupportedCollectionError
 
 SHARD_FILE = "edge_config.json"
 CLIENT_FILE = "meta.json"
 CLIENT_POINTS = "storage.sqlite"
+FOLDER_HINT = (
+    "qdrant-client's local mode loads all of its folder and compares every vector; for repeated "
+    "work ingest the records into a directory of their own, which is faster"
+)
 LISTED = 5
 """Most places and collections that a message names."""
 
@@ -64,9 +69,10 @@ def check_new(location: str, name: str) -> None:
     """Check that a collection made at ``location`` does not get into something of another kind.
 
     Raises:
+        SettingsError: ``name`` cannot name one.
         UnsupportedCollectionError: it would.
     """
-    place = Path(location)
+    place, name = Path(location), checked_name(name)
     if client_names(place) is not None:
         raise UnsupportedCollectionError(read_only(location))
     advice = _inside(place)

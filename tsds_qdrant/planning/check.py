@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tsds_qdrant.collections.places import FOLDER_HINT
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, PoisonedCollectionError
@@ -17,10 +18,6 @@ from tsds_qdrant.planning.cost import SearchCost, measure_cost
 PROBED_POINTS = 64
 USUAL = 200, 1_000
 """Task examples and size of the selection whose cost is predicted."""
-FOLDER_HINT = (
-    "qdrant-client's local mode loads all of its folder and compares every vector; for repeated "
-    "work ingest the records into a directory of its own, which is faster."
-)
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def _notes(info: CollectionInfo) -> tuple[str, ...]:
             ".npy, or name the model with --model."
         )
     if not info.limits.writes:
-        notes.append(FOLDER_HINT)
+        notes.append(f"{FOLDER_HINT}.")
     if not info.limits.exact:
         notes.append("exact search is not allowed here (strict mode), so recall is not measured.")
     if not info.limits.unindexed_filter:

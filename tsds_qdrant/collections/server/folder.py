@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from threading import Lock
 from typing import Any, NoReturn
 
@@ -39,6 +40,7 @@ class _Shared:
     unit_rows: dict[tuple[str, str], dict[PointId, Float32Array]] = field(default_factory=dict)
 
 
+LOCK_FILE = ".lock"
 _OPEN: dict[str, _Shared] = {}
 """Folder -> what is shared there."""
 _GUARD = Lock()
@@ -205,12 +207,32 @@ def _released(folder: str) -> None:
             shared.client.close()
 
 
+def _check_unlocked(folder: str) -> None:
+    """Check that no client has ``folder`` open.
+
+    The client itself looks only after it has loaded all points, and leaves them in memory.
+    """
+    import portalocker  # a dependency of qdrant-client, which locks with it
+
+    lock = Path(folder) / LOCK_FILE
+    if lock.exists():
+        with lock.open("r+") as file:
+            try:
+                portalocker.lock(
+                    file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+                )
+            except portalocker.exceptions.LockException:
+                raise RuntimeError("already accessed") from None
+            portalocker.unlock(file)
+
+
 def _opened(folder: str, place: Place) -> QdrantClient:
     what = f"the folder of qdrant-client '{place.location}'"
     with server_failures(place), warnings.catch_warnings():
         # That it is slow with many points is said in our own words.
         warnings.simplefilter("ignore")
         try:
+            _check_unlocked(folder)
             return QdrantClient(path=folder)
         except PermissionError as error:
             raise CollectionError(
