@@ -62,7 +62,7 @@ def client_folder(folder: Path, names: tuple[str, ...] = ("pool",), metric: str 
 @pytest.mark.parametrize(
     "name",
     [
-        "données", "プール", "набор данных", "a b", "-leading", "dots.in.it", ".hidden", "..a",
+        "données", "プール", "набор данных", "a b", "-leading", "dots.in.it",
         "CON", "x" * 255, "é" * 127, "emoji😀", "tab.", "a'b", "$(rm)", "%20", "#1",
     ],
 )  # fmt: skip
@@ -86,6 +86,8 @@ def test_a_name_that_a_directory_can_have_is_taken_and_read_back(tmp_path: Path,
         (" a", "it begins with a space"),
         (".", "it means a directory"),
         ("..", "it means a directory"),
+        (".hidden", "it begins with a dot"),
+        ("..a", "it begins with a dot"),
         ("a/b", "it holds '/'"),
         ("../a", "it holds '/'"),
         ("/etc", "it holds '/'"),
@@ -215,6 +217,20 @@ def test_two_collections_of_a_folder_are_open_at_once_and_the_lock_is_true(tmp_p
     with pytest.raises(CollectionLockedError, match="another client of this one"):
         open_collection(folder, "pool")
     client.close()
+
+
+def test_a_closed_collection_of_a_folder_says_so(tmp_path: Path) -> None:
+    folder = str(client_folder(tmp_path / "local", ("pool", "task")))
+    pool = open_collection(folder, "pool")
+    view = pool.at("")
+    pool.close()
+    for closed in (pool, view):
+        with pytest.raises(CollectionError, match="is closed; open it again"):
+            closed.search(ROWS[:1], limit=1)
+        with pytest.raises(CollectionError, match="is closed; open it again"):
+            closed.retrieve([1], vectors=True)
+    with open_collection(folder, "task"), pytest.raises(CollectionError, match="is closed"):
+        pool.search(ROWS[:1], limit=1)
 
 
 def test_collections_of_a_folder_are_listed(tmp_path: Path) -> None:

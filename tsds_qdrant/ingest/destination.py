@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tsds_qdrant.collections import check_writes, collection_exists, open_collection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Datatype, Metric
-from tsds_qdrant.errors import CollectionMismatchError, SettingsError
+from tsds_qdrant.errors import AccessDeniedError, CollectionMismatchError, SettingsError
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.template import written
 from tsds_qdrant.representations.model_names import remembered_model, same_model
@@ -118,15 +119,15 @@ class Destination:
         embedder: Embedder | None,
     ) -> str:
         """What keeps vectors of ``model`` out of the collection, or ""."""
-        info = collection.info()
-        theirs, problem = info.metadata.get("model"), ""
-        if theirs and model and theirs != model == remembered_model(theirs):
-            collection.update_metadata({"model": model})  # a relative path, as it was once kept
-        if theirs and model and not same_model(theirs, model):
-            if embedder is not None and may_be_same(theirs, model):
-                check_same(collection, info, embedder)
-                collection.update_metadata({"model": model})
-                return self._problem(collection, model, text, None)
+        info, problem = collection.info(), ""
+        theirs = info.metadata.get("model")
+        same, kept = not (theirs and model) or same_model(theirs, model or ""), theirs
+        if theirs and model and not same and embedder and may_be_same(theirs, model):
+            check_same(collection, info, embedder)
+            same, kept = True, model
+        elif theirs and model == remembered_model(theirs):
+            kept = model  # a relative path, as it was once kept
+        if not same:
             problem = (
                 f"the vectors of collection '{self.name}' are made by model '{theirs}', "
                 f"not '{model}'; use --model {theirs}, or another collection"
@@ -142,6 +143,9 @@ class Destination:
                 f"collection '{self.name}' compares by {info.metric}, not {self.metric}; "
                 f"leave --metric out, or use another collection"
             )
+        if kept != theirs and not problem:
+            with suppress(AccessDeniedError):  # a key may write points, and no metadata
+                collection.update_metadata({"model": kept})
         return problem
 
 

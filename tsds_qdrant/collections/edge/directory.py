@@ -17,6 +17,7 @@ from tsds_qdrant.collections.names import checked_name
 from tsds_qdrant.collections.places import SHARD_FILE, not_found
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.errors import CollectionError
+from tsds_qdrant.paths import expanded
 
 CONFIG_FILE = SHARD_FILE
 METADATA_FILE = "tsds.json"
@@ -29,7 +30,7 @@ def shard_path(location: str, name: str) -> Path:
     Raises:
         SettingsError: a name that is no plain file name.
     """
-    return Path(location) / checked_name(name)
+    return expanded(location) / checked_name(name)
 
 
 def has_segments(directory: Path) -> bool:

@@ -118,6 +118,7 @@ class FolderCollection(ServerCollection):
         info = self._description
         if info.metric != "Cosine" or not info.dimension:
             return {}
+        assert self._session.client  # or it is closed, which raises
         kept = _OPEN[self._folder].unit_rows
         if (self._name, info.vector) not in kept:
             rows: dict[PointId, Float32Array] = {}
