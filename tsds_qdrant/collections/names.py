@@ -31,12 +31,12 @@ def _problem(name: str) -> str:
         return "it is empty; give a name"
     if name in (".", ".."):
         return "it means a directory; give a name"
-    if name.startswith("."):
-        return "it begins with a dot, as what is only there for a while does; leave that out"
     if found := next((sign for sign in name if sign in FORBIDDEN), None):
         return f"it holds '{found}'; leave out {' '.join(FORBIDDEN)}"
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
         return "it holds a control character, or bytes that are no UTF-8; leave them out"
+    if name.startswith("."):
+        return "it begins with a dot, as what is only there for a while does; leave that out"
     if name != name.lstrip():
         return "it begins with a space; leave that out"
     size = len(name.encode())
