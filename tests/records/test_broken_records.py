@@ -72,7 +72,6 @@ def test_parquet_without_rows(tmp_path: Path) -> None:
         ("a.json", '[{"a": 1}]\n]', "a.json:2' is no JSON (text after the end of the array)"),
         ("a.json", "[" * 200_000, "a.json:1' is no JSON (nested too deep)"),
         ("a.json", '[{"a": 1},\n2]', "a.json:2' holds 2, which is no JSON object"),
-        ("a.json", '{\n"a": 1\n}', "a.json:1' is no JSON (Expecting property name"),
         ("a.csv", "a,b\n1,2\n1,2,3\n", "a.csv:3' has 3 fields where the header has 2"),
         ("a.csv", "a,b\n1\n", "a.csv:2' has 1 fields where the header has 2"),
         ("a.csv", 'a,b\n1,"2" x\n', "a.csv:2' is no CSV"),
@@ -152,7 +151,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tsds_qdrant.records.text_formats._MAX_LINE", 1 << 20)
+    monkeypatch.setattr("tsds_qdrant.records.lines.MAX_LINE", 1 << 20)
     assert "a.jsonl:1' is longer than 1 MiB" in refusal(
         written(tmp_path / "a.jsonl", "x" * (1 << 21))
     )
@@ -162,7 +161,7 @@ def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_directories_that_hold_no_dataset_or_several(tmp_path: Path) -> None:
-    assert "without a dataset saved by save_to_disk" in refusal(tmp_path)
+    assert "is a folder without files of records" in refusal(tmp_path)
     splits = tmp_path / "dataset_dict.json"
     splits.write_text('{"splits": ["train", "test"]}')
     message = refusal(tmp_path)

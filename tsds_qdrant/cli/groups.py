@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from tsds_qdrant.task.examples import TaskExamples
 
 HIGHEST_PORT = 65_535
-READ_BY = ("text_field", "template", "weight_field", "model")
+READ_BY = (
+    *("text_field", "template", "weight_field", "model"),
+    *("delimiter", "no_header", "json_field"),
+)
 """Settings of reading that vectors and weights depend on."""
 
 

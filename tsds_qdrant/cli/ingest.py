@@ -68,7 +68,8 @@ def ingest(
         list[str] | None,
         typer.Argument(
             metavar="FILE..",
-            help="JSONL, JSON, CSV (also .gz, .zst), Parquet, a dataset directory, or - for stdin.",
+            help="JSONL, JSON, CSV, TSV (also .gz, .zst), Parquet, Arrow, a folder of them, "
+            "a saved dataset, hf:NAME[:CONFIG][:SPLIT], or - for stdin.",
         ),
     ] = None,
     as_json: JsonOption = False,

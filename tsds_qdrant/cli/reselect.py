@@ -73,13 +73,18 @@ class Changed:
     reading: Reading = field(default_factory=Reading)
 
 
+CHANGEABLE = (
+    *("text_field", "template", "weight_field", "model", "device", "batch_size"),
+    *("delimiter", "no_header", "json_field"),
+)
+"""What may be said of the reading of new task examples."""
+
+
 @taking(
     Repaired,
     filled(
         Changed,
-        reading=only(
-            Reading, "text_field", "template", "weight_field", "model", "device", "batch_size"
-        ),
+        reading=only(Reading, *CHANGEABLE),
     ),
     also={"config": ConfigOption},
 )

@@ -14,6 +14,7 @@ from uuid import UUID
 Changes = Counter[str]
 """What happened to values that JSON, or a 64-bit float, cannot hold -> how often."""
 NULLED = "NaN or infinite numbers became null"
+CUT = "times were cut to microseconds"
 ROUNDED = "decimals were rounded to 64-bit floats"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _DIGITS = 17
@@ -118,17 +119,24 @@ class Decoder(json.JSONDecoder):
     Attributes:
         changes: of the value decoded last.
         beyond: numbers of that value that no 64-bit float can hold, as they were written.
+        repeated: keys that an object of that value has twice.
     """
 
     def __init__(self) -> None:
-        super().__init__(parse_float=self._number, parse_constant=self._nothing)
+        super().__init__(
+            parse_float=self._number,
+            parse_constant=self._nothing,
+            object_pairs_hook=self._object,
+        )
         self.changes: Changes = Counter()
         self.beyond: list[str] = []
+        self.repeated: list[str] = []
 
     def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
         """Decode the value that begins at ``idx``; also where it ends."""
         self.changes.clear()
         self.beyond.clear()
+        self.repeated.clear()
         return super().raw_decode(s, idx)
 
     def _number(self, text: str) -> float | None:
@@ -139,6 +147,13 @@ class Decoder(json.JSONDecoder):
         if len(text) > _DIGITS and _rounded(Decimal(text), number):
             self.changes[ROUNDED] += 1
         return number
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            counted = Counter(key for key, _ in pairs)
+            self.repeated += [key for key, count in counted.items() if count > 1]
+        return made
 
     def _nothing(self, _constant: str) -> None:
         self.changes[NULLED] += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.paths import COLLECTION_PREFIX, remembered_source
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, read_records
+from tsds_qdrant.records.reading import is_read_once
 from tsds_qdrant.representations.text import Embedder
 from tsds_qdrant.task.examples import (
     TaskExamples,
@@ -128,10 +128,8 @@ def _model_of(info: CollectionInfo, model: str | None) -> str:
 def _template_of(source: str, template: TextTemplate, stored: Mapping[str, Any]) -> TextTemplate:
     """As given; else the collection's way if the first record fits it, else a usual one."""
     usual = TextTemplate.from_dict(stored.get("text", {}))
-    if template.to_dict() or not usual.to_dict() or not Path(source).exists():
+    if template.to_dict() or not usual.to_dict() or is_read_once(source):
         return template
-    if not (Path(source).is_file() or Path(source).is_dir()):
-        return template  # a pipe gives its first record only once
     record = next(iter(read_records(source)))
     try:
         usual.render(record)

@@ -21,10 +21,12 @@ from tsds_qdrant.ingest.storing import Chunk, StoringRun
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, count_records
 from tsds_qdrant.records.entries import Entry
+from tsds_qdrant.records.reading import check_given_once
 from tsds_qdrant.records.settings import RecordSettings
 from tsds_qdrant.records.shapes import template_for
 from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.settings.fields import changed
 
 TEXT_CHUNK = 256
 VECTOR_CHUNK = 1_000
@@ -65,20 +67,23 @@ def ingest_records(
     if (embedder is None) == (vectors is None):
         raise SettingsError("records need either a model or ready vectors; give one of the two")
     settings = settings or RecordSettings()
-    counts = [count_records(file) for file in files]
+    check_given_once(files, settings.form)
+    counts = [count_records(file, settings.form) for file in files]
     total = 0 if None in counts else sum(count or 0 for count in counts)
     with rejected_of(settings) as rejected:
         metadata: dict[str, Any] = {
             "model": embedder.name if embedder else model and remembered_model(model),
             "ids": settings.id_field or "content",
         }
+        if form := changed(settings.form):
+            metadata["form"] = form
 
         def maker(first: Sequence[Entry]) -> ItemMaker:
             decided = _decided(template, destination, first, embeds=embedder is not None)
             metadata["text"] = decided.to_dict()
             return ItemMaker(decided, embedder is not None, settings.id_field, vectors)
 
-        items = items_of(files, rejected, maker)
+        items = items_of(files, rejected, maker, settings.form)
         if vectors is not None and total and total != len(vectors):
             raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
         run = StoringRun(destination, metadata, embedder, total, progress)

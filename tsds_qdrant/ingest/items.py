@@ -18,7 +18,9 @@ from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.ingest.ids_seen import IdsSeen
 from tsds_qdrant.ingest.rejected import FIRST_LOOK, Rejected
 from tsds_qdrant.records import TextTemplate, read_entries, record_id
+from tsds_qdrant.records.dropping import check_dropped
 from tsds_qdrant.records.entries import Entry
+from tsds_qdrant.records.form import FileForm
 
 VectorArray = npt.NDArray[np.floating[Any]]
 
@@ -90,7 +92,10 @@ class ItemMaker:
 
 
 def items_of(
-    files: Sequence[str], rejected: Rejected, maker: Callable[[list[Entry]], ItemMaker]
+    files: Sequence[str],
+    rejected: Rejected,
+    maker: Callable[[list[Entry]], ItemMaker],
+    form: FileForm | None = None,
 ) -> Iterator[Item]:
     """Items of the records of ``files``, of which the first are checked before this returns.
 
@@ -98,14 +103,20 @@ def items_of(
         files: to read.
         rejected: is given the records that cannot be used.
         maker: is given the first entries, to see how texts are made.
+        form: what the files are like.
 
     Raises:
-        InputError: a file cannot be read, or the first records cannot be used.
+        InputError: a file cannot be read, or the first records cannot be used, or no record has a
+            field that is to be dropped.
     """
-    source = _Source([read_entries(file, rejected) for file in files], rejected)
+    form = form or FileForm()
+    source = _Source([read_entries(file, rejected, form) for file in files], rejected)
     first = list(islice(source.entries, FIRST_LOOK))
     if not first:
         rejected.end_look()
+    if first:
+        unread = len(first) == FIRST_LOOK
+        check_dropped(files, form, rejected.dropped, first[0][1].record, unread=unread)
     made = maker([entry for _, entry in first])
     looked = list(source.items(first, made))
     rejected.end_look()

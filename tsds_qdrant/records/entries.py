@@ -46,10 +46,12 @@ class Findings:
     Attributes:
         changes: what happened to values that cannot be kept as they are -> how often.
         rejected: how many records cannot be used.
+        dropped: names of fields that were left out of a record.
     """
 
     changes: Changes = field(default_factory=Counter)
     rejected: int = 0
+    dropped: set[str] = field(default_factory=set)
 
     def bad(self, error: BadRecordError) -> None:
         """Take note of a record that cannot be used.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from tsds_qdrant.errors import BadRecordError, InputError
 from tsds_qdrant.records.dialogue import parsed
 from tsds_qdrant.records.entries import Place
+from tsds_qdrant.records.headers import table_advice
 
 _MOST_LISTED = 20
 _MOST_COMPARED = 200
+_MOST_SHOWN = 40
 
 
 def field_values(record: Any, path: str) -> list[Any]:
@@ -48,7 +50,9 @@ def field_values(record: Any, path: str) -> list[Any]:
 def missing_field(record: Mapping[str, Any], path: str, place: Place | None) -> BadRecordError:
     """Say which fields there are, and which of them was probably meant."""
     fault = f"has no field '{path}' ({listed_fields(record)})"
-    return BadRecordError(place, fault, _probably_meant(record, path))
+    return BadRecordError(
+        place, fault, table_advice(record, place) or _probably_meant(record, path)
+    )
 
 
 def missing_everywhere(record: Mapping[str, Any], path: str, count: int) -> InputError:
@@ -66,11 +70,16 @@ def _probably_meant(record: Mapping[str, Any], path: str) -> str:
 
 def listed_fields(record: Mapping[str, Any]) -> str:
     """List the names of the fields, the first twenty of them."""
-    if not record:
+    return listed_names(record)
+
+
+def listed_names(names: Collection[Any]) -> str:
+    """List ``names`` of fields, the first twenty of them, and of each the beginning."""
+    if not names:
         return "it has no fields"
-    names = ", ".join(str(name) for name in islice(record, _MOST_LISTED))
-    more = len(record) - _MOST_LISTED
-    return f"its fields: {names}" + (f" and {more} more" if more > 0 else "")
+    listed = ", ".join(_cut(str(name)) for name in islice(names, _MOST_LISTED))
+    more = len(names) - _MOST_LISTED
+    return f"its fields: {listed}" + (f" and {more} more" if more > 0 else "")
 
 
 def label(value: Any) -> str:
@@ -82,8 +91,11 @@ def label(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """Show the beginning of a value."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 40 else f"{text[:40]}.."
+    return _cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}.."
 
 
 def _paths(value: Any) -> Iterator[str]:

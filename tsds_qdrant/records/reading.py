@@ -1,237 +1,241 @@
-"""Records of a file, one at a time: JSON lines, JSON, CSV, Parquet, saved datasets."""
+"""Records of files, one at a time: JSON, tables, Parquet and Arrow, folders, datasets."""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tsds_qdrant.errors import BadRecordError, InputError, MissingPackageError, TsdsError
-from tsds_qdrant.files.compression import COMPRESSIONS, decompressed, split_suffix
-from tsds_qdrant.files.json_values import json_safe
-from tsds_qdrant.records.entries import Entry, Findings, Place
-from tsds_qdrant.records.text_formats import json_array_or_lines, json_lines, table_rows
+from tsds_qdrant.errors import InputError, SettingsError, TsdsError
+from tsds_qdrant.files.compression import decompressed
+from tsds_qdrant.records.arrow_rows import arrow_batches, arrow_rows, count_rows
+from tsds_qdrant.records.entries import Entry, Findings
+from tsds_qdrant.records.folders import files_of_folder, files_of_pattern, is_pattern
+from tsds_qdrant.records.form import FileForm
+from tsds_qdrant.records.formats import ARROW, JSON, LINES, RecordFile, is_table, record_file
+from tsds_qdrant.records.hub import HubName, batches_of, is_hub_name, is_saved, saved_dataset
+from tsds_qdrant.records.json_files import holds_lines, json_file, json_stream
+from tsds_qdrant.records.tables import table_rows
 
 STDIN = "-"
-_LINES = (".jsonl", ".ndjson")
-_TABLES = {".csv": ",", ".tsv": "\t"}
-_KNOWN = (
-    f"{', '.join((*_LINES, '.json', *_TABLES))} (each also {' or '.join(COMPRESSIONS)}) or .parquet"
-)
-_BATCH = 1024
+_STDIN_NAME = "standard input"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
     """The records of :func:`read_entries` alone; the first that cannot be used ends the reading.
 
     Raises:
-        InputError: as :func:`read_entries`.
-        MissingPackageError: as :func:`read_entries`.
+        TsdsError: as :func:`read_entries`.
     """
     entries = read_entries(path)
     return (entry.record for entry in entries)
 
 
-def read_entries(path: str | Path, findings: Findings | None = None) -> Iterator[Entry]:
+def read_entries(
+    path: str | Path, findings: Findings | None = None, form: FileForm | None = None
+) -> Iterator[Entry]:
     """Stream the records of ``path`` with their places, never holding the whole file.
 
-    The suffix names the format: ``.jsonl`` and ``.ndjson`` hold a JSON object a line, ``.json``
-    an array of objects (or lines), ``.csv`` and ``.tsv`` a header row (all their values stay
-    strings), each of them also as ``.gz`` or ``.zst``; ``.parquet``; a directory is a Hugging
-    Face dataset written by ``save_to_disk``; ``-``, or a pipe, is JSON lines. Text is UTF-8.
+    The suffix names the format: ``.jsonl`` and ``.ndjson`` hold a JSON object a line; ``.json``
+    holds an array, lines, or a document (see :func:`~tsds_qdrant.records.json_files.json_file`);
+    ``.csv`` and ``.tsv`` (also ``.tab``) a header row, and all their values stay strings (see
+    :func:`~tsds_qdrant.records.tables.table_rows`); each of them also as ``.gz`` or ``.zst``.
+    ``.parquet``, ``.arrow`` and ``.feather`` are Arrow's. A directory is a Hugging Face dataset
+    written by ``save_to_disk``, or holds files of one format; a pattern stands for the files that
+    it fits; ``hf:NAME`` is a dataset of the hub; ``-``, or a pipe, is JSON lines. Text is UTF-8.
 
     Values become what JSON can hold, see :func:`~tsds_qdrant.files.json_values.json_safe`.
 
     Args:
-        path: a file, a directory, or ``-`` for standard input.
+        path: a file, a directory, a pattern, a dataset, or ``-`` for standard input.
         findings: is given the records that cannot be used, and counts changed values.
+        form: what name and content do not show.
 
     Raises:
         InputError: the path is missing or of no known format (at once), or something in the
             file cannot be read (when its turn comes); the message names file and line.
-        MissingPackageError: a directory, and the package ``datasets`` is not installed.
+        MissingPackageError: a dataset, and the package ``datasets`` is not installed.
+        SettingsError: ``form`` says what such a file cannot be.
     """
     findings = findings or Findings()
-    if str(path) == STDIN:
-        return _some(
-            json_lines(sys.stdin.buffer, "standard input", findings), "standard input", findings
-        )
-    source = Path(path)
-    try:
-        size = source.stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"'{source}' does not exist; check the path") from None
-    except OSError as error:
-        raise _unreadable(source, error) from None
-    if source.is_dir():
-        batches = _load_dataset(source).with_format("arrow").iter(batch_size=_BATCH)
-        return _some(_arrow_rows(batches, source, findings), source, findings)
-    kind, compression = _format(source)
-    if source.is_file() and size == 0:
-        raise InputError(f"'{source}' is empty; give a file with at least one record")
-    if kind == ".parquet":
-        return _some(_arrow_rows(_parquet_batches(source), source, findings), source, findings)
-    return _some(_text_rows(source, kind, compression, findings), source, findings)
+    form = form or FileForm()
+    name = str(path)
+    return _some(_without(_entries(name, form, findings), form, findings), name, findings)
 
 
-def count_records(path: str | Path) -> int | None:
+def count_records(path: str | Path, form: FileForm | None = None) -> int | None:
     """Count the records where that costs little beside reading them, for a progress bar.
 
-    None for standard input, pipes, compressed files and ``.json``, and for everything that
-    :func:`read_records` would refuse.
+    None for standard input, pipes, compressed files, ``.json``, Arrow's own files and datasets of
+    the hub, and for everything that :func:`read_records` would refuse.
     """
-    source = Path(path)
-    if str(path) == STDIN:
+    form = form or FileForm()
+    name = str(path)
+    if name == STDIN or is_hub_name(name):
         return None
     try:
-        if source.is_dir():
-            return len(_load_dataset(source))
-        if not source.is_file():
-            return None
-        kind, compression = _format(source)
-        if kind == ".parquet":
-            with _arrow_errors(source), _parquet_file(source) as parquet:
-                return int(parquet.metadata.num_rows)
-        if compression or kind == ".json":
-            return None
-        with _opened(source, "") as stream:
-            if kind in _TABLES:
-                return sum(1 for _ in table_rows(stream, str(source), _TABLES[kind], Findings()))
-            return sum(1 for line in stream if not line.isspace())
+        if is_saved(Path(name)):
+            return len(saved_dataset(Path(name)))
+        counts = [_count(file, form) for file in _files(name, form)]
+        return None if None in counts else sum(count or 0 for count in counts)
     except (TsdsError, OSError):
         return None
 
 
-def _format(source: Path) -> tuple[str, str]:
-    """Format and compression in lower case; what is no regular file is JSON lines."""
-    if not source.is_file():
-        return _LINES[0], ""
-    _, kind, compression = (part.lower() for part in split_suffix(source))
-    streamed = kind in (*_LINES, *_TABLES, ".json")
-    if not streamed and (kind != ".parquet" or compression):
-        suffix = f"the suffix '{kind}{compression}'" if kind or compression else "no suffix"
-        raise InputError(f"'{source}' has {suffix}, which names no known format; use {_KNOWN}")
-    return kind, compression
+def is_read_once(path: str) -> bool:
+    """Whether ``path`` gives its records only once: standard input, or a pipe."""
+    return path == STDIN or (Path(path).exists() and not _is_stored(Path(path)))
 
 
-def _some(entries: Iterator[Entry], name: str | Path, findings: Findings) -> Iterator[Entry]:
+def check_given_once(paths: Sequence[str], form: FileForm) -> None:
+    """Check that no two of ``paths`` stand for the same file.
+
+    Raises:
+        SettingsError: two do.
+        InputError: one is missing or of no known format.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        alone = path == STDIN or is_hub_name(path) or is_saved(Path(path))
+        found = [path] if alone else [str(file.path.resolve()) for file in _files(path, form)]
+        if twice := next((file for file in found if file in seen), None):
+            raise SettingsError(f"'{twice}' is given twice; give each file once")
+        seen.update(found)
+
+
+def _entries(name: str, form: FileForm, findings: Findings) -> Iterator[Entry]:
+    if name == STDIN:
+        return _streamed(sys.stdin.buffer, _STDIN_NAME, form, findings)
+    if is_hub_name(name):
+        batches = HubName.parse(name).batches()
+        return arrow_rows(batches, name, form.drop_columns, findings)
+    if is_saved(Path(name)):
+        batches = batches_of(saved_dataset(Path(name)))
+        return arrow_rows(batches, name, form.drop_columns, findings)
+    files = _files(name, form)
+    return chain.from_iterable(_entries_of(file, form, findings) for file in files)
+
+
+def _files(name: str, form: FileForm) -> list[RecordFile]:
+    """The files that ``name`` stands for.
+
+    Raises:
+        InputError: there is none, it is empty, or of no known format.
+    """
+    if _URL.match(name):
+        raise InputError(
+            f"'{name}' is a URL, and files are read from the disk; download it first, or name a "
+            "dataset of the Hugging Face hub as hf:NAME"
+        )
+    source = Path(name)
+    try:
+        if is_pattern(name):
+            return files_of_pattern(name, form)
+        size = source.stat().st_size
+        if source.is_dir():
+            return files_of_folder(source, form)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"'{source}' does not exist; check the path") from None
+    except OSError as error:
+        raise _unreadable(source, error) from None
+    file = record_file(source, form)
+    if source.is_file() and size == 0:
+        raise InputError(f"'{source}' is empty; give a file with at least one record")
+    return [file]
+
+
+def _entries_of(file: RecordFile, form: FileForm, findings: Findings) -> Iterator[Entry]:
+    for entry in _entries_in(file, form, findings):
+        for column, value in file.columns.items():
+            entry.record.setdefault(column, value)
+        yield entry
+
+
+def _entries_in(file: RecordFile, form: FileForm, findings: Findings) -> Iterator[Entry]:
+    name = str(file.path)
+    if file.kind in ARROW:
+        yield from arrow_rows(arrow_batches(file.path), name, form.drop_columns, findings)
+    elif is_table(file, form):
+        with _opened(file) as stream:
+            yield from table_rows(stream, name, file.kind, form, findings)
+    elif not file.path.is_file():
+        with _opened(file) as stream:
+            yield from _streamed(stream, name, form, findings)
+    else:
+        opened = partial(_opened, file)
+        lines = file.kind in LINES
+        yield from json_file(opened, name, form.json_field, findings, lines=lines)
+
+
+def _streamed(stream: BinaryIO, name: str, form: FileForm, findings: Findings) -> Iterator[Entry]:
+    if form.delimiter is not None:
+        return table_rows(stream, name, "", form, findings)
+    return json_stream(stream, name, findings)
+
+
+def _is_stored(path: Path) -> bool:
+    return path.is_file() or path.is_dir()
+
+
+def _count(file: RecordFile, form: FileForm) -> int | None:
+    if file.kind in ARROW:
+        return count_rows(file.path)
+    if file.compression or file.kind == JSON or not file.path.is_file():
+        return None
+    with _opened(file) as stream:
+        if is_table(file, form):
+            rows = table_rows(stream, str(file.path), file.kind, form, Findings())
+            return sum(1 for _ in rows)
+        if not holds_lines(stream):
+            return None
+        return sum(1 for line in stream if not line.isspace())
+
+
+def _without(entries: Iterator[Entry], form: FileForm, findings: Findings) -> Iterator[Entry]:
+    """The entries without the fields that are to be dropped."""
+    if not form.drop_columns:
+        return entries
+    return (_dropped(entry, form, findings) for entry in entries)
+
+
+def _dropped(entry: Entry, form: FileForm, findings: Findings) -> Entry:
+    for column in form.drop_columns:
+        if column in entry.record:
+            del entry.record[column]
+            findings.dropped.add(column)
+    return entry
+
+
+def _some(entries: Iterator[Entry], name: str, findings: Findings) -> Iterator[Entry]:
     entry, rejected = None, findings.rejected
     for entry in entries:
         yield entry
     if entry is None and findings.rejected == rejected:
+        name = _STDIN_NAME if name == STDIN else name
         raise InputError(f"'{name}' holds no records; give at least one")
 
 
-def _text_rows(source: Path, kind: str, compression: str, findings: Findings) -> Iterator[Entry]:
-    with _opened(source, compression) as stream:
-        if kind in _TABLES:
-            yield from table_rows(stream, str(source), _TABLES[kind], findings)
-        elif kind == ".json":
-            yield from json_array_or_lines(stream, str(source), findings)
-        else:
-            yield from json_lines(stream, str(source), findings)
-
-
 @contextmanager
-def _opened(source: Path, compression: str) -> Iterator[BinaryIO]:
+def _opened(file: RecordFile) -> Iterator[BinaryIO]:
     try:
-        with source.open("rb") as stream, decompressed(stream, compression) as plain:
+        with (
+            file.path.open("rb") as stream,
+            decompressed(stream, file.compression) as plain,
+        ):
             yield plain
     except EOFError:
-        raise InputError(f"'{source}' is cut off; fetch or compress it again") from None
+        raise InputError(f"'{file.path}' is cut off; fetch or compress it again") from None
     except (OSError, zlib.error) as error:
-        raise _unreadable(source, error) from None
+        raise _unreadable(file.path, error) from None
 
 
 def _unreadable(source: Path, error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or error
     return InputError(f"'{source}' cannot be read ({reason}); check the file")
-
-
-def _arrow_rows(batches: Iterator[Any], source: Path, findings: Findings) -> Iterator[Entry]:
-    number = 0
-    with _arrow_errors(source):
-        for batch in batches:
-            for row in _microseconds(batch).to_pylist():
-                number += 1
-                place = Place(str(source), number, "row")
-                try:
-                    yield Entry({key: _safe(row[key], key, place, findings) for key in row}, place)
-                except BadRecordError as error:
-                    findings.bad(error)
-
-
-def _safe(value: Any, key: str, place: Place, findings: Findings) -> Any:
-    try:
-        return json_safe(value, findings.changes)
-    except ValueError as error:
-        raise BadRecordError(
-            place, f"holds {error} in '{key}'", "drop or convert that column"
-        ) from None
-
-
-def _microseconds(batch: Any) -> Any:
-    """Cut the times of a RecordBatch or Table to microseconds, the finest that Python holds."""
-    import pyarrow as pa
-
-    types = {"timestamp": pa.timestamp, "duration": pa.duration, "time64": pa.time64}
-    columns = batch.columns
-    for index, column in enumerate(columns):
-        kind, nanoseconds, _ = str(column.type).partition("[ns")
-        if kind in types and nanoseconds:
-            zone = {"tz": column.type.tz} if kind == "timestamp" else {}
-            columns[index] = column.cast(types[kind]("us", **zone), safe=False)
-    return type(batch).from_arrays(columns, batch.schema.names)
-
-
-@contextmanager
-def _arrow_errors(source: Path) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        raise InputError(f"'{source}' cannot be read ({reason}); write it again") from None
-
-
-def _parquet_file(source: Path) -> Any:
-    from pyarrow.parquet import ParquetFile
-
-    return ParquetFile(source, buffer_size=1 << 20)
-
-
-def _parquet_batches(source: Path) -> Iterator[Any]:
-    with _parquet_file(source) as parquet:
-        yield from parquet.iter_batches(batch_size=_BATCH)
-
-
-def _load_dataset(source: Path) -> Any:
-    splits = source / "dataset_dict.json"
-    if splits.is_file():
-        with _arrow_errors(splits):
-            names = [str(name) for name in json.loads(splits.read_bytes())["splits"]]
-        if len(names) != 1:
-            choices = " or ".join(f"'{source / name}'" for name in names) or "another directory"
-            raise InputError(
-                f"'{source}' holds the {len(names)} splits {', '.join(names)}; give {choices}"
-            )
-        source = source / names[0]
-    if not (source / "state.json").is_file():
-        raise InputError(
-            f"'{source}' is a directory without a dataset saved by save_to_disk; "
-            "give its files one by one"
-        )
-    try:
-        from datasets import load_from_disk
-    except ModuleNotFoundError:
-        raise MissingPackageError(
-            f"'{source}' is a saved dataset, which needs the package datasets; "
-            'run: pip install "tsds-qdrant[datasets]"'
-        ) from None
-    with _arrow_errors(source):
-        return load_from_disk(str(source))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.settings.fields import setting
 
 OnBadRecord = Literal["error", "skip"]
@@ -35,6 +36,7 @@ class RecordSettings:
             out and counts it.
         rejects: where the records left out are listed: file, line (of Parquet the row) and reason,
             as JSON lines.
+        form: what the files are like.
     """
 
     id_field: str | None = setting(
@@ -49,6 +51,7 @@ class RecordSettings:
     rejects: Path | None = setting(
         None, "List the records left out: file, line, reason.", metavar="FILE.jsonl"
     )
+    form: FileForm = field(default_factory=FileForm)
 
     def __post_init__(self) -> None:
         if self.rejects is not None and self.on_bad_record != "skip":

@@ -10,6 +10,7 @@ from typing import Any
 from tsds_qdrant.errors import BadRecordError, SettingsError
 from tsds_qdrant.records.entries import Place
 from tsds_qdrant.records.fields import field_values, listed_fields, missing_field
+from tsds_qdrant.records.headers import table_advice
 from tsds_qdrant.records.shapes import template_for
 from tsds_qdrant.records.values import NoTextError, field_text, obstacle
 
@@ -102,7 +103,7 @@ class TextTemplate:
         raise BadRecordError(
             place,
             f"has no field that is known to hold its text ({listed_fields(record)})",
-            "name it with --text-field or --template",
+            table_advice(record, place) or "name it with --text-field or --template",
         )
 
     def render(self, record: Mapping[str, Any], place: Place | None = None) -> str:

@@ -24,6 +24,7 @@ from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, load_vectors, naming_file, read_entries
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
 from tsds_qdrant.task.model import checked_model
@@ -76,11 +77,8 @@ def task_examples(
         TsdsError: they cannot be used; see the functions below.
     """
     reading = reading or Reading()
-    if reading.weight_field and not is_text_source(source):
-        raise SettingsError(
-            f"--weight-field {reading.weight_field} needs task examples that are records, and "
-            f"'{source}' holds vectors; leave it out"
-        )
+    if not is_text_source(source):
+        reading.check_none_of_records(source)
     template = reading.text_template()
     if source.startswith(COLLECTION_PREFIX):
         name = source.removeprefix(COLLECTION_PREFIX)
@@ -88,13 +86,15 @@ def task_examples(
     elif not is_text_source(source):
         found = examples_of_vectors(source, info)
     else:
-        read_entries(source)  # a path that is missing or of no known format is refused here
+        # A path that is missing or of no known format is refused before a model is loaded.
+        read_entries(source, form=reading.form)
         found = examples_of_records(
             source,
             reading.embedder(checked_model(info, reading.model)),
             template=template,
             stored=info.metadata,
             weight_field=reading.weight_field,
+            form=reading.form,
             progress=progress,
         )
     return replace(found, template=template)
@@ -112,6 +112,7 @@ def examples_of_records(
     template: TextTemplate,
     stored: Mapping[str, Any],
     weight_field: str | None = None,
+    form: FileForm | None = None,
     progress: Progress = silent,
 ) -> TaskExamples:
     """Embed the records of the file ``source``.
@@ -122,13 +123,14 @@ def examples_of_records(
         template: how to make the text; if undecided, the collection's way.
         stored: metadata of the collection.
         weight_field: field of a record that holds its weight.
+        form: what the file is like.
         progress: stage ``task examples``.
 
     Raises:
         InputError: a record cannot be used.
         EmbeddingError: the model fails.
     """
-    entries = list(read_entries(source))
+    entries = list(read_entries(source, form=form))
     if not template.to_dict():
         template = TextTemplate.from_dict(stored.get("text", {})).decide(
             entries[0].record, entries[0].place

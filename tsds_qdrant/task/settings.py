@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.records.form import FileForm, delimiter_of
+from tsds_qdrant.settings.fields import changed, setting
 
 if TYPE_CHECKING:
     from tsds_qdrant.records import TextTemplate
@@ -24,6 +26,9 @@ class Reading:
         model: a sentence-transformers model; that of the collection by default.
         device: where the model runs; the best there is by default.
         batch_size: texts in one forward pass of the model.
+        delimiter: what separates the fields of a table of task examples.
+        no_header: the first row of such a table is a task example.
+        json_field: where the task examples are in a JSON document.
     """
 
     text_field: str | None = setting(None, "Field that holds a record's text.", metavar="FIELD")
@@ -44,6 +49,39 @@ class Reading:
         None, "Where the model runs; best by default.", metavar="cpu|cuda|mps", hidden=True
     )
     batch_size: int = setting(64, "Texts in one forward pass of the model.", least=1, hidden=True)
+
+    delimiter: str | None = setting(
+        None,
+        "What separates the fields of a table of task examples: a character, or tab.",
+        metavar="CHAR",
+        parse=delimiter_of,
+        hidden=True,
+    )
+    no_header: bool = setting(
+        False, "The first row of such a table is a task example; columns are 0, 1, ..", hidden=True
+    )
+    json_field: str | None = setting(
+        None, "The list of task examples in a JSON document.", metavar="FIELD", hidden=True
+    )
+
+    @property
+    def form(self) -> FileForm:
+        """What the file of task examples is like."""
+        return FileForm(self.delimiter, self.no_header, json_field=self.json_field)
+
+    def check_none_of_records(self, source: str) -> None:
+        """Check that nothing is said of records, which ``source`` does not hold.
+
+        Raises:
+            SettingsError: something is.
+        """
+        said = changed(self.form) | ({"weight_field": 1} if self.weight_field else {})
+        if said:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+            raise SettingsError(
+                f"{flags} needs task examples that are records, and '{source}' holds vectors; "
+                "leave it out"
+            )
 
     def text_template(self) -> TextTemplate:
         """How texts are made.

@@ -22,6 +22,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, read_entries, record_id
+from tsds_qdrant.records.form import FileForm
 
 ROWS, CONTENT = "rows", "content"
 """What a collection's metadata says of its ids: row numbers, or hashes of the records."""
@@ -63,8 +64,9 @@ def probabilities_by_row(
         )
     places: dict[PointId, list[int]] = {point_id: [] for point_id in probabilities}
     count = 0
+    form = FileForm(**metadata.get("form", {}))
     template = TextTemplate.from_dict(metadata.get("text") or {})
-    for entry in chain.from_iterable(read_entries(file) for file in pool):
+    for entry in chain.from_iterable(read_entries(file, form=form) for file in pool):
         for point_id in _ids_of(entry.record, count, ids_from, template):
             if point_id in places:
                 places[point_id].append(count)

@@ -1,4 +1,4 @@
-"""Items of a JSON array one at a time, whatever the size of the file."""
+"""Parts of a JSON text one at a time, whatever the size of the file."""
 
 from __future__ import annotations
 
@@ -15,50 +15,73 @@ _NEAR_END = 16
 """A parser that stumbles this near the end of its text may only need more of it."""
 
 
-def iterate_array(
-    read: Callable[[int], str], decoder: Decoder, *, chunk: int = _CHUNK
-) -> Iterator[tuple[int, str, Any]]:
-    """Parse a JSON array, holding little more than one item.
+Parsed = tuple[int, str, Any]
+"""The line that a value begins on, from 1, its text, and the value."""
 
-    Args:
-        read: gives at most that many characters, ``""`` at the end.
-        decoder: decodes the items, and says of each what it changed.
-        chunk: characters read at once; doubled while one item does not fit.
 
-    Yields:
-        The line that an item begins on, from 1, its text, and the item.
+class Window:
+    """The part of a JSON text that is in memory, little more than the value that is parsed.
 
-    Raises:
-        ValueError: no JSON array; the message begins with the number of the line.
+    All methods raise ValueError where the text is no JSON; the message begins with the number of
+    the line.
     """
-    window = _Window(read, decoder, chunk)
-    window.take("[")
-    if window.peek() == "]":
-        window.take("]")
-    else:
-        yield window.value()
-        while window.peek() != "]":
-            window.take(",")
-            yield window.value()
-        window.take("]")
-    if window.peek():
-        raise ValueError(f"{window.line}: text after the end of the array")
 
+    def __init__(self, read: Callable[[int], str], decoder: Decoder, chunk: int = _CHUNK) -> None:
+        """Begin at the beginning.
 
-class _Window:
-    """The part of the text that is in memory: what precedes ``at`` is dealt with."""
-
-    def __init__(self, read: Callable[[int], str], decoder: Decoder, chunk: int) -> None:
+        Args:
+            read: gives at most that many characters, ``""`` at the end.
+            decoder: decodes the values, and says of each what it changed.
+            chunk: characters read at once; doubled while one value does not fit.
+        """
         self.read, self.decoder, self.chunk = read, decoder, chunk
         self.text, self.at, self.line = "", 0, 1
 
+    def array(self) -> Iterator[Parsed]:
+        """The items of an array with nothing behind it."""
+        yield from self.items()
+        if self.peek():
+            raise ValueError(f"{self.line}: text after the end of the array")
+
+    def values(self) -> Iterator[Parsed]:
+        """The values up to the end, with nothing but blanks between them."""
+        while self.peek():
+            yield self.value()
+
+    def items(self) -> Iterator[Parsed]:
+        """The items of the array that comes next."""
+        self.take("[")
+        if self.peek() != "]":
+            yield self.value()
+            while self.peek() != "]":
+                self.take(",")
+                yield self.value()
+        self.take("]")
+
+    def fields(self) -> Iterator[str]:
+        """The keys of the object that comes next; whoever gets one reads its value."""
+        self.take("{")
+        more = self.peek() != "}"
+        while more:
+            line, _, key = self.value()
+            if not isinstance(key, str):
+                raise ValueError(f"{line}: a name in quotes expected")
+            self.take(":")
+            yield key
+            more = self.peek() == ","
+            if more:
+                self.take(",")
+        self.take("}")
+
     def more(self, size: int) -> bool:
+        """Read on; False at the end of the text."""
         piece = self.read(size)
         if piece:
             self.text, self.at = self.text[self.at :] + piece, 0
         return bool(piece)
 
     def advance(self, end: int) -> None:
+        """Be done with the text up to ``end``."""
         self.line += self.text.count("\n", self.at, end)
         self.at = end
 
@@ -73,13 +96,15 @@ class _Window:
                 return ""
 
     def take(self, expected: str) -> None:
+        """Be done with the character ``expected``, which must come next."""
         found = self.peek()
         if found != expected:
             instead = f"'{found}'" if found else "the end of the file"
             raise ValueError(f"{self.line}: '{expected}' expected, {instead} found")
         self.at += 1
 
-    def value(self) -> tuple[int, str, Any]:
+    def value(self) -> Parsed:
+        """The value that comes next."""
         self.peek()
         line, size = self.line, self.chunk
         while True:
