@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.planning.settings import CompareSettings
     from tsds_qdrant.planning.strategies import catalogue
     from tsds_qdrant.records import TextTemplate
+    from tsds_qdrant.records.form import FileForm
     from tsds_qdrant.records.settings import RecordSettings
     from tsds_qdrant.report.write import report_run, write_report
     from tsds_qdrant.representations.text import Embedder, SentenceTransformerEmbedder
@@ -57,6 +58,7 @@ _HOMES = {
     "Destination": "tsds_qdrant.ingest.destination",
     "Embedder": "tsds_qdrant.representations.text",
     "ExportSettings": "tsds_qdrant.training.settings",
+    "FileForm": "tsds_qdrant.records.form",
     "Guard": "tsds_qdrant.guards.guard",
     "HeldOut": "tsds_qdrant.guards.held_out",
     "Keeping": "tsds_qdrant.runs.begin",
@@ -106,6 +108,7 @@ __all__ = [
     "Destination",
     "Embedder",
     "ExportSettings",
+    "FileForm",
     "Guard",
     "HeldOut",
     "Keeping",

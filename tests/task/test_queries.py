@@ -23,6 +23,7 @@ from tsds_qdrant.errors import (
     SettingsError,
 )
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.text import Cut
 from tsds_qdrant.task.examples import (
     TaskExamples,
@@ -141,6 +142,30 @@ def test_a_weight_that_is_no_positive_number_is_refused(tmp_path: Path, weight: 
     records = [*RECORDS, {"text": "third", "weight": weight}]
     with pytest.raises(InputError, match=r"task\.jsonl:3' has no positive number in 'weight'"):
         read(tmp_path / "task.jsonl", records, weight_field="weight")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "form", "field"),
+    [
+        ("q.tsv", '7\tfirst "one"\n8\t"second\n', FileForm(no_header=True), "1"),
+        ("q.csv", 'id;t\n7;"first ""one"""\n8;"""second"\n', FileForm(";"), "t"),
+        (
+            "q.json",
+            json.dumps({"a": [{"n": 1}], "b": [{"t": 'first "one"'}, {"t": '"second'}]}),
+            FileForm(json_field="b"),
+            "t",
+        ),
+    ],
+)
+def test_task_examples_of_other_forms(
+    tmp_path: Path, name: str, text: str, form: FileForm, field: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    template = TextTemplate(text_field=field)
+    found = examples_of_records(
+        str(tmp_path / name), Lengths(), template=template, stored={}, form=form
+    )
+    assert found.texts == ['first "one"', '"second']
 
 
 def test_the_template_of_the_collection_comes_first(tmp_path: Path, pool: Collection) -> None:

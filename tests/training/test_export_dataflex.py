@@ -27,6 +27,7 @@ from tsds_qdrant import (
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import InputError, OutputError, SettingsError
 from tsds_qdrant.ingest.destination import Destination
+from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.settings import RecordSettings
 
 make = exported.make
@@ -124,6 +125,23 @@ def test_the_order_is_that_of_the_records(place: Destination, way: str) -> None:
         probabilities(collection=collection, pool=files[:1])
     with pytest.raises(InputError, match="the order of the pool is not known; give the files"):
         probabilities(collection=collection)
+    collection.close()
+
+
+def test_the_pool_is_read_as_it_was_ingested(place: Destination) -> None:
+    rows = [f"{k};word{k % 40} other{k % 7};{k * k}" for k in range(200)]
+    Path("pool.csv").write_text("".join(f"{row}\n" for row in rows))
+    form = FileForm(";", no_header=True, drop_columns=("2",))
+    template = TextTemplate(text_field="1")
+    settings = RecordSettings(form=form)
+    embedder = HashedWords()
+    ingest_records(place, ["pool.csv"], template=template, embedder=embedder, settings=settings)
+    texts = [row.split(";")[1] for row in rows]
+    collection, (_, selection) = run_over(place, embedder.encode(texts[:5]))
+    stored = {r.id: int(r.content["0"]) for r in collection.retrieve(selection.ids)}
+    by_row = {stored[i]: p for i, p in probabilities_of(selection).items()}
+    found = probabilities(collection=collection, pool=["pool.csv"])
+    assert found == pytest.approx([by_row.get(k, 0.0) for k in range(200)], abs=1e-15)
     collection.close()
 
 

@@ -75,9 +75,13 @@ class Reading:
         Raises:
             SettingsError: something is.
         """
-        said = changed(self.form) | ({"weight_field": 1} if self.weight_field else {})
-        if said:
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+        said = {"weight_field": self.weight_field, **changed(self.form)}
+        flags = ", ".join(
+            f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
+            for name, value in said.items()
+            if value
+        )
+        if flags:
             raise SettingsError(
                 f"{flags} needs task examples that are records, and '{source}' holds vectors; "
                 "leave it out"
