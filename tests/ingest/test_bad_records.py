@@ -26,6 +26,7 @@ from tsds_qdrant.ingest.ingest import ingest_records
 from tsds_qdrant.ingest.rejected import FIRST_LOOK
 from tsds_qdrant.ingest.report import IngestReport
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.settings import RecordSettings
 
 Record = dict[str, Any]
@@ -235,7 +236,7 @@ def test_another_record_of_the_same_id_is_refused(
 ) -> None:
     file = write(tmp_path / "a.jsonl", twins(1, apart))
     message = refusal(place, file, id_field="id")
-    assert f"'{file}:{apart + 1}' has the id '1' of an earlier record that differs" in message
+    assert f"'{file}:{apart + 1}' has the id 1 of an earlier record that differs" in message
     report = ingested(place, file, id_field="id", on_bad_record="skip")
     assert (report.count, report.rejected, report.updated) == (apart, 1, 0)
     assert {"text": "word1", "id": 1} in contents(place)
@@ -294,3 +295,19 @@ def test_a_field_that_only_some_records_have_is_embedded(
     report = ingest_records(place, [file], template=TextTemplate(), embedder=model)
     assert report.text == "{system?}\n{instruction}\n{input?}\n{output}"
     assert model.texts == [*(f"i{k}\no{k}" for k in range(5)), "s\ni\no"]
+
+
+@pytest.mark.parametrize("field", ["_tsds_seq", "big"])
+def test_a_field_that_cannot_be_kept_is_left_out_as_advised(
+    place: Destination, tmp_path: Path, field: str
+) -> None:
+    file = write(tmp_path / "a.jsonl", [{"text": "a", field: 2**70}, {"text": "b"}])
+    assert "leave it out with --drop-columns" in refusal(place, file)
+    assert ingested(place, file, form=FileForm(drop_columns=(field,))).added == 2
+    assert sorted(record["text"] for record in contents(place)) == ["a", "b"]
+
+
+def test_a_record_alone_is_named_alone(place: Destination, tmp_path: Path) -> None:
+    message = refusal(place, write(tmp_path / "a.jsonl", [{"text": "a", "n": 2**64}]))
+    assert message.startswith(f"'{tmp_path / 'a.jsonl'}:1' holds an integer beyond 64 bits")
+    assert "skip" not in message

@@ -21,7 +21,7 @@ MOST_LEVELS = 100
 MOST_BYTES = 30_000_000
 """Of one payload: a segment of the embedded engine's log holds 32 MB, as a request to a server."""
 LEAST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1
-PAYLOAD_ADVICE = "shorten or flatten that field, or write it as text"
+PAYLOAD_ADVICE = "write that field as text, or shorten or flatten it"
 """What helps against every fault."""
 _NUMBER_BYTES = 9
 _COUNTED_LEVELS = 100_000

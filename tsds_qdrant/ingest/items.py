@@ -20,6 +20,7 @@ from tsds_qdrant.ingest.rejected import FIRST_LOOK, Rejected
 from tsds_qdrant.records import TextTemplate, read_entries, record_id
 from tsds_qdrant.records.dropping import check_dropped
 from tsds_qdrant.records.entries import Entry
+from tsds_qdrant.records.fields import field_values, shown
 from tsds_qdrant.records.form import FileForm
 
 VectorArray = npt.NDArray[np.floating[Any]]
@@ -66,14 +67,17 @@ class ItemMaker:
         record, place = entry.record, entry.place
         if taken := reserved_field(record):
             raise BadRecordError(
-                place, f"has the field '{taken}', which this tool keeps for itself", "rename it"
+                place,
+                f"has the field '{taken}', which this tool keeps for itself",
+                f"rename it, or leave it out with --drop-columns {taken}",
             )
         if fault := payload_fault(record):
-            raise BadRecordError(place, fault, PAYLOAD_ADVICE)
+            advice = f"{PAYLOAD_ADVICE}, or leave it out with --drop-columns"
+            raise BadRecordError(place, fault, advice)
         text = self.template.render(record, place) if self.embeds else ""
         item = Item(record_id(record, text, self.id_field, place=place), text, record, row)
         if (self.id_field or not self.embeds) and not self._meets(item):
-            named = f" '{item.point_id}'" if self.id_field else ""
+            named = f" {shown(field_values(record, self.id_field)[0])}" if self.id_field else ""
             raise BadRecordError(
                 place,
                 f"has the id{named} of an earlier record that differs from it",

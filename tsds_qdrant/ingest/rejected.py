@@ -91,8 +91,8 @@ class Rejected(Findings):
 
 def _refusal(found: list[BadRecordError], total: int, *, some: bool) -> str:
     first = found[0]
-    if len(found) == 1 and some:
-        return f"{first.place} {first.fault}; {_advice(first)}"
+    if len(found) == 1 and (some or total == 1):
+        return f"{first.place} {first.fault}; {_advice(first, skip=some)}"
     said = f"none of the first {total} records can be used"
     if some:
         said = f"{len(found)} of the first {total} records cannot be used"
