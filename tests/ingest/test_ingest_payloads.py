@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import rows_of, run
+from hypothesis import given
+from nested_payloads import PAYLOADS
+from profiles import reuses_folder
 
 from tsds_qdrant.collections import open_collection
+from tsds_qdrant.collections.payloads import same_payload
+from tsds_qdrant.errors import InputError
+from tsds_qdrant.ingest.destination import Destination
+from tsds_qdrant.ingest.ingest import ingest_records
+from tsds_qdrant.records import TextTemplate
 
 INGEST = ("ingest", "r.jsonl", "--vectors", "X.npy", "--qdrant", "store", "--collection", "pool")
 BAD = {
@@ -57,3 +65,28 @@ def test_floats_that_come_back_as_their_neighbours_are_unchanged() -> None:
     assert "added 0, updated 0, unchanged 1500" in run(*INGEST).stderr
     write(*({"score": x, "scores": [x / 3, -x]} for x in drawn[:-1]), {"score": True})
     assert "added 1, updated 0, unchanged 1499" in run(*INGEST).stderr
+
+
+@reuses_folder
+@given(PAYLOADS)
+def test_any_record_of_a_file_is_read_back_or_refused_by_its_line(record: dict[str, Any]) -> None:
+    known = {"kept": 1}
+    stores = Path(f"store{len(list(Path.cwd().iterdir()))}")
+    place = Destination(str(stores), "pool")
+    for records in ([known], [known, record]):
+        vectors = np.eye(len(records), 2, dtype=np.float32)
+        write(*records)
+        try:
+            ingest_records(place, ["r.jsonl"], template=TextTemplate(), vectors=vectors)
+        except InputError as error:
+            assert str(error).startswith("'r.jsonl:2' ")  # noqa: PT017
+            expected = [known]
+        else:
+            expected = records
+    with open_collection(place.location, place.name) as collection:
+        ids = [point_id for page in collection.scroll_ids() for point_id in page]
+        stored = [found.content for found in collection.retrieve(ids)]
+    assert len(stored) == len({json.dumps(one, sort_keys=True) for one in expected})
+    for one in expected:
+        nulled = json.loads(json.dumps(one), parse_constant=lambda _: None)
+        assert any(same_payload(found, nulled) for found in stored)
