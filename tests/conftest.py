@@ -20,6 +20,8 @@ from tsds_qdrant.collections.values import Metric, PointId
 MakeCollection = Callable[..., Collection]
 LEFT_OUT = pytest.StashKey[int]()
 """How many slow tests this run leaves out."""
+WORKER_OUTPUT = "left_out"
+"""Where a process that runs part of the tests says so."""
 
 settings.register_profile("quick", max_examples=10)
 settings.register_profile("thorough", max_examples=100)
@@ -44,6 +46,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if not item.get_closest_marker("slow")]
     config.hook.pytest_deselected(items=slow)
     config.stash[LEFT_OUT] = len(slow)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput[WORKER_OUTPUT] = len(slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Each of the processes of pytest-xdist collects all tests, and knows what is left out."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get(WORKER_OUTPUT, 0)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -35,10 +35,12 @@ def lines(count: int, first: int = 0) -> str:
 @pytest.fixture
 def waiting() -> Iterator[subprocess.Popen[str]]:
     """An ingest that has stored its first points and waits for the rest of its input."""
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where nohup runs the tests
     command = subprocess.Popen(
         INGEST, text=True, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+    signal.signal(signal.SIGHUP, hangup)
     assert command.stdin
     command.stdin.write(lines(2_200))
     command.stdin.flush()
