@@ -23,6 +23,7 @@ from tsds_qdrant.ingest import ids_seen
 from tsds_qdrant.ingest.destination import Destination
 from tsds_qdrant.ingest.ids_seen import IdsSeen
 from tsds_qdrant.ingest.ingest import ingest_records
+from tsds_qdrant.ingest.items import OTHER_VECTORS
 from tsds_qdrant.ingest.rejected import FIRST_LOOK
 from tsds_qdrant.ingest.report import IngestReport
 from tsds_qdrant.records import TextTemplate
@@ -258,13 +259,27 @@ def test_equal_records_may_share_an_id(place: Destination, tmp_path: Path) -> No
     assert (report.added, report.unchanged, report.rejected) == (1, 1, 0)
 
 
-def test_equal_records_of_two_vectors_are_refused(place: Destination, tmp_path: Path) -> None:
-    file = write(tmp_path / "a.jsonl", [{"text": "a"}] * 3)
-    rows = np.array([[1, 0], [1, 0], [0, 1]])
-    with pytest.raises(InputError, match=r"a\.jsonl:3' has the id of an earlier record"):
-        ingest_records(place, [file], template=TextTemplate(), vectors=rows)
-    report = ingest_records(place, [file], template=TextTemplate(), vectors=rows, settings=SKIP)
-    assert (report.count, report.rejected) == (1, 1)
+@pytest.mark.parametrize("id_field", [None, "id"])
+@pytest.mark.parametrize("apart", [1, 1_500])
+def test_of_equal_records_with_two_vectors_the_first_counts(
+    place: Destination, tmp_path: Path, id_field: str | None, apart: int
+) -> None:
+    records = [{"text": f"word{k}", "id": k} for k in range(apart)]
+    file = write(tmp_path / "a.jsonl", [*records, records[0], records[0]])
+    rows = np.random.default_rng(0).normal(size=(apart + 2, 8)).astype(np.float32)
+    rows[-1] = rows[0] * (1 + 1e-7)  # as an embedding in other company is
+    settings = RecordSettings(id_field=id_field)
+    for added in (apart, 0):  # the second run finds all as it is
+        report = ingest_records(
+            place, [file], template=TextTemplate(), vectors=rows, settings=settings
+        )
+        assert (report.added, report.updated, report.count) == (added, 0, apart)
+        assert report.unchanged == apart + 2 - added
+        assert report.notes == (f"{OTHER_VECTORS}: 1",)
+    with open_collection(place.location, place.name) as collection:
+        ids = [point_id for page in collection.scroll_ids() for point_id in page]
+        found = {r.content["id"]: r.vector for r in collection.retrieve(ids, vectors=True)}
+    np.testing.assert_allclose(found[0], rows[0] / np.linalg.norm(rows[0]), atol=1e-6)
 
 
 def test_a_changed_record_of_a_later_run_is_an_update(place: Destination, tmp_path: Path) -> None:
@@ -283,7 +298,8 @@ def test_ids_seen_are_a_dictionary(meetings: list[tuple[int, int]]) -> None:
         patch.setattr(ids_seen, "MERGED", 3)
         seen, truth = IdsSeen(), dict[int, int]()
         for key, content in meetings:
-            assert seen.meets(key, content) == (truth.setdefault(key, content) == content)
+            assert seen.first(key, content) == truth.get(key)
+            truth.setdefault(key, content)
 
 
 def test_a_field_that_only_some_records_have_is_embedded(

@@ -1,4 +1,4 @@
-"""Ids that a run has met, and whether two different records share one."""
+"""Ids that a run has met, and what each of them stood for."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ class IdsSeen:
         self._ids: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
         self._contents: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
 
-    def meets(self, key: int, content: int) -> bool:
-        """Whether ``key`` is new, or stood for the same ``content``; both are 64-bit hashes."""
+    def first(self, key: int, content: int) -> int | None:
+        """What ``key`` stood for when the run first met it; None if that is now.
+
+        Args:
+            key: 64-bit hash of an id.
+            content: 64 bits that stand for what the id names; kept if ``key`` is new.
+        """
         known = self._recent.get(key)
         if known is None:
             known = self._sorted_in(key)
@@ -26,8 +31,7 @@ class IdsSeen:
             self._recent[key] = content
             if len(self._recent) >= MERGED:
                 self._merge()
-            return True
-        return known == content
+        return known
 
     def _sorted_in(self, key: int) -> int | None:
         at = int(np.searchsorted(self._ids, np.uint64(key)))

@@ -81,7 +81,8 @@ def ingest_records(
         def maker(first: Sequence[Entry]) -> ItemMaker:
             decided = _decided(template, destination, first, embeds=embedder is not None)
             metadata["text"] = decided.to_dict()
-            return ItemMaker(decided, embedder is not None, settings.id_field, vectors)
+            embeds = embedder is not None
+            return ItemMaker(decided, embeds, settings.id_field, vectors, rejected.changes)
 
         items = items_of(files, rejected, maker, settings.form)
         if vectors is not None and total and total != len(vectors):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import chain, islice
 from typing import Any
@@ -15,6 +16,7 @@ from tsds_qdrant.collections.payloads import PAYLOAD_ADVICE, payload_fault
 from tsds_qdrant.collections.reserved import reserved_field
 from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import BadRecordError
+from tsds_qdrant.files.json_values import Changes
 from tsds_qdrant.ingest.ids_seen import IdsSeen
 from tsds_qdrant.ingest.rejected import FIRST_LOOK, Rejected
 from tsds_qdrant.records import TextTemplate, read_entries, record_id
@@ -24,6 +26,9 @@ from tsds_qdrant.records.fields import field_values, shown
 from tsds_qdrant.records.form import FileForm
 
 VectorArray = npt.NDArray[np.floating[Any]]
+OTHER_VECTORS = "equal records came again with another vector, and the first one counts"
+HALF_BITS = 32
+TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,14 @@ class Item:
     Attributes:
         text: to embed, "" with a ready vector.
         row: which of all records this is, from 0, those that cannot be used among them.
+        again: an equal record of the run came before.
     """
 
     point_id: PointId
     text: str
     payload: Payload
     row: int
+    again: bool = False
 
 
 @dataclass
@@ -50,12 +57,14 @@ class ItemMaker:
         embeds: whether it needs a text.
         id_field: where its id comes from, None for its content.
         vectors: (n, D) ready vectors, one for each record.
+        changes: counts equal records that come again with another vector.
     """
 
     template: TextTemplate
     embeds: bool
     id_field: str | None = None
     vectors: VectorArray | None = None
+    changes: Changes = field(default_factory=Counter)
     _seen: IdsSeen = field(default_factory=IdsSeen)
 
     def item(self, entry: Entry, row: int) -> Item:
@@ -76,23 +85,36 @@ class ItemMaker:
             raise BadRecordError(place, fault, advice)
         text = self.template.render(record, place) if self.embeds else ""
         item = Item(record_id(record, text, self.id_field, place=place), text, record, row)
-        if (self.id_field or not self.embeds) and not self._meets(item):
-            named = f" {shown(field_values(record, self.id_field)[0])}" if self.id_field else ""
+        comes_again = (self.id_field is not None or not self.embeds) and self._comes_again(item)
+        if comes_again is None:
+            assert self.id_field is not None
             raise BadRecordError(
                 place,
-                f"has the id{named} of an earlier record that differs from it",
-                "give every record an id of its own"
-                if self.id_field
-                else "give equal records equal vectors, or ids by --id-field",
+                f"has the id {shown(field_values(record, self.id_field)[0])} of an earlier record "
+                "that differs from it",
+                "give every record an id of its own",
             )
-        return item
+        return replace(item, again=comes_again)
 
-    def _meets(self, item: Item) -> bool:
-        content = blake2b(str(record_id(item.payload, item.text)).encode(), digest_size=8)
-        if self.vectors is not None and item.row < len(self.vectors):
-            content.update(np.ascontiguousarray(self.vectors[item.row]).tobytes())
-        key = blake2b(repr(item.point_id).encode(), digest_size=8)
-        return self._seen.meets(_number(key.digest()), _number(content.digest()))
+    def _comes_again(self, item: Item) -> bool | None:
+        """Whether an equal record was met before; None if another one of its id was."""
+        record = _bits(str(record_id(item.payload, item.text)).encode())
+        content = record << HALF_BITS | self._vector_bits(item.row)
+        key = blake2b(repr(item.point_id).encode(), digest_size=8).digest()
+        known = self._seen.first(int.from_bytes(key, "little"), content)
+        if known is not None and known >> HALF_BITS != record:
+            return None
+        self.changes[OTHER_VECTORS] += known not in (None, content)
+        return known is not None
+
+    def _vector_bits(self, row: int) -> int:
+        """What stands for the direction of a ready vector; rounding leaves it as it is, mostly."""
+        if self.vectors is None or row >= len(self.vectors):
+            return 0
+        vector = np.asarray(self.vectors[row], dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # a row that cannot be used is refused later on
+            coarse = np.round(vector / max(float(np.linalg.norm(vector)), TINY), 2) + 0.0
+        return _bits(coarse.tobytes())
 
 
 def items_of(
@@ -153,5 +175,5 @@ class _Source:
             return None
 
 
-def _number(digest: bytes) -> int:
-    return int.from_bytes(digest, "little")
+def _bits(content: bytes) -> int:
+    return int.from_bytes(blake2b(content, digest_size=HALF_BITS // 8).digest(), "little")

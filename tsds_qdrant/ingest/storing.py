@@ -174,8 +174,8 @@ class StoringRun:
     def _compare(
         self, chunk: list[Item], rows: Float32Array | None, ids_tell_all: bool
     ) -> tuple[set[PointId], IntArray]:
-        """Which ids are stored, and which items are to be stored (the last of equal ids)."""
-        last = {item.point_id: k for k, item in enumerate(chunk)}
+        """Which ids are stored, and which items are to be stored (one of equal ids)."""
+        last = {item.point_id: k for k, item in enumerate(chunk) if not item.again}
         if self._collection is None:
             return set(), np.array(sorted(last.values()), dtype=np.int64)
         known = self._collection.existing(list(last))
