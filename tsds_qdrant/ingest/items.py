@@ -104,7 +104,8 @@ class ItemMaker:
         known = self._seen.first(int.from_bytes(key, "little"), content)
         if known is not None and known >> HALF_BITS != record:
             return None
-        self.changes[OTHER_VECTORS] += known not in (None, content)
+        if known not in (None, content):
+            self.changes[OTHER_VECTORS] += 1
         return known is not None
 
     def _vector_bits(self, row: int) -> int:
