@@ -45,3 +45,22 @@ def test_choices_that_cannot_be_right(pool: list[str]) -> None:
     lost = [*pool, "--on-bad-record", "skip", "--rejects", "nowhere/r.jsonl"]
     assert "does not exist; create it first" in run(*lost, code=1).stderr
     assert not Path("store").exists()
+
+
+def test_the_list_of_rejects_takes_the_place_of_nothing_that_is_read(pool: list[str]) -> None:
+    skip = [*pool, "--on-bad-record", "skip", "--rejects"]
+    Path("linked.jsonl").hardlink_to("pool.jsonl")
+    before = Path("pool.jsonl").read_bytes()
+    for rejects in ("pool.jsonl", "linked.jsonl", "./pool.jsonl"):
+        assert "holds what is ingested; write to another file" in run(*skip, rejects, code=2).stderr
+    for rejects in ("X.npy", "r.jsonl.gz", "r.csv", "-"):
+        assert "holds JSON lines; name a .jsonl file" in run(*skip, rejects, code=2).stderr
+    Path("folder").mkdir()
+    Path("folder/pool.jsonl").write_bytes(before)
+    inside = ["folder" if word == "pool.jsonl" else word for word in skip]
+    assert "lies in the folder" in run(*inside, "folder/r.jsonl", code=2).stderr
+    pattern = ["folder/*.jsonl" if word == "pool.jsonl" else word for word in skip]
+    said = run(*pattern, "folder/pool.jsonl", code=2).stderr
+    assert "holds what is ingested" in said
+    assert Path("pool.jsonl").read_bytes() == before
+    assert not Path("store").exists()

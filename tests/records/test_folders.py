@@ -175,3 +175,16 @@ def test_no_file_is_given_twice(tmp_path: Path) -> None:
             )
     with pytest.raises(SettingsError, match="'-' is given twice"):
         check_given_once(["-", "-"], form)
+
+
+def test_links_that_lead_back_are_read_once(tmp_path: Path) -> None:
+    folder = tmp_path / "pool"
+    lines(folder / "a.jsonl", "a")
+    lines(folder / "inner" / "b.jsonl", "b")
+    (folder / "loop").symlink_to(folder)
+    (folder / "inner" / "up").symlink_to(folder)
+    (tmp_path / "elsewhere").symlink_to(folder)
+    for path in (folder, tmp_path / "elsewhere"):
+        assert sorted(texts_of(path)) == ["a", "b"]
+    (folder / "inner" / "up").unlink()
+    assert sorted(texts_of(f"{folder}/**/*.jsonl")) == ["a", "b"]

@@ -9,6 +9,7 @@ import pytest
 
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.training.examples import UnfitError
+from tsds_qdrant.training.forms import check_fit
 from tsds_qdrant.training.shapes import recognised
 
 USER = {"role": "user", "content": "ask"}
@@ -115,7 +116,7 @@ def test_texts_alone(payload: dict[str, Any], text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["label", "kto_tag"])
-@pytest.mark.parametrize("false", [False, "False", "false", 0, "0", 0.0])
+@pytest.mark.parametrize("false", [False, "False", "false", 0, "0", 0.0, "undesirable"])
 def test_answers_labelled_false_are_none_to_learn(name: str, false: object) -> None:
     for payload in (
         {"prompt": "ask", "completion": "say"},
@@ -132,7 +133,7 @@ def test_answers_labelled_false_are_none_to_learn(name: str, false: object) -> N
 
 def test_a_number_that_may_be_a_class_is_no_label_of_an_answer() -> None:
     payload = {"instruction": "ask", "output": "say", "label": 0}
-    assert "label" in recognised(payload).used
+    assert "label" not in recognised(payload).used  # so that the report says it is left out
     for false in ({"label": False}, {"kto_tag": 0}):
         with pytest.raises(UnfitError, match="is labelled false"):
             recognised({**payload, **false})
@@ -240,3 +241,27 @@ def test_parts_are_joined_unless_they_show_something() -> None:
 def test_payloads_that_show_nothing_to_learn(payload: dict[str, Any], fault: str) -> None:
     with pytest.raises(UnfitError, match=fault):
         recognised(payload)
+
+
+def test_answers_that_are_masked_fit_only_where_masks_are_kept() -> None:
+    for mark in ({"weight": 0}, {"train": False}, {"training": False}):
+        masked = recognised({"messages": [USER, {**ANSWER, **mark}, USER, ANSWER]})
+        for form in ("instruction", "llamafactory"):
+            with pytest.raises(UnfitError, match=r"masks message 2 from the loss"):
+                check_fit(form, masked)
+        for form in ("chat", "trl", "axolotl"):
+            check_fit(form, masked)
+    for mark in ({"weight": 1}, {"train": True}, {}):
+        check_fit("llamafactory", recognised({"messages": [USER, {**ANSWER, **mark}]}))
+
+
+@pytest.mark.parametrize("form", ["chat", "trl", "axolotl"])
+def test_places_for_pictures_are_as_many_as_pictures(form: str) -> None:
+    def shown(text: str, *images: str) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": text}, ANSWER], "images": [*images]}
+
+    for payload in (shown("<image><image>two?", "a.png"), shown("<image>?", "a.png", "b.png")):
+        with pytest.raises(UnfitError, match=r"has \d places for images and \d in 'images'"):
+            check_fit(form, recognised(payload))
+    for payload in (shown("<image>?", "a.png"), shown("no place", "a.png"), shown("<image>?")):
+        check_fit(form, recognised(payload))

@@ -13,6 +13,7 @@ from tsds_qdrant.cli.options import AskKeyOption, JsonOption, StateArgument, api
 from tsds_qdrant.cli.outputs import (
     FORMAT_HELP,
     FORMATS,
+    check_distinct,
     check_outputs,
     check_sizes,
     check_stdout,
@@ -119,6 +120,8 @@ def reselect(
     check_stdout(named_for, as_json=as_json)
     tables = [path for path in named_for.values() if path]
     check_outputs(tables, [], changed.queries or "", (), outputs.form)
+    if changed.changed_ids is not None:
+        check_distinct(tables, str(changed.changed_ids), "the ids to look at")
     named = None if changed.changed_ids is None else ids_of_file(changed.changed_ids)
     written: list[Path] = []
     run_state = RunState(state)

@@ -70,7 +70,8 @@ def ingest_records(
     check_given_once(files, settings.form)
     counts = [count_records(file, settings.form) for file in files]
     total = 0 if None in counts else sum(count or 0 for count in counts)
-    with rejected_of(settings) as rejected:
+    mapped = getattr(vectors, "filename", None)
+    with rejected_of(settings, [*files, *([str(mapped)] if mapped else [])]) as rejected:
         metadata: dict[str, Any] = {
             "model": embedder.name if embedder else model and remembered_model(model),
             "ids": settings.id_field or "content",

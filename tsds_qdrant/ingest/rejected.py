@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
+from pathlib import Path
 from typing import BinaryIO
 
-from tsds_qdrant.errors import BadRecordError, InputError
+from tsds_qdrant.errors import BadRecordError, InputError, SettingsError
 from tsds_qdrant.files.outputs import atomic_write
 from tsds_qdrant.records.entries import Findings, Place
 from tsds_qdrant.records.settings import RecordSettings
@@ -105,18 +107,36 @@ def _refusal(found: list[BadRecordError], total: int, *, some: bool) -> str:
 
 
 @contextmanager
-def rejected_of(settings: RecordSettings) -> Iterator[Rejected]:
+def rejected_of(settings: RecordSettings, sources: Sequence[str]) -> Iterator[Rejected]:
     """What becomes of bad records by ``settings``; the list of them is written at the end.
 
     Raises:
         OutputError: the list cannot be written.
+        SettingsError: it would take the place of one of ``sources``, or lie in one.
     """
     skip = settings.on_bad_record == "skip"
     if settings.rejects is None:
         yield Rejected(skip=skip)
         return
+    _check_apart(settings.rejects, sources)
     with atomic_write(settings.rejects) as sink:
         yield Rejected(skip=skip, sink=sink)
+
+
+def _check_apart(rejects: Path, sources: Sequence[str]) -> None:
+    place = rejects.resolve()
+    for source in sources:
+        folder = Path(source)
+        if folder.is_dir() and folder.resolve() in place.parents:
+            raise SettingsError(
+                f"--rejects {rejects} lies in the folder '{source}', which is ingested; write to "
+                "another"
+            )
+        for path in (source, *glob.iglob(source, recursive=True)):  # noqa: PTH207
+            if rejects.exists() and Path(path).exists() and rejects.samefile(path):
+                raise SettingsError(
+                    f"--rejects {rejects} holds what is ingested; write to another file"
+                )
 
 
 def _advice(error: BadRecordError, *, skip: bool = True) -> str:

@@ -36,7 +36,8 @@ def files_of_pattern(pattern: str, form: FileForm) -> list[RecordFile]:
     Raises:
         InputError: none, or one is of no known format.
     """
-    paths = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())  # noqa: PTH207
+    found = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())  # noqa: PTH207
+    paths = [*{os.path.realpath(path): path for path in reversed(found)}.values()][::-1]
     if not paths:
         raise InputError(f"'{pattern}' stands for no file; check the pattern")
     return [record_file(Path(path), form) for path in paths]
@@ -81,14 +82,25 @@ def files_of_folder(folder: Path, form: FileForm) -> list[RecordFile]:
 
 def _walked(folder: Path) -> Iterator[Path]:
     found = []
+    seen = {os.path.realpath(folder)}
     for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if name[0] not in "._"]
+        folders[:] = [
+            name for name in folders if name[0] not in "._" and _is_new(Path(place, name), seen)
+        ]
         found += [
             Path(place, name)
             for name in names
             if name[0] not in "._" and name not in _BESIDE and not name.endswith(_MANIFEST)
         ]
     yield from sorted(path for path in found if path.is_file())
+
+
+def _is_new(folder: Path, seen: set[str]) -> bool:
+    """Whether ``folder`` is none that was ``seen``: links may lead back."""
+    place = os.path.realpath(folder)
+    new = place not in seen
+    seen.add(place)
+    return new
 
 
 def _partition(folders: tuple[str, ...]) -> dict[str, str | None]:

@@ -59,3 +59,5 @@ class RecordSettings:
                 f"--rejects {self.rejects} lists records that are left out; "
                 "give --on-bad-record skip too"
             )
+        if self.rejects is not None and self.rejects.suffix.lower() not in (".jsonl", ".ndjson"):
+            raise SettingsError(f"--rejects {self.rejects} holds JSON lines; name a .jsonl file")

@@ -56,7 +56,13 @@ def scaled_weights(weights: FloatArray, queries: int) -> FloatArray:
             f"the weight of query example {int(np.argmin(good))} is {weights[~good][0]:g}; "
             f"make it positive and finite, or drop that query example"
         )
-    total = float(weights.sum())
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    if not np.isfinite(total) or weights.min() / total == 0:
+        raise SettingsError(
+            f"query weights from {weights.min():g} to {weights.max():g} cannot be scaled to sum 1; "
+            f"choose them nearer to each other, and smaller"
+        )
     # Subtle: scaled weights pass unchanged, so that one problem made from another equals it.
     scaled: FloatArray = weights if abs(total - 1.0) < 1e-12 else weights / total
     return scaled

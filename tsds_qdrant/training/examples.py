@@ -97,6 +97,18 @@ def single_turn(example: Example) -> Turn | None:
     return Turn(asked, answer, system=told[0] if told else "")
 
 
+def masked(example: Example) -> int | None:
+    """The first answer, counted from 1, that is marked as none to learn, if there is one.
+
+    Marks are ``weight`` 0 (OpenAI) and ``train`` or ``training`` false (axolotl).
+    """
+    for number, message in enumerate(example.messages, start=1):
+        marks = (message.get("weight"), message.get("train"), message.get("training"))
+        if message["role"] == "assistant" and any(mark in (0, False) for mark in marks):
+            return number
+    return None
+
+
 def reasoned(message: Message) -> str:
     """The text of a message, behind its reasoning in ``<think>`` where that is kept apart."""
     thought = reasoning_of(message)

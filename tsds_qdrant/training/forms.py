@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsds_qdrant.records.shapes import STRINGS
-from tsds_qdrant.training.examples import Example, Turn, UnfitError, single_turn
+from tsds_qdrant.training.examples import Example, Turn, UnfitError, masked, single_turn
 from tsds_qdrant.training.llamafactory import dialogue_row
-from tsds_qdrant.training.media import KINDS, NO_MEDIA, shown_in
+from tsds_qdrant.training.media import KINDS, NO_MEDIA, check_places, shown_in
 
 PLAIN, DATAFLEX = "plain", "dataflex"
 FORMS = (PLAIN, "chat", "instruction", "trl", "axolotl", "llamafactory", DATAFLEX)
@@ -107,6 +107,8 @@ def check_fit(form: str, example: Example) -> None:
     """
     if example.is_text and form not in TEXT_FORMS:
         raise UnfitError("is text alone, without an answer to learn")
+    if form in ("instruction", "llamafactory") and (number := masked(example)):
+        raise UnfitError(f"masks message {number} from the loss, which this form cannot say")
     if form == "instruction" and example.calls_tools:
         raise UnfitError("calls tools, which this form does not hold")
     if form == "instruction" and example.shows_media:
@@ -115,6 +117,8 @@ def check_fit(form: str, example: Example) -> None:
         raise UnfitError(f"has {len(example.messages)} messages, which are more than one turn")
     if form == "llamafactory" and not example.is_text:
         dialogue_row(example)
+    elif not example.is_text:
+        check_places(example)
 
 
 def layout_of(survey: Survey) -> Layout:

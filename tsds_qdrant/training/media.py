@@ -56,6 +56,19 @@ def shown_in(
     )
 
 
+def check_places(example: Example) -> None:
+    """Check that there are as many places for media as media, if there are places.
+
+    Raises:
+        UnfitError: there are more, or fewer.
+    """
+    for kind, column in COLUMNS.items():
+        tokens = sum(_tokens(message).count(kind) for message in example.messages)
+        places, there = tokens + _open_parts(example, kind), len(example.media.get(column, ()))
+        if places and there and places != there:
+            raise UnfitError(f"has {places} places for {column} and {there} in '{column}'")
+
+
 def with_tokens(example: Example) -> tuple[tuple[Message, ...], dict[str, list[Any]]]:
     """Messages whose contents are text, with a token for each medium; and media by column.
 

@@ -117,12 +117,14 @@ def _checked_labels(shape: str, payload: Mapping[str, Any]) -> set[str]:
     Raises:
         UnfitError: one of them says that it is not.
     """
-    fields = {name for name in _LABELS if payload.get(name) is not None}
-    for name in fields:
-        label = str(payload[name]).strip().lower()
-        is_number = label in ("0", "0.0") and (name != "label" or shape in _LABELLED)
-        if label == "false" or is_number:
+    fields = set()
+    for name in _LABELS:
+        label = str(payload.get(name)).strip().lower()
+        numbers = ("0", "0.0", "1", "1.0") if name != "label" or shape in _LABELLED else ()
+        if label in ("false", "undesirable", *numbers[:2]):
             raise UnfitError("is labelled false, so its answer is none to learn", mendable=False)
+        if label in ("true", "desirable", *numbers):
+            fields.add(name)
     return fields
 
 

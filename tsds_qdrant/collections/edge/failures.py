@@ -67,7 +67,7 @@ def _error_from(words: str, place: Place, *, panic: bool) -> TsdsError:
 def damaged_file(words: str, place: Place) -> DamagedCollectionError:
     """The error of a file that cannot be read, as ``words`` say."""
     return DamagedCollectionError(
-        f"{place} has a file that cannot be read ({words}); to save what can be read, run "
+        f"{place} has a file that cannot be read ({words}); to see what can be saved, run "
         f"'{repair_command(place)}'"
     )
 

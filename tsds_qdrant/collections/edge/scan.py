@@ -88,7 +88,7 @@ class LoadedVectors:
             squared += lengths
             scale = np.nanmax(own, initial=0) + np.nanmax(lengths, initial=0)
             margin = 4 * self.matrix.shape[1] * np.finfo(np.float32).eps * scale
-            farthest = np.inf if max_distance is None else max_distance**2 + margin
+            farthest = np.inf if max_distance is None else np.square(max_distance) + margin
             near = squared <= farthest if np.isfinite(farthest) else np.isfinite(squared)
             if limit < squared.shape[1]:
                 full = np.flatnonzero(np.count_nonzero(near, axis=1) > limit)
