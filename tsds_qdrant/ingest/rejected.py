@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import BinaryIO
 from tsds_qdrant.errors import BadRecordError, InputError, SettingsError
 from tsds_qdrant.files.outputs import atomic_write
 from tsds_qdrant.records.entries import Findings, Place
+from tsds_qdrant.records.folders import is_pattern, paths_of_pattern
 from tsds_qdrant.records.settings import RecordSettings
 
 FIRST_LOOK = 1_024
@@ -132,7 +132,7 @@ def _check_apart(rejects: Path, sources: Sequence[str]) -> None:
                 f"--rejects {rejects} lies in the folder '{source}', which is ingested; write to "
                 "another"
             )
-        for path in (source, *glob.iglob(source, recursive=True)):  # noqa: PTH207
+        for path in paths_of_pattern(source) if is_pattern(source) else [source]:
             if rejects.exists() and Path(path).exists() and rejects.samefile(path):
                 raise SettingsError(
                     f"--rejects {rejects} holds what is ingested; write to another file"

@@ -36,11 +36,34 @@ def files_of_pattern(pattern: str, form: FileForm) -> list[RecordFile]:
     Raises:
         InputError: none, or one is of no known format.
     """
-    found = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())  # noqa: PTH207
+    found = sorted(paths_of_pattern(pattern))
     paths = [*{os.path.realpath(path): path for path in reversed(found)}.values()][::-1]
     if not paths:
         raise InputError(f"'{pattern}' stands for no file; check the pattern")
     return [record_file(Path(path), form) for path in paths]
+
+
+def paths_of_pattern(pattern: str) -> list[str]:
+    """Names of the files that a pattern stands for, without hidden ones.
+
+    *subtle*: ``**`` of the module glob follows links, without end where they lead back; that of
+    pathlib does not, but takes hidden names.
+    """
+    whole = Path(pattern)
+    base = Path(whole.anchor)
+    parts = whole.relative_to(base).parts
+    if parts[-1:] == ("**",):
+        parts = (*parts, "*")
+    hidden = any(part.startswith(".") and part != ".." for part in parts)
+    return [
+        str(path)
+        for path in base.glob("/".join(parts))
+        if path.is_file() and (hidden or not _is_hidden(path))
+    ]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") and part != ".." for part in path.parts)
 
 
 def files_of_folder(folder: Path, form: FileForm) -> list[RecordFile]:
