@@ -23,6 +23,14 @@ def absolute(path: str | Path) -> str:
     return os.path.realpath(expanded(path))
 
 
+def is_same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether both name one place, or one file that has several names (links of either kind)."""
+    first, second = Path(one), Path(other)
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return first.resolve() == second.resolve()
+
+
 def remembered_source(source: str) -> str:
     """What task examples or test items came from, as another directory can read it.
 

@@ -15,23 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import reuses_folder
-from record_files import refusal
+from record_files import Noted, refusal
 
-from tsds_qdrant.errors import BadRecordError, InputError
+from tsds_qdrant.errors import InputError
 from tsds_qdrant.files.json_values import CUT
 from tsds_qdrant.records import count_records, read_entries, read_records
 from tsds_qdrant.records.entries import Findings
 from tsds_qdrant.records.form import FileForm
-
-
-class Noted(Findings):
-    def __init__(self) -> None:
-        super().__init__()
-        self.faults: list[str] = []
-
-    def bad(self, error: BadRecordError) -> None:
-        self.rejected += 1
-        self.faults.append(str(error))
 
 
 def ipc(path: Path, table: pa.Table, *, stream: bool) -> None:

@@ -12,23 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import reuses_folder
-from record_files import refusal, written
+from record_files import Noted, refusal, written
 
-from tsds_qdrant.errors import BadRecordError, InputError, SettingsError
+from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.files.outputs import write_rows
 from tsds_qdrant.records import TextTemplate, count_records, read_entries, read_records
 from tsds_qdrant.records.entries import Findings
 from tsds_qdrant.records.form import FileForm, delimiter_of, names_of
-
-
-class Noted(Findings):
-    def __init__(self) -> None:
-        super().__init__()
-        self.faults: list[str] = []
-
-    def bad(self, error: BadRecordError) -> None:
-        self.rejected += 1
-        self.faults.append(str(error))
 
 
 def rows_of(path: Path, form: FileForm | None = None) -> list[list[Any]]:

@@ -9,8 +9,9 @@ import pytest
 import zstandard
 from hypothesis import strategies as st
 
-from tsds_qdrant.errors import InputError
+from tsds_qdrant.errors import BadRecordError, InputError
 from tsds_qdrant.records import read_records
+from tsds_qdrant.records.entries import Findings
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 SCALARS = (
@@ -46,3 +47,15 @@ def refusal(path: Path | str) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+class Noted(Findings):
+    """Takes note of bad records and reads on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+
+    def bad(self, error: BadRecordError) -> None:
+        self.rejected += 1
+        self.faults.append(str(error))

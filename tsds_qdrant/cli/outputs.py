@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.paths import is_same_file
 
 if TYPE_CHECKING:
     from tsds_qdrant.guards.contamination import Contamination
@@ -95,15 +96,10 @@ def check_distinct(
     named = [output for output in outputs if str(output) != NOWHERE]
     places = [output if is_stream(output) else output.resolve() for output in named]
     for output, place in zip(named, places, strict=True):
-        if place == Path(source).resolve() or _is_one_file(place, Path(source)):
+        if is_same_file(place, source):
             raise SettingsError(f"'{output}' holds {content}; write to another file")
         if places.count(place) > 1:
             raise SettingsError(f"'{output}' is named for two outputs; rename one of them")
-
-
-def _is_one_file(one: Path, other: Path) -> bool:
-    """Whether both are names of one file, by a hard link say."""
-    return one.exists() and other.exists() and one.samefile(other)
 
 
 def write_kept_out(

@@ -52,13 +52,6 @@ class Destination:
         model: str | None = self.metadata().get("model")
         return model
 
-    def renamed(self, model: str | None) -> tuple[str, ...]:
-        """A sentence, where the collection's model would be ``model`` from now on."""
-        was = self.model()
-        if not (was and model) or same_model(was, model):
-            return ()
-        return (f"the model '{was}' is '{model}' from now on",)
-
     def metadata(self) -> Mapping[str, Any]:
         """What the collection remembers; nothing if there is none."""
         info = self._info()
@@ -147,6 +140,13 @@ class Destination:
             with suppress(AccessDeniedError):  # a key may write points, and no metadata
                 collection.update_metadata({"model": kept})
         return problem
+
+
+def renamed(was: str | None, model: str) -> tuple[str, ...]:
+    """A sentence, where the collection's model is ``model`` from now on."""
+    if not was or same_model(was, model):
+        return ()
+    return (f"the model '{was}' is '{model}' from now on",)
 
 
 def merged(stored: Mapping[str, str], text: Mapping[str, str]) -> dict[str, str] | None:

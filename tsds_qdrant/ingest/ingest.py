@@ -6,14 +6,15 @@ there already are neither embedded nor written again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.ingest.destination import Destination
+from tsds_qdrant.ingest.destination import Destination, renamed
 from tsds_qdrant.ingest.items import Item, ItemMaker, VectorArray, items_of
 from tsds_qdrant.ingest.rejected import rejected_of
 from tsds_qdrant.ingest.report import IngestReport
@@ -70,6 +71,7 @@ def ingest_records(
     check_given_once(files, settings.form)
     counts = [count_records(file, settings.form) for file in files]
     total = 0 if None in counts else sum(count or 0 for count in counts)
+    known = destination.metadata() if embedder else {}
     mapped = getattr(vectors, "filename", None)
     with rejected_of(settings, [*files, *([str(mapped)] if mapped else [])]) as rejected:
         metadata: dict[str, Any] = {
@@ -80,9 +82,9 @@ def ingest_records(
             metadata["form"] = form
 
         def maker(first: Sequence[Entry]) -> ItemMaker:
-            decided = _decided(template, destination, first, embeds=embedder is not None)
-            metadata["text"] = decided.to_dict()
             embeds = embedder is not None
+            decided = _decided(template, known.get("text", {}), first, embeds=embeds)
+            metadata["text"] = decided.to_dict()
             return ItemMaker(decided, embeds, settings.id_field, vectors, rejected.changes)
 
         items = items_of(files, rejected, maker, settings.form)
@@ -90,20 +92,22 @@ def ingest_records(
             raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
         run = StoringRun(destination, metadata, embedder, total, progress)
         chunks = _chunked(items, TEXT_CHUNK) if vectors is None else _paired(items, vectors)
-        return run.store(
+        report = run.store(
             chunks,
             ids_tell_all=settings.id_field is None and vectors is None,
             vectors=vectors,
             findings=rejected,
         )
+        new_name = renamed(known.get("model"), embedder.name) if embedder else ()
+        return replace(report, notes=(*new_name, *report.notes))
 
 
 def _decided(
-    template: TextTemplate, destination: Destination, first: Sequence[Entry], *, embeds: bool
+    template: TextTemplate, stored: Mapping[str, str], first: Sequence[Entry], *, embeds: bool
 ) -> TextTemplate:
-    """How texts are made: as asked for, as those of the collection are, or as usual."""
+    """How texts are made: as asked for, as those that are stored are, or as usual."""
     if embeds and not template.to_dict():
-        template = TextTemplate.from_dict(destination.metadata().get("text", {}))
+        template = TextTemplate.from_dict(stored)
     if template.to_dict() or not embeds:
         return template
     usual = [

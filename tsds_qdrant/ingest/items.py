@@ -98,7 +98,9 @@ class ItemMaker:
 
     def _comes_again(self, item: Item) -> bool | None:
         """Whether an equal record was met before; None if another one of its id was."""
-        record = _bits(str(record_id(item.payload, item.text)).encode())
+        of_content = self.id_field is None  # its id is that of its content then
+        named = item.point_id if of_content else record_id(item.payload, item.text)
+        record = _bits(str(named).encode())
         content = record << HALF_BITS | self._vector_bits(item.row)
         key = blake2b(repr(item.point_id).encode(), digest_size=8).digest()
         known = self._seen.first(int.from_bytes(key, "little"), content)

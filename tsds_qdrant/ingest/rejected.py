@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from tsds_qdrant.errors import BadRecordError, InputError, SettingsError
 from tsds_qdrant.files.outputs import atomic_write
+from tsds_qdrant.paths import is_same_file
 from tsds_qdrant.records.entries import Findings, Place
 from tsds_qdrant.records.folders import is_pattern, paths_of_pattern
 from tsds_qdrant.records.settings import RecordSettings
@@ -133,7 +134,7 @@ def _check_apart(rejects: Path, sources: Sequence[str]) -> None:
                 "another"
             )
         for path in paths_of_pattern(source) if is_pattern(source) else [source]:
-            if rejects.exists() and Path(path).exists() and rejects.samefile(path):
+            if is_same_file(rejects, path):
                 raise SettingsError(
                     f"--rejects {rejects} holds what is ingested; write to another file"
                 )

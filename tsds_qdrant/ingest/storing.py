@@ -52,7 +52,6 @@ class StoringRun:
         self._metric: Metric = destination.metric or "Cosine"
         self._sequence: int | None = None
         self._cut: Cut | None = None
-        self._renamed = destination.renamed(metadata["model"]) if embedder else ()
         self._collection = destination.checked(metadata["model"], metadata["text"], embedder)
 
     def store(
@@ -122,7 +121,7 @@ class StoringRun:
     def _notes(self, findings: Findings) -> tuple[str, ...]:
         changed = (f"{kind}: {many}" for kind, many in findings.changes.items())
         cut = self._cut.in_words() if self._cut else ""
-        return tuple(note for note in (*self._renamed, *changed, cut) if note)
+        return tuple(note for note in (*changed, cut) if note)
 
     def _check(self, vectors: VectorArray) -> None:
         """Read all rows once, so that a bad one is found before anything is stored.

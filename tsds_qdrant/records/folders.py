@@ -54,7 +54,7 @@ def paths_of_pattern(pattern: str) -> list[str]:
     parts = whole.relative_to(base).parts
     if parts[-1:] == ("**",):
         parts = (*parts, "*")
-    hidden = any(part.startswith(".") and part != ".." for part in parts)
+    hidden = _is_hidden(whole)
     return [
         str(path)
         for path in base.glob("/".join(parts))

@@ -14,6 +14,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import OutputError, SettingsError
 from tsds_qdrant.files.outputs import atomic_write, write_json
 from tsds_qdrant.files.streams import fitting, is_stream
+from tsds_qdrant.paths import is_same_file
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run
 from tsds_qdrant.runs.reopen import reopen
@@ -82,7 +83,7 @@ def export(
         check_training_path(path, settings.form)
         if is_stream(path):
             continue
-        if path.resolve() in {_path_of(source).resolve(), *(Path(name).resolve() for name in pool)}:
+        if any(is_same_file(path, read) for read in (_path_of(source), *map(Path, pool))):
             raise OutputError(f"'{path}' is what is exported; write to another file")
     if (pool or id_field) and settings.form != DATAFLEX:
         raise SettingsError("a pool is given, which only the dataflex format needs; leave it out")

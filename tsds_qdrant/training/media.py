@@ -38,11 +38,7 @@ def shown_in(
     """
     if not parts:
         return example.messages, {}
-    tokens = Counter(kind for message in example.messages for kind in _tokens(message))
-    places = {kind: tokens[kind] + _open_parts(example, kind) for kind in COLUMNS}
-    whole = {
-        kind for kind, count in places.items() if count == len(example.media.get(COLUMNS[kind], ()))
-    }
+    whole = {kind for kind, (places, there) in _places(example).items() if places == there}
     messages = tuple(
         {**message, "content": [*_parts(message["content"], whole)]} for message in example.messages
     )
@@ -62,10 +58,9 @@ def check_places(example: Example) -> None:
     Raises:
         UnfitError: there are more, or fewer.
     """
-    for kind, column in COLUMNS.items():
-        tokens = sum(_tokens(message).count(kind) for message in example.messages)
-        places, there = tokens + _open_parts(example, kind), len(example.media.get(column, ()))
+    for kind, (places, there) in _places(example).items():
         if places and there and places != there:
+            column = COLUMNS[kind]
             raise UnfitError(f"has {places} places for {column} and {there} in '{column}'")
 
 
@@ -142,6 +137,15 @@ def _check_counts(
         # <video> and <audio> are tags of HTML too, so alone they are text.
         if asked != there and (kind == "image" or example.shows_media):
             raise UnfitError(f"has {asked} <{kind}> in its messages and {there} in '{column}'")
+
+
+def _places(example: Example) -> dict[str, tuple[int, int]]:
+    """Kind -> how many places for such media its messages hold, and how many media its column."""
+    tokens = Counter(kind for message in example.messages for kind in _tokens(message))
+    return {
+        kind: (tokens[kind] + _open_parts(example, kind), len(example.media.get(column, ())))
+        for kind, column in COLUMNS.items()
+    }
 
 
 def _open_parts(example: Example, kind: str) -> int:

@@ -76,10 +76,7 @@ class LoadedVectors:
     ) -> tuple[IntArray, FloatArray, IntArray]:
         """Rows and scores (n,) of the hits of ``queries``, and counts (B,)."""
         own = np.einsum("ij,ij->i", queries, queries)
-        if self.metric in (
-            "Dot",
-            "Product",
-        ):  # the chord of two rows follows from their product alone
+        if self.metric in ("Dot", "Product"):  # where products alone say how far two rows are
             own, lengths = np.ones_like(own), np.ones_like(lengths)
         with np.errstate(over="ignore", invalid="ignore"):  # stored NaN is nobody's neighbour
             squared = queries @ self.matrix.T

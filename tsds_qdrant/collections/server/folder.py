@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -25,9 +24,7 @@ from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.sparse import SparseRows
-from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record
+from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
 from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRejectedError
 
 
@@ -78,28 +75,10 @@ class FolderCollection(ServerCollection):
         """Describe the collection."""
         return _read_only(super().info())
 
-    def search(
-        self,
-        vectors: Float32Array,
-        *,
-        limit: int,
-        max_distance: float | None = None,
-        exact: bool = False,
-        ef: int | None = None,
-        where: Filter | None = None,
-        on_batch: Callable[[int], None] | None = None,
-    ) -> Hits:
+    def search(self, vectors: Float32Array, **asked: Any) -> Hits:
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         self._unit_rows()
-        return super().search(
-            vectors,
-            limit=limit,
-            max_distance=max_distance,
-            exact=exact,
-            ef=ef,
-            where=where,
-            on_batch=on_batch,
-        )
+        return super().search(vectors, **asked)
 
     def _points(
         self, ids: list[PointId], *, payloads: bool, vectors: bool
@@ -138,51 +117,12 @@ class FolderCollection(ServerCollection):
         _released(self._folder)
         self._folder = ""
 
-    def upsert(
-        self,
-        ids: Sequence[PointId],
-        vectors: Float32Array,
-        payloads: Sequence[Payload] | None = None,
-    ) -> None:
-        """Refused."""
-        self._refuse()
-
-    def set_vectors(
-        self,
-        ids: Sequence[PointId],
-        vectors: Float32Array | SparseRows,
-        *,
-        space: str | None = None,
-    ) -> None:
-        """Refused."""
-        self._refuse()
-
-    def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
-        """Refused."""
-        self._refuse()
-
-    def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
-        """Refused."""
-        self._refuse()
-
-    def delete(self, ids: Sequence[PointId]) -> None:
-        """Refused."""
-        self._refuse()
-
-    def add_space(self, space: Space) -> None:
-        """Refused."""
-        self._refuse()
-
-    def index_payload(self, field: str, *, real: bool = False) -> None:
-        """Refused."""
-        self._refuse()
-
-    def update_metadata(self, changes: Mapping[str, Any]) -> None:
-        """Refused."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse to write, whatever was to be written."""
         raise RequestRejectedError(read_only(self._session.place.location))
+
+    upsert = set_vectors = set_payload = delete_payload = delete = _refuse
+    add_space = index_payload = update_metadata = _refuse
 
 
 def _read_only(info: CollectionInfo) -> CollectionInfo:
