@@ -26,7 +26,7 @@ TIES = {number: number % 3 if number % 5 else 1 for number in range(COUNT)}
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tsds_qdrant.collections.edge.points.SCROLL_PAGE", 7)
-    monkeypatch.setattr("tsds_qdrant.collections.server.points.SCROLL_PAGE", 7)
+    monkeypatch.setattr("tsds_qdrant.collections.server.reads.SCROLL_PAGE", 7)
 
 
 def numbered(

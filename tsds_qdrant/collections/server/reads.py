@@ -1,0 +1,146 @@
+"""The points of a collection on a server, counted and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+
+from tsds_qdrant.collections.closing import Closing
+from tsds_qdrant.collections.filters import server_filter
+from tsds_qdrant.collections.ids import checked_ids, largest_in
+from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
+from tsds_qdrant.collections.server.batches import Batches
+from tsds_qdrant.collections.server.description import vector_of
+from tsds_qdrant.collections.server.session import Session
+from tsds_qdrant.collections.spaces import Space
+from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record
+
+POINT_BATCH = 1_000
+SCROLL_PAGE = 10_000
+
+
+class ServerReads(Closing):
+    """What :class:`Collection` reads of points, except by searching them."""
+
+    def __init__(
+        self, session: Session, described: CollectionInfo, spaces: dict[str, Space]
+    ) -> None:
+        self._session = session
+        self._spaces = spaces
+        self._name = session.place.collection
+        self._description = described
+        self._reads: Batches[list[models.Record]] = Batches(
+            POINT_BATCH, session.place, session.patience
+        )
+
+    def count(self, where: Filter | None = None) -> int:
+        """Count the points, exactly."""
+        condition = server_filter(where)
+        return self._session.send(
+            lambda client: client.count(self._name, count_filter=condition, exact=True).count
+        )
+
+    def retrieve(
+        self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
+    ) -> list[Record]:
+        """Fetch stored points in the order of ``ids``; ids that do not exist are left out."""
+        wanted = checked_ids(ids)
+        found = self._points(wanted, payloads=payloads, vectors=vectors)
+        return [found[point_id] for point_id in wanted if point_id in found]
+
+    def existing(self, ids: Sequence[PointId]) -> set[PointId]:
+        """Which of ``ids`` are stored."""
+        return set(self._points(checked_ids(ids), payloads=False, vectors=False))
+
+    def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
+        """All ids, page by page, in ascending order (numbers before UUIDs)."""
+        condition = server_filter(where)
+        limit = min(SCROLL_PAGE, self._description.limits.limit or SCROLL_PAGE)
+        offset: Any = None
+
+        def page(client: QdrantClient) -> tuple[list[models.Record], Any]:
+            return client.scroll(
+                self._name,
+                scroll_filter=condition,
+                limit=limit,
+                offset=offset,
+                with_payload=False,
+                with_vectors=False,
+            )
+
+        while True:
+            points, offset = self._session.send(page)
+            if points:
+                yield checked_ids([point.id for point in points])
+            if offset is None:
+                return
+
+    def largest(self, field: str) -> int | float | str | None:
+        """The largest number, or latest date, that any point has in ``field``."""
+        order = models.OrderBy(key=field, direction=models.Direction.DESC)
+        with ordering(self._session.place, field):
+            found, _ = self._session.send(
+                lambda client: client.scroll(
+                    self._name, limit=1, order_by=order, with_payload=[field], with_vectors=False
+                )
+            )
+        return largest_in(found[0].payload if found else None, field)
+
+    def scroll_ordered(
+        self,
+        field: str,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        where: Filter | None = None,
+    ) -> Iterator[list[Valued]]:
+        """Points in the order of the number in ``field``, with that number, page by page."""
+        condition = server_filter(where)
+        most = self._description.limits.limit
+
+        def ask(wanted: int, start: Any) -> list[Valued]:
+            order = models.OrderBy(
+                key=field,
+                direction=models.Direction.DESC if descending else models.Direction.ASC,
+                start_from=start,
+            )
+            with ordering(self._session.place, field):
+                points, _ = self._session.send(
+                    lambda client: client.scroll(
+                        self._name,
+                        scroll_filter=condition,
+                        limit=wanted,
+                        order_by=order,
+                        with_payload=False,
+                        with_vectors=False,
+                    )
+                )
+            ids = checked_ids([point.id for point in points])
+            values: list[Any] = [point.order_value for point in points]
+            return list(zip(ids, values, strict=True))
+
+        page = min(SCROLL_PAGE, most or SCROLL_PAGE)
+        return ordered_pages(ask, page=page, descending=descending, limit=limit, most=most)
+
+    def _points(
+        self, ids: list[PointId], *, payloads: bool, vectors: bool
+    ) -> dict[PointId, Record]:
+        name = self._description.vector
+        own: Any = [name] if name or len(self._spaces) > 1 else True
+        pages = self._reads.run(
+            len(ids),
+            lambda rows: self._session.client.retrieve(
+                self._name,
+                ids[rows.start : rows.stop],
+                with_payload=payloads,
+                with_vectors=own if vectors else False,
+            ),
+            kind=(payloads, vectors),
+        )
+        points: list[Any] = [point for page in pages for point in page]
+        return {
+            point.id: Record(point.id, point.payload or {}, *vector_of(point.vector, name))
+            for point in points
+        }
