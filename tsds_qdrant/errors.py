@@ -16,6 +16,7 @@
         ├── CollectionExistsError
         ├── CollectionLockedError   embedded: open in another process
         ├── CollectionMismatchError dimension, metric or model differ
+        ├── ForeignPointsError      points to be stored that something else made
         ├── UnsupportedCollectionError
         ├── PoisonedCollectionError a stored vector holds NaN or infinity
         ├── DamagedCollectionError  embedded: a file of it cannot be read
@@ -113,6 +114,10 @@ class CollectionLockedError(CollectionError):
 
 class CollectionMismatchError(CollectionError):
     """Dimension, metric or model differ from what the collection holds."""
+
+
+class ForeignPointsError(CollectionError):
+    """Points that are to be stored exist already, and something else made them."""
 
 
 class UnsupportedCollectionError(CollectionError):

@@ -185,14 +185,24 @@ def test_named_ids(store: Path, task: list[str]) -> None:
     collection.upsert([7, 8], np.load("Q.npy")[:2] + 0.01)
     collection.close()
     words = ("reselect", "task.run", "--changed-ids", "ids.txt", "--out", "after.jsonl", "--json")
-    for named in ("7\n\n12345\n", "8"):
+    for named, came in (("7\n\n12345\n", 1), ("8", 1), ("7 8", 2)):
         (store / "ids.txt").write_text(named)
-        assert json.loads(run(*words).stdout)["came"] == 1
-        assert json.loads(run(*words[:2], "--json").stdout)["came"] == 0  # not of an ingest
+        assert json.loads(run(*words).stdout)["came"] == came
+    assert json.loads(run(*words[:2], "--json").stdout)["came"] == 0  # not of an ingest
     assert [row["id"] for row in rows_of(store / "after.jsonl")] == scratch()
     (store / "ids.txt").write_text("7\nno id\n")
     assert "'no'" in refused(*words)
     assert "nowhere.txt' cannot be read" in refused(*words[:3], "nowhere.txt")
+
+
+def test_points_by_other_means_are_noticed(store: Path, task: list[str]) -> None:
+    collection = open_collection("store", "pool")
+    collection.upsert([7, 8], np.load("Q.npy")[:2] + 0.01)
+    collection.close()
+    said = run("reselect", "task.run", "--out", "after.jsonl").stderr
+    assert "2 points or more came by other means, so all of them count as changed" in said
+    assert [row["id"] for row in rows_of(store / "after.jsonl")] == scratch()
+    assert json.loads(run("reselect", "task.run", "--json").stdout)["came"] == 0
 
 
 def test_history_and_facts(store: Path, place: list[str], task: list[str]) -> None:
@@ -214,7 +224,7 @@ def test_history_and_facts(store: Path, place: list[str], task: list[str]) -> No
     )
     assert (facts["support"], facts["runs"]) == (history[1]["support"], 2)
     assert "alpha 0.3" in facts["settings"]
-    assert facts["changes"].startswith("by sequence, blind to points written by other means")
+    assert facts["changes"].startswith("by sequence, blind to points changed by other means")
     shown = run("show", "task.run").stdout
     assert [line.split(":")[0].strip() for line in shown.splitlines()] == list(facts)
 

@@ -202,7 +202,7 @@ def test_scroll_in_ascending_order_numbers_first(make_collection: MakeCollection
 def test_scroll_pages_cover_everything_once(
     make_collection: MakeCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tsds_qdrant.collections.edge.points.SCROLL_PAGE", 3)
+    monkeypatch.setattr("tsds_qdrant.collections.edge.reads.SCROLL_PAGE", 3)
     monkeypatch.setattr("tsds_qdrant.collections.server.reads.SCROLL_PAGE", 3)
     collection = make_collection(vectors=np.ones((10, 2)), payloads=[{"k": k} for k in range(10)])
     pages = list(collection.scroll_ids())

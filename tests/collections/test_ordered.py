@@ -25,7 +25,7 @@ TIES = {number: number % 3 if number % 5 else 1 for number in range(COUNT)}
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tsds_qdrant.collections.edge.points.SCROLL_PAGE", 7)
+    monkeypatch.setattr("tsds_qdrant.collections.edge.reads.SCROLL_PAGE", 7)
     monkeypatch.setattr("tsds_qdrant.collections.server.reads.SCROLL_PAGE", 7)
 
 
@@ -34,7 +34,7 @@ def numbered(
 ) -> Collection:
     payloads = [{"n": number, "odd": k % 2} for k, number in enumerate(numbers)]
     collection = make(vectors=np.ones((len(numbers), 2)), payloads=payloads)
-    collection.index_payload(field, real=real)
+    collection.index_payload(field, "float" if real else "integer")
     return collection
 
 

@@ -23,7 +23,8 @@ from tsds_qdrant.ingest.destination import Destination
 from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.settings import RecordSettings
-from tsds_qdrant.runs.changes import Changes, Mark, find_changes, first_mark
+from tsds_qdrant.runs.changes import find_changes, first_mark
+from tsds_qdrant.runs.marks import Changes, Mark
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local")
 ROWS = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
@@ -164,8 +165,9 @@ def test_the_sequence_of_ingested_vectors(place: Destination) -> None:
     collection = open_collection(place.location, place.name)
     mark = first_mark(collection, None)
     assert mark.way == "sequence"
-    assert mark.value == collection.largest(SEQUENCE_FIELD)
-    assert mark.blind_to == "points written by other means than 'tsds-qdrant ingest'"
+    (reading,) = mark.readings.values()
+    assert (reading.number, reading.is_last, reading.seen) == (3, True, {})
+    assert mark.blind_to == "points changed by other means than 'tsds-qdrant ingest'"
     put(collection, [77], ROWS)  # the blind spot
     collection.delete([3])
     collection.close()

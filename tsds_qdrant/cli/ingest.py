@@ -40,6 +40,8 @@ class Points:
         vectors: ready vectors, one for each record.
         first_id: of vectors without records.
         metric: of a new collection.
+        overwrite: change points that something else made, where the ids are theirs.
+        wait_index: wait until a server has built its index.
     """
 
     vectors: Path | None = setting(None, "Ready vectors, one row for each record.", metavar="X.npy")
@@ -50,6 +52,10 @@ class Points:
         metavar="NAME",
         parse=metric_of,
     )
+    overwrite: bool = setting(
+        False, "Change points of equal ids that something else made: vector and fields alone."
+    )
+    wait_index: bool = setting(False, "Wait until a server has built its index.", hidden=True)
 
 
 @taking(
@@ -94,7 +100,13 @@ def ingest(
     if not files and points.vectors is None:
         raise SettingsError("there is nothing to ingest; give files of records, or --vectors X.npy")
     destination = Destination(
-        where.qdrant, where.collection, points.metric, where.vector, where.api_key
+        where.qdrant,
+        where.collection,
+        points.metric,
+        where.vector,
+        where.api_key,
+        overwrite=points.overwrite,
+        wait_index=points.wait_index,
     )
     rows = None
     if points.vectors is not None:
@@ -107,6 +119,7 @@ def ingest(
                 rows,
                 model=reading.model,
                 first_id=points.first_id,
+                part=records.part,
                 progress=progress,
             )
         else:

@@ -183,6 +183,11 @@ def reselect(
         f"{len(done.changes.came)} points came or changed, {len(done.changes.gone)} in use left "
         f"(found by {done.changes.mark.way}; blind to {done.changes.mark.blind_to})"
     )
+    if done.changes.unmarked:
+        say(
+            f"{done.changes.unmarked} points or more came by other means, so all of them count "
+            f"as changed"
+        )
     if done.repaired.from_scratch:
         say("nothing was repaired: everything was learned from scratch, which costs less here")
     difference = done.difference

@@ -10,6 +10,7 @@ become floats.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -114,6 +115,19 @@ def weighed(payload: Payload, above: int = 0) -> Weighed:
 def levels_of(key: str) -> int:
     """How many levels of a payload are above what lies at the path ``key``, at most."""
     return 1 + key.count(".") + key.count("[")
+
+
+def paths_of(names: Sequence[str]) -> list[str]:
+    """Paths of the top-level fields ``names``; none of one with a quotation mark.
+
+    Qdrant documentation, "Payload": a name with another sign than a letter, digit, hyphen or
+    underscore is quoted, and no quoted name can hold a quotation mark.
+    """
+    return [
+        name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'
+        for name in names
+        if '"' not in name
+    ]
 
 
 def same_payload(stored: Any, given: Any) -> bool:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.hits import Hits
-from tsds_qdrant.collections.ordered import Valued
+from tsds_qdrant.collections.readable import Readable
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.sparse import SparseRows
-from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record
+from tsds_qdrant.collections.values import (
+    Filter,
+    IndexKind,
+    Payload,
+    PointId,
+)
 
 
-class Collection(Protocol):
+class Collection(Readable, Protocol):
     """One space of one open Qdrant collection; :meth:`at` gives the other ones.
 
     A space is an unnamed or named dense vector, or a sparse one (Qdrant documentation, "Vectors").
@@ -74,12 +79,6 @@ class Collection(Protocol):
                 stored vectors that is not of unit length.
         """
 
-    def info(self) -> CollectionInfo:
-        """Describe the collection."""
-
-    def count(self, where: Filter | None = None) -> int:
-        """Count the points, exactly."""
-
     def search(
         self,
         vectors: Float32Array,
@@ -132,43 +131,6 @@ class Collection(Protocol):
             InputError: see :func:`~tsds_qdrant.collections.sparse.checked_sparse`.
         """
 
-    def retrieve(
-        self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
-    ) -> list[Record]:
-        """Fetch stored points in the order of ``ids``; ids that do not exist are left out.
-
-        ``vectors`` asks for those of the searched space alone: ``record.vector`` where it is
-        dense, ``record.sparse`` where it is sparse.
-        """
-
-    def existing(self, ids: Sequence[PointId]) -> set[PointId]:
-        """Which of ``ids`` are stored."""
-
-    def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
-        """All ids, page by page, in ascending order (numbers before UUIDs)."""
-
-    def scroll_ordered(
-        self,
-        field: str,
-        *,
-        descending: bool = False,
-        limit: int | None = None,
-        where: Filter | None = None,
-    ) -> Iterator[list[Valued]]:
-        """Points in the order of the number in the payload ``field``, page by page.
-
-        Each entry is an id and its number. A point without the field is left out; one with
-        several numbers comes once for each. The order among equal numbers is open, and may
-        differ between engines. Qdrant documentation, "Points", "Order points by payload key".
-
-        Args:
-            limit: at most this many entries in all.
-
-        Raises:
-            RequestRejectedError: the field has no integer or float index (local mode needs none),
-                or more points share a number than strict mode lets one request ask for.
-        """
-
     def upsert(
         self,
         ids: Sequence[PointId],
@@ -184,6 +146,29 @@ class Collection(Protocol):
             InputError: a vector of another dimension, with NaN or infinity, or of length zero
                 under the Cosine metric; or a payload that could not be read back, see
                 :func:`~tsds_qdrant.collections.payloads.payload_fault`. Nothing is stored then.
+        """
+
+    def amend(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array,
+        payloads: Sequence[Payload],
+        dropped: Sequence[Sequence[str]],
+    ) -> None:
+        """Change vectors and some payload fields of stored points, and nothing else of them.
+
+        The vector in the searched space is replaced, the fields of ``payloads`` are set, those
+        that ``dropped`` names are deleted; other fields and vectors stay. Ids that do not exist
+        are ignored. The fields are written last.
+
+        Args:
+            ids: n points.
+            vectors: (n, D).
+            payloads: n objects of fields.
+            dropped: n lists of names of top-level fields.
+
+        Raises:
+            InputError: as :meth:`upsert`.
         """
 
     def set_vectors(
@@ -225,17 +210,11 @@ class Collection(Protocol):
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
 
-    def largest(self, field: str) -> int | float | str | None:
-        """The largest number, or latest date, that any point has in the payload ``field``.
+    def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
+        """Make an index on a payload field of integers, other numbers, or keywords.
 
-        Raises:
-            RequestRejectedError: the field has no index that can be ordered by.
-        """
-
-    def index_payload(self, field: str, *, real: bool = False) -> None:
-        """Make a range index on a payload field of integers, or of ``real`` numbers.
-
-        To filter and order by; it is not inside the HNSW graph.
+        Numbers can be filtered by range and ordered by, keywords can be matched and counted
+        (:meth:`facet`); it is not inside the HNSW graph.
         """
 
     def optimize(self) -> None:

@@ -2,21 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+STAMP_FIELD = "_tsds"
+"""Payload field of points that ``ingest`` stored: a :class:`Stamp`."""
+WRITER_FIELD = f"{STAMP_FIELD}.writer"
+NUMBER_FIELD = f"{STAMP_FIELD}.number"
 SEQUENCE_FIELD = "_tsds_seq"
-"""Payload field of points that ``ingest`` stored: a number that grows with every write."""
+"""In place of the stamp in collections of version 0.1: a number that grows with every write."""
 TAG_FIELD = "tsds"
 """Payload field of selected points: name -> tag, see :mod:`tsds_qdrant.runs.write_back`."""
 TAG_KEYS = frozenset({"rank", "run"})
 """What every tag holds."""
 
 
+@dataclass(frozen=True)
+class Stamp:
+    """Who wrote a point, and when.
+
+    A writer is one run of ``ingest``. It writes its parts one after the other under the numbers
+    2, 4, 6, .., so that a number that is seen means that all lower ones are stored. When all are,
+    one point of the last part gets the odd number that follows: nothing more will come. No two
+    writers share anything, so none can spoil what another one keeps.
+
+    Attributes:
+        writer: 16 hexadecimal digits, drawn at random.
+        number: of the part.
+        fields: names of the payload fields that ``ingest`` wrote; all others are somebody else's.
+    """
+
+    writer: str
+    number: int
+    fields: tuple[str, ...] = ()
+
+    @property
+    def is_last(self) -> bool:
+        """Whether its writer had stored everything."""
+        return self.number % 2 == 1
+
+    def of(self, fields: Sequence[str]) -> Stamp:
+        """The stamp of a point with these ``fields``."""
+        return replace(self, fields=tuple(fields))
+
+    def stored(self) -> dict[str, Any]:
+        """The stamp as a payload holds it."""
+        return {"writer": self.writer, "number": self.number, "fields": list(self.fields)}
+
+
+def stamp_of(payload: Mapping[str, Any]) -> Stamp | None:
+    """The stamp of a point with ``payload``; None if it has none."""
+    match payload.get(STAMP_FIELD):
+        case {"writer": str(writer), "number": int(number), **rest}:
+            names = rest.get("fields", ())
+            return Stamp(writer, number, tuple(names) if isinstance(names, list) else ())
+    return None
+
+
+def is_ingested(payload: Mapping[str, Any]) -> bool:
+    """Whether ``ingest`` stored a point with ``payload``."""
+    return SEQUENCE_FIELD in payload or stamp_of(payload) is not None
+
+
 def reserved_field(payload: Mapping[str, Any]) -> str | None:
     """The field of ``payload`` that this package would take for its own, if there is one."""
-    if SEQUENCE_FIELD in payload:
-        return SEQUENCE_FIELD
+    for name in (STAMP_FIELD, SEQUENCE_FIELD):
+        if name in payload:
+            return name
     tags = payload.get(TAG_FIELD)
     return TAG_FIELD if isinstance(tags, dict) and any(map(is_tag, tags.values())) else None
 

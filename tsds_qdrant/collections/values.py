@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, TAG_FIELD, is_tag
+from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, STAMP_FIELD, TAG_FIELD, is_tag
 from tsds_qdrant.collections.sparse import SparseRows
 
 PointId = int | str
@@ -15,6 +15,9 @@ PointId = int | str
 Payload = dict[str, Any]
 Filter = Mapping[str, Any]
 """A payload filter in Qdrant's JSON form: ``{"must": [{"key": .., "match": {..}}]}``."""
+Wanted = bool | Sequence[str]
+"""Which part of a payload: all, none, or the fields of these names."""
+IndexKind = Literal["integer", "float", "keyword"]
 Datatype = str
 """How Qdrant keeps the numbers of a vector: ``float32``, ``float16``, ``uint8``, ``turbo4``, .."""
 FLOAT32: Datatype = "float32"
@@ -42,7 +45,8 @@ class Record:
     @property
     def content(self) -> Payload:
         """The payload without what ``ingest`` and write-back added to it."""
-        own = {key: value for key, value in self.payload.items() if key != SEQUENCE_FIELD}
+        kept = (SEQUENCE_FIELD, STAMP_FIELD)
+        own = {key: value for key, value in self.payload.items() if key not in kept}
         tags = own.get(TAG_FIELD)
         if isinstance(tags, dict):
             own[TAG_FIELD] = {name: tag for name, tag in tags.items() if not is_tag(tag)}
@@ -77,6 +81,7 @@ class CollectionInfo:
         metric: of the searched space.
         count: number of points, whether they have a vector of that space or not.
         indexed: number of vectors inside an index, of all spaces.
+        replicas: of each shard, as the collection was made.
         datatype: of the stored vectors of the searched space.
         quantization: kind of quantisation, or None.
         payload_indexes: payload field -> type of its index.
@@ -96,6 +101,7 @@ class CollectionInfo:
     indexed: int
     segments: int
     shards: int = 1
+    replicas: int = 1
     datatype: Datatype = FLOAT32
     quantization: str | None = None
     payload_indexes: Mapping[str, str] = field(default_factory=dict)

@@ -28,6 +28,8 @@ class Destination:
         metric: of a new collection, Cosine by default; an existing one must have the same.
         vector: which vector of an existing collection.
         api_key: for servers.
+        overwrite: change points that something else made, where ids are theirs.
+        wait_index: wait until a server has built its index.
     """
 
     location: str
@@ -35,6 +37,8 @@ class Destination:
     metric: Metric | None = None
     vector: str | None = None
     api_key: str | None = None
+    overwrite: bool = False
+    wait_index: bool = False
 
     def existing(self) -> Collection | None:
         """The collection, open, or None if there is none of that name.

@@ -22,7 +22,7 @@ def of_equal_vectors(
 
     None of a Turbo datatype, which is read back roughly: such points are stored again.
     """
-    if not info.recomputable:
+    if not info.recomputable or not stored:
         return []
     if info.datatype == FLOAT32:
         mine = normalized(rows, info.metric)

@@ -16,14 +16,14 @@ import numpy as np
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.ingest.destination import Destination, renamed
 from tsds_qdrant.ingest.items import Item, ItemMaker, VectorArray, items_of
-from tsds_qdrant.ingest.rejected import rejected_of
+from tsds_qdrant.ingest.rejected import Rejected, rejected_of
 from tsds_qdrant.ingest.report import IngestReport
 from tsds_qdrant.ingest.storing import Chunk, StoringRun
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, count_records
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.reading import check_given_once
-from tsds_qdrant.records.settings import RecordSettings
+from tsds_qdrant.records.settings import Part, RecordSettings
 from tsds_qdrant.records.shapes import template_for
 from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.representations.text import Embedder
@@ -32,6 +32,8 @@ from tsds_qdrant.settings.fields import changed
 TEXT_CHUNK = 256
 VECTOR_CHUNK = 1_000
 MAX_IDS = 2**64
+OTHER_ROW_IDS = "give the rows free ids with --first-id {free}"
+OTHER_RECORD_IDS = "leave --id-field out, so that ids follow from the content"
 
 
 def ingest_records(
@@ -90,11 +92,14 @@ def ingest_records(
         items = items_of(files, rejected, maker, settings.form)
         if vectors is not None and total and total != len(vectors):
             raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
-        run = StoringRun(destination, metadata, embedder, total, progress)
-        chunks = _chunked(items, TEXT_CHUNK) if vectors is None else _paired(items, vectors)
+        part = len(settings.part.rows(total))
+        run = StoringRun(destination, metadata, embedder, part, progress, advice=OTHER_RECORD_IDS)
+        chunks = _chunked(items, TEXT_CHUNK)
+        if vectors is not None:
+            chunks = _paired(items, vectors, rejected)
         report = run.store(
             chunks,
-            ids_tell_all=settings.id_field is None and vectors is None,
+            by_content=settings.id_field is None and vectors is None,
             vectors=vectors,
             findings=rejected,
         )
@@ -127,13 +132,25 @@ def ingest_vectors(
     *,
     model: str | None = None,
     first_id: int = 0,
+    part: Part | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
     """Ingest the rows of ``vectors`` (n, D) under the ids ``first_id``, ``first_id + 1``, ..
 
+    Of points that are there already the vector is replaced, and nothing else.
+
+    Args:
+        destination: where to.
+        vectors: all rows.
+        model: what made them, to be kept with the collection.
+        first_id: of the first row.
+        part: which rows to ingest.
+        progress: stages ``ingest`` and ``index``.
+
     Raises:
         InputError: NaN, infinity, or a zero row under Cosine; nothing is stored then.
         CollectionMismatchError: the collection exists with another dimension or metric.
+        ForeignPointsError: points of these ids exist, and something else made them.
         SettingsError: the last id would be beyond 2^64 - 1.
     """
     if first_id + len(vectors) > MAX_IDS:
@@ -143,9 +160,14 @@ def ingest_vectors(
         )
     named = model and remembered_model(model)
     metadata: dict[str, Any] = {"model": named, "text": {}, "ids": "rows"}
-    items = (Item(first_id + row, "", {}, row) for row in range(len(vectors)))
-    run = StoringRun(destination, metadata, None, len(vectors), progress)
-    return run.store(_paired(items, vectors), ids_tell_all=False, vectors=vectors)
+    rows = (part or Part()).rows(len(vectors))
+
+    def chunks() -> Iterator[Chunk]:
+        return _paired((Item(first_id + row, "", None, row) for row in rows), vectors)
+
+    run = StoringRun(destination, metadata, None, len(rows), progress, advice=OTHER_ROW_IDS)
+    first = chunks() if run.is_elsewhere else None
+    return run.store(chunks(), by_content=False, vectors=vectors, looked_at=first)
 
 
 def _chunked(items: Iterator[Item], size: int) -> Iterator[Chunk]:
@@ -153,10 +175,15 @@ def _chunked(items: Iterator[Item], size: int) -> Iterator[Chunk]:
         yield chunk, None
 
 
-def _paired(items: Iterator[Item], vectors: VectorArray) -> Iterator[Chunk]:
+def _paired(
+    items: Iterator[Item], vectors: VectorArray, read: Rejected | None = None
+) -> Iterator[Chunk]:
+    """Items with their rows of ``vectors``; ``read`` counts the records that they came from."""
     for chunk, _ in _chunked(items, VECTOR_CHUNK):
         if chunk[-1].row >= len(vectors):
             raise InputError(
                 f"there are more records than the {len(vectors)} vectors; give one row each"
             )
         yield chunk, np.asarray(vectors[[item.row for item in chunk]], dtype=np.float32)
+    if read is not None and read.read != len(vectors):
+        raise InputError(f"{len(vectors)} vectors for {read.read} records; give one row each")

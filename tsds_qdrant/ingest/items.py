@@ -37,13 +37,14 @@ class Item:
 
     Attributes:
         text: to embed, "" with a ready vector.
+        payload: its fields; None where a stored point keeps those that it has.
         row: which of all records this is, from 0, those that cannot be used among them.
         again: an equal record of the run came before.
     """
 
     point_id: PointId
     text: str
-    payload: Payload
+    payload: Payload | None
     row: int
     again: bool = False
 
@@ -99,7 +100,7 @@ class ItemMaker:
     def _comes_again(self, item: Item) -> bool | None:
         """Whether an equal record was met before; None if another one of its id was."""
         of_content = self.id_field is None  # its id is that of its content then
-        named = item.point_id if of_content else record_id(item.payload, item.text)
+        named = item.point_id if of_content else record_id(item.payload or {}, item.text)
         record = _bits(str(named).encode())
         content = record << HALF_BITS | self._vector_bits(item.row)
         key = blake2b(repr(item.point_id).encode(), digest_size=8).digest()
@@ -166,7 +167,7 @@ class _Source:
 
     def items(self, entries: Iterable[tuple[int, Entry]], maker: ItemMaker) -> Iterator[Item]:
         for row, entry in entries:
-            item = self._item(maker, entry, row)
+            item = self._item(maker, entry, row) if self._rejected.part.has(row) else None
             if item is not None:
                 yield item
 

@@ -14,7 +14,7 @@ from tsds_qdrant.files.outputs import atomic_write
 from tsds_qdrant.paths import is_same_file
 from tsds_qdrant.records.entries import Findings, Place
 from tsds_qdrant.records.folders import is_pattern, paths_of_pattern
-from tsds_qdrant.records.settings import RecordSettings
+from tsds_qdrant.records.settings import Part, RecordSettings
 
 FIRST_LOOK = 1_024
 """Records that are read before anything is stored."""
@@ -31,11 +31,15 @@ class Rejected(Findings):
 
     Attributes:
         read: how many records were met, bad ones among them.
+        part: which records count; those of others are somebody else's.
     """
 
-    def __init__(self, *, skip: bool, sink: BinaryIO | None = None) -> None:
+    def __init__(
+        self, *, skip: bool, sink: BinaryIO | None = None, part: Part | None = None
+    ) -> None:
         super().__init__()
         self.read = 0
+        self.part = part or Part()
         self._skip = skip
         self._sink = sink
         self._found: list[tuple[int, BadRecordError]] = []
@@ -56,6 +60,8 @@ class Rejected(Findings):
         Raises:
             InputError: it ends the run.
         """
+        if not self.part.has(row):
+            return
         self.rejected += 1
         if self._looking:
             self._found.append((row, error))
@@ -117,11 +123,11 @@ def rejected_of(settings: RecordSettings, sources: Sequence[str]) -> Iterator[Re
     """
     skip = settings.on_bad_record == "skip"
     if settings.rejects is None:
-        yield Rejected(skip=skip)
+        yield Rejected(skip=skip, part=settings.part)
         return
     _check_apart(settings.rejects, sources)
     with atomic_write(settings.rejects) as sink:
-        yield Rejected(skip=skip, sink=sink)
+        yield Rejected(skip=skip, sink=sink, part=settings.part)
 
 
 def _check_apart(rejects: Path, sources: Sequence[str]) -> None:

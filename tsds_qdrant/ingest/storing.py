@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 
-from tsds_qdrant.arrays import Float32Array, IntArray
-from tsds_qdrant.collections import create_collection
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections import create_collection, is_server
 from tsds_qdrant.collections.checked import check_storable
 from tsds_qdrant.collections.distance import checked_vectors
-from tsds_qdrant.collections.payloads import same_payload
-from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
-from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Metric, PointId
-from tsds_qdrant.errors import CollectionMismatchError, InputError
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import FLOAT32, Metric
+from tsds_qdrant.errors import AccessDeniedError, CollectionExistsError, CollectionMismatchError
 from tsds_qdrant.ingest.destination import Destination, merged
-from tsds_qdrant.ingest.equal import of_equal_vectors
 from tsds_qdrant.ingest.items import Item, VectorArray
 from tsds_qdrant.ingest.report import IngestReport
+from tsds_qdrant.ingest.stored import Compared, Stored
+from tsds_qdrant.ingest.writer import Writer
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records import naming_file
 from tsds_qdrant.records.entries import Findings
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
 
 CHECKED_ROWS = 100_000
-
 
 Chunk = tuple[list[Item], Float32Array | None]
 """Items and their ready vectors (len, D), or None where their texts are to be embedded."""
@@ -43,63 +43,71 @@ class StoringRun:
         embedder: Embedder | None,
         total: int,
         progress: Progress,
+        *,
+        advice: str,
     ) -> None:
+        """``advice`` says how points get other ids than those that somebody else's have."""
         self._destination = destination
         self._metadata = metadata
         self._embedder = embedder
         self._total = total
         self._progress = progress
+        self._advice = advice
         self._metric: Metric = destination.metric or "Cosine"
-        self._sequence: int | None = None
+        self._by_content = False
         self._cut: Cut | None = None
+        self._added = self._updated = 0
+        self._stored: Stored | None = None
+        self._writer: Writer | None = None
         self._collection = destination.checked(metadata["model"], metadata["text"], embedder)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the collection was made by something else than ``ingest``."""
+        return self._collection is not None and "identity" not in self._collection.info().metadata
 
     def store(
         self,
         chunks: Iterator[Chunk],
         *,
-        ids_tell_all: bool,
+        by_content: bool,
         vectors: VectorArray | None = None,
         findings: Findings | None = None,
+        looked_at: Iterator[Chunk] | None = None,
     ) -> IngestReport:
         """Store what is missing or different, then index.
 
         Args:
             chunks: what to store.
-            ids_tell_all: points of equal id are equal and need no comparison.
+            by_content: ids follow from the content: points of equal id need no comparison.
             vectors: the ready vectors of all chunks, checked before anything is stored.
             findings: what is found besides records while ``chunks`` are read.
+            looked_at: the same chunks, to be compared with what is stored before anything is.
 
         Raises:
-            InputError: as reading them says, or there are more vectors than records.
+            InputError: as reading them says.
+            ForeignPointsError: a point that differs was made by something else.
         """
         findings = findings or Findings()
         started = time.perf_counter()
-        read = added = updated = 0
+        self._by_content = by_content
+        read = 0
         try:
             if vectors is not None:
                 with naming_file(vectors):
                     self._check(vectors)
+            for items, rows in looked_at or ():
+                self._compare(items, rows)
             self._adopt()
-            for chunk, rows in chunks:
-                known, stale = self._compare(chunk, rows, ids_tell_all)
-                if len(stale):
-                    self._upsert([chunk[k] for k in stale.tolist()], rows, stale, read)
-                read += len(chunk)
-                replaced = sum(chunk[k].point_id in known for k in stale.tolist())
-                updated += replaced
-                added += len(stale) - replaced
+            for items, rows in chunks:
+                self._store(items, rows, read)
+                read += len(items)
                 self._progress("ingest", read, self._total)
-            if vectors is not None and read + findings.rejected != len(vectors):
-                records = read + findings.rejected
-                raise InputError(f"{len(vectors)} vectors for {records} records; give one row each")
             assert self._collection is not None
-            if self._sequence is not None:
-                self._collection.update_metadata({"settled": self._sequence})
+            if self._writer is not None:
+                self._writer.close()
             stored = time.perf_counter()
-            self._progress("index", 0, 1)
-            self._collection.optimize()
-            self._progress("index", 1, 1)
+            index = self._index()
             count = self._collection.count()
         finally:
             if self._collection is not None:
@@ -108,15 +116,25 @@ class StoringRun:
         text = next(iter(self._metadata["text"].values()), "") if self._embedder else ""
         return IngestReport(
             read=read + findings.rejected,
-            added=added,
-            updated=updated,
-            unchanged=read - added - updated,
+            added=self._added,
+            updated=self._updated,
+            unchanged=read - self._added - self._updated,
             rejected=findings.rejected,
             count=count,
             text=text,
             seconds=seconds,
-            notes=self._notes(findings),
+            notes=(*self._notes(findings), *index),
         )
+
+    def _index(self) -> tuple[str, ...]:
+        """Build the index, or leave that to the server; a sentence where it does."""
+        assert self._collection is not None
+        if is_server(self._destination.location) and not self._destination.wait_index:
+            return ("the server builds its index by itself; --wait-index waits until it has",)
+        self._progress("index", 0, 1)
+        self._collection.optimize()
+        self._progress("index", 1, 1)
+        return ()
 
     def _notes(self, findings: Findings) -> tuple[str, ...]:
         changed = (f"{kind}: {many}" for kind, many in findings.changes.items())
@@ -148,91 +166,87 @@ class StoringRun:
 
     def _adopt(self) -> None:
         """Give our model to an empty collection without one, made elsewhere or by a killed run."""
-        if self._collection is not None:
-            info = self._collection.info()
+        if self._collection is None:
+            return
+        info = self._collection.info()
+        with suppress(AccessDeniedError):  # a key may write points, and no metadata
             if info.count == 0 and not info.metadata.get("model"):
                 self._collection.update_metadata(self._birth())
                 info = self._collection.info()
             stored, mine = info.metadata.get("text"), self._metadata["text"]
             if stored and mine and (both := merged(stored, mine)) != stored:
                 self._collection.update_metadata({"text": both})
-            self._follow(info)
+        self._metric = info.metric
 
     def _birth(self) -> dict[str, Any]:
-        """Metadata of a new collection: ours, an identity, and where sequence numbers start."""
+        """Metadata of a new collection: ours, an identity, and that all points are stamped."""
         return {**self._metadata, "identity": uuid4().hex, "sequence": 0}
 
-    def _follow(self, info: CollectionInfo) -> None:
-        """Go on with the collection's metric, and its sequence numbers if it has them."""
-        self._metric = info.metric
-        self._sequence = info.metadata.get("sequence")
-        if self._sequence is not None and SEQUENCE_FIELD not in info.payload_indexes:
-            assert self._collection is not None
-            self._collection.index_payload(SEQUENCE_FIELD)
-
-    def _compare(
-        self, chunk: list[Item], rows: Float32Array | None, ids_tell_all: bool
-    ) -> tuple[set[PointId], IntArray]:
-        """Which ids are stored, and which items are to be stored (one of equal ids)."""
-        last = {item.point_id: k for k, item in enumerate(chunk) if not item.again}
-        if self._collection is None:
-            return set(), np.array(sorted(last.values()), dtype=np.int64)
-        known = self._collection.existing(list(last))
-        if known and not ids_tell_all:
-            same = self._unchanged(chunk, rows, {i: last[i] for i in known})
-        else:
-            same = known
-        stale = sorted(k for point_id, k in last.items() if point_id not in same)
-        return known, np.array(stale, dtype=np.int64)
-
-    def _unchanged(
-        self, chunk: list[Item], rows: Float32Array | None, known: Mapping[PointId, int]
-    ) -> set[PointId]:
+    def _store(self, items: list[Item], rows: Float32Array | None, done: int) -> None:
+        """Store those of ``items`` that are missing or different, ``done`` after others."""
+        found = self._compare(items, rows)
+        if not len(found.stale):
+            return
+        stale = [items[k] for k in found.stale.tolist()]
+        vectors = self._encoded(stale, done) if rows is None else rows[found.stale]
+        if self._collection is None and not self._create(vectors.shape[1]):
+            # Somebody else made it meanwhile, and may have stored some of these.
+            items, vectors = stale, np.asarray(vectors)
+            found = self._compare(items, None if rows is None else vectors)
+            stale = [items[k] for k in found.stale.tolist()]
+            vectors = vectors[found.stale]
         assert self._collection is not None
-        stored = [
-            record
-            for record in self._collection.retrieve(list(known), vectors=rows is not None)
-            if same_payload(record.content, chunk[known[record.id]].payload)
-        ]
-        if rows is not None:
-            mine = rows[[known[record.id] for record in stored]]
-            stored = of_equal_vectors(stored, mine, self._collection.info())
-        return {record.id for record in stored}
+        if self._writer is None:
+            self._writer = Writer(self._collection)
+        self._writer.write(stale, vectors, found.known)
+        updated = sum(item.point_id in found.known for item in stale)
+        self._updated += updated
+        self._added += len(stale) - updated
 
-    def _upsert(
-        self, items: list[Item], rows: Float32Array | None, stale: IntArray, done: int
-    ) -> None:
-        if rows is not None:
-            vectors = rows[stale]
-        else:
-            assert self._embedder is not None
-            embedded = 0
-
-            def on_batch(texts: int) -> None:
-                nonlocal embedded
-                embedded += texts
-                self._progress("ingest", done + embedded, self._total)
-
-            texts = [item.text for item in items]
-            vectors = self._embedder.encode(texts, on_batch)
-            cut = cut_by(self._embedder, texts)
-            self._cut = cut if cut is None or self._cut is None else self._cut + cut
-            checked_vectors(vectors, vectors.shape[1], self._metric)
+    def _compare(self, items: list[Item], rows: Float32Array | None) -> Compared:
         if self._collection is None:
+            last = {item.point_id: k for k, item in enumerate(items) if not item.again}
+            return Compared({}, np.array(sorted(last.values()), dtype=np.int64))
+        if self._stored is None:
+            self._stored = self._comparing(self._collection)
+        return self._stored.compare(items, rows)
+
+    def _comparing(self, collection: Collection) -> Stored:
+        overwrite = self._destination.overwrite
+        return Stored(collection, collection.info(), self._by_content, overwrite, self._advice)
+
+    def _create(self, dimension: int) -> bool:
+        """Create the collection; False if there is one by now, which is taken then."""
+        place = self._destination
+        try:
             self._collection = create_collection(
-                self._destination.location,
-                self._destination.name,
-                dimension=vectors.shape[1],
+                place.location,
+                place.name,
+                dimension=dimension,
                 metric=self._metric,
                 metadata=self._birth(),
-                api_key=self._destination.api_key,
+                api_key=place.api_key,
             )
-            self._follow(self._collection.info())
-        payloads = [item.payload for item in items]
-        if self._sequence is not None:
-            # Subtle: the number is known before points carry it, so that a run that follows a
-            # killed one takes another.
-            self._sequence += 1
-            self._collection.update_metadata({"sequence": self._sequence})
-            payloads = [{**payload, SEQUENCE_FIELD: self._sequence} for payload in payloads]
-        self._collection.upsert([item.point_id for item in items], vectors, payloads)
+        except CollectionExistsError:
+            self._collection = place.checked(
+                self._metadata["model"], self._metadata["text"], self._embedder
+            )
+            return False
+        return True
+
+    def _encoded(self, items: list[Item], done: int) -> Float32Array:
+        """Vectors (n, D) of the texts of ``items``."""
+        assert self._embedder is not None
+        embedded = 0
+
+        def on_batch(texts: int) -> None:
+            nonlocal embedded
+            embedded += texts
+            self._progress("ingest", done + embedded, self._total)
+
+        texts = [item.text for item in items]
+        vectors = self._embedder.encode(texts, on_batch)
+        cut = cut_by(self._embedder, texts)
+        self._cut = cut if cut is None or self._cut is None else self._cut + cut
+        checked_vectors(vectors, vectors.shape[1], self._metric)
+        return vectors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,40 @@ def on_bad_record_of(text: str, flag: str) -> OnBadRecord:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of several parts of all records, as jobs of an array take them.
+
+    Attributes:
+        number: which one, from 1.
+        of: how many there are.
+    """
+
+    number: int = 1
+    of: int = 1
+
+    def has(self, row: int) -> bool:
+        """Whether the record ``row``, from 0, belongs to this part."""
+        return row % self.of == self.number - 1
+
+    def rows(self, total: int) -> range:
+        """Those of ``total`` rows that belong to this part."""
+        return range(self.number - 1, total, self.of)
+
+
+def part_of(text: str, flag: str) -> Part:
+    """The part ``I/N`` of a command line.
+
+    Raises:
+        SettingsError: it is no such part.
+    """
+    if found := re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text):
+        number, of = map(int, found.groups())
+        if 1 <= number <= of:
+            return Part(number, of)
+    raise SettingsError(f"{flag} is '{text}'; write the second of four parts as 2/4")
+
+
+@dataclass(frozen=True)
 class RecordSettings:
     """Records
 
@@ -36,6 +71,7 @@ class RecordSettings:
             out and counts it.
         rejects: where the records left out are listed: file, line (of Parquet the row) and reason,
             as JSON lines.
+        part: every N-th record alone, for N ingests side by side.
         form: what the files are like.
     """
 
@@ -50,6 +86,13 @@ class RecordSettings:
     )
     rejects: Path | None = setting(
         None, "List the records left out: file, line, reason.", metavar="FILE.jsonl"
+    )
+    part: Part = setting(
+        Part(),
+        "Take part I of N: every N-th record or row; run all N side by side.",
+        metavar="I/N",
+        parse=part_of,
+        hidden=True,
     )
     form: FileForm = field(default_factory=FileForm)
 

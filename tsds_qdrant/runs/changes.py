@@ -2,22 +2,24 @@
 
 Qdrant keeps no feed of changes. Four ways of looking stand in for one:
 
-``sequence``  collections that ``ingest`` made: every stored point carries a number that only grows
+``sequence``  collections that ``ingest`` made: every stored point carries the stamp of its writer,
+              or, from older versions, a number that only grows
 ``field``     a payload field of the user's that only grows
 ``ids``       the ids there are, compared with those there were (any collection)
 ``named``     a list of ids that somebody else knows to have changed
 
 Deleted points matter only where a run uses them, so in every way those are simply looked up. The
 vectors that densities were measured around are compared too: a change in place shows there even
-where the chosen way is blind to it.
+where the chosen way is blind to it. And the points are counted: where more are there than were
+there and came, all are looked at.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,56 +29,10 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.runs.marks import Changes, Mark
+from tsds_qdrant.runs.writers import read_now, written_since
 
-Way = Literal["sequence", "field", "ids", "named"]
 PAGE = 10_000
-BLIND = {
-    "sequence": "points written by other means than 'tsds-qdrant ingest'",
-    "field": "points whose field did not grow when they changed",
-    "ids": "points whose vector or payload changed under the same id",
-    "named": "points that the list does not name",
-}
-
-
-@dataclass(frozen=True)
-class Mark:
-    """How far a run has looked.
-
-    Attributes:
-        way: how changes are found.
-        field_name: the payload field, for ``field``.
-        value: the largest number seen, for ``sequence`` and ``field``.
-        keys: (N, 3) sorted keys of all ids seen, for ``ids``.
-        prints: (N,) hashes of their vectors where updates are looked for, else empty.
-    """
-
-    way: Way
-    field_name: str | None = None
-    value: int | float | str | None = None
-    keys: KeyArray = field(default_factory=lambda: np.empty((0, 3), dtype=np.uint64))
-    prints: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
-
-    @property
-    def blind_to(self) -> str:
-        """What this way of looking cannot see, in words."""
-        if self.way == "ids" and len(self.prints):
-            return "points whose payload alone changed"
-        return BLIND[self.way]
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What has changed.
-
-    Attributes:
-        came: points that are new, or whose vector or payload changed.
-        gone: points that a run uses and that are no longer there (or no longer match).
-        mark: how far we have looked now.
-    """
-
-    came: list[PointId]
-    gone: list[PointId]
-    mark: Mark
 
 
 def first_mark(
@@ -94,10 +50,13 @@ def first_mark(
     if since_field is not None:
         if detect_updates:
             raise SettingsError("since_field and detect_updates do not go together; leave one out")
-        return Mark("field", since_field, _largest(collection, since_field))
+        largest = _largest(collection, since_field)
+        return Mark("field", since_field, largest, count=collection.count(where))
     metadata = collection.info().metadata
     if "sequence" in metadata and not detect_updates:
-        return Mark("sequence", SEQUENCE_FIELD, _settled(metadata))
+        readings = read_now(collection)
+        count = collection.count(where)
+        return Mark("sequence", SEQUENCE_FIELD, _settled(metadata), readings=readings, count=count)
     keys, prints = _everything(collection, where, detect_updates)
     return Mark("ids", keys=keys, prints=prints)
 
@@ -125,37 +84,45 @@ def find_changes(
     present = _matching(collection, where, used)
     gone = [point_id for point_id in used if point_id not in present]
     if named is not None:
-        return Changes(sorted(_matching(collection, where, named), key=_order), gone, mark)
+        came = sorted(_matching(collection, where, named), key=_order)
+        if mark.count is not None:  # some of these may be new, and the run's way blind to them
+            mark = replace(mark, count=mark.count + len(came))
+        return Changes(came, gone, mark)
     if mark.way == "ids":
         keys, prints = _everything(collection, where, bool(len(mark.prints)))
         return Changes(_new(mark, keys, prints), gone, Mark("ids", keys=keys, prints=prints))
-    return _since(collection, where, mark, gone)
+    there = collection.count(where)
+    came, now = _since(collection, where, mark)
+    unmarked = 0 if mark.count is None else max(0, there - mark.count - len(came))
+    if unmarked:
+        came = [point_id for page in collection.scroll_ids(where) for point_id in page]
+    # *subtle*: counted at the end, as points that came meanwhile may be among those found.
+    came = list(dict.fromkeys(came))
+    return Changes(came, gone, replace(now, count=collection.count(where)), unmarked)
 
 
-def _since(
-    collection: Collection, where: Filter | None, mark: Mark, gone: list[PointId]
-) -> Changes:
-    """Changes by a growing number: everything above (or, for a user's field, at) the mark."""
+def _since(collection: Collection, where: Filter | None, mark: Mark) -> tuple[list[PointId], Mark]:
+    """Points above the mark by a growing number (or, for a user's field, at it), and the next."""
     assert mark.field_name is not None
-    metadata = collection.info().metadata
+    came: list[PointId] = []
+    now: Any = None
+    readings = mark.readings
     if mark.way == "sequence":
-        now: Any = _settled(metadata)
-        bound = "gt"
+        metadata = collection.info().metadata
+        came, readings = written_since(collection, where, mark.readings)
+        now, bound, last = _settled(metadata), "gt", metadata.get("sequence", 0)
     else:
-        now, bound = _largest(collection, mark.field_name), "gte"
+        now, bound, last = _largest(collection, mark.field_name), "gte", None
     if mark.value is not None and now is not None and now < mark.value:
         raise InputError(
             f"the largest '{mark.field_name}' of the collection is {now}, it was {mark.value}: "
             f"it does not only grow, or the collection was made again; select again with --state"
         )
-    if mark.way == "sequence" and metadata.get("sequence", 0) == mark.value:
-        return Changes([], gone, mark)
-    newer: dict[str, Any] = {"must": [{"key": mark.field_name, "range": {bound: mark.value}}]}
-    if mark.value is None:
-        newer = {}
-    condition = both(where, newer)
-    came = [point_id for page in collection.scroll_ids(condition) for point_id in page]
-    return Changes(came, gone, Mark(mark.way, mark.field_name, now))
+    if last is None or last != mark.value:
+        newer: dict[str, Any] = {"must": [{"key": mark.field_name, "range": {bound: mark.value}}]}
+        condition = both(where, newer if mark.value is not None else {})
+        came += [point_id for page in collection.scroll_ids(condition) for point_id in page]
+    return came, replace(mark, value=now, readings=readings)
 
 
 def _settled(metadata: Mapping[str, Any]) -> int:

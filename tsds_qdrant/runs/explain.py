@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tsds_qdrant.arrays import FloatArray
-from tsds_qdrant.collections.ids import checked_ids, point_keys
-from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
+from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.values import PointId, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.pool.texts import text_of
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.runs.changes import Mark, both
+from tsds_qdrant.runs.changes import both
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.selection.explanation import (
     Explanation,
@@ -148,6 +147,7 @@ class _Explainer:
         could = rank is not None or bool(p)
         if could:
             verdict = "drawn" if number in self.question.ranks else "not drawn"
+        seen = None if self.run.mark is None else self.run.mark.has_seen(record)
         return PointExplanation(
             record.id,
             self.question.text_of(record),
@@ -156,17 +156,5 @@ class _Explainer:
             rank=rank,
             samples=standings_of(selection, number, self.chances) if could else (),
             reasons=reasons,
-            arrived=_arrived(self.run.mark, record),
+            arrived=None if seen is None else not seen,
         )
-
-
-def _arrived(mark: Mark | None, record: Record) -> bool | None:
-    """Whether a point came after ``mark``; None where the mark does not say."""
-    if mark is None:
-        return None
-    if mark.way == "sequence" and isinstance(mark.value, int):
-        number = record.payload.get(SEQUENCE_FIELD)
-        return number > mark.value if isinstance(number, int) else None
-    if mark.way == "ids":
-        return not (mark.keys == point_keys([record.id])).all(axis=1).any()
-    return None

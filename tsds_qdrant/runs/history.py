@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from tsds_qdrant.neighbors.repair import RepairReport
-from tsds_qdrant.runs.changes import Changes
 from tsds_qdrant.runs.difference import Difference
+from tsds_qdrant.runs.marks import Changes
 from tsds_qdrant.selection.selection import Selection
 
 

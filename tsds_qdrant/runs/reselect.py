@@ -19,9 +19,10 @@ from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import check_identity, open_of_run
 from tsds_qdrant.runs.begin import source_of
-from tsds_qdrant.runs.changes import Changes, find_changes
+from tsds_qdrant.runs.changes import find_changes
 from tsds_qdrant.runs.difference import Difference, difference_of
 from tsds_qdrant.runs.history import reselection_figures
+from tsds_qdrant.runs.marks import Changes
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
@@ -150,4 +151,4 @@ def _changes(
             f"{len(silently)} of {checked} vectors of collection '{run.collection['name']}' are "
             f"not those of the run: it was made again; select again with --state"
         )
-    return Changes([*changes.came, *silently], changes.gone, changes.mark)
+    return replace(changes, came=[*changes.came, *silently])

@@ -20,9 +20,10 @@ from tsds_qdrant.guards.stored import guard_arrays, guard_facts
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import identity_of
-from tsds_qdrant.runs.changes import Mark
+from tsds_qdrant.runs.marks import Mark
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import Tagging
+from tsds_qdrant.runs.writers import restored_readings, stored_readings
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
@@ -124,7 +125,13 @@ def keep_run(state: RunState, run: Run, figures: Mapping[str, Any]) -> int:
         "candidates": selection.candidates,
         "collection": identity_of(selection.collection),
         "queries": dict(run.queries),
-        "mark": {"way": mark.way, "field": mark.field_name, "value": mark.value},
+        "mark": {
+            "way": mark.way,
+            "field": mark.field_name,
+            "value": mark.value,
+            "writers": stored_readings(mark.readings),
+            "count": mark.count,
+        },
         "knowledge": known_facts,
         "evidence": selection.evidence.stored(),
         "tagging": None if run.tagging is None else asdict(run.tagging),
@@ -170,6 +177,8 @@ def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], d
                 mark["value"],
                 arrays["mark_keys"],
                 arrays["mark_prints"],
+                restored_readings(mark.get("writers", {})),
+                mark.get("count"),
             ),
             Drawn(
                 arrays["drawn_keys"],

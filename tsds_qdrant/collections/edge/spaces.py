@@ -20,7 +20,7 @@ from tsds_qdrant.collections.edge.directory import read_metadata, write_metadata
 from tsds_qdrant.collections.edge.forms import edge_id, plain_rows
 from tsds_qdrant.collections.edge.points import EdgePoints
 from tsds_qdrant.collections.ids import checked_ids
-from tsds_qdrant.collections.payloads import checked_payloads
+from tsds_qdrant.collections.payloads import checked_payloads, paths_of
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     UNIT_SAMPLE,
@@ -135,6 +135,25 @@ class EdgeSpaces(EdgePoints):
         for point_id, _, payload, size in points:
             ids: list[Any] = [edge_id(point_id)]
             self._write(edge.UpdateOperation.overwrite_payload(ids, payload), values=size)
+
+    def amend(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array,
+        payloads: Sequence[Payload],
+        dropped: Sequence[Sequence[str]],
+    ) -> None:
+        """Change vectors and some payload fields of stored points."""
+        sizes = checked_payloads(ids, payloads)
+        self.set_vectors(ids, vectors)
+        stored = self.existing(ids)
+        for point_id, payload, names, size in zip(ids, payloads, dropped, sizes, strict=True):
+            if point_id not in stored:
+                continue
+            own: list[Any] = [edge_id(point_id)]
+            if paths := paths_of(names):
+                self._write(edge.UpdateOperation.delete_payload(own, paths))
+            self._write(edge.UpdateOperation.set_payload(own, payload), values=size)
 
     def set_vectors(
         self,

@@ -84,6 +84,7 @@ def describe(
         indexed=found.indexed_vectors_count or 0,
         segments=found.segments_count,
         shards=found.config.params.shard_number or 1,
+        replicas=found.config.params.replication_factor or 1,
         datatype=space.datatype,
         quantization=space.quantization,
         payload_indexes={

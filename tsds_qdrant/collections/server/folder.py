@@ -24,7 +24,7 @@ from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
+from tsds_qdrant.collections.values import CollectionInfo, PointId, Record, Wanted
 from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRejectedError
 
 
@@ -81,7 +81,7 @@ class FolderCollection(ServerCollection):
         return super().search(vectors, **asked)
 
     def _points(
-        self, ids: list[PointId], *, payloads: bool, vectors: bool
+        self, ids: list[PointId], *, payloads: Wanted, vectors: bool
     ) -> dict[PointId, Record]:
         """Stored points; under Cosine of unit length, as every other Qdrant keeps vectors."""
         rows = self._unit_rows() if vectors else {}
@@ -121,7 +121,7 @@ class FolderCollection(ServerCollection):
         """Refuse to write, whatever was to be written."""
         raise RequestRejectedError(read_only(self._session.place.location))
 
-    upsert = set_vectors = set_payload = delete_payload = delete = _refuse
+    upsert = amend = set_vectors = set_payload = delete_payload = delete = _refuse
     add_space = index_payload = update_metadata = _refuse
 
 

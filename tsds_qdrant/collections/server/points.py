@@ -7,17 +7,21 @@ from typing import Any
 
 from qdrant_client import models
 
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.checked import check_pairs, checked_dense, parts_by_size
 from tsds_qdrant.collections.ids import checked_ids
-from tsds_qdrant.collections.payloads import checked_payloads, levels_of
+from tsds_qdrant.collections.payloads import checked_payloads, levels_of, paths_of
 from tsds_qdrant.collections.server.batches import Batches
 from tsds_qdrant.collections.server.reads import POINT_BATCH, ServerReads
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.values import CollectionInfo, Payload, PointId
+from tsds_qdrant.collections.spaces import Space, checked_kind
+from tsds_qdrant.collections.values import CollectionInfo, IndexKind, Payload, PointId
 from tsds_qdrant.errors import RequestRejectedError, UnreachableError
 
 REQUEST_FLOATS = 500_000
 """Numbers in one request: about 10 MB of JSON, a third of what Qdrant accepts by default."""
+REQUEST_BYTES = 10_000_000
+"""Of payloads in one request, a third of what Qdrant accepts by default."""
 SPARSE_FLOATS = 1_000
 """Numbers of a sparse vector, reckoned generously."""
 
@@ -50,6 +54,35 @@ class ServerPoints(ServerReads):
             ]
 
         self._update(list(value_of), operations)
+
+    def amend(
+        self,
+        ids: Sequence[PointId],
+        vectors: Float32Array,
+        payloads: Sequence[Payload],
+        dropped: Sequence[Sequence[str]],
+    ) -> None:
+        """Change vectors and some payload fields of stored points."""
+        checked_kind(self._space, "dense", self._name)
+        points = checked_ids(ids)
+        rows = checked_dense(vectors, self._space)
+        check_pairs(len(points), len(rows), payloads)
+        sizes = checked_payloads(points, payloads)
+        row_of = {point_id: row for row, point_id in enumerate(points)}
+
+        def operations(part: list[Any]) -> list[Any]:
+            wanted = [row_of[point_id] for point_id in part]
+            made = [vectors_operation(part, rows[wanted].tolist(), self._description.vector)]
+            for point_id, row in zip(part, wanted, strict=True):
+                if paths := paths_of(dropped[row]):
+                    deletion = models.DeletePayload(keys=paths, points=[point_id])
+                    made.append(models.DeletePayloadOperation(delete_payload=deletion))
+                change = models.SetPayload(payload=payloads[row], points=[point_id])
+                made.append(models.SetPayloadOperation(set_payload=change))
+            return made
+
+        for group in parts_by_size(sizes, rows=len(sizes), size=REQUEST_BYTES):
+            self._update(points[group.start : group.stop], operations, "amend")
 
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
@@ -94,18 +127,22 @@ class ServerPoints(ServerReads):
                     f"({operation.status}); store them again"
                 )
 
-    def index_payload(self, field: str, *, real: bool = False) -> None:
-        """Make a range index on a payload field of integers, or of ``real`` numbers.
+    def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
+        """Make an index on a payload field of integers, other numbers, or keywords.
 
         Local mode has no indexes, and does without.
         """
         if self._session.local:
             return
-        schema: Any = models.IntegerIndexParams(
-            type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
-        )
-        if real:
-            schema = models.FloatIndexParams(type=models.FloatIndexType.FLOAT, enable_hnsw=False)
+        schema: Any = {
+            "integer": models.IntegerIndexParams(
+                type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
+            ),
+            "float": models.FloatIndexParams(type=models.FloatIndexType.FLOAT, enable_hnsw=False),
+            "keyword": models.KeywordIndexParams(
+                type=models.KeywordIndexType.KEYWORD, enable_hnsw=False
+            ),
+        }[kind]
         self._session.send(
             lambda client: client.create_payload_index(self._name, field, schema, wait=True)
         )
@@ -122,3 +159,12 @@ class ServerPoints(ServerReads):
             ),
             kind="delete",
         )
+
+
+def vectors_operation(ids: Sequence[Any], values: Sequence[Any], name: str) -> Any:
+    """The operation that sets ``values``, dense or sparse vectors, of ``ids`` in space ``name``."""
+    points = [
+        models.PointVectors(id=point_id, vector={name: value})
+        for point_id, value in zip(ids, values, strict=True)
+    ]
+    return models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=points))

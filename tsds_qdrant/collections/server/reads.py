@@ -14,11 +14,13 @@ from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.server.batches import Batches
 from tsds_qdrant.collections.server.description import vector_of
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record
+from tsds_qdrant.collections.spaces import Space, plain_space
+from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record, Wanted
+from tsds_qdrant.errors import RequestRejectedError
 
 POINT_BATCH = 1_000
 SCROLL_PAGE = 10_000
+FACET_VALUES = 100_000
 
 
 class ServerReads(Closing):
@@ -35,6 +37,11 @@ class ServerReads(Closing):
             POINT_BATCH, session.place, session.patience
         )
 
+    @property
+    def _space(self) -> Space:
+        """The searched space."""
+        return plain_space(self._spaces, self._description.vector, self._name)
+
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
         condition = server_filter(where)
@@ -43,7 +50,7 @@ class ServerReads(Closing):
         )
 
     def retrieve(
-        self, ids: Sequence[PointId], *, payloads: bool = True, vectors: bool = False
+        self, ids: Sequence[PointId], *, payloads: Wanted = True, vectors: bool = False
     ) -> list[Record]:
         """Fetch stored points in the order of ``ids``; ids that do not exist are left out."""
         wanted = checked_ids(ids)
@@ -56,6 +63,18 @@ class ServerReads(Closing):
 
     def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
         """All ids, page by page, in ascending order (numbers before UUIDs)."""
+        for page in self._scrolled(False, where):
+            yield checked_ids([point.id for point in page])
+
+    def scroll(
+        self, payloads: Wanted = True, *, where: Filter | None = None
+    ) -> Iterator[list[Record]]:
+        """All points without their vectors, page by page."""
+        for page in self._scrolled(payloads, where):
+            ids = checked_ids([point.id for point in page])
+            yield [Record(i, point.payload or {}) for i, point in zip(ids, page, strict=True)]
+
+    def _scrolled(self, payloads: Wanted, where: Filter | None) -> Iterator[list[models.Record]]:
         condition = server_filter(where)
         limit = min(SCROLL_PAGE, self._description.limits.limit or SCROLL_PAGE)
         offset: Any = None
@@ -66,16 +85,31 @@ class ServerReads(Closing):
                 scroll_filter=condition,
                 limit=limit,
                 offset=offset,
-                with_payload=False,
+                with_payload=_wanted(payloads),
                 with_vectors=False,
             )
 
         while True:
             points, offset = self._session.send(page)
             if points:
-                yield checked_ids([point.id for point in points])
+                yield points
             if offset is None:
                 return
+
+    def facet(self, field: str, where: Filter | None = None) -> dict[str | int | bool, int]:
+        """How many points have each value of ``field``."""
+        condition = server_filter(where)
+        limit = min(FACET_VALUES, self._description.limits.limit or FACET_VALUES)
+        found = self._session.send(
+            lambda client: client.facet(
+                self._name, field, facet_filter=condition, limit=limit, exact=True
+            )
+        ).hits
+        if len(found) == limit < FACET_VALUES:
+            raise RequestRejectedError(
+                f"{self._session.place} lists at most {limit} values of '{field}' (strict mode)"
+            )
+        return {hit.value: hit.count for hit in found}
 
     def largest(self, field: str) -> int | float | str | None:
         """The largest number, or latest date, that any point has in ``field``."""
@@ -125,7 +159,7 @@ class ServerReads(Closing):
         return ordered_pages(ask, page=page, descending=descending, limit=limit, most=most)
 
     def _points(
-        self, ids: list[PointId], *, payloads: bool, vectors: bool
+        self, ids: list[PointId], *, payloads: Wanted, vectors: bool
     ) -> dict[PointId, Record]:
         name = self._description.vector
         own: Any = [name] if name or len(self._spaces) > 1 else True
@@ -134,13 +168,17 @@ class ServerReads(Closing):
             lambda rows: self._session.client.retrieve(
                 self._name,
                 ids[rows.start : rows.stop],
-                with_payload=payloads,
+                with_payload=_wanted(payloads),
                 with_vectors=own if vectors else False,
             ),
-            kind=(payloads, vectors),
+            kind=(bool(payloads), vectors),
         )
         points: list[Any] = [point for page in pages for point in page]
         return {
             point.id: Record(point.id, point.payload or {}, *vector_of(point.vector, name))
             for point in points
         }
+
+
+def _wanted(payloads: Wanted) -> bool | list[str]:
+    return payloads if isinstance(payloads, bool) else list(payloads)

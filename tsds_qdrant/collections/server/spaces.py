@@ -21,7 +21,7 @@ from tsds_qdrant.collections.checked import (
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads
 from tsds_qdrant.collections.server import description
-from tsds_qdrant.collections.server.points import ServerPoints
+from tsds_qdrant.collections.server.points import REQUEST_BYTES, ServerPoints, vectors_operation
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     UNIT_SAMPLE,
@@ -29,14 +29,10 @@ from tsds_qdrant.collections.spaces import (
     check_unit_length,
     checked_kind,
     is_new,
-    plain_space,
 )
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import FLOAT32, Payload, PointId
 from tsds_qdrant.errors import AccessDeniedError, UnsupportedCollectionError
-
-REQUEST_BYTES = 10_000_000
-"""Of payloads in one request, a third of what Qdrant accepts by default."""
 
 
 class ServerSpaces(ServerPoints):
@@ -49,11 +45,6 @@ class ServerSpaces(ServerPoints):
     def spaces(self) -> Mapping[str, Space]:
         """All spaces by name."""
         return MappingProxyType(self._spaces)
-
-    @property
-    def _space(self) -> Space:
-        """The searched space."""
-        return plain_space(self._spaces, self._description.vector, self._name)
 
     @abstractmethod
     def at(self, name: str) -> ServerSpaces:
@@ -164,7 +155,7 @@ class ServerSpaces(ServerPoints):
         if known:
             numbers: list[Any] = [ids[k] for k in known]
             values = rows[known].tolist()
-            operations: list[Any] = [_vectors_operation(numbers, values, self._description.vector)]
+            operations: list[Any] = [vectors_operation(numbers, values, self._description.vector)]
             operations += [
                 models.OverwritePayloadOperation(
                     overwrite_payload=models.SetPayload(
@@ -200,7 +191,7 @@ class ServerSpaces(ServerPoints):
                 values: list[Any] = [models.SparseVector(indices=i, values=v) for i, v in pairs]
             else:
                 values = rows[wanted].tolist()
-            return [_vectors_operation(part, values, own.name)]
+            return [vectors_operation(part, values, own.name)]
 
         self._update(list(row_of), operations, "vectors")
 
@@ -224,11 +215,3 @@ class ServerSpaces(ServerPoints):
         )
         sample = ((p.id, description.vector_of(p.vector, info.vector)[0]) for p in points)
         check_unit_length(sample, str(self._session.place), rough=not info.recomputable)
-
-
-def _vectors_operation(ids: Sequence[Any], values: Sequence[Any], name: str) -> Any:
-    points = [
-        models.PointVectors(id=point_id, vector={name: value})
-        for point_id, value in zip(ids, values, strict=True)
-    ]
-    return models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=points))

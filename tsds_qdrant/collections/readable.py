@@ -1,0 +1,78 @@
+"""What the rest of the package reads of the points of a Qdrant collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from tsds_qdrant.collections.ordered import Valued
+from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record, Wanted
+
+
+class Readable(Protocol):
+    """The reading half of :class:`~tsds_qdrant.collections.protocol.Collection`, but searches."""
+
+    def info(self) -> CollectionInfo:
+        """Describe the collection."""
+
+    def count(self, where: Filter | None = None) -> int:
+        """Count the points, exactly."""
+
+    def retrieve(
+        self, ids: Sequence[PointId], *, payloads: Wanted = True, vectors: bool = False
+    ) -> list[Record]:
+        """Fetch stored points in the order of ``ids``; ids that do not exist are left out.
+
+        ``vectors`` asks for those of the searched space alone: ``record.vector`` where it is
+        dense, ``record.sparse`` where it is sparse.
+        """
+
+    def existing(self, ids: Sequence[PointId]) -> set[PointId]:
+        """Which of ``ids`` are stored."""
+
+    def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
+        """All ids, page by page, in ascending order (numbers before UUIDs)."""
+
+    def scroll(
+        self, payloads: Wanted = True, *, where: Filter | None = None
+    ) -> Iterator[list[Record]]:
+        """All points without their vectors, page by page, in the order of :meth:`scroll_ids`."""
+
+    def facet(self, field: str, where: Filter | None = None) -> dict[str | int | bool, int]:
+        """How many points have each value of the payload ``field``.
+
+        Exact, but for what is written meanwhile. Qdrant documentation, "Payload", "Facet counts".
+
+        Raises:
+            RequestRejectedError: the field has no index for it (see :meth:`index_payload`), or
+                Qdrant may not list that many values.
+        """
+
+    def scroll_ordered(
+        self,
+        field: str,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        where: Filter | None = None,
+    ) -> Iterator[list[Valued]]:
+        """Points in the order of the number in the payload ``field``, page by page.
+
+        Each entry is an id and its number. A point without the field is left out; one with
+        several numbers comes once for each. The order among equal numbers is open, and may
+        differ between engines. Qdrant documentation, "Points", "Order points by payload key".
+
+        Args:
+            limit: at most this many entries in all.
+
+        Raises:
+            RequestRejectedError: the field has no integer or float index (local mode needs none),
+                or more points share a number than strict mode lets one request ask for.
+        """
+
+    def largest(self, field: str) -> int | float | str | None:
+        """The largest number, or latest date, that any point has in the payload ``field``.
+
+        Raises:
+            RequestRejectedError: the field has no index that can be ordered by.
+        """

@@ -1,0 +1,64 @@
+"""A writer: one ingest under way, whose points carry its name and growing numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from uuid import uuid4
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.reserved import NUMBER_FIELD, STAMP_FIELD, WRITER_FIELD, Stamp
+from tsds_qdrant.collections.values import IndexKind, PointId, Record
+from tsds_qdrant.errors import AccessDeniedError, RequestRejectedError
+from tsds_qdrant.ingest.items import Item
+from tsds_qdrant.ingest.stored import change_of
+
+FIELDS: Mapping[str, IndexKind] = {WRITER_FIELD: "keyword", NUMBER_FIELD: "integer"}
+STEP = 2
+DIGITS = 16
+
+
+class Writer:
+    """Writes items to a collection; see :class:`~tsds_qdrant.collections.reserved.Stamp`."""
+
+    def __init__(self, collection: Collection) -> None:
+        """Index the stamps of a collection that ``ingest`` made; others are left as they are."""
+        self._collection = collection
+        self._stamp = Stamp(uuid4().hex[:DIGITS], 0)
+        self._last: PointId | None = None
+        info = collection.info()
+        if "sequence" in info.metadata:
+            # Without an index changes are found as well, by reading all points.
+            with suppress(AccessDeniedError, RequestRejectedError):
+                for name, kind in FIELDS.items():
+                    if name not in info.payload_indexes:
+                        collection.index_payload(name, kind)
+
+    def write(
+        self, items: Sequence[Item], vectors: Float32Array, known: Mapping[PointId, Record]
+    ) -> None:
+        """Store ``items`` with their ``vectors`` (n, D); those that are ``known`` are changed."""
+        stamp = self._stamp = Stamp(self._stamp.writer, self._stamp.number + STEP)
+        new = [k for k, item in enumerate(items) if item.point_id not in known]
+        if new:
+            payloads = [items[k].payload or {} for k in new]
+            self._collection.upsert(
+                [items[k].point_id for k in new],
+                vectors[new],
+                [{**own, STAMP_FIELD: stamp.of(tuple(own)).stored()} for own in payloads],
+            )
+        old = [k for k, item in enumerate(items) if item.point_id in known]
+        if old:
+            changes = [change_of(known[items[k].point_id], items[k].payload, stamp) for k in old]
+            fields, dropped = zip(*changes, strict=True)
+            self._collection.amend(
+                [items[k].point_id for k in old], vectors[old], list(fields), list(dropped)
+            )
+        self._last = items[-1].point_id
+
+    def close(self) -> None:
+        """Say at one of the points that were written last that nothing more will come."""
+        if self._last is not None:
+            last = {"writer": self._stamp.writer, "number": self._stamp.number + 1}
+            self._collection.set_payload(STAMP_FIELD, [self._last], [last])
