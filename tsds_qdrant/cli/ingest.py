@@ -53,7 +53,7 @@ class Points:
 
 
 @taking(
-    only(Where, "qdrant", "collection", "vector", "ask_api_key"),
+    Where,
     only(Reading, "text_field", "template", "model", "device", "batch_size"),
     RecordSettings,
     Points,
@@ -94,7 +94,7 @@ def ingest(
     if not files and points.vectors is None:
         raise SettingsError("there is nothing to ingest; give files of records, or --vectors X.npy")
     destination = Destination(
-        where.qdrant, where.collection, points.metric, where.vector, where.api_key
+        where.qdrant, where.collection, points.metric, where.vector, where.connection
     )
     rows = None
     if points.vectors is not None:

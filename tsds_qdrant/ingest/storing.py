@@ -225,7 +225,7 @@ class StoringRun:
                 dimension=vectors.shape[1],
                 metric=self._metric,
                 metadata=self._birth(),
-                api_key=self._destination.api_key,
+                connection=self._destination.connection,
             )
             self._follow(self._collection.info())
         payloads = [item.payload for item in items]
