@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections import create_collection, open_collection
+    from tsds_qdrant.collections.connection import Connection
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.errors import TsdsError
     from tsds_qdrant.guards.guard import Guard
@@ -55,6 +56,7 @@ _HOMES = {
     "Bounds": "tsds_qdrant.selection.settings",
     "Collection": "tsds_qdrant.collections.protocol",
     "CompareSettings": "tsds_qdrant.planning.settings",
+    "Connection": "tsds_qdrant.collections.connection",
     "Destination": "tsds_qdrant.ingest.destination",
     "Embedder": "tsds_qdrant.representations.text",
     "ExportSettings": "tsds_qdrant.training.settings",
@@ -105,6 +107,7 @@ __all__ = [
     "Bounds",
     "Collection",
     "CompareSettings",
+    "Connection",
     "Destination",
     "Embedder",
     "ExportSettings",

@@ -24,7 +24,8 @@ HEAVY = {"torch", "sentence_transformers", "pyarrow", "qdrant_client", "qdrant_e
 
 def flags(shown: str) -> list[str]:
     """Flags that a help shows, in order."""
-    return re.findall(r"^  (?:-h, )?(--[a-z-]+)", shown, re.MULTILINE)
+    found = re.findall(r"^  (?:-h, )?(--[a-z-]+(?: / --[a-z-]+)?)", shown, re.MULTILINE)
+    return [flag for spelled in found for flag in spelled.split(" / ")]
 
 
 def panels(shown: str) -> list[str]:

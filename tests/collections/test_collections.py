@@ -11,10 +11,10 @@ from backends import Backend, ClientBackend, EdgeBackend
 from conftest import MakeCollection
 from qdrant_client import QdrantClient, models
 
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.server.collection import ServerCollection, list_collections
-from tsds_qdrant.collections.server.session import Connection
 from tsds_qdrant.collections.values import METRICS, Metric, PointId
 from tsds_qdrant.errors import (
     CollectionError,
@@ -491,7 +491,7 @@ class TestServer:
     def test_names_are_listed(self, server: ClientBackend, foreign: str) -> None:
         params = models.VectorParams(size=2, distance=models.Distance.DOT)
         server.client.create_collection(foreign, vectors_config=params)
-        assert foreign in list_collections(server.location, client=server.client)
+        assert foreign in list_collections(server.location, Connection(client=server.client))
 
     def test_the_metadata_of_others_stays(self, server: ClientBackend, foreign: str) -> None:
         params = models.VectorParams(size=2, distance=models.Distance.COSINE)
@@ -513,4 +513,6 @@ def test_a_memory_of_its_own() -> None:
     assert collection.info().engine.startswith("qdrant-client local")
     collection.close()
     with pytest.raises(CollectionNotFoundError, match="it holds none"):
-        ServerCollection.open(":memory:", "none", client=QdrantClient(":memory:"))
+        ServerCollection.open(
+            ":memory:", "none", connection=Connection(client=QdrantClient(":memory:"))
+        )

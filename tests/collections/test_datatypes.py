@@ -13,6 +13,7 @@ from pool_oracle import edge_pool, engine_distances
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.collections.checked import held
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge import scan
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.hits import Hits
@@ -221,7 +222,7 @@ def test_local_mode_keeps_float32_whatever_was_asked_for() -> None:
     )
     client.create_collection("pool", vectors_config=params)
     rows = rows_for("float32", "Cosine", 6)
-    with ServerCollection.open(":memory:", "pool", client=client) as pool:
+    with ServerCollection.open(":memory:", "pool", connection=Connection(client=client)) as pool:
         pool.upsert(range(80), rows[:80])
         assert pool.info().datatype == "float32"
         found = as_matrix(pool.search(rows[80:], limit=80, exact=True), 5, 80)

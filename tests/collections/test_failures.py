@@ -23,6 +23,7 @@ from qdrant_client.http.exceptions import (
 )
 
 from tsds_qdrant import errors
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge.failures import edge_failures
 from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.server.failures import OversizedError, explain, server_failures
@@ -273,7 +274,7 @@ def test_the_key_is_in_no_message(error: Exception) -> None:
 @pytest.mark.parametrize("key", ["", "with space", "line\n", "tab\t", "schlüssel"])
 def test_a_key_that_cannot_be_sent_is_refused(key: str) -> None:
     with pytest.raises(errors.AccessDeniedError, match="TSDS_QDRANT_API_KEY") as caught:
-        ServerCollection.open("http://127.0.0.1:1", "texts", api_key=key)
+        ServerCollection.open("http://127.0.0.1:1", "texts", connection=Connection(api_key=key))
     assert not key or key not in str(caught.value)
 
 

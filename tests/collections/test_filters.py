@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient
 
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.filters import EXAMPLES, check_filter, edge_filter, server_filter
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.server.collection import ServerCollection
-from tsds_qdrant.collections.server.session import Connection
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import SettingsError
 

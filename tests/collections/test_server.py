@@ -24,6 +24,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant import errors
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.server.collection import ServerCollection, list_collections
 from tsds_qdrant.collections.server.searches import FIRST_SEARCHES
 from tsds_qdrant.collections.values import CollectionInfo, Limits
@@ -37,10 +38,7 @@ def test_an_unreachable_port(prefer_grpc: bool) -> None:
         ServerCollection.open(
             url,
             "texts",
-            api_key=KEY,
-            prefer_grpc=prefer_grpc,
-            grpc_port=port,
-            patience=clock.patience(),
+            connection=clock.reach(api_key=KEY, grpc=prefer_grpc, grpc_port=port),
         )
     assert caught.value.exit_code == 3
     assert (f":{port}" in str(caught.value)) == prefer_grpc
@@ -55,7 +53,11 @@ def test_listing_an_unreachable_port() -> None:
 
 def test_a_name_that_no_host_has() -> None:
     with pytest.raises(errors.UnreachableError, match=r"nowhere\.invalid"):
-        ServerCollection.open("http://nowhere.invalid:6333", "texts", patience=Clock().patience())
+        ServerCollection.open(
+            "http://nowhere.invalid:6333",
+            "texts",
+            connection=Clock().reach(),
+        )
 
 
 def test_an_address_that_is_none() -> None:
@@ -79,7 +81,7 @@ QUERIES = np.stack([np.arange(300), np.arange(300) / 8], axis=1).astype(np.float
 
 def searched(playback: Playback, clock: Clock, rows: int = 300) -> None:
     with http_server(playback) as url:
-        collection = ServerCollection.open(url, "texts", patience=clock.patience())
+        collection = ServerCollection.open(url, "texts", connection=clock.reach())
         hits = collection.search(QUERIES[:rows], limit=1)
         collection.close()
     assert hits.ids == list(range(rows))
@@ -141,7 +143,9 @@ def test_a_search_over_grpc(description: dict[str, Any]) -> None:
     playback = GrpcPlayback()
     with (
         grpc_server(playback, info) as client,
-        ServerCollection.open("http://x", "texts", client=client, prefer_grpc=True) as collection,
+        ServerCollection.open(
+            "http://x", "texts", connection=Connection(client=client, grpc=True)
+        ) as collection,
     ):
         hits = collection.search(QUERIES, limit=1)
         assert collection.bytes_moved == playback.moved > 0
@@ -194,7 +198,7 @@ def test_a_server_with_strict_limits(description: dict[str, Any]) -> None:
 def test_a_server_that_answers_nonsense(description: dict[str, Any]) -> None:
     playback = Playback(description, (200, {}, {"result": [{"hits": []}]}))
     with http_server(playback) as url:
-        collection = ServerCollection.open(url, "texts", patience=Clock().patience())
+        collection = ServerCollection.open(url, "texts", connection=Clock().reach())
         with pytest.raises(errors.CollectionError, match="no answer to a batch search"):
             collection.search(QUERIES[:1], limit=1)
         collection.close()
@@ -205,7 +209,7 @@ def test_a_page_where_qdrant_should_be() -> None:
         http_server(lambda *_: (200, {}, "welcome")) as url,
         pytest.raises(errors.CollectionError, match=r"cannot be read.*check that the address"),
     ):
-        ServerCollection.open(url, "texts", patience=Clock().patience())
+        ServerCollection.open(url, "texts", connection=Clock().reach())
 
 
 def test_an_old_server_keeps_no_metadata(description: dict[str, Any]) -> None:
@@ -247,7 +251,7 @@ def test_a_description_is_read_in_full(description: dict[str, Any]) -> None:
     }
     playback = Playback(full, (200, {}, {"result": {"count": 91}}))
     with http_server(playback) as url:
-        collection = ServerCollection.open(url, "texts", api_key=KEY)
+        collection = ServerCollection.open(url, "texts", connection=Connection(api_key=KEY))
         info = collection.info()
         collection.close()
     assert info == CollectionInfo(

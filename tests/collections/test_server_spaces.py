@@ -79,7 +79,7 @@ class Recorder:
 def opened(server: Recorder) -> Iterator[ServerCollection]:
     with (
         http_server(server) as url,
-        ServerCollection.open(url, "texts", patience=Clock().patience()) as collection,
+        ServerCollection.open(url, "texts", connection=Clock().reach()) as collection,
     ):
         yield collection
 

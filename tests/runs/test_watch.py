@@ -18,6 +18,7 @@ from backends import free_port
 
 from tsds_qdrant import SelectionSettings, open_collection, select
 from tsds_qdrant.collections import create_collection
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.server import session as session_module
 from tsds_qdrant.collections.server.retries import Patience
@@ -161,12 +162,14 @@ def test_a_watch_goes_the_way_of_the_run(lost: RunState, monkeypatch: pytest.Mon
     lost.save(facts, lost.arrays(), {})
 
     def away(*_: Any, **given: Any) -> None:
-        asked.append((given["grpc"], given["grpc_port"], given["api_key"]))
+        asked.append(given["connection"])
         raise UnreachableError("away")
 
     monkeypatch.setattr(address, "open_collection", away)
-    list(watch(lost, WatchSettings(once=True), threading.Event(), api_key="k"))
-    assert asked == [(True, 7000, "k")]
+    list(
+        watch(lost, WatchSettings(once=True), threading.Event(), connection=Connection(api_key="k"))
+    )
+    assert asked == [Connection(api_key="k", grpc_port=7000)]
 
 
 def test_a_watch_gives_up_when_told_so(lost: RunState) -> None:

@@ -22,6 +22,7 @@ from pool_oracle import OtherCollection, clustered_rows, edge_pool, near_queries
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant import Keeping, SelectionSettings, begin_run, open_collection, reselect, select
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, TAG_FIELD
@@ -422,7 +423,7 @@ VALUES = [{"probability": 0.5, "rank": k, "run": "r"} for k in range(3)]
 def test_a_read_only_key_is_told(description: dict[str, Any]) -> None:
     denied = failed(403, "Forbidden: Global write access is required")
     with http_server(Guarded(description, denied, denied)) as url:
-        collection = ServerCollection.open(url, "texts", api_key="k")
+        collection = ServerCollection.open(url, "texts", connection=Connection(api_key="k"))
         with pytest.raises(AccessDeniedError, match=r"refuses the API key.*write access"):
             collection.set_payload("tsds.a", [1, 2, 3], VALUES)
         with pytest.raises(AccessDeniedError, match="TSDS_QDRANT_API_KEY"):
@@ -437,7 +438,7 @@ def test_writes_are_tried_again_and_without_points_that_vanished(
     gone = failed(404, "Not found: No point with id 2 found")
     guarded = Guarded(description, failed(503, "starting"), gone, done(2))
     with http_server(guarded) as url:
-        collection = ServerCollection.open(url, "texts", patience=clock.patience())
+        collection = ServerCollection.open(url, "texts", connection=clock.reach())
         collection.set_payload("tsds.a", [1, 2, 3], VALUES)
         collection.close()
     assert len(clock.waits) == 1

@@ -18,10 +18,10 @@ import httpx
 import pytest
 from qdrant_client import QdrantClient
 
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.server.collection import ServerCollection
-from tsds_qdrant.collections.server.session import Connection
 from tsds_qdrant.collections.values import Metric
 
 BACKENDS = ("edge", "memory", "server-rest", "server-grpc")
@@ -94,8 +94,7 @@ class ClientBackend:
             self.location,
             self.prefix + name,
             vector=vector,
-            client=self.client,
-            prefer_grpc=self.grpc,
+            connection=Connection(client=self.client, grpc=self.grpc),
         )
 
     def close(self) -> None:

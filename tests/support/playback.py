@@ -19,6 +19,7 @@ from qdrant_client import QdrantClient
 from qdrant_client import grpc as messages
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.retries import Patience
 
@@ -50,6 +51,10 @@ class Clock:
 
     def patience(self, **changes: Any) -> Patience:
         return Patience(rng=random.Random(1), sleep=self.sleep, clock=self, **changes)
+
+    def reach(self, **changes: Any) -> Connection:
+        """A connection that waits by this clock."""
+        return Connection(patience=self.patience(), **changes)
 
 
 class Flaky:

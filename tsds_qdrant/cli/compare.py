@@ -107,7 +107,7 @@ def compare(
     check_comparison(settings)
     rows.check(examples.queries, as_json=as_json)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
-        task = examples.read(examples.described(opened, quiet=as_json), where.api_key, progress)
+        task = examples.read(examples.described(opened, quiet=as_json), where.connection, progress)
         found = compare_strategies(opened, task, settings, compared, progress=progress)
     out, target = rows.out, compared.target
     if out:

@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
-from tsds_qdrant.cli.groups import MovedOption
-from tsds_qdrant.cli.options import AskKeyOption, JsonOption, StateArgument, api_key
+from tsds_qdrant.cli.flags import taking
+from tsds_qdrant.cli.options import JsonOption, StateArgument
+from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import print_json, progress_bars
 
 
+@taking(Moved)
 def explain(
     state: StateArgument,
+    moved: Moved,
     ids: Annotated[
         list[str], typer.Option("--id", metavar="ID", help="Id of a point. May be repeated.")
     ],
@@ -25,8 +28,6 @@ def explain(
             help="Make at most about N searches for the alpha at which it would enter (tsds).",
         ),
     ] = 2_000,
-    qdrant: MovedOption = None,
-    ask_api_key: AskKeyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say why a point is in a run's selection, or is not.
@@ -41,13 +42,12 @@ def explain(
         tsds-qdrant explain task.run --id 17 --id 18 --json
     """
     from tsds_qdrant.cli.explained import lines_of
-    from tsds_qdrant.runs.address import open_of_run
     from tsds_qdrant.runs.explain import explain as explain_points
     from tsds_qdrant.runs.reopen import reopen
 
     named = [int(text) if text.isdecimal() else text for text in ids]
     with (
-        open_of_run(state, location=qdrant, api_key=api_key(ask_api_key)) as collection,
+        moved.open(state) as collection,
         progress_bars(quiet=as_json) as progress,
     ):
         run = reopen(state, collection, progress=progress)

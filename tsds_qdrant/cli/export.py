@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsds_qdrant.cli.flags import taking
-from tsds_qdrant.cli.groups import MovedOption
-from tsds_qdrant.cli.options import AskKeyOption, JsonOption, api_key
+from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.outputs import check_stdout
+from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
 from tsds_qdrant.files.streams import shown_output
 from tsds_qdrant.settings.fields import setting
@@ -45,7 +45,7 @@ class Files:
     )
 
 
-@taking(Files, ExportSettings)
+@taking(Files, ExportSettings, Moved)
 def export(
     source: Annotated[
         Path,
@@ -55,8 +55,7 @@ def export(
     ],
     files: Files,
     settings: ExportSettings,
-    qdrant: MovedOption = None,
-    ask_api_key: AskKeyOption = False,
+    moved: Moved,
     as_json: JsonOption = False,
 ) -> None:
     """Write a selection as training files, in the form that trainers read.
@@ -74,21 +73,19 @@ def export(
           --out train.parquet
         tsds-qdrant export task.run --format dataflex --pool pool.jsonl --out tsds_probs.npy
     """
-    from tsds_qdrant.runs.address import open_of_run
     from tsds_qdrant.training.export import export as write_training_files
 
     check_stdout({"--out": files.out}, as_json=as_json)
-    key = api_key(ask_api_key)
-    moved = None if qdrant is None else open_of_run(source, location=qdrant, api_key=key)
-    with moved or nullcontext(), progress_bars(quiet=as_json) as progress:
+    opened = moved.open(source) if moved.qdrant else None
+    with opened or nullcontext(), progress_bars(quiet=as_json) as progress:
         report = write_training_files(
             source,
             files.out,
             settings,
-            collection=moved,
+            collection=opened,
             pool=files.pool,
             id_field=files.id_field,
-            api_key=key,
+            connection=moved.reached.connection,
             progress=progress,
         )
     if as_json:

@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import MISSING, dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from tsds_qdrant.cli.options import ASK_KEY, api_key
+from tsds_qdrant.cli.reached import Reached, checked_location
 from tsds_qdrant.cli.terminal import say
-from tsds_qdrant.collections import GRPC_PORT
-from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
 if TYPE_CHECKING:
+    from tsds_qdrant.collections.connection import Connection
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.collections.values import CollectionInfo
     from tsds_qdrant.progress import Progress
     from tsds_qdrant.task.examples import TaskExamples
 
-HIGHEST_PORT = 65_535
 READ_BY = (
     *("text_field", "template", "weight_field", "model"),
     *("delimiter", "no_header", "json_field"),
 )
 """Settings of reading that vectors and weights depend on."""
-
-
-def checked_location(location: str, flag: str = "--qdrant") -> str:
-    """``location``, unless it is one that would silently mean a directory.
-
-    Raises:
-        SettingsError: it is empty, a host without a scheme, or ``:memory:``.
-    """
-    if not location.strip():
-        raise SettingsError(f"{flag} is empty; give a directory or the URL of a server")
-    if location.strip() == ":memory:":
-        raise SettingsError(
-            f"{flag} is ':memory:', which holds nothing once the command ends; give a directory, "
-            f"which is made if it does not exist"
-        )
-    if location == "localhost" and not Path(location).exists():
-        raise SettingsError(f"{flag} is '{location}'; write http://localhost:6333 for a server")
-    if re.fullmatch(r"[A-Za-z0-9.-]+:[0-9]+", location) and not Path(location).exists():
-        raise SettingsError(f"{flag} is '{location}'; write http://{location} for a server")
-    return location
-
-
-MovedOption = Annotated[
-    str | None,
-    typer.Option(
-        "--qdrant",
-        metavar="PATH|URL",
-        help="Where the run's collection is now, if it was moved.",
-        callback=lambda location: location and checked_location(location),
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -72,9 +34,7 @@ class Where:
         qdrant: a directory, or the URL of a server.
         collection: its name there.
         vector: which of several vectors of a point.
-        ask_api_key: ask for the server's API key.
-        grpc: speak gRPC to the server.
-        grpc_port: where it listens.
+        reached: how, if it is a server.
     """
 
     qdrant: str = setting(
@@ -86,22 +46,12 @@ class Where:
     )
     collection: str = setting(MISSING, "The collection of candidates.", metavar="NAME")
     vector: str | None = setting(None, "Which vector, if the points have several.", metavar="NAME")
-    ask_api_key: bool = setting(False, ASK_KEY)
-    grpc: bool = setting(False, "Speak gRPC to the server: faster for large answers.")
-    grpc_port: int = setting(
-        GRPC_PORT, "Where --grpc connects.", metavar="PORT", least=1, hidden=True
-    )
+    reached: Reached = field(default_factory=Reached)
 
-    def __post_init__(self) -> None:
-        if self.grpc_port > HIGHEST_PORT:
-            raise SettingsError(
-                f"--grpc-port is {self.grpc_port}; a port is at most {HIGHEST_PORT}"
-            )
-
-    @cached_property
-    def api_key(self) -> str | None:
-        """The API key, asked for once."""
-        return api_key(self.ask_api_key)
+    @property
+    def connection(self) -> Connection:
+        """How a server is reached."""
+        return self.reached.connection
 
     def open(self) -> Collection:
         """Open the collection.
@@ -112,12 +62,7 @@ class Where:
         from tsds_qdrant.collections import open_collection
 
         return open_collection(
-            self.qdrant,
-            self.collection,
-            vector=self.vector,
-            api_key=self.api_key,
-            grpc=self.grpc,
-            grpc_port=self.grpc_port,
+            self.qdrant, self.collection, vector=self.vector, connection=self.connection
         )
 
 
@@ -168,12 +113,16 @@ class Examples:
         """The collection; see :func:`described_for`."""
         return described_for(self.reading, collection, quiet=quiet)
 
-    def read(self, info: CollectionInfo, key: str | None, progress: Progress) -> TaskExamples:
-        """The task examples, for the collection that ``info`` describes.
+    def read(
+        self, info: CollectionInfo, connection: Connection, progress: Progress
+    ) -> TaskExamples:
+        """The task examples, for the collection that ``info`` describes, reached by ``connection``.
 
         Raises:
             TsdsError: see :func:`~tsds_qdrant.task.examples.task_examples`.
         """
         from tsds_qdrant.task.examples import task_examples
 
-        return task_examples(self.queries, info, self.reading, api_key=key, progress=progress)
+        return task_examples(
+            self.queries, info, self.reading, connection=connection, progress=progress
+        )

@@ -59,7 +59,7 @@ class Points:
 
 
 @taking(
-    only(Where, "qdrant", "collection", "vector", "ask_api_key"),
+    Where,
     only(Reading, "text_field", "template", "model", "device", "batch_size"),
     RecordSettings,
     Points,
@@ -104,7 +104,7 @@ def ingest(
         where.collection,
         points.metric,
         where.vector,
-        where.api_key,
+        where.connection,
         overwrite=points.overwrite,
         wait_index=points.wait_index,
     )

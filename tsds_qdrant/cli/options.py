@@ -12,8 +12,6 @@ StateArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run's st
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the figures as JSON on stdout, and no messages.")
 ]
-ASK_KEY = "Ask for the server's API key; otherwise TSDS_QDRANT_API_KEY is used if set."
-AskKeyOption = Annotated[bool, typer.Option("--ask-api-key", help=ASK_KEY)]
 
 
 def api_key(ask: bool) -> str | None:

@@ -63,7 +63,7 @@ def path(
     if shown.plot:
         check_plot(shown.plot)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
-        task = examples.read(examples.described(opened, quiet=as_json), where.api_key, progress)
+        task = examples.read(examples.described(opened, quiet=as_json), where.connection, progress)
         traced = trace_path(
             opened,
             task.vectors,

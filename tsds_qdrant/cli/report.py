@@ -6,8 +6,8 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from tsds_qdrant.cli.flags import only, taking
-from tsds_qdrant.cli.groups import MovedOption
-from tsds_qdrant.cli.options import AskKeyOption, StateArgument, api_key
+from tsds_qdrant.cli.options import StateArgument
+from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import say, wrote
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
@@ -28,13 +28,12 @@ class Page:
     )
 
 
-@taking(Page, only(Reading, "text_field", "template"))
+@taking(Page, only(Reading, "text_field", "template"), Moved)
 def report(
     state: StateArgument,
     page: Page,
     reading: Reading,
-    qdrant: MovedOption = None,
-    ask_api_key: AskKeyOption = False,
+    moved: Moved,
 ) -> None:
     """Show what a run selected, and why, in one HTML page that opens offline (needs plotly).
 
@@ -47,13 +46,11 @@ def report(
         tsds-qdrant report task.run --out report.html --by source
     """
     from tsds_qdrant.report.write import check_report, report_run
-    from tsds_qdrant.runs.address import open_of_run
     from tsds_qdrant.runs.state import RunState
 
     check_report(page.out)
     template = reading.text_template()
     run_state = RunState(state)
-    key = api_key(ask_api_key)
-    with run_state.held(), open_of_run(run_state, location=qdrant, api_key=key) as opened:
+    with run_state.held(), moved.open(run_state) as opened:
         report_run(page.out, run_state, opened, template=template, by=page.by)
     say(wrote([page.out]))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.flags import filled, only, taking
-from tsds_qdrant.cli.groups import MovedOption, described_for
-from tsds_qdrant.cli.options import AskKeyOption, JsonOption, StateArgument, api_key
+from tsds_qdrant.cli.groups import described_for
+from tsds_qdrant.cli.options import JsonOption, StateArgument
 from tsds_qdrant.cli.outputs import (
     FORMAT_HELP,
     FORMATS,
@@ -19,6 +19,7 @@ from tsds_qdrant.cli.outputs import (
     check_stdout,
     write_kept_out,
 )
+from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
 from tsds_qdrant.cli.write_back import in_words
 from tsds_qdrant.errors import SettingsError
@@ -87,14 +88,14 @@ CHANGEABLE = (
         Changed,
         reading=only(Reading, *CHANGEABLE),
     ),
+    Moved,
     also={"config": ConfigOption},
 )
 def reselect(
     state: StateArgument,
     outputs: Repaired,
     changed: Changed,
-    qdrant: MovedOption = None,
-    ask_api_key: AskKeyOption = False,
+    moved: Moved,
     as_json: JsonOption = False,
 ) -> None:
     """Repair a selection after its collection has changed, at a cost that follows the change.
@@ -107,7 +108,6 @@ def reselect(
         tsds-qdrant reselect task.run --out selected.jsonl --diff changes.jsonl
     """
     from tsds_qdrant.files.outputs import write_rows
-    from tsds_qdrant.runs.address import open_of_run
     from tsds_qdrant.runs.difference import DIFFERENCE_COLUMNS
     from tsds_qdrant.runs.reselect import reselect as repair_selection
     from tsds_qdrant.runs.run import ids_of_file
@@ -133,9 +133,8 @@ def reselect(
             )
         known_from = (run_state.fact("queries") or {}).get("source")
         given = changed.queries and remembered_source(changed.queries)
-        key = api_key(ask_api_key)
         with (
-            open_of_run(run_state, location=qdrant, api_key=key) as opened,
+            moved.open(run_state) as opened,
             progress_bars(quiet=as_json) as progress,
         ):
 
@@ -160,7 +159,7 @@ def reselect(
                     changed.queries,
                     info,
                     changed.reading,
-                    api_key=key,
+                    connection=moved.connection(run_state),
                     progress=progress,
                 )
                 facts = {"source": given, "texts": examples.texts}

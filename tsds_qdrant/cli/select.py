@@ -30,6 +30,7 @@ from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.strategies.catalog import DEFAULT
 
 if TYPE_CHECKING:
+    from tsds_qdrant.collections.connection import Connection
     from tsds_qdrant.collections.values import CollectionInfo
     from tsds_qdrant.guards.guard import Guard
     from tsds_qdrant.progress import Progress
@@ -146,7 +147,7 @@ def select(
     _check_size(settings, run, outputs)
     outputs.check(examples.queries, settings, guard, run)
     written: list[Path] = []
-    source, quiet, key = examples.facts(), outputs.as_json, where.api_key
+    source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
     with where.open() as opened, naming(written):
 
@@ -157,7 +158,7 @@ def select(
         try:
             with progress_bars(quiet=quiet) as progress:
                 info = examples.described(opened, quiet=quiet)
-                task = examples.read(info, key, progress)
+                task = examples.read(info, connection, progress)
                 tagging = None
                 if run.write_back:
                     basis = (info, settings, task.vectors, task.weights)
@@ -166,7 +167,7 @@ def select(
                     opened,
                     task,
                     settings,
-                    guard=_guard_of(guard, info, examples, key, progress),
+                    guard=_guard_of(guard, info, examples, connection, progress),
                     keeping=Keeping(
                         query_facts=source,
                         since_field=run.since_field,
@@ -246,7 +247,7 @@ def _guard_of(
     settings: GuardSettings,
     info: CollectionInfo,
     examples: Examples,
-    key: str | None,
+    connection: Connection,
     progress: Progress,
 ) -> Guard | None:
     """What keeps copies of test items out; None without test items."""
@@ -254,4 +255,4 @@ def _guard_of(
         return None
     from tsds_qdrant.guards.sources import guard_against
 
-    return guard_against(settings, info, examples.reading, api_key=key, progress=progress)
+    return guard_against(settings, info, examples.reading, connection=connection, progress=progress)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsds_qdrant.cli.flags import taking
-from tsds_qdrant.cli.groups import Where, checked_location
+from tsds_qdrant.cli.groups import Where
 from tsds_qdrant.cli.options import JsonOption
+from tsds_qdrant.cli.reached import checked_location
 from tsds_qdrant.cli.terminal import print_json, say
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.settings.fields import setting

@@ -10,18 +10,17 @@ import typer
 
 from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.flags import taking
-from tsds_qdrant.cli.groups import MovedOption
-from tsds_qdrant.cli.options import AskKeyOption, StateArgument, api_key
+from tsds_qdrant.cli.options import StateArgument
+from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.runs.settings import WatchSettings
 
 
-@taking(WatchSettings, also={"config": ConfigOption})
+@taking(WatchSettings, Moved, also={"config": ConfigOption})
 def watch(
     state: StateArgument,
     settings: WatchSettings,
-    qdrant: MovedOption = None,
-    ask_api_key: AskKeyOption = False,
+    moved: Moved,
 ) -> None:
     """Reselect whenever the collection has changed; one JSON event a line on stdout.
 
@@ -48,6 +47,5 @@ def watch(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    key = api_key(ask_api_key)
-    for event in watch_run(RunState(state), settings, stop, location=qdrant, api_key=key):
+    for event in watch_run(RunState(state), settings, stop, **moved.where):
         typer.echo(json.dumps(event))

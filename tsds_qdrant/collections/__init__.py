@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
+from tsds_qdrant.collections.connection import API_KEY_VARIABLE, Connection
 from tsds_qdrant.collections.places import (
     check_new,
     client_names,
@@ -16,9 +16,6 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import SettingsError, UnsupportedCollectionError
 from tsds_qdrant.paths import absolute, expanded
-
-API_KEY_VARIABLE = "TSDS_QDRANT_API_KEY"
-GRPC_PORT = 6334
 
 
 def is_server(location: str) -> bool:
@@ -52,9 +49,8 @@ def open_collection(
     name: str,
     *,
     vector: str | None = None,
+    connection: Connection | None = None,
     api_key: str | None = None,
-    grpc: bool = False,
-    grpc_port: int = GRPC_PORT,
 ) -> Collection:
     """Open an existing collection.
 
@@ -64,8 +60,8 @@ def open_collection(
         name: the collection.
         vector: name of the dense vector to search; by default the one that the metadata name
             as ``representation``, else the only one.
-        api_key: for servers that ask for one; ``TSDS_QDRANT_API_KEY`` by default.
-        grpc: speak gRPC to the server (faster for large answers), at ``grpc_port``.
+        connection: how a server is reached.
+        api_key: the same as that of ``connection``.
 
     Raises:
         CollectionNotFoundError: no such collection or vector, or several and no default.
@@ -75,10 +71,8 @@ def open_collection(
     if is_server(location):
         from tsds_qdrant.collections.server.collection import ServerCollection
 
-        key = api_key or os.environ.get(API_KEY_VARIABLE)
-        return ServerCollection.open(
-            location, name, vector=vector, api_key=key, prefer_grpc=grpc, grpc_port=grpc_port
-        )
+        reached = (connection or Connection()).with_key(api_key)
+        return ServerCollection.open(location, name, vector=vector, connection=reached)
     place = str(expanded(location))
     if holds_for_client(place, name):
         from tsds_qdrant.collections.server.folder import FolderCollection
@@ -96,9 +90,12 @@ def create_collection(
     dimension: int,
     metric: Metric = "Cosine",
     metadata: Mapping[str, Any] | None = None,
+    connection: Connection | None = None,
     api_key: str | None = None,
 ) -> Collection:
     """Create an empty collection of ``dimension`` under ``metric``.
+
+    ``connection`` says how a server is reached, ``api_key`` is the same as that of it.
 
     Raises:
         CollectionExistsError: there is one of that name.
@@ -106,16 +103,14 @@ def create_collection(
     """
     if is_server(location):
         from tsds_qdrant.collections.server.collection import ServerCollection
-        from tsds_qdrant.collections.server.session import Connection
 
-        key = api_key or os.environ.get(API_KEY_VARIABLE)
         return ServerCollection.create(
             location,
             name,
             dimension=dimension,
             metric=metric,
             metadata=metadata,
-            connection=Connection(api_key=key),
+            connection=(connection or Connection()).with_key(api_key),
         )
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 
@@ -136,12 +131,12 @@ def check_writes(location: str) -> None:
         raise UnsupportedCollectionError(read_only(location))
 
 
-def collection_exists(location: str, name: str, *, api_key: str | None = None) -> bool:
+def collection_exists(location: str, name: str, *, connection: Connection | None = None) -> bool:
     """Whether ``name`` is a collection at ``location``."""
     if is_server(location):
         from tsds_qdrant.collections.server.collection import list_collections
 
-        return name in list_collections(location, api_key or os.environ.get(API_KEY_VARIABLE))
+        return name in list_collections(location, (connection or Connection()).with_key())
     from tsds_qdrant.collections.edge.directory import CONFIG_FILE, shard_path
 
     place = str(expanded(location))

@@ -89,7 +89,7 @@ class CollectionInfo:
         engine: name and version of the Qdrant engine.
         scanner: what computes the distances of exact searches; two scanners may differ in the
             last bits of a float32.
-        grpc_port: where searches go over gRPC; None where they do not.
+        reached: how the server is reached, as :meth:`Connection.remembered` says it.
     """
 
     location: str
@@ -109,7 +109,7 @@ class CollectionInfo:
     limits: Limits = field(default_factory=Limits)
     engine: str = ""
     scanner: str = "qdrant"
-    grpc_port: int | None = None
+    reached: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def geometry(self) -> Geometry:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.guards.guard import Guard
@@ -50,7 +51,7 @@ def guard_against(
     reading: Reading | None = None,
     *,
     embedder: Callable[[str], Embedder] | None = None,
-    api_key: str | None = None,
+    connection: Connection | None = None,
     progress: Progress = silent,
 ) -> Guard:
     """A guard that keeps the items of ``settings.sources`` out of selections from a collection.
@@ -61,7 +62,7 @@ def guard_against(
         reading: how the texts of candidates are made, and the name of the model, if the collection
             does not say; by default in the first usual way that their payloads allow.
         embedder: makes the model of a name; by default as ``reading`` says.
-        api_key: for a server.
+        connection: how a server is reached.
         progress: stage ``task examples``, as records are embedded.
 
     Raises:
@@ -84,7 +85,7 @@ def guard_against(
                     f"--exclude names collection '{name}', which holds the candidates: all of "
                     f"them would be test items; ingest those into a collection of their own"
                 )
-            found = examples_of_collection(info.location, name, like=info, api_key=api_key)
+            found = examples_of_collection(info.location, name, like=info, connection=connection)
         elif is_text_source(source):
             chosen = embedder(_model_of(info, reading.model)) if reach.radius else _TextsAlone()
             way = _template_of(source, template, info.metadata)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsds_qdrant.collections import check_writes, collection_exists, open_collection
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Datatype, Metric
 from tsds_qdrant.errors import AccessDeniedError, CollectionMismatchError, SettingsError
@@ -27,7 +28,7 @@ class Destination:
         name: the collection.
         metric: of a new collection, Cosine by default; an existing one must have the same.
         vector: which vector of an existing collection.
-        api_key: for servers.
+        connection: how a server is reached.
         overwrite: change points that something else made, where ids are theirs.
         wait_index: wait until a server has built its index.
     """
@@ -36,7 +37,7 @@ class Destination:
     name: str
     metric: Metric | None = None
     vector: str | None = None
-    api_key: str | None = None
+    connection: Connection | None = None
     overwrite: bool = False
     wait_index: bool = False
 
@@ -47,9 +48,10 @@ class Destination:
             UnsupportedCollectionError: it is in a folder that is only read.
         """
         check_writes(self.location)
-        if not collection_exists(self.location, self.name, api_key=self.api_key):
+        reached = self.connection
+        if not collection_exists(self.location, self.name, connection=reached):
             return None
-        return open_collection(self.location, self.name, vector=self.vector, api_key=self.api_key)
+        return open_collection(self.location, self.name, vector=self.vector, connection=reached)
 
     def model(self) -> str | None:
         """The model that made the collection's vectors, if there is one and it says so."""

@@ -225,7 +225,7 @@ class StoringRun:
                 dimension=dimension,
                 metric=self._metric,
                 metadata=self._birth(),
-                api_key=place.api_key,
+                connection=place.connection,
             )
         except CollectionExistsError:
             self._collection = place.checked(

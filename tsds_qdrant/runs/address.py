@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections import (
-    GRPC_PORT,
     collection_exists,
     is_server,
     open_collection,
     remembered_location,
 )
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import CollectionMismatchError, CollectionNotFoundError, StateError
@@ -21,7 +21,7 @@ from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.runs.state import RunState
 
 IDENTITY = ("name", "vector", "dimension", "metric")
-REACHED_BY = ("location", "grpc_port")
+REACHED_BY = ("location", "reached", "grpc_port")
 """How a collection is reached, which may change while it stays the same."""
 
 
@@ -32,7 +32,7 @@ def identity_of(info: CollectionInfo) -> dict[str, Any]:
         **{name: getattr(info, name) for name in IDENTITY},
         "model": info.metadata.get("model"),
         "identity": info.metadata.get("identity"),
-        "grpc_port": info.grpc_port,
+        "reached": dict(info.reached),
     }
 
 
@@ -61,15 +61,27 @@ def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
         )
 
 
+def reached_as(stored: Mapping[str, Any], connection: Connection | None = None) -> Connection:
+    """How a run reaches its collection of the facts ``stored``, but for what ``connection`` says.
+
+    A run of version 0.2 or older keeps the port of gRPC alone.
+    """
+    kept = {"grpc_port": stored.get("grpc_port"), **stored.get("reached", {})}
+    return (connection or Connection()).over(Connection.of(kept))
+
+
 def open_of_run(
-    state: RunState | str | Path, *, location: str | None = None, api_key: str | None = None
+    state: RunState | str | Path,
+    *,
+    location: str | None = None,
+    connection: Connection | None = None,
 ) -> Collection:
     """Open the collection of the run in ``state``, as the run did; nothing else of it is read.
 
     Args:
         state: the run.
         location: where the collection is now, if it was moved.
-        api_key: for a server.
+        connection: how a server is reached, where that is not as the run did.
 
     Raises:
         StateError: the state holds no run.
@@ -80,17 +92,18 @@ def open_of_run(
     stored = state.fact("collection")
     if stored is None:
         raise StateError(f"run state '{state.path}' is empty; select again with --state")
+    reached = reached_as(stored, connection)
     if location is not None:
-        return _opened(stored, location, api_key, checked=True)
+        return _opened(stored, location, reached, checked=True)
     if is_server(stored["location"]):
-        return _opened(stored, stored["location"], api_key)
+        return _opened(stored, stored["location"], reached)
     places = _places(state, stored["location"])
     there = [place for place in places if collection_exists(place, stored["name"])]
     for place in there[:-1]:
         with suppress(CollectionMismatchError):  # it has another one of that name
-            return _opened(stored, place, api_key, checked=True)
+            return _opened(stored, place, reached, checked=True)
     if there:
-        return _opened(stored, there[-1], api_key)
+        return _opened(stored, there[-1], reached)
     looked = " nor in ".join(f"'{place}'" for place in places)
     was = f"was kept in '{stored['location']}' and " if len(places) > 1 else ""
     raise CollectionNotFoundError(
@@ -110,16 +123,10 @@ def _places(state: RunState, location: str) -> list[str]:
 
 
 def _opened(
-    stored: Mapping[str, Any], location: str, api_key: str | None, *, checked: bool = False
+    stored: Mapping[str, Any], location: str, connection: Connection, *, checked: bool = False
 ) -> Collection:
-    port = stored.get("grpc_port")
     opened = open_collection(
-        location,
-        stored["name"],
-        vector=stored["vector"],
-        api_key=api_key,
-        grpc=port is not None and is_server(location),
-        grpc_port=port or GRPC_PORT,
+        location, stored["name"], vector=stored["vector"], connection=connection
     )
     try:
         if checked:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.errors import CollectionLockedError, UnreachableError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run
@@ -27,7 +28,7 @@ def watch(
     stop: threading.Event,
     *,
     location: str | None = None,
-    api_key: str | None = None,
+    connection: Connection | None = None,
     progress: Progress = silent,
     pause: Callable[[float], Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -41,7 +42,7 @@ def watch(
         settings: how to watch.
         stop: ends the watch between two checks.
         location: where the collection is now, if it was moved.
-        api_key: for a server.
+        connection: how a server is reached; as the run did by default.
         progress: called as searches go on.
         pause: waits that many seconds, or until stopped; ``stop.wait`` by default.
 
@@ -57,7 +58,7 @@ def watch(
         while not stop.is_set():
             started = time.perf_counter()
             try:
-                event = _check(state, settings, (location, api_key), progress, behind, owed)
+                event = _check(state, settings, (location, connection), progress, behind, owed)
                 failures, behind = 0, False
                 delay = settings.every
             except (UnreachableError, CollectionLockedError) as error:
@@ -77,13 +78,13 @@ def watch(
 def _check(
     state: RunState,
     settings: WatchSettings,
-    reached: tuple[str | None, str | None],
+    reached: tuple[str | None, Connection | None],
     progress: Progress,
     behind: bool,
     owed: threading.Event,
 ) -> dict[str, Any]:
-    location, api_key = reached
-    collection = open_of_run(state, location=location, api_key=api_key)
+    location, connection = reached
+    collection = open_of_run(state, location=location, connection=connection)
 
     def deliver(done: Reselection) -> None:
         if done.changes.came or done.changes.gone:

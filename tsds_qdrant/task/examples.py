@@ -11,6 +11,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array, FloatArray
 from tsds_qdrant.collections import open_collection
 from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import (
     BadRecordError,
@@ -60,7 +61,7 @@ def task_examples(
     info: CollectionInfo,
     reading: Reading | None = None,
     *,
-    api_key: str | None = None,
+    connection: Connection | None = None,
     progress: Progress = silent,
 ) -> TaskExamples:
     """Read, and embed where needed, the task examples of ``--queries``.
@@ -70,7 +71,7 @@ def task_examples(
         info: of the collection of candidates.
         reading: how texts are made and embedded; those of candidates too, where the collection
             does not say.
-        api_key: for a server.
+        connection: how a server is reached.
         progress: stage ``task examples``, as records are embedded.
 
     Raises:
@@ -82,7 +83,7 @@ def task_examples(
     template = reading.text_template()
     if source.startswith(COLLECTION_PREFIX):
         name = source.removeprefix(COLLECTION_PREFIX)
-        found = examples_of_collection(info.location, name, like=info, api_key=api_key)
+        found = examples_of_collection(info.location, name, like=info, connection=connection)
     elif not is_text_source(source):
         found = examples_of_vectors(source, info)
     else:
@@ -171,7 +172,7 @@ def examples_of_collection(
     *,
     like: CollectionInfo,
     vector: str | None = None,
-    api_key: str | None = None,
+    connection: Connection | None = None,
 ) -> TaskExamples:
     """All points of collection ``name``, which must fit the collection ``like``.
 
@@ -186,7 +187,7 @@ def examples_of_collection(
             f"collection '{name}' holds the candidates and cannot give the task examples too; "
             f"ingest those into a collection of their own"
         )
-    collection = open_collection(location, name, vector=vector, api_key=api_key)
+    collection = open_collection(location, name, vector=vector, connection=connection)
     try:
         info = collection.info()
         mine, theirs = info.metadata.get("model"), like.metadata.get("model")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tsds_qdrant.arrays import IntArray
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import OutputError, SettingsError
@@ -47,7 +48,7 @@ def export(
     collection: Collection | None = None,
     pool: Sequence[str] = (),
     id_field: str | None = None,
-    api_key: str | None = None,
+    connection: Connection | None = None,
     progress: Progress = silent,
 ) -> ExportReport:
     """Write the selection of ``source`` to ``out`` as a training file.
@@ -63,7 +64,7 @@ def export(
         collection: the run's collection if it is open already.
         pool: for ``dataflex``, the files that were ingested.
         id_field: for ``dataflex``, the field of their records that holds the ids.
-        api_key: for a server.
+        connection: how a server is reached; as the run did by default.
         progress: stages ``read``, ``groups``, ``pool``.
 
     Raises:
@@ -90,7 +91,7 @@ def export(
     if not isinstance(source, RunState) and Path(source).is_file() and not is_state(source):
         return _export_file(source, paths, settings, progress)
     state = source if isinstance(source, RunState) else RunState(source)
-    opened = nullcontext(collection) if collection else open_of_run(state, api_key=api_key)
+    opened = nullcontext(collection) if collection else open_of_run(state, connection=connection)
     with opened as stored:
         run = reopen(state, stored, progress=progress)
         if settings.form == DATAFLEX:

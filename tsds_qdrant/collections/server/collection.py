@@ -10,18 +10,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections import GRPC_PORT
 from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.distance import score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.failures import server_failures
-from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
-from tsds_qdrant.collections.server.session import TIMEOUT_S, Connection, Session
+from tsds_qdrant.collections.server.session import TIMEOUT_S, Session
 from tsds_qdrant.collections.server.spaces import ServerSpaces
 from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
@@ -76,32 +75,16 @@ class ServerCollection(ServerSpaces):
         name: str,
         *,
         vector: str | None = None,
-        api_key: str | None = None,
-        client: QdrantClient | None = None,
-        prefer_grpc: bool = False,
-        grpc_port: int = GRPC_PORT,
-        patience: Patience | None = None,
+        connection: Connection | None = None,
     ) -> ServerCollection:
-        """Open a collection of the server at ``location``.
-
-        A ``client`` from outside is used instead of a new one and left open. ``prefer_grpc``
-        searches over gRPC at ``grpc_port``, which is faster for large answers. ``patience`` says
-        how to wait for a server that is busy or away.
+        """Open a collection of the server at ``location``, reached by ``connection``.
 
         Raises:
             CollectionNotFoundError: no such collection or vector.
             UnsupportedCollectionError: no dense vector, or a multivector.
             UnreachableError: no server answers.
         """
-        session = Session(
-            location,
-            name,
-            api_key=api_key,
-            client=client,
-            grpc=prefer_grpc,
-            grpc_port=grpc_port,
-            patience=patience,
-        )
+        session = Session(location, name, connection)
         with session.closed_on_error():
             return cls(session, vector)
 
@@ -123,7 +106,7 @@ class ServerCollection(ServerSpaces):
             CollectionExistsError: there is one of that name.
             UnsupportedCollectionError: ``metadata``, and a server older than 1.16.
         """
-        session = Session(location, name, **vars(connection or Connection()))
+        session = Session(location, name, connection)
         params = models.VectorParams(size=dimension, distance=models.Distance(metric))
         with session.closed_on_error():
             if metadata:
@@ -144,7 +127,8 @@ class ServerCollection(ServerSpaces):
         engine = self._description.engine
         described = description.describe(found, self._session, self._space, engine)
         self._repeats = description.may_repeat(found)
-        return replace(described, count=self.count(), grpc_port=self._session.grpc_port)
+        reached = {} if self._session.local else self._session.connection.remembered()
+        return replace(described, count=self.count(), reached=reached)
 
     def search(
         self,
@@ -237,11 +221,9 @@ class ServerCollection(ServerSpaces):
             self._session.close()
 
 
-def list_collections(
-    location: str, api_key: str | None = None, *, client: QdrantClient | None = None
-) -> list[str]:
+def list_collections(location: str, connection: Connection | None = None) -> list[str]:
     """Names of the collections at ``location``, sorted."""
-    session = Session(location, api_key=api_key, client=client)
+    session = Session(location, connection=connection)
     try:
         return session.collection_names()
     finally:

@@ -17,6 +17,7 @@ import numpy as np
 from qdrant_client import QdrantClient
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.places import client_names, not_found, read_only
@@ -61,7 +62,7 @@ class FolderCollection(ServerCollection):
         known = client_names(folder) or ()
         client = _taken(folder, Place(location, name))
         try:
-            opened = cls(Session(location, name, client=client), vector)
+            opened = cls(Session(location, name, Connection(client=client)), vector)
         except BaseException as error:
             _released(folder)
             if isinstance(error, CollectionNotFoundError) and name not in known:

@@ -30,7 +30,7 @@ class Searches:
         self.moved = 0
         self._session = session
         self._ask = wire.ask_local if session.local else wire.ask_rest
-        if session.grpc and not session.local:
+        if session.grpc:
             self._ask = wire.ask_grpc
         self._batches: Batches[answers.Answer] = Batches(
             min(SEARCH_BATCH, REQUEST_FLOATS // (dimension or SPARSE_FLOATS)),

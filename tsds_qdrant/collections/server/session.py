@@ -6,14 +6,14 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 from qdrant_client import QdrantClient
 
-from tsds_qdrant.collections import GRPC_PORT
+from tsds_qdrant.collections.connection import GRPC_PORT, Connection
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.retries import Patience, retrying
@@ -27,51 +27,23 @@ GRACE_S = 5
 """Seconds that the client waits longer than Qdrant, so that Qdrant's own words arrive."""
 
 
-@dataclass(frozen=True)
-class Connection:
-    """How a server is reached.
-
-    Attributes:
-        api_key: for servers that ask for one.
-        client: of qdrant-client, used instead of a new one and left open.
-        grpc: search over gRPC.
-        grpc_port: where it listens.
-        patience: how to wait for a server that is busy or away.
-    """
-
-    api_key: str | None = None
-    client: QdrantClient | None = None
-    grpc: bool = False
-    grpc_port: int = GRPC_PORT
-    patience: Patience | None = None
-
-
 class Session:
     """Sends requests for one collection and tries them again while that can help.
 
     Attributes:
+        connection: how the server is reached.
         local: whether qdrant-client runs in local mode, without a server.
         grpc: whether searches go over gRPC.
     """
 
-    def __init__(
-        self,
-        location: str,
-        name: str = "",
-        *,
-        api_key: str | None = None,
-        client: QdrantClient | None = None,
-        grpc: bool = False,
-        grpc_port: int = GRPC_PORT,
-        patience: Patience | None = None,
-    ) -> None:
-        self.place = Place(location, name, api_key or "")
-        self.patience = patience or Patience()
-        self._own = client is None
-        self._client: QdrantClient | None = client or _connect(self.place, api_key, grpc, grpc_port)
-        self.grpc = grpc
+    def __init__(self, location: str, name: str = "", connection: Connection | None = None) -> None:
+        self.connection = connection = connection or Connection()
+        self.place = Place(location, name, connection.api_key or "")
+        self.patience = connection.patience or Patience()
+        self._own = connection.client is None
+        self._client: QdrantClient | None = connection.client or _connect(self.place, connection)
         self.local = _is_local(self._client)
-        self.grpc_port = grpc_port if grpc and not self.local else None
+        self.grpc = connection.search_port is not None and not self.local
 
     @property
     def client(self) -> QdrantClient:
@@ -119,7 +91,8 @@ class Session:
             raise
 
 
-def _connect(place: Place, api_key: str | None, grpc: bool, grpc_port: int) -> QdrantClient:
+def _connect(place: Place, connection: Connection) -> QdrantClient:
+    api_key = connection.api_key
     if place.location == ":memory:":
         return QdrantClient(":memory:")
     if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
@@ -133,8 +106,8 @@ def _connect(place: Place, api_key: str | None, grpc: bool, grpc_port: int) -> Q
         return QdrantClient(
             url=place.location,
             api_key=api_key,
-            prefer_grpc=grpc,
-            grpc_port=grpc_port,
+            prefer_grpc=connection.search_port is not None,
+            grpc_port=connection.search_port or GRPC_PORT,
             timeout=TIMEOUT_S + GRACE_S,
             check_compatibility=False,
             limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=3.0),
