@@ -190,17 +190,17 @@ GRPC_CODES: list[tuple[grpc.StatusCode, str, type[errors.TsdsError], str]] = [
     (grpc.StatusCode.PERMISSION_DENIED, "read only", errors.AccessDeniedError, "final"),
     (
         grpc.StatusCode.NOT_FOUND,
-        "Not found: Collection `texts` doesn't exist!",
+        "Collection `texts` doesn't exist!",
         errors.CollectionNotFoundError,
         "final",
     ),
     (
         grpc.StatusCode.INVALID_ARGUMENT,
-        "Wrong input: Vector dimension error: expected dim: 4, got 3",
+        "Vector dimension error: expected dim: 4, got 3",
         errors.CollectionMismatchError,
         "final",
     ),
-    (grpc.StatusCode.INVALID_ARGUMENT, 'Limit exceeded 9 > 2 for "batch"', OversizedError, "split"),
+    (grpc.StatusCode.INVALID_ARGUMENT, "Payload reached size limit", OversizedError, "split"),
     (grpc.StatusCode.ALREADY_EXISTS, "already exists", errors.CollectionExistsError, "final"),
     (grpc.StatusCode.RESOURCE_EXHAUSTED, "please try to split", OversizedError, "split"),
     (
