@@ -130,14 +130,14 @@ WORDS: tuple[Row, ...] = (
     (
         r"filter condition limit reached \((\d+) > (\d+)\)",
         RequestRejectedError,
-        "allows {1} conditions in a filter, not {0} (strict mode); shorten the filter, or have "
-        "filter_max_conditions raised to {0}",
+        "limits the conditions of a filter to {1}, and this one has {0} (strict mode); shorten it, "
+        "or have filter_max_conditions raised to {0}",
     ),
     (
         r"condition size limit reached \((\d+) > (\d+)\)",
         RequestRejectedError,
-        "allows {1} values in a list of a filter, not {0} (strict mode); shorten the list, or "
-        "have condition_max_size raised to {0}",
+        "limits the length of a list in a filter to {1}, and this one has {0} (strict mode); "
+        "shorten it, or have condition_max_size raised to {0}",
     ),
     (
         r"maximum number of payload ind",

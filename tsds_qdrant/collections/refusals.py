@@ -26,8 +26,11 @@ STRICT_NAMES = {
 }
 """What the limits of Qdrant's words are called in the strict mode of a collection."""
 LIMIT = r'Limit exceeded (\S+) > (\S+) for "([^"]*)"'
-KINDS = r"(Service internal error|Bad request|Wrong input|Forbidden|Not found): "
+KINDS = (
+    r"(Service internal error|Bad request|Wrong input|Forbidden|Not found|Rate limiting exceeded): "
+)
 """Qdrant's kinds of errors, which say no more than the status."""
+ADVICE = r" Help: .*|\. Retry after \d+s$"
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,10 @@ def reason(content: bytes) -> str:
 
 def briefly(words: str) -> str:
     """Qdrant's ``words`` without what does not help: kinds, its own advice, Rust's errors."""
-    words = re.sub(r" Help: .*", "", words, flags=re.DOTALL)
+    words = re.sub(ADVICE, "", words, flags=re.DOTALL)
+    words = re.sub(r"(apply operation) \w+\(.*\) (after)", r"\1 \2", words, flags=re.DOTALL)
     words = re.sub(r"Tonic status error: .*", lambda found: _of_a_node(found[0]), words)
-    return re.sub(KINDS, "", words)
+    return re.sub(KINDS, "", words.replace(". First error captured:", ":"))
 
 
 def _of_a_node(words: str) -> str:

@@ -48,6 +48,7 @@ GRPC_STATUS = {
 }
 PARTLY = r"failed to apply (operation|update)|consistency of this update"
 """What Qdrant says of a write that some replicas have carried out, and others not."""
+READS = r"read operations failed"
 CONSENSUS = r"consensus operation|propose operation|leader is not established|channel sender"
 LATE = r"timed out|deadline|timeout error"
 AWAY = (
@@ -142,7 +143,7 @@ def _explained(error: Exception, place: Place) -> Failure | None:
 
 
 def _busy(place: Place, words: str, wait: float | None) -> Failure:
-    words = place.clean(words)
+    words = place.clean(briefly(words))
     later = "later" if wait is None else f"in {wait:g} s"
     error = UnreachableError(f"{place} is busy ({words}); try again {later}")
     return Failure(error, "retry", wait, partly="write rate" in words.lower())
@@ -218,5 +219,5 @@ def _from_trouble(status: int, said: str, place: Place, wait: float | None) -> F
         return Failure(UnreachableError(text), "slow", partly=True)
     if status in (502, 503, 504) or says(AWAY):
         text = f"{place} is not available ({said}); check that all its nodes run"
-        return Failure(UnreachableError(text), "retry", wait, partly=True)
+        return Failure(UnreachableError(text), "retry", wait, partly=not says(READS))
     return Failure(error_from_words(said, place), partly=True)
