@@ -23,6 +23,7 @@
         ├── AccessDeniedError       no or wrong API key
         ├── RequestRejectedError    Qdrant refuses the request
         └── UnreachableError        exit code 3: no answer from Qdrant
+            └── UnconfirmedWriteError  exit code 3: a write may be stored in part
 
 A message is one sentence that holds the offending value, then the next step.
 """
@@ -144,3 +145,7 @@ class UnreachableError(CollectionError):
     """Qdrant gives no answer."""
 
     exit_code = 3
+
+
+class UnconfirmedWriteError(UnreachableError):
+    """A write that some replicas, or none, may have stored: it is to be repeated."""

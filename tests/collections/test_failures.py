@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,59 @@ STATUSES: list[tuple[int, str, type[errors.TsdsError], str]] = [
 ]  # fmt: skip
 
 
+TONIC = (
+    'Service internal error: Tonic status error: status: Unavailable, message: "gone away", '
+    "details: [], metadata: MetadataMap { headers: {} }"
+)
+DEADLINE = (
+    "Service internal error: Tonic status error: code: 'Deadline expired before operation could "
+    'complete\', message: "Timeout expired"'
+)
+PARTLY_FAILED = "2 out of 3 shards failed to apply operation. First error captured: "
+STATUSES += [
+    (401, "Internal API requires the read-write API key", errors.AccessDeniedError, "final"),
+    (403, "InvalidSignature", errors.AccessDeniedError, "final"),
+    (403, "Forbidden: Manage access for this operation is required", errors.AccessDeniedError,
+     "final"),
+    (403, 'Forbidden: This operation is not allowed when "payload" restriction is present for '
+     "collection texts", errors.AccessDeniedError, "final"),
+    (403, "Storage locked: Write operations are forbidden", errors.UnreachableError, "final"),
+    (400, "Wrong input: " + PARTLY_FAILED + "Wrong input: Vector dimension error: expected dim: "
+     "4, got 3", errors.CollectionMismatchError, "final"),
+    (404, "Not found: " + PARTLY_FAILED + "No point with id 7 found", errors.RequestRejectedError,
+     "final"),
+    (400, "Bad request: Max vector storage size limit of 0.01MB reached!",
+     errors.RequestRejectedError, "final"),
+    (400, 'Bad request: Limit exceeded 9 > 2 for "update limit"', OversizedError, "split"),
+    (422, "Validation error in JSON body: [limit: value 0 invalid, must be 1 or larger]",
+     errors.RequestRejectedError, "final"),
+    (408, "Timeout: " + PARTLY_FAILED + "Timeout error: Operation 'update' timed out after 5s",
+     errors.UnconfirmedWriteError, "slow"),
+    (429, "Rate limiting exceeded: " + PARTLY_FAILED + "Rate limiting exceeded: Write rate limit "
+     "exceeded: Operation requires 1 tokens but only 0.0 were available. Retry after 30s",
+     errors.UnreachableError, "retry"),
+    (500, f"Service internal error: {PARTLY_FAILED}{TONIC}", errors.UnconfirmedWriteError,
+     "retry"),
+    (500, f"Service internal error: {PARTLY_FAILED}{DEADLINE}", errors.UnconfirmedWriteError,
+     "slow"),
+    (500, "Service internal error: Failed to apply operation to at least one `Active` replica. "
+     "Consistency of this update is not guaranteed. Please retry. ", errors.UnconfirmedWriteError,
+     "retry"),
+    (500, "Service internal error: Failed to apply operation PointOperation(UpsertPoints("
+     + "0.125, " * 400 + ")) after 3 attempts, all attempts were rejected",
+     errors.UnconfirmedWriteError, "retry"),
+    (500, "Service internal error: The replica set for shard 0 on peer 7 has no active replica",
+     errors.UnreachableError, "retry"),
+    (500, f"Service internal error: 2 of 2 read operations failed:\n  {TONIC}\n  {TONIC}",
+     errors.UnreachableError, "retry"),
+    (500, f"Service internal error: 1 of 1 read operations failed:\n  {DEADLINE}",
+     errors.UnreachableError, "slow"),
+    (500, "Service internal error: Failed to propose operation: leader is not established within "
+     "10s", errors.UnreachableError, "slow"),
+    (503, "Shard temporarily unavailable: resharding", errors.UnreachableError, "retry"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(("status", "text", "kind", "course"), STATUSES)
 def test_every_status_has_its_course(
     status: int, text: str, kind: type[errors.TsdsError], course: str
@@ -134,6 +188,56 @@ def test_every_status_has_its_course(
     assert "; " in message
     assert "\n" not in message
     assert KEY not in message
+    assert not re.search("Tonic|Metadata|captured", message)
+    assert len(message) < 450
+
+
+def failed_write(error: Exception) -> errors.TsdsError:
+    failure = explain(error, PLACE, write=True)
+    assert failure is not None
+    return failure.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(ResponseHandlingException(kind("gone")) for kind in (
+            httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError,
+            httpx.RemoteProtocolError,
+        )),
+        *(answered(status, "Gateway") for status in (408, 502, 503, 504)),
+        answered(500, f"Service internal error: {TONIC}"),
+        answered(500, "Service internal error: task panicked"),
+        ResourceExhaustedResponse("Write rate limit exceeded: Operation requires 9 tokens", 3),
+    ],
+)  # fmt: skip
+def test_a_write_may_be_stored_in_part(error: Exception) -> None:
+    failed = failed_write(error)
+    assert type(failed) is errors.UnconfirmedWriteError
+    assert failed.exit_code == 3
+    assert re.search("so that a write may be stored in part; .*again", str(failed))
+    failure = explain(error, PLACE)
+    assert failure is not None
+    assert not isinstance(failure.error, errors.UnconfirmedWriteError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResponseHandlingException(httpx.ConnectError("refused")),
+        ResponseHandlingException(httpx.ConnectTimeout("late")),
+        answered(401, "Invalid API key or JWT"),
+        answered(400, "Wrong input: Shard key not specified"),
+        answered(413, "Payload Too Large"),
+        answered(500, "1 of 1 read operations failed"),
+        answered(507, "Not enough space available for update operation!"),
+        ResourceExhaustedResponse("Read rate limit exceeded", 3),
+    ],
+)
+def test_what_was_not_stored_says_nothing_of_parts(error: Exception) -> None:
+    failed = failed_write(error)
+    assert not isinstance(failed, errors.UnconfirmedWriteError)
+    assert "in part" not in str(failed)
 
 
 @pytest.mark.parametrize(("asked", "wait"), [("7", 7.0), ("soon", None), (None, None)])
@@ -191,17 +295,17 @@ GRPC_CODES: list[tuple[grpc.StatusCode, str, type[errors.TsdsError], str]] = [
     (grpc.StatusCode.PERMISSION_DENIED, "read only", errors.AccessDeniedError, "final"),
     (
         grpc.StatusCode.NOT_FOUND,
-        "Not found: Collection `texts` doesn't exist!",
+        "Collection `texts` doesn't exist!",
         errors.CollectionNotFoundError,
         "final",
     ),
     (
         grpc.StatusCode.INVALID_ARGUMENT,
-        "Wrong input: Vector dimension error: expected dim: 4, got 3",
+        "Vector dimension error: expected dim: 4, got 3",
         errors.CollectionMismatchError,
         "final",
     ),
-    (grpc.StatusCode.INVALID_ARGUMENT, 'Limit exceeded 9 > 2 for "batch"', OversizedError, "split"),
+    (grpc.StatusCode.INVALID_ARGUMENT, "Payload reached size limit", OversizedError, "split"),
     (grpc.StatusCode.ALREADY_EXISTS, "already exists", errors.CollectionExistsError, "final"),
     (grpc.StatusCode.RESOURCE_EXHAUSTED, "please try to split", OversizedError, "split"),
     (

@@ -6,7 +6,7 @@ import gzip
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,24 +81,34 @@ Reply = tuple[int, dict[str, str], Any]
 @contextmanager
 def http_server(answer: Callable[[str, str, bytes], Reply]) -> Iterator[str]:
     """A server on the loopback interface that plays back what ``answer`` says."""
+    with listening(lambda method, path, headers, body: answer(method, path, body)) as url:
+        yield url
+
+
+@contextmanager
+def listening(answer: Callable[[str, str, Mapping[str, str], bytes], Reply]) -> Iterator[str]:
+    """A server on the loopback interface; ``answer`` is given method, path, headers and body."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and body in one packet
 
         def reply(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, content = answer(self.command, self.path, body)
-            encoded = to_json(content)
+            status, headers, content = answer(self.command, self.path, self.headers, body)
+            encoded = content if isinstance(content, bytes) else to_json(content)
             if headers.get("Content-Encoding") == "gzip":
                 encoded = gzip.compress(encoded, mtime=0)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
+            kind = "text/plain" if isinstance(content, bytes) else "application/json"
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(encoded)))
             self.end_headers()
             self.wfile.write(encoded)
 
-        do_GET = do_POST = do_PUT = do_PATCH = reply  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = reply  # noqa: N815
 
         def log_message(self, *args: Any) -> None:
             """Keep the output of the tests clean."""

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tsds_qdrant.errors import (
-    CollectionError,
-    CollectionExistsError,
-    CollectionLockedError,
-    CollectionMismatchError,
-    CollectionNotFoundError,
-    RequestRejectedError,
-    SettingsError,
-    TsdsError,
-)
+from tsds_qdrant.collections.meanings import ACCESS, WORDS, Row
+from tsds_qdrant.errors import RequestRejectedError, TsdsError
 
-NO_ROOM = r"no space left|not enough (space|memory|disk)|insufficient|available disk|size limit of"
+LONGEST = 300
+"""Signs of Qdrant's words that a message holds."""
 TOO_LARGE = r"larger than (allowed|max)|reached size limit|too large|try to split"
 UNMENDED_LIMITS = {"limit", "timeout", "hnsw_ef", "oversampling"}
 """Strict-mode limits that a smaller batch does not satisfy."""
+STRICT_NAMES = {
+    "limit": "max_query_limit",
+    "timeout": "max_timeout",
+    "hnsw_ef": "search_max_hnsw_ef",
+    "oversampling": "search_max_oversampling",
+    "search batch size": "search_max_batchsize",
+    "upsert limit": "upsert_max_batchsize",
+    "update limit": "upsert_max_batchsize",
+}
+"""What the limits of Qdrant's words are called in the strict mode of a collection."""
+LIMIT = r'Limit exceeded (\S+) > (\S+) for "([^"]*)"'
+KINDS = (
+    r"(Service internal error|Bad request|Wrong input|Forbidden|Not found|Rate limiting exceeded): "
+)
+"""Qdrant's kinds of errors, which say no more than the status."""
+ADVICE = r" Help: .*|\. Retry after \d+s$"
 
 
 @dataclass(frozen=True)
@@ -41,25 +51,15 @@ class Place:
         for secret in filter(None, {self.secret, self.secret.strip()}):
             text = text.replace(repr(secret)[1:-1], "***").replace(secret, "***")
         text = " ".join(text.split()).rstrip(".")
-        return text if len(text) <= 300 else text[:297] + ".."
+        return text if len(text) <= LONGEST else text[: LONGEST - 3] + ".."
 
 
 def too_large(words: str) -> bool:
     """Whether a smaller batch would mend what Qdrant complains of."""
-    limit = re.search(r'Limit exceeded [^"]*"([^"]*)"', words)
+    limit = re.search(LIMIT, words)
     if limit:
-        return limit[1] not in UNMENDED_LIMITS and "condition" not in limit[1]
+        return limit[3] not in UNMENDED_LIMITS
     return bool(re.search(TOO_LARGE, words))
-
-
-def error_from_words(words: str, place: Place) -> TsdsError:
-    """Find the error that Qdrant's own ``words`` describe."""
-    for pattern, kind, text in WORDS:
-        if re.search(pattern, words, re.IGNORECASE):
-            return kind(f"{place} {text.format(words=words)}")
-    return RequestRejectedError(
-        f"{place} refuses the request ({words}); check the settings against its configuration"
-    )
 
 
 def reason(content: bytes) -> str:
@@ -70,60 +70,46 @@ def reason(content: bytes) -> str:
         return content[:200].decode("utf-8", "replace") or "no explanation"
 
 
-WORDS: tuple[tuple[str, type[TsdsError], str], ...] = (
-    (
-        r"already accessed",
-        CollectionLockedError,
-        "is open in another process, or in another client of this one; close that, then try again",
-    ),
-    (
-        r"already (exists|contains)",
-        CollectionExistsError,
-        "exists already ({words}); choose another name",
-    ),
-    (
-        r"vector name|vector with name|vectors? .* not found|no vector",
-        CollectionNotFoundError,
-        "has no such vector ({words}); choose one with --vector",
-    ),
-    (
-        r"collection.*(not found|doesn.t exist)|directory .* does not exist|no segments were load",
-        CollectionNotFoundError,
-        "does not exist ({words}); check --qdrant and --collection",
-    ),
-    (
-        r"dimension error|incompatible",
-        CollectionMismatchError,
-        "does not fit ({words}); use the model that made its vectors",
-    ),
-    (
-        r"index required",
-        RequestRejectedError,
-        "refuses that filter ({words}); create the payload index, or leave the filter out",
-    ),
-    (
-        NO_ROOM,
-        RequestRejectedError,
-        "finds no room on its disk ({words}); make room, then run the same command again",
-    ),
-    (
-        r"deserializing response|recursion limit",
-        CollectionError,
-        "has a payload nested deeper than gRPC carries, some 30 levels ({words}); leave --grpc out",
-    ),
-    (
-        r"not initialized|closed",
-        CollectionError,
-        "is closed; open it again",
-    ),
-    (
-        r"^404",
-        RequestRejectedError,
-        "is not known there ({words}); check that the address is Qdrant's",
-    ),
-    (
-        r"failed to parse: ",
-        SettingsError,
-        "is no address ({words}); use http://HOST:PORT",
-    ),
-)
+def briefly(words: str) -> str:
+    """Qdrant's ``words`` without what does not help: kinds, its own advice, Rust's errors."""
+    words = re.sub(ADVICE, "", words, flags=re.DOTALL)
+    words = re.sub(r"(apply operation) \w+\(.*\) (after)", r"\1 \2", words, flags=re.DOTALL)
+    words = re.sub(r"Tonic status error: .*", lambda found: _of_a_node(found[0]), words)
+    return re.sub(KINDS, "", words.replace(". First error captured:", ":"))
+
+
+def _of_a_node(words: str) -> str:
+    """What one node said of another."""
+    address = re.search(
+        r'Failed to connect to (?:\w+://)?([^/\s,"]+)|ConnectError\("[^"]*", ([^\s,]+)', words
+    )
+    if address:
+        return f"no connection to {address[1] or address[2]}"
+    said = re.search(r"(?:code: '([^']*)'|status: (\w+)), message: \"(.*?)\"(?:,|$)", words)
+    return f"{said[1] or said[2]}: {said[3]}" if said else words
+
+
+def access_error(words: str, place: Place) -> TsdsError:
+    """The error of a request that the API key does not allow, or the lack of one."""
+    return _first(words, place, ACCESS)
+
+
+def error_from_words(words: str, place: Place) -> TsdsError:
+    """Find the error that Qdrant's own ``words`` describe."""
+    limit = re.search(LIMIT, words)
+    if limit:
+        name = STRICT_NAMES.get(limit[3], limit[3])
+        return RequestRejectedError(
+            f'{place} allows at most {limit[2]} for "{limit[3]}" and was asked for {limit[1]} '
+            f"(strict mode); have {name} raised to {limit[1]}"
+        )
+    return _first(words, place, WORDS)
+
+
+def _first(words: str, place: Place, rows: Sequence[Row]) -> TsdsError:
+    """The error of the first row that fits; the last one always does."""
+    for pattern, kind, text in rows:
+        found = re.search(pattern, words, re.IGNORECASE)
+        if found:
+            return kind(f"{place} {text.format(*found.groups(), words=words)}")
+    raise AssertionError(words)

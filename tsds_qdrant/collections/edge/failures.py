@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tsds_qdrant.collections.refusals import NO_ROOM, Place, error_from_words
+from tsds_qdrant.collections.meanings import NO_ROOM
+from tsds_qdrant.collections.refusals import Place, error_from_words
 from tsds_qdrant.collections.server.failures import LOCAL_ERRORS
 from tsds_qdrant.errors import (
     CollectionError,

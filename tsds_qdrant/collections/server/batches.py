@@ -74,12 +74,14 @@ class Batches(Generic[T]):
         first: int | None = None,
         executor: Executor | None = None,
         in_flight: int = 1,
+        writes: bool = False,
     ) -> None:
         """``size`` rows at most in a request, ``first`` in the first one of a kind.
 
         ``in_flight`` requests at most are under way in ``executor``; without one, each runs in
-        the thread that asks.
+        the thread that asks. ``writes`` says that they are writes, which may be stored in part.
         """
+        self._writes = writes
         self._size = max(1, size)
         self._first = min(self._size, first or self._size)
         self._place = place
@@ -153,7 +155,7 @@ class Batches(Generic[T]):
         Raises:
             TsdsError: that makes no sense.
         """
-        failure = explain(error, self._place)
+        failure = explain(error, self._place, write=self._writes)
         if failure is None:
             raise error
         rows, pace = len(piece.rows), self._paces[kind]

@@ -9,15 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from tsds_qdrant.collections.refusals import NO_ROOM, Place, error_from_words, reason, too_large
+from tsds_qdrant.collections.meanings import NO_ROOM
+from tsds_qdrant.collections.refusals import (
+    LIMIT,
+    Place,
+    access_error,
+    briefly,
+    error_from_words,
+    reason,
+    too_large,
+)
 from tsds_qdrant.errors import (
-    AccessDeniedError,
     CollectionError,
     RequestRejectedError,
     TsdsError,
+    UnconfirmedWriteError,
     UnreachableError,
 )
 
@@ -37,6 +46,16 @@ GRPC_STATUS = {
     "ABORTED": 503,
     "CANCELLED": 503,
 }
+PARTLY = r"failed to apply (operation|update)|consistency of this update"
+"""What Qdrant says of a write that some replicas have carried out, and others not."""
+READS = r"read operations failed"
+CONSENSUS = r"consensus operation|propose operation|leader is not established|channel sender"
+LATE = r"timed out|deadline|timeout error"
+AWAY = (
+    r"operations failed|active replica|no connection to|unavailable|transport error|cancelled"
+    r"|connection (refused|reset)|no leader|shutting down"
+)
+AGAIN = "run the same command again"
 
 
 class OversizedError(RequestRejectedError):
@@ -45,11 +64,24 @@ class OversizedError(RequestRejectedError):
 
 @dataclass(frozen=True)
 class Failure:
-    """An error of a Qdrant package: our ``error``, its course, and the wait Qdrant asks for."""
+    """An error of a Qdrant package: our ``error``, its course, and the wait Qdrant asks for.
+
+    ``partly`` says that the request, if it was a write, may have been carried out in part.
+    """
 
     error: TsdsError
     course: Course = "final"
     wait: float | None = None
+    partly: bool = False
+
+    def of_a_write(self) -> Failure:
+        """What it means where the request was a write."""
+        if not self.partly or isinstance(self.error, UnconfirmedWriteError):
+            return self
+        fault, _, remedy = str(self.error).rpartition("; ")
+        text = f"{fault}, so that a write may be stored in part; {remedy}"
+        again = "" if AGAIN in remedy or "try again" in remedy else f", then {AGAIN}"
+        return replace(self, error=UnconfirmedWriteError(text + again))
 
 
 @contextmanager
@@ -64,8 +96,17 @@ def server_failures(place: Place) -> Iterator[None]:
         raise failure.error from error
 
 
-def explain(error: Exception, place: Place) -> Failure | None:
-    """Say what ``error`` of qdrant-client means; None if it is not of that package."""
+def explain(error: Exception, place: Place, *, write: bool = False) -> Failure | None:
+    """Say what ``error`` of qdrant-client means; None if it is not of that package.
+
+    Of a request that is a ``write`` it is an :class:`UnconfirmedWriteError` where the write may
+    have been carried out in part.
+    """
+    failure = _explained(error, place)
+    return failure.of_a_write() if failure and write else failure
+
+
+def _explained(error: Exception, place: Place) -> Failure | None:
     import grpc
     import httpx
     from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
@@ -75,6 +116,8 @@ def explain(error: Exception, place: Place) -> Failure | None:
         UnexpectedResponse,
     )
 
+    if isinstance(error, UnconfirmedWriteError):
+        return Failure(error, "retry", partly=True)
     if isinstance(error, TsdsError):
         return None
     if isinstance(error, ResourceExhaustedResponse):
@@ -82,13 +125,14 @@ def explain(error: Exception, place: Place) -> Failure | None:
     if isinstance(error, QdrantException):
         return _busy(place, str(error), None)
     if isinstance(error, UnexpectedResponse):
+        status = error.status_code or 0
         asked = str(error.headers.get("retry-after", ""))
         wait = float(asked) if re.fullmatch(r"\d{1,6}", asked) else None
-        return _from_status(error.status_code or 0, reason(error.content), place, wait)
+        return _from_status(status, str(status), reason(error.content), place, wait)
     if isinstance(error, grpc.RpcError):
         code = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
         words = (error.details() or code) if isinstance(error, grpc.Call) else str(error)
-        return _from_status(GRPC_STATUS.get(code, 500), words, place)
+        return _from_status(GRPC_STATUS.get(code, 500), code, words, place)
     if isinstance(error, ResponseHandlingException):
         return _from_transport(error.source, place)
     if isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError):
@@ -99,10 +143,10 @@ def explain(error: Exception, place: Place) -> Failure | None:
 
 
 def _busy(place: Place, words: str, wait: float | None) -> Failure:
-    words = place.clean(words)
+    words = place.clean(briefly(words))
     later = "later" if wait is None else f"in {wait:g} s"
     error = UnreachableError(f"{place} is busy ({words}); try again {later}")
-    return Failure(error, "retry", wait)
+    return Failure(error, "retry", wait, partly="write rate" in words.lower())
 
 
 def _from_transport(source: Exception, place: Place) -> Failure:
@@ -115,11 +159,13 @@ def _from_transport(source: Exception, place: Place) -> Failure:
     if isinstance(source, httpx.ConnectTimeout | httpx.PoolTimeout):
         return Failure(silent, "retry")
     if isinstance(source, httpx.TimeoutException | httpx.WriteError):
-        return Failure(silent, "slow")
+        return Failure(silent, "slow", partly=True)
     if isinstance(source, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         return Failure(silent)
     if isinstance(source, httpx.TransportError):
-        return Failure(silent, "final" if re.search(r"SSL|CERTIFICATE", words) else "retry")
+        partly = not isinstance(source, httpx.ConnectError | httpx.ProxyError)
+        course: Course = "final" if re.search(r"SSL|CERTIFICATE", words) else "retry"
+        return Failure(silent, course, partly=partly)
     if isinstance(source, RuntimeError) and "closed" in words:
         return Failure(error_from_words(words, place))
     return Failure(
@@ -130,25 +176,48 @@ def _from_transport(source: Exception, place: Place) -> Failure:
     )
 
 
-def _from_status(status: int, words: str, place: Place, wait: float | None = None) -> Failure:
-    words = place.clean(words)
-    said = f"{status}: {words}"
+def _from_status(
+    status: int, label: str, words: str, place: Place, wait: float | None = None
+) -> Failure:
+    words = place.clean(briefly(words))
+    said = words if words == label else f"{label}: {words}"
     if status in (401, 403):
-        return Failure(
-            AccessDeniedError(
-                f"{place} refuses the API key ({said}); "
-                f"set TSDS_QDRANT_API_KEY to one that may use it"
-            )
-        )
-    if status == 408 or "timed out" in words:
-        text = f"{place} takes too long ({said}); try again, or search with a smaller limit"
-        return Failure(UnreachableError(text), "slow")
-    if status == 413 or too_large(words):
-        text = f"{place} refuses a request of that size ({said}); raise its limits"
+        return Failure(access_error(said, place))
+    if status == 429 and too_large(words):
+        text = f"{place} counts more for one request than its rate limit ({said}); have it raised"
         return Failure(OversizedError(text), "split")
+    if status == 413 or too_large(words):
+        sized = f"{place} refuses a request of that size ({said}); have its limit raised"
+        told = re.search(LIMIT, words)
+        return Failure(
+            OversizedError(str(error_from_words(said, place)) if told else sized), "split"
+        )
     if status == 429 and not re.search(NO_ROOM, words, re.IGNORECASE):
         return _busy(place, words, wait)
-    if status in (502, 503, 504) or re.search(r"operations failed|active replicas", words):
-        text = f"{place} is not available ({said}); check the state of the cluster"
-        return Failure(UnreachableError(text), "retry", wait)
+    if status == 408 or status >= 500:
+        return _from_trouble(status, said, place, wait)
     return Failure(error_from_words(said, place))
+
+
+def _from_trouble(status: int, said: str, place: Place, wait: float | None) -> Failure:
+    """What a server means that does not refuse a request, but could not carry it out."""
+
+    def says(pattern: str) -> bool:
+        return bool(re.search(pattern, said, re.IGNORECASE))
+
+    late = status == 408 or says(LATE)
+    if says(PARTLY):
+        text = f"{place} may have stored a write only in part ({said}); {AGAIN} once its nodes run"
+        return Failure(UnconfirmedWriteError(text), "slow" if late else "retry", wait, partly=True)
+    if says(NO_ROOM):
+        return Failure(error_from_words(said, place))
+    if says(CONSENSUS):
+        text = f"{place} cannot agree with enough of its nodes ({said}); {AGAIN} once they run"
+        return Failure(UnreachableError(text), "slow", wait)
+    if late:
+        text = f"{place} takes too long ({said}); try again, or search with a smaller limit"
+        return Failure(UnreachableError(text), "slow", partly=True)
+    if status in (502, 503, 504) or says(AWAY):
+        text = f"{place} is not available ({said}); check that all its nodes run"
+        return Failure(UnreachableError(text), "retry", wait, partly=not says(READS))
+    return Failure(error_from_words(said, place), partly=True)

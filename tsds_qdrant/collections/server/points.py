@@ -16,7 +16,7 @@ from tsds_qdrant.collections.server.reads import POINT_BATCH, ServerReads
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.spaces import Space, checked_kind
 from tsds_qdrant.collections.values import CollectionInfo, IndexKind, Payload, PointId
-from tsds_qdrant.errors import RequestRejectedError, UnreachableError
+from tsds_qdrant.errors import RequestRejectedError, UnconfirmedWriteError
 
 REQUEST_FLOATS = 500_000
 """Numbers in one request: about 10 MB of JSON, a third of what Qdrant accepts by default."""
@@ -38,7 +38,7 @@ class ServerPoints(ServerReads):
     def _write_batches(self, described: CollectionInfo) -> Batches[Any]:
         """Requests that write vectors of the space that ``described`` names."""
         rows = min(POINT_BATCH, REQUEST_FLOATS // (described.dimension or SPARSE_FLOATS))
-        return Batches(rows, self._session.place, self._session.patience)
+        return Batches(rows, self._session.place, self._session.patience, writes=True)
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""
@@ -122,7 +122,7 @@ class ServerPoints(ServerReads):
     def _check_confirmed(self, operations: Sequence[models.UpdateResult], points: int) -> None:
         for operation in operations:
             if operation.status != models.UpdateStatus.COMPLETED:
-                raise UnreachableError(
+                raise UnconfirmedWriteError(
                     f"{self._session.place} does not confirm {points} points "
                     f"({operation.status}); store them again"
                 )
