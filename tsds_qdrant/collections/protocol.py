@@ -195,6 +195,13 @@ class Collection(Readable, Protocol):
             InputError: vectors that :meth:`upsert` refuses too. Nothing is stored then.
         """
 
+    def write_again(self, ids: Sequence[PointId]) -> None:
+        """Write stored points again as they are, with all their vectors.
+
+        So all replicas have them, which may differ after a write that was not confirmed. The
+        embedded engine has none, and does nothing.
+        """
+
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
 

@@ -10,6 +10,7 @@ STAMP_FIELD = "_tsds"
 """Payload field of points that ``ingest`` stored: a :class:`Stamp`."""
 WRITER_FIELD = f"{STAMP_FIELD}.writer"
 NUMBER_FIELD = f"{STAMP_FIELD}.number"
+CONFIRMED = "confirmed"
 SEQUENCE_FIELD = "_tsds_seq"
 """In place of the stamp in collections of version 0.1: a number that grows with every write."""
 TAG_FIELD = "tsds"
@@ -31,11 +32,13 @@ class Stamp:
         writer: 16 hexadecimal digits, drawn at random.
         number: of the part.
         fields: names of the payload fields that ``ingest`` wrote; all others are somebody else's.
+        confirmed: all replicas are known to have the point; others may show it by their number.
     """
 
     writer: str
     number: int
     fields: tuple[str, ...] = ()
+    confirmed: bool = False
 
     @property
     def is_last(self) -> bool:
@@ -56,7 +59,8 @@ def stamp_of(payload: Mapping[str, Any]) -> Stamp | None:
     match payload.get(STAMP_FIELD):
         case {"writer": str(writer), "number": int(number), **rest}:
             names = rest.get("fields", ())
-            return Stamp(writer, number, tuple(names) if isinstance(names, list) else ())
+            own = tuple(names) if isinstance(names, list) else ()
+            return Stamp(writer, number, own, rest.get(CONFIRMED) is True)
     return None
 
 

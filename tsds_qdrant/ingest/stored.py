@@ -36,10 +36,12 @@ class Compared:
     Attributes:
         known: the stored points, with the payload fields that are needed to change them.
         stale: (n,) which items are to be stored: new ones, and ones that differ.
+        unconfirmed: stored points that a replica may lack.
     """
 
     known: Mapping[PointId, Record]
     stale: IntArray
+    unconfirmed: Sequence[PointId] = ()
 
 
 @dataclass
@@ -81,10 +83,10 @@ class Stored:
         foreign = [r.id for r in found if r.id not in equal and not is_ingested(r.payload)]
         if foreign and not self.overwrite:
             raise self._refusal(foreign)
-        same = {record.id for record in found if record.id in equal and self._is_confirmed(record)}
-        stale = [k for point_id, k in last.items() if point_id not in same]
+        stale = [k for point_id, k in last.items() if point_id not in equal]
         known = {record.id: record for record in found}
-        return Compared(known, np.array(sorted(stale), dtype=np.int64))
+        unsure = [record.id for record in found if not self._is_confirmed(record)]
+        return Compared(known, np.array(sorted(stale), dtype=np.int64), unsure)
 
     def _equal(
         self,
@@ -106,13 +108,13 @@ class Stored:
         return of_equal_vectors(same, rows[[number[record.id] for record in same]], self.info)
 
     def _is_confirmed(self, record: Record) -> bool:
-        """Whether all replicas are known to hold what one of them says.
+        """Whether all replicas are known to have what one of them says.
 
         *subtle*: a writer goes on only after what it wrote is confirmed. So the part that it wrote
-        last may lack a confirmation, and is written again, whoever reads it.
+        last, and did not end with, may lack a confirmation.
         """
         stamp = stamp_of(record.payload)
-        if self.info.replicas == 1 or stamp is None or stamp.is_last:
+        if self.info.replicas == 1 or stamp is None or stamp.is_last or stamp.confirmed:
             return True
         key = stamp.writer, stamp.number
         if key not in self._confirmed:

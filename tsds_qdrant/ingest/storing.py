@@ -18,6 +18,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import FLOAT32, Metric
 from tsds_qdrant.errors import AccessDeniedError, CollectionExistsError, CollectionMismatchError
 from tsds_qdrant.ingest.destination import Destination, merged
+from tsds_qdrant.ingest.encoding import Encoding
 from tsds_qdrant.ingest.items import Item, VectorArray
 from tsds_qdrant.ingest.report import IngestReport
 from tsds_qdrant.ingest.stored import Compared, Stored
@@ -25,7 +26,7 @@ from tsds_qdrant.ingest.writer import Writer
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records import naming_file
 from tsds_qdrant.records.entries import Findings
-from tsds_qdrant.representations.text import Cut, Embedder, cut_by
+from tsds_qdrant.representations.text import Embedder
 
 CHECKED_ROWS = 100_000
 
@@ -55,8 +56,8 @@ class StoringRun:
         self._advice = advice
         self._metric: Metric = destination.metric or "Cosine"
         self._by_content = False
-        self._cut: Cut | None = None
-        self._added = self._updated = 0
+        self._encoding = Encoding(embedder, total, progress) if embedder else None
+        self._added = self._updated = self._repeated = 0
         self._stored: Stored | None = None
         self._writer: Writer | None = None
         self._collection = destination.checked(metadata["model"], metadata["text"], embedder)
@@ -138,8 +139,14 @@ class StoringRun:
 
     def _notes(self, findings: Findings) -> tuple[str, ...]:
         changed = (f"{kind}: {many}" for kind, many in findings.changes.items())
-        cut = self._cut.in_words() if self._cut else ""
-        return tuple(note for note in (*changed, cut) if note)
+        cut = self._encoding.cut if self._encoding else None
+        again = (
+            f"{self._repeated} points of an ingest that did not end were written again, as a "
+            f"replica may lack them"
+            if self._repeated
+            else ""
+        )
+        return tuple(note for note in (*changed, cut and cut.in_words(), again) if note)
 
     def _check(self, vectors: VectorArray) -> None:
         """Read all rows once, so that a bad one is found before anything is stored.
@@ -185,23 +192,37 @@ class StoringRun:
     def _store(self, items: list[Item], rows: Float32Array | None, done: int) -> None:
         """Store those of ``items`` that are missing or different, ``done`` after others."""
         found = self._compare(items, rows)
+        self._repeat(found)
         if not len(found.stale):
             return
         stale = [items[k] for k in found.stale.tolist()]
-        vectors = self._encoded(stale, done) if rows is None else rows[found.stale]
+        if rows is None:
+            assert self._encoding is not None
+            vectors = self._encoding.encoded(stale, done, self._metric)
+        else:
+            vectors = rows[found.stale]
         if self._collection is None and not self._create(vectors.shape[1]):
             # Somebody else made it meanwhile, and may have stored some of these.
             items, vectors = stale, np.asarray(vectors)
             found = self._compare(items, None if rows is None else vectors)
             stale = [items[k] for k in found.stale.tolist()]
             vectors = vectors[found.stale]
-        assert self._collection is not None
-        if self._writer is None:
-            self._writer = Writer(self._collection)
-        self._writer.write(stale, vectors, found.known)
+            self._repeat(found)
+        self._writing().write(stale, vectors, found.known)
         updated = sum(item.point_id in found.known for item in stale)
         self._updated += updated
         self._added += len(stale) - updated
+
+    def _repeat(self, found: Compared) -> None:
+        if found.unconfirmed:
+            self._writing().repeat(found.unconfirmed)
+            self._repeated += len(found.unconfirmed)
+
+    def _writing(self) -> Writer:
+        assert self._collection is not None
+        if self._writer is None:
+            self._writer = Writer(self._collection)
+        return self._writer
 
     def _compare(self, items: list[Item], rows: Float32Array | None) -> Compared:
         if self._collection is None:
@@ -233,20 +254,3 @@ class StoringRun:
             )
             return False
         return True
-
-    def _encoded(self, items: list[Item], done: int) -> Float32Array:
-        """Vectors (n, D) of the texts of ``items``."""
-        assert self._embedder is not None
-        embedded = 0
-
-        def on_batch(texts: int) -> None:
-            nonlocal embedded
-            embedded += texts
-            self._progress("ingest", done + embedded, self._total)
-
-        texts = [item.text for item in items]
-        vectors = self._embedder.encode(texts, on_batch)
-        cut = cut_by(self._embedder, texts)
-        self._cut = cut if cut is None or self._cut is None else self._cut + cut
-        checked_vectors(vectors, vectors.shape[1], self._metric)
-        return vectors

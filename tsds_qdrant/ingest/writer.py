@@ -8,7 +8,13 @@ from uuid import uuid4
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.reserved import NUMBER_FIELD, STAMP_FIELD, WRITER_FIELD, Stamp
+from tsds_qdrant.collections.reserved import (
+    CONFIRMED,
+    NUMBER_FIELD,
+    STAMP_FIELD,
+    WRITER_FIELD,
+    Stamp,
+)
 from tsds_qdrant.collections.values import IndexKind, PointId, Record
 from tsds_qdrant.errors import AccessDeniedError, RequestRejectedError
 from tsds_qdrant.ingest.items import Item
@@ -56,6 +62,11 @@ class Writer:
                 [items[k].point_id for k in old], vectors[old], list(fields), list(dropped)
             )
         self._last = items[-1].point_id
+
+    def repeat(self, ids: Sequence[PointId]) -> None:
+        """Write stored points again as they are, so that every replica has them."""
+        self._collection.write_again(ids)
+        self._collection.set_payload(STAMP_FIELD, ids, [{CONFIRMED: True} for _ in ids])
 
     def close(self) -> None:
         """Say at one of the points that were written last that nothing more will come."""

@@ -37,6 +37,9 @@ class EdgePoints(EdgeReads):
     def _kept(self) -> str:
         return f"its {self.count()} points are kept" if self.count() else "nothing is stored yet"
 
+    def write_again(self, ids: Sequence[PointId]) -> None:
+        """Nothing: there are no replicas."""
+
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
         gone: list[int | UUID | str] = [edge_id(i) for i in checked_ids(ids)]

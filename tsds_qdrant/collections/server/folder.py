@@ -122,7 +122,7 @@ class FolderCollection(ServerCollection):
         """Refuse to write, whatever was to be written."""
         raise RequestRejectedError(read_only(self._session.place.location))
 
-    upsert = amend = set_vectors = set_payload = delete_payload = delete = _refuse
+    upsert = amend = write_again = set_vectors = set_payload = delete_payload = delete = _refuse
     add_space = index_payload = update_metadata = _refuse
 
 

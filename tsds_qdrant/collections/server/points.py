@@ -147,6 +147,22 @@ class ServerPoints(ServerReads):
             lambda client: client.create_payload_index(self._name, field, schema, wait=True)
         )
 
+    def write_again(self, ids: Sequence[PointId]) -> None:
+        """Write stored points again as they are, with all their vectors."""
+        points: list[Any] = checked_ids(ids)
+
+        def write(batch: range) -> None:
+            client, part = self._session.client, points[batch.start : batch.stop]
+            found = client.retrieve(self._name, part, with_payload=True, with_vectors=True)
+            whole: list[Any] = [
+                models.PointStruct(id=one.id, vector=vectors_of(one), payload=one.payload)
+                for one in found
+            ]
+            if whole:
+                self._check_confirmed([client.upsert(self._name, whole, wait=True)], len(whole))
+
+        self._writes.run(len(points), write, kind="again")
+
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
         points: list[Any] = checked_ids(ids)
@@ -168,3 +184,8 @@ def vectors_operation(ids: Sequence[Any], values: Sequence[Any], name: str) -> A
         for point_id, value in zip(ids, values, strict=True)
     ]
     return models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=points))
+
+
+def vectors_of(point: models.Record) -> Any:
+    """All vectors of a stored point, as they are written."""
+    return point.vector or {}
