@@ -19,6 +19,7 @@ from recordings import recorded
 from typer.testing import CliRunner, Result
 
 from tsds_qdrant.cli import app
+from tsds_qdrant.collections.reserved import STAMP_FIELD
 from tsds_qdrant.collections.server.retries import Patience
 
 POOL: Any = clustered_rows(120, 6, 8)
@@ -76,9 +77,15 @@ def error_of(result: Result) -> str:
 
 
 def kept(door: Door) -> dict[Any, Any]:
-    """All points of the engine, with payloads and vectors."""
+    """All points of the engine, with vectors, and payloads without what each writer draws."""
     points, _ = door.client.scroll("pool", limit=10_000, with_vectors=True)
-    return {point.id: (point.payload, point.vector) for point in points}
+    return {
+        point.id: (
+            {name: value for name, value in (point.payload or {}).items() if name != STAMP_FIELD},
+            point.vector,
+        )
+        for point in points
+    }
 
 
 def files() -> dict[str, bytes]:
