@@ -147,6 +147,8 @@ STATUSES += [
     (400, "Bad request: Max vector storage size limit of 0.01MB reached!",
      errors.RequestRejectedError, "final"),
     (400, 'Bad request: Limit exceeded 9 > 2 for "update limit"', OversizedError, "split"),
+    (400, "Wrong input: No appropriate index for faceting: `w`. Please create one to facet on this "
+     "field. Check https://qdrant.tech/documentation", errors.RequestRejectedError, "final"),
     (422, "Validation error in JSON body: [limit: value 0 invalid, must be 1 or larger]",
      errors.RequestRejectedError, "final"),
     (408, "Timeout: " + PARTLY_FAILED + "Timeout error: Operation 'update' timed out after 5s",
