@@ -170,6 +170,10 @@ def test_an_index_opens_a_filter(door: Door) -> None:
         assert client.count("s", models.Filter.model_validate(EN)).count == len(ROWS) // 2
         client.create_payload_index("s", "n", models.IntegerIndexParams(type="integer"))
         assert client.scroll("s", order_by="n", limit=1)[0][0].id == 0
+        counts = {hit.value: hit.count for hit in client.facet("s", "lang").hits}
+        assert counts == {"en": len(ROWS) // 2, "de": len(ROWS) // 2}
+        with pytest.raises(UnexpectedResponse, match="No appropriate index for faceting"):
+            client.facet("s", "text")
         lang = models.FieldCondition(key="lang", match=models.MatchValue(value=True))
         with pytest.raises(UnexpectedResponse, match="Index required but not found"):
             client.count("s", models.Filter(must_not=[lang]))

@@ -26,6 +26,7 @@ from qdrant_client.http.exceptions import (
 from tsds_qdrant import errors
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge.failures import edge_failures
+from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.server.failures import OversizedError, explain, server_failures
 
@@ -146,6 +147,8 @@ STATUSES += [
     (400, "Bad request: Max vector storage size limit of 0.01MB reached!",
      errors.RequestRejectedError, "final"),
     (400, 'Bad request: Limit exceeded 9 > 2 for "update limit"', OversizedError, "split"),
+    (400, "Wrong input: No appropriate index for faceting: `w`. Please create one to facet on this "
+     "field. Check https://qdrant.tech/documentation", errors.RequestRejectedError, "final"),
     (422, "Validation error in JSON body: [limit: value 0 invalid, must be 1 or larger]",
      errors.RequestRejectedError, "final"),
     (408, "Timeout: " + PARTLY_FAILED + "Timeout error: Operation 'update' timed out after 5s",
@@ -373,6 +376,16 @@ def test_the_key_is_in_no_message(error: Exception) -> None:
     assert "s3cret" not in str(failure.error)
     assert "***" in str(failure.error)
     assert "s3cret" not in repr(PLACE)
+
+
+@pytest.mark.parametrize("key", ["r", "a", "e"])
+def test_a_short_key_is_hidden_and_hides_no_meaning(key: str) -> None:
+    place = Place("http://qdrant.example:6333", "texts", key)
+    failure = explain(answered(403, "Forbidden: Global manage access is required"), place)
+    assert failure is not None
+    assert "lets this API key only read" in str(failure.error)
+    (said,) = re.findall(r"\((403: .*)\)", str(failure.error))
+    assert key not in said
 
 
 @pytest.mark.parametrize("key", ["", "with space", "line\n", "tab\t", "schlüssel"])

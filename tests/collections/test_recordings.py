@@ -64,7 +64,7 @@ EXPECTED: dict[str, dict[str, Expected]] = {
         },
         "strict: read_rate_limit 3": (AWAY, "retry", "requires 3 tokens.*try again in 40 s"),
         "strict: read_rate_limit 3, batch larger than the limit": (
-            OversizedError, "split", "for one request .*have it raised"
+            OversizedError, "split", "for one request .*have that limit raised"
         ),
         "strict: read_rate_limit, count": (AWAY, "retry", "try again in 20 s"),
         "strict: write_rate_limit 2, request 2": (PARTLY, "retry", "Write rate.*again in 30 s"),

@@ -421,10 +421,10 @@ VALUES = [{"probability": 0.5, "rank": k, "run": "r"} for k in range(3)]
 
 
 def test_a_read_only_key_is_told(description: dict[str, Any]) -> None:
-    denied = failed(403, "Forbidden: Global write access is required")
+    denied = failed(403, "Forbidden: Global manage access is required")
     with http_server(Guarded(description, denied, denied)) as url:
         collection = ServerCollection.open(url, "texts", connection=Connection(api_key="k"))
-        with pytest.raises(AccessDeniedError, match=r"refuses the API key.*write access"):
+        with pytest.raises(AccessDeniedError, match=r"lets this API key only.*may write"):
             collection.set_payload("tsds.a", [1, 2, 3], VALUES)
         with pytest.raises(AccessDeniedError, match="TSDS_QDRANT_API_KEY"):
             collection.delete_payload("tsds.a", [1])

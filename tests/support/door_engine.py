@@ -114,6 +114,7 @@ class Node:
         if isinstance(asked, models.CountRequest):
             return client.count(name, count_filter=where)
         if isinstance(asked, models.FacetRequest):
+            check_facet(asked.key, facts)
             return client.facet(
                 name, asked.key, facet_filter=where, limit=asked.limit or DEFAULT_LIMIT
             )
@@ -182,6 +183,17 @@ def keyed(points: Sequence[Any], facts: Facts) -> list[Any]:
     if facts.shard_keys is None:
         return list(points)
     return [p.model_copy(update={"shard_key": facts.key_of.get(p.id)}) for p in points]
+
+
+def check_facet(key: str, facts: Facts) -> None:
+    """Check that the values of a field may be counted, which needs an index of whole values."""
+    if facts.indexes.get(key) not in ("keyword", "integer", "bool", "uuid"):
+        raise RefusedError(
+            400,
+            f"Wrong input: No appropriate index for faceting: `{key}`. Please create one to facet "
+            "on this field. Check https://qdrant.tech/documentation/concepts/indexing/"
+            "#payload-index to see which payload schemas support Match conditions",
+        )
 
 
 def ordered_by(asked: models.ScrollRequest, facts: Facts) -> Any:

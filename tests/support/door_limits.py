@@ -141,6 +141,8 @@ class Limits:
             return 1
         (asked,) = vars(operation).values()
         if self.strict.enabled:
+            if isinstance(operation, models.UpdateVectorsOperation):
+                check_limit(len(asked.points), self.strict.upsert_max_batchsize, "update limit")
             where = getattr(asked, "filter", None)
             self._check_filter(where, indexes, self.strict.unindexed_filtering_update)
         return max(1, len(points_of(operation)))

@@ -122,6 +122,11 @@ WORDS: tuple[Row, ...] = (
         "has no range index on '{0}' to order by ({words}); create an integer or float index",
     ),
     (
+        r"no appropriate index for faceting: .(.+?)`",
+        RequestRejectedError,
+        "has no index to count the values of '{0}' ({words}); create a keyword or integer index",
+    ),
+    (
         r"exact search disabled",
         RequestRejectedError,
         "allows no exact search ({words}); leave --exact out, or have search_allow_exact set to "

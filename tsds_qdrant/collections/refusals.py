@@ -46,6 +46,10 @@ class Place:
             return self.location
         return f"collection '{self.collection}' at {self.location}"
 
+    def sentence(self, fault: str, words: str, remedy: str) -> str:
+        """What is at fault here, in Qdrant's ``words``, and the next step."""
+        return f"{self} {fault} ({self.clean(words)}); {remedy}"
+
     def clean(self, text: str) -> str:
         """``text`` on one line, shortened, without the API key."""
         for secret in filter(None, {self.secret, self.secret.strip()}):
@@ -71,11 +75,12 @@ def reason(content: bytes) -> str:
 
 
 def briefly(words: str) -> str:
-    """Qdrant's ``words`` without what does not help: kinds, its own advice, Rust's errors."""
+    """Qdrant's ``words`` on one line without what does not help: its kinds, advice and types."""
     words = re.sub(ADVICE, "", words, flags=re.DOTALL)
     words = re.sub(r"(apply operation) \w+\(.*\) (after)", r"\1 \2", words, flags=re.DOTALL)
     words = re.sub(r"Tonic status error: .*", lambda found: _of_a_node(found[0]), words)
-    return re.sub(KINDS, "", words.replace(". First error captured:", ":"))
+    words = re.sub(KINDS, "", words.replace(". First error captured:", ":"))
+    return " ".join(words.split())
 
 
 def _of_a_node(words: str) -> str:
@@ -111,5 +116,6 @@ def _first(words: str, place: Place, rows: Sequence[Row]) -> TsdsError:
     for pattern, kind, text in rows:
         found = re.search(pattern, words, re.IGNORECASE)
         if found:
-            return kind(f"{place} {text.format(*found.groups(), words=words)}")
+            groups = (place.clean(group) for group in found.groups(""))
+            return kind(f"{place} {text.format(*groups, words=place.clean(words))}")
     raise AssertionError(words)

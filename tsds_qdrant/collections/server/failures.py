@@ -56,6 +56,7 @@ AWAY = (
     r"|connection (refused|reset)|no leader|shutting down"
 )
 AGAIN = "run the same command again"
+TOO_MUCH = "refuses a request of that size"
 
 
 class OversizedError(RequestRejectedError):
@@ -138,23 +139,23 @@ def _explained(error: Exception, place: Place) -> Failure | None:
     if isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError):
         return _from_transport(error, place)
     if isinstance(error, (ApiException, *LOCAL_ERRORS)):
-        return Failure(error_from_words(place.clean(str(error)), place))
+        return Failure(error_from_words(str(error), place))
     return None
 
 
 def _busy(place: Place, words: str, wait: float | None) -> Failure:
-    words = place.clean(briefly(words))
+    words = briefly(words)
     later = "later" if wait is None else f"in {wait:g} s"
-    error = UnreachableError(f"{place} is busy ({words}); try again {later}")
+    error = UnreachableError(place.sentence("is busy", words, f"try again {later}"))
     return Failure(error, "retry", wait, partly="write rate" in words.lower())
 
 
 def _from_transport(source: Exception, place: Place) -> Failure:
     import httpx
 
-    words = place.clean(str(source)) or type(source).__name__
+    words = str(source) or type(source).__name__
     silent = UnreachableError(
-        f"{place} gives no answer ({words}); check the address and that Qdrant runs"
+        place.sentence("gives no answer", words, "check the address and that Qdrant runs")
     )
     if isinstance(source, httpx.ConnectTimeout | httpx.PoolTimeout):
         return Failure(silent, "retry")
@@ -168,35 +169,34 @@ def _from_transport(source: Exception, place: Place) -> Failure:
         return Failure(silent, course, partly=partly)
     if isinstance(source, RuntimeError) and "closed" in words:
         return Failure(error_from_words(words, place))
+    advice = "check that the address is Qdrant's and that qdrant-client fits its version"
     return Failure(
-        CollectionError(
-            f"{place} answers in a form that cannot be read ({words}); "
-            f"check that the address is Qdrant's and that qdrant-client fits its version"
-        )
+        CollectionError(place.sentence("answers in a form that cannot be read", words, advice))
     )
 
 
 def _from_status(
     status: int, label: str, words: str, place: Place, wait: float | None = None
 ) -> Failure:
-    words = place.clean(briefly(words))
+    words = briefly(words)
     said = words if words == label else f"{label}: {words}"
     if status in (401, 403):
         return Failure(access_error(said, place))
-    if status == 429 and too_large(words):
-        text = f"{place} counts more for one request than its rate limit ({said}); have it raised"
-        return Failure(OversizedError(text), "split")
     if status == 413 or too_large(words):
-        sized = f"{place} refuses a request of that size ({said}); have its limit raised"
-        told = re.search(LIMIT, words)
-        return Failure(
-            OversizedError(str(error_from_words(said, place)) if told else sized), "split"
-        )
+        return Failure(OversizedError(_too_large(status, said, place)), "split")
     if status == 429 and not re.search(NO_ROOM, words, re.IGNORECASE):
         return _busy(place, words, wait)
     if status == 408 or status >= 500:
         return _from_trouble(status, said, place, wait)
     return Failure(error_from_words(said, place))
+
+
+def _too_large(status: int, said: str, place: Place) -> str:
+    """The sentence where not even a single row is small enough."""
+    if re.search(LIMIT, said):
+        return str(error_from_words(said, place))
+    fault = "counts more for one request than its rate limit" if status == 429 else TOO_MUCH
+    return place.sentence(fault, said, "have that limit raised")
 
 
 def _from_trouble(status: int, said: str, place: Place, wait: float | None) -> Failure:
@@ -205,19 +205,24 @@ def _from_trouble(status: int, said: str, place: Place, wait: float | None) -> F
     def says(pattern: str) -> bool:
         return bool(re.search(pattern, said, re.IGNORECASE))
 
+    def away(fault: str, remedy: str) -> UnreachableError:
+        return UnreachableError(place.sentence(fault, said, remedy))
+
     late = status == 408 or says(LATE)
     if says(PARTLY):
-        text = f"{place} may have stored a write only in part ({said}); {AGAIN} once its nodes run"
+        text = place.sentence(
+            "may have stored a write only in part", said, f"{AGAIN} once its nodes run"
+        )
         return Failure(UnconfirmedWriteError(text), "slow" if late else "retry", wait, partly=True)
     if says(NO_ROOM):
         return Failure(error_from_words(said, place))
     if says(CONSENSUS):
-        text = f"{place} cannot agree with enough of its nodes ({said}); {AGAIN} once they run"
-        return Failure(UnreachableError(text), "slow", wait)
+        error = away("cannot agree with enough of its nodes", f"{AGAIN} once they run")
+        return Failure(error, "slow", wait)
     if late:
-        text = f"{place} takes too long ({said}); try again, or search with a smaller limit"
-        return Failure(UnreachableError(text), "slow", partly=True)
+        error = away("takes too long", "try again, or search with a smaller limit")
+        return Failure(error, "slow", partly=not says(READS))
     if status in (502, 503, 504) or says(AWAY):
-        text = f"{place} is not available ({said}); check that all its nodes run"
-        return Failure(UnreachableError(text), "retry", wait, partly=not says(READS))
+        error = away("is not available", "check that all its nodes run")
+        return Failure(error, "retry", wait, partly=not says(READS))
     return Failure(error_from_words(said, place), partly=True)
