@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from door import Door, FailingWrites, Request, open_door
-from oracles import probabilities_of, variation
 from playback import Reply
+from pool_oracle import probabilities_of, variation
 from qdrant_client import models
 from recordings import recorded
 
