@@ -74,7 +74,7 @@ def test_the_engine_finds_the_same(metric: Metric, monkeypatch: pytest.MonkeyPat
     with edge_pool(rows, metric) as collection:
         here = collection.search(rows[:30], limit=20, exact=True)
         near = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
-        monkeypatch.setattr("tsds_qdrant.collections.edge.collection.fits", lambda *_: False)
+        monkeypatch.setattr("tsds_qdrant.collections.edge.lengths.fits", lambda *_: False)
         there = collection.search(rows[:30], limit=20, exact=True)
         nearby = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
     np.testing.assert_allclose(here.distances, there.distances, atol=1e-3)

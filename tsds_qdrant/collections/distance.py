@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray
-from tsds_qdrant.collections.spaces import UNIT_TOLERANCE
+from tsds_qdrant.collections.lengths import UNIT_TOLERANCE
 from tsds_qdrant.collections.values import Geometry, Metric
 from tsds_qdrant.errors import InputError
 

@@ -27,10 +27,9 @@ from tsds_qdrant.collections.edge.directory import (
 )
 from tsds_qdrant.collections.edge.failures import edge_failures, without_reports
 from tsds_qdrant.collections.edge.known import spaces_of
+from tsds_qdrant.collections.edge.lengths import EdgeLengths
 from tsds_qdrant.collections.edge.making import make_shard
 from tsds_qdrant.collections.edge.room import check_room
-from tsds_qdrant.collections.edge.scan import fits
-from tsds_qdrant.collections.edge.spaces import EdgeSpaces
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.refusals import Place
@@ -45,7 +44,7 @@ from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 
 
-class EdgeCollection(EdgeSpaces):
+class EdgeCollection(EdgeLengths):
     """One space of an embedded collection; see :class:`Collection` for the methods."""
 
     @classmethod
@@ -121,11 +120,6 @@ class EdgeCollection(EdgeSpaces):
             payload_indexes=indexes,
             metadata=read_metadata(self._path),
         )
-
-    def _is_scanned(self, count: int) -> bool:
-        """Whether exact searches of the searched space, of ``count`` points, are scans in numpy."""
-        info = self._description
-        return info.recomputable and fits(count, info.dimension, info.metric)
 
     def search(
         self,

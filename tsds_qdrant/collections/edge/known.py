@@ -38,6 +38,7 @@ def spaces_of(config: Mapping[str, Any]) -> dict[str, Space]:
     spaces = {}
     for name, params in (config.get("vectors") or {}).items():
         codes = params.get("quantization_config") or config.get("quantization_config")
+        graph = {**(config.get("hnsw_config") or {}), **(params.get("hnsw_config") or {})}
         spaces[name] = Space(
             name,
             "dense",
@@ -46,6 +47,9 @@ def spaces_of(config: Mapping[str, Any]) -> dict[str, Space]:
             multivector=bool(params.get("multivector_config")),
             datatype=params.get("datatype") or FLOAT32,
             quantization=next(iter(codes)) if codes else None,
+            m=graph.get("m"),
+            payload_m=graph.get("payload_m"),
+            on_disk=bool(params.get("on_disk")) or params.get("memory") == "cold",
         )
     for name, params in (config.get("sparse_vectors") or {}).items():
         idf = str(params.get("modifier") or "").lower() == "idf"

@@ -19,9 +19,9 @@ from tsds_qdrant.collections.distance import score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.failures import server_failures
+from tsds_qdrant.collections.server.lengths import ServerLengths
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
 from tsds_qdrant.collections.server.session import TIMEOUT_S, Session
-from tsds_qdrant.collections.server.spaces import ServerSpaces
 from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
@@ -29,7 +29,7 @@ from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 GREEN_WITHIN_S = 600.0
 
 
-class ServerCollection(ServerSpaces):
+class ServerCollection(ServerLengths):
     """One space of a collection on a server; see :class:`Collection` for the methods."""
 
     def __init__(self, session: Session, vector: str | None) -> None:

@@ -50,6 +50,7 @@ def spaces_of(found: models.CollectionInfo, session: Session) -> dict[str, Space
     spaces = {}
     for name, dense in (vectors if isinstance(vectors, dict) else {"": vectors}).items():
         codes = dense.quantization_config or found.config.quantization_config
+        own, usual = dense.hnsw_config or models.HnswConfigDiff(), found.config.hnsw_config
         spaces[name] = Space(
             name,
             "dense",
@@ -58,6 +59,9 @@ def spaces_of(found: models.CollectionInfo, session: Session) -> dict[str, Space
             multivector=dense.multivector_config is not None,
             datatype=FLOAT32 if session.local or not dense.datatype else dense.datatype.value,
             quantization=next(iter(codes.model_dump()), None) if codes else None,
+            m=usual.m if own.m is None else own.m,
+            payload_m=usual.payload_m if own.payload_m is None else own.payload_m,
+            on_disk=bool(dense.on_disk) or getattr(dense, "memory", None) == "cold",
         )
     for name, sparse in (params.sparse_vectors or {}).items():
         idf = sparse.modifier == models.Modifier.IDF

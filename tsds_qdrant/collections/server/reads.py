@@ -158,18 +158,23 @@ class ServerReads(Closing):
         page = min(SCROLL_PAGE, most or SCROLL_PAGE)
         return ordered_pages(ask, page=page, descending=descending, limit=limit, most=most)
 
+    @property
+    def _own_vectors(self) -> Any:
+        """How a request asks for the vectors of the searched space alone."""
+        name = self._description.vector
+        return [name] if name or len(self._spaces) > 1 else True
+
     def _points(
         self, ids: list[PointId], *, payloads: Wanted, vectors: bool
     ) -> dict[PointId, Record]:
         name = self._description.vector
-        own: Any = [name] if name or len(self._spaces) > 1 else True
         pages = self._reads.run(
             len(ids),
             lambda rows: self._session.client.retrieve(
                 self._name,
                 ids[rows.start : rows.stop],
                 with_payload=_wanted(payloads),
-                with_vectors=own if vectors else False,
+                with_vectors=self._own_vectors if vectors else False,
             ),
             kind=(bool(payloads), vectors),
         )
