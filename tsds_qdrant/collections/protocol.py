@@ -10,12 +10,7 @@ from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.readable import Readable
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.sparse import SparseRows
-from tsds_qdrant.collections.values import (
-    Filter,
-    IndexKind,
-    Payload,
-    PointId,
-)
+from tsds_qdrant.collections.values import Filter, IndexKind, Payload, PointId, Record
 
 
 class Collection(Readable, Protocol):

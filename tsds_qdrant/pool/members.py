@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,11 @@ class Members:
     def count(self) -> int:
         """How many there are."""
         return self.found - len(self.zero)
+
+    def having(self, condition: Mapping[str, Any]) -> int:
+        """How many candidates meet ``condition``, exactly."""
+        zero = [{"must_not": [{"has_id": list(self.zero)}]}] if self.zero else []
+        return self.collection.count(joined(self.where, condition, *zero))
 
     def pages(self) -> Iterator[list[PointId]]:
         """Their ids, page by page, in ascending order."""

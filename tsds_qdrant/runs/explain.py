@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.ids import checked_ids
-from tsds_qdrant.collections.values import PointId, Record
+from tsds_qdrant.collections.lengths import is_zero, needs_direction
+from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.pool.texts import text_of
 from tsds_qdrant.records import TextTemplate
@@ -48,7 +49,7 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
     missing = [point_id for point_id in wanted if point_id not in records]
     if missing:
         raise InputError(_absent(run, missing[0]))
-    out = _no_candidates(run, wanted)
+    out = _no_candidates(run, [records[point_id] for point_id in wanted])
     template = TextTemplate.from_dict(selection.collection.metadata.get("text", {}))
     question = Question(
         [records[point_id] for point_id in wanted if point_id not in out],
@@ -67,6 +68,7 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
         terms=selection.evidence.terms(),
         sampler=selection.settings.wanted.sampler,
         support=len(selection.support),
+        vector=selection.collection.vector,
         candidates=selection.candidates,
         queries=selection.queries,
         points=tuple(
@@ -94,11 +96,17 @@ def _absent(run: Run, point_id: PointId) -> str:
     return f"there is no point {point_id} in collection '{name}'; check the id"
 
 
-def _no_candidates(run: Run, ids: Sequence[PointId]) -> dict[PointId, Verdict]:
-    """Which of ``ids`` the run's filter leaves out, or were kept out as copies of test items."""
+def _no_candidates(run: Run, records: Sequence[Record]) -> dict[PointId, Verdict]:
+    """Which of ``records`` lack a vector, do not match the run's filter, or copy test items."""
     index, where = run.known.index, run.selection.settings.search.where
+    ids = [record.id for record in records]
     numbers = index.lookup(ids).tolist()
     out: dict[PointId, Verdict] = {
+        record.id: _lacking(record, run.selection.collection, number >= 0)
+        for record, number in zip(records, numbers, strict=True)
+    }
+    out = {point_id: verdict for point_id, verdict in out.items() if verdict}
+    out |= {
         point_id: "kept out"
         for point_id, number in zip(ids, numbers, strict=True)
         if number >= 0 and index.excluded[number]
@@ -108,6 +116,13 @@ def _no_candidates(run: Run, ids: Sequence[PointId]) -> dict[PointId, Verdict]:
     condition = both(where, {"must": [{"has_id": list(ids)}]})
     passed = {i for page in run.known.searcher.collection.scroll_ids(condition) for i in page}
     return out | {point_id: "filtered out" for point_id in ids if point_id not in passed}
+
+
+def _lacking(record: Record, info: CollectionInfo, known: bool) -> Verdict:
+    """That a point has no vector that can be compared, or lost it since the run; else ""."""
+    if record.vector is None:
+        return "lost vector" if known else "no vector"
+    return "zero vector" if needs_direction(info.metric) and is_zero(record.vector) else ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 from tsds_qdrant.collections.ids import point_ids
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.pool.members import Members
-from tsds_qdrant.runs.changes import Changes, Mark, find_changes
+from tsds_qdrant.runs.changes import find_changes
+from tsds_qdrant.runs.marks import Changes, Mark
 
 
 def changes_among(
@@ -26,10 +27,11 @@ def changes_among(
     if not members.zero:
         return changes
     zero, gone = set(members.zero), set(changes.gone)
-    return Changes(
-        [point_id for point_id in changes.came if point_id not in zero],
-        [*changes.gone, *(one for one in used if one in zero and one not in gone)],
-        without(changes.mark, zero),
+    return replace(
+        changes,
+        came=[point_id for point_id in changes.came if point_id not in zero],
+        gone=[*changes.gone, *(one for one in used if one in zero and one not in gone)],
+        mark=without(changes.mark, zero),
     )
 
 

@@ -19,10 +19,10 @@ from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import check_identity, open_of_run
 from tsds_qdrant.runs.begin import source_of
-from tsds_qdrant.runs.changes import find_changes
 from tsds_qdrant.runs.difference import Difference, difference_of
 from tsds_qdrant.runs.history import reselection_figures
 from tsds_qdrant.runs.marks import Changes
+from tsds_qdrant.runs.membership import changes_among
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
@@ -94,7 +94,7 @@ def reselect(
         started = time.perf_counter()
         check_identity(opened.info(), run.collection)
         known = resume_knowledge(opened, run, arrays, facts, progress)
-        changes = _changes(opened, run, known, named)
+        changes = _changes(run, known, named)
         looked = time.perf_counter()
         repaired = known.update(changes.came, changes.gone)
         if queries is not None:
@@ -137,12 +137,9 @@ def reselect(
     return replace(done, number=number, run=figures)
 
 
-def _changes(
-    collection: Collection, run: StoredRun, known: Knowledge, named: Sequence[PointId] | None
-) -> Changes:
+def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) -> Changes:
     """What changed; places whose vector is another one now came again."""
-    where = run.settings.search.where
-    changes = find_changes(collection, where, run.mark, known.used(), named=named)
+    changes = changes_among(known.searcher.members, run.mark, known.used(), named)
     seen = {*changes.came, *changes.gone}
     moved, checked = known.moved()
     silently = [point_id for point_id in moved if point_id not in seen]

@@ -17,9 +17,16 @@ from tsds_qdrant.strategies.reasons import Reasons
 
 Verdict = str
 """``drawn``, ``not drawn`` (it could have been), ``not preferred``, ``filtered out`` (by the run's
-filter), ``kept out`` (as a copy of a test item), or what the strategy says of a point that could
-not be drawn: one of its ``VERDICTS``."""
-NO_CANDIDATE: tuple[Verdict, ...] = ("filtered out", "kept out")
+filter), ``kept out`` (as a copy of a test item), ``no vector`` (in the searched space), ``lost
+vector`` (since the run's last selection), ``zero vector`` (which has no direction), or what the
+strategy says of a point that could not be drawn: one of its ``VERDICTS``."""
+NO_CANDIDATE: tuple[Verdict, ...] = (
+    "filtered out",
+    "kept out",
+    "no vector",
+    "lost vector",
+    "zero vector",
+)
 LEAST_P = 1e-290
 """Smaller p, as of texts that weigh next to nothing, are beyond what chances can be given for."""
 
@@ -92,6 +99,7 @@ class Explanation:
         terms: what the strategy's reasons speak of; for ``tsds`` alpha, bandwidth, regularizer.
         sampler: ``stable``, ``multinomial`` or ``top``.
         support: number of candidates that could be drawn.
+        vector: name of the searched vector, "" for the unnamed one.
         candidates: size of the pool.
         queries: number of task examples.
         points: in the order asked for.
@@ -102,6 +110,7 @@ class Explanation:
     terms: Mapping[str, Any]
     sampler: str
     support: int
+    vector: str
     candidates: int
     queries: int
     points: tuple[PointExplanation, ...]
@@ -114,6 +123,7 @@ class Explanation:
             **self.terms,
             "sampler": self.sampler,
             "support": self.support,
+            "vector": self.vector,
             "candidates": self.candidates,
             "queries": self.queries,
             "points": [point.as_dict() for point in self.points],

@@ -159,6 +159,9 @@ def select_for(
     seed = settings.wanted.seed
     preference = settings.strategy.concluded(known, preference, seed, earlier.evidence)
     query, distance = preference.nearest or _measured(known, samples, earlier.reopened)
+    if preference.nearest and searcher.info.metric == "Dot" and not earlier.reopened:
+        # Where densities were not asked for, nobody has looked at these vectors yet.
+        vectors_found(searcher.collection, _drawn(known, samples), searcher.info)
     seen = len(query)
     ids = known.index.ids(range(seen))
     return Selection(
@@ -185,14 +188,21 @@ def select_for(
     )
 
 
+def _drawn(known: Knowledge, samples: Mapping[int, Sample]) -> list[PointId]:
+    """The ids in the largest of ``samples``; none where there is no sample."""
+    if not samples:
+        return []
+    return known.index.ids(samples[max(samples)].candidates.tolist())
+
+
 def _measured(
     known: Knowledge, samples: Mapping[int, Sample], reopened: bool
 ) -> tuple[IntArray, FloatArray]:
     """(n,) nearest task example of each candidate that was drawn, and its distance."""
     searcher, seen = known.searcher, len(known.index)
     query, distance = np.full(seen, -1, dtype=np.int64), np.full(seen, np.nan)
-    chosen = samples[max(samples)].candidates if samples else np.empty(0, dtype=np.int64)
-    ids = known.index.ids(chosen.tolist())
+    ids = _drawn(known, samples)
+    chosen = known.index.numbers(ids)
     if not ids:
         return query, distance
     if reopened:
