@@ -25,7 +25,8 @@
         └── UnreachableError        exit code 3: no answer from Qdrant
             └── UnconfirmedWriteError  exit code 3: a write may be stored in part
 
-A message is one sentence that holds the offending value, then the next step.
+A message is one sentence that holds the offending value, then the next step. Exit code 4 is that of
+a check that finds nothing but warnings.
 """
 
 from __future__ import annotations
