@@ -73,10 +73,10 @@ def test_the_engine_finds_the_same(metric: Metric, monkeypatch: pytest.MonkeyPat
     rows = clustered_rows(400, 24, 4)
     rows[350:360] = 0  # at distance 1 from a unit vector, at the chord of product 0 under Cosine
     with edge_pool(rows, metric, unchecked=True) as collection:
-        here = collection.search(rows[:30], limit=20, exact=True)
+        here = collection.search(rows[:30], limit=200, exact=True)
         near = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
         monkeypatch.setattr("tsds_qdrant.collections.edge.lengths.fits", lambda *_: False)
-        there = collection.search(rows[:30], limit=20, exact=True)
+        there = collection.search(rows[:30], limit=200, exact=True)
         nearby = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
     np.testing.assert_allclose(here.distances, there.distances, atol=1e-3)
     assert (near.counts == nearby.counts).all()

@@ -460,6 +460,9 @@ def test_words_for_what_is_rare() -> None:
 
     assert "leaves it out" in spoken("filtered out")
     assert "copy of a test item" in spoken("kept out")
+    assert spoken("no vector") == "1: no candidate, it has no vector"
+    assert "no candidate, its vector is zero" in spoken("zero vector")
+    assert "run 'tsds-qdrant reselect'" in spoken("lost vector")
     bound = spoken("not fetched", Turn(0.4, exact=False), arrived=True)
     assert "run 'tsds-qdrant reselect'" in bound
     assert "only below some alpha under 0.4 (now 0.5)" in bound

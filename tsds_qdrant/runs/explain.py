@@ -101,8 +101,9 @@ def _no_candidates(run: Run, records: Sequence[Record]) -> dict[PointId, Verdict
     index, where = run.known.index, run.selection.settings.search.where
     ids = [record.id for record in records]
     numbers = index.lookup(ids).tolist()
+    preferred = set(run.selection.preference.candidates.tolist())
     out: dict[PointId, Verdict] = {
-        record.id: _lacking(record, run.selection.collection, number >= 0)
+        record.id: _lacking(record, run.selection.collection, number in preferred)
         for record, number in zip(records, numbers, strict=True)
     }
     out = {point_id: verdict for point_id, verdict in out.items() if verdict}

@@ -99,22 +99,22 @@ class Explanation:
         terms: what the strategy's reasons speak of; for ``tsds`` alpha, bandwidth, regularizer.
         sampler: ``stable``, ``multinomial`` or ``top``.
         support: number of candidates that could be drawn.
-        vector: name of the searched vector, "" for the unnamed one.
         candidates: size of the pool.
         queries: number of task examples.
         points: in the order asked for.
         searches: made for the answers.
+        vector: name of the searched vector, "" for the unnamed one.
     """
 
     strategy: str
     terms: Mapping[str, Any]
     sampler: str
     support: int
-    vector: str
     candidates: int
     queries: int
     points: tuple[PointExplanation, ...]
     searches: int = 0
+    vector: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
