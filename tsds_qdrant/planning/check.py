@@ -21,7 +21,7 @@ from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 from tsds_qdrant.planning.findings import notes_on, warnings_on
-from tsds_qdrant.pool.members import having_vector
+from tsds_qdrant.pool.members import members
 from tsds_qdrant.pool.pool import with_direction
 
 PROBED_POINTS = 64
@@ -133,19 +133,27 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
     settings = SearchSettings(recall=recall)
     info = collection.info()
     space = collection.spaces[info.vector]
-    _, having = having_vector(collection, info, None)
-    held = min(having, in_graph(collection, info))
-    zero: tuple[PointId, ...] = ()
+    candidates = members(collection, info, None, scans=info.limits.exact)
+    held = min(candidates.found, in_graph(collection, info))
     ef, scan_reason, cost = None, "", None
     problems: tuple[str, ...] = ()
     try:
         searcher = Searcher(collection, settings, seed=seed)
-        zero = searcher.members.zero
         cost = _tried(searcher, seed)
         ef, scan_reason = searcher.ef, searcher.scan_reason
     except REFUSALS as error:
         problems = (f"{error}.",)
-    found = CheckReport(info, space, having, held, zero, ef, scan_reason, cost, problems)
+    found = CheckReport(
+        info,
+        space,
+        having=candidates.found,
+        in_graph=held,
+        zero=candidates.zero,
+        ef=ef,
+        scan_reason=scan_reason,
+        cost=cost,
+        problems=problems,
+    )
     return replace(found, warnings=warnings_on(found), notes=notes_on(found))
 
 
