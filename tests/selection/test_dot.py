@@ -56,8 +56,12 @@ def test_it_is_never_drawn(make_collection: MakeCollection, strategy: str, lengt
 def test_a_small_embedded_collection_is_looked_through() -> None:
     with edge_pool(rows_with(1.1), "Dot") as pool:
         report = check(pool)
-    assert report.verdict == "does not work"
-    assert f"point {ODD} has length 1.1, not 1" in report.problems[0]
+        assert report.verdict == "does not work"
+        assert f"point {ODD} has length 1.1, not 1" in report.problems[0]
+        pool.upsert([ODD], ROWS[[ODD]])
+        assert check(pool).verdict == "works"
+        pool.upsert([3], 2 * ROWS[[3]])
+        assert "point 3 has length 2, not 1" in check(pool).problems[0]
 
 
 def test_a_zero_vector_is_no_obstacle(make_collection: MakeCollection) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.collections.conditions import joined
+from tsds_qdrant.collections.filters import check_filter
 from tsds_qdrant.collections.lengths import is_zero, needs_direction
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
@@ -61,7 +62,12 @@ def having_vector(
 
     ``info`` is the collection's own of now. Where no point lacks the vector, nothing is asked for
     beside ``where``, which costs least.
+
+    Raises:
+        SettingsError: ``where`` is no filter.
     """
+    if where is not None:
+        check_filter(where)
     condition = joined(where, {"has_vector": info.vector})
     found = collection.count(condition)
     whole = where is None and found >= info.count

@@ -20,17 +20,20 @@ class Known:
         searched: the space of the collection as it was opened, of which the others are views.
         points: how many, None where they were not counted since the last write.
         loaded: space -> filter and the vectors that match it, read since the last write.
+        lengths: spaces whose lengths were checked since the last write.
     """
 
     spaces: dict[str, Space]
     searched: str
     points: int | None = None
     loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)
+    lengths: set[str] = field(default_factory=set)
 
     def forget(self) -> None:
         """Forget what a write may have changed."""
         self.points = None
         self.loaded.clear()
+        self.lengths.clear()
 
 
 def spaces_of(config: Mapping[str, Any]) -> dict[str, Space]:

@@ -25,8 +25,9 @@ class EdgeLengths(EdgeSpaces):
         """Check that scores of the searched space say distances."""
         info = self._description
         checked_kind(self._known.spaces[info.vector], "dense", info.name)
-        if info.metric == "Dot":
+        if info.metric == "Dot" and info.vector not in self._known.lengths:
             check_unit_length(self._some(), f"'{info.name}'", tolerance_of(info))
+            self._known.lengths.add(info.vector)
 
     def _some(self) -> Iterator[Record]:
         """All points where they fit into memory, or the first that have the vector."""
