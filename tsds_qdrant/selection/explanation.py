@@ -96,6 +96,7 @@ class Explanation:
         queries: number of task examples.
         points: in the order asked for.
         searches: made for the answers.
+        missing: points that the collection does not hold -> a sentence on that.
     """
 
     strategy: str
@@ -106,6 +107,7 @@ class Explanation:
     queries: int
     points: tuple[PointExplanation, ...]
     searches: int = 0
+    missing: Mapping[PointId, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -118,6 +120,7 @@ class Explanation:
             "queries": self.queries,
             "points": [point.as_dict() for point in self.points],
             "searches": self.searches,
+            "missing": [{"id": i, "message": text} for i, text in self.missing.items()],
         }
 
 
