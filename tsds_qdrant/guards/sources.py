@@ -12,6 +12,7 @@ from tsds_qdrant.collections.checked import checked_queries
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.guards.contamination import runless
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
 from tsds_qdrant.guards.settings import GuardSettings
@@ -112,6 +113,11 @@ def guard_against(
         sources=[remembered_source(source) for source in settings.sources],
         counts=[len(part.texts) for part in parts],
     )
+    if settings.fail and not held_out.has_vectors and (why := runless(held_out)):
+        raise SettingsError(
+            f"{why}, so only whole texts could be compared; if that will do say so with "
+            f"--exclude-ngrams 0, else compare vectors with --exclude-radius"
+        )
     stored = TextTemplate.from_dict(info.metadata.get("text", {}))
     way = stored if stored.to_dict() else candidate_template
     return Guard(held_out, way, strict=settings.fail)

@@ -10,12 +10,13 @@ import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors, normalized
-from tsds_qdrant.collections.filters import filtered_fields
+from tsds_qdrant.collections.filter_keys import filtered_fields
 from tsds_qdrant.collections.hits import Hits, first_hits, recall_of
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
 from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.pool.fields import unknown_in
 from tsds_qdrant.progress import Progress, silent
 
 EF_LADDER = (128, 256, 512, 1024)
@@ -73,11 +74,15 @@ class Searcher:
         self._repeated: tuple[Float32Array, int, Hits] | None = None
         self.scan_reason = self._scan_reason(settings.exact)
         if self.candidates == 0:
-            what = "no point matches the filter" if where else "it holds no point"
-            raise InputError(
-                f"collection '{self.info.name}' gives no candidate: {what}; "
-                f"ingest some or change --filter"
-            )
+            raise InputError(self._no_candidate())
+
+    def _no_candidate(self) -> str:
+        unknown = unknown_in(self.collection, self.where)
+        what = "no point matches the filter" if self.where else "it holds no point"
+        return (
+            f"collection '{self.info.name}' gives no candidate: {what}; "
+            f"{unknown or 'ingest some or change --filter'}"
+        )
 
     def _scan_reason(self, asked: bool) -> str:
         if not self.info.limits.exact:

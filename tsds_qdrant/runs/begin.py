@@ -121,6 +121,8 @@ def new_run(
             since_field=keeping.since_field,
             detect_updates=keeping.detect_updates,
         )
+    if guard is not None:
+        guard.check_texts(collection)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
     sizes = settings.wanted_sizes(known.searcher.candidates)
     selection = select_for(known, settings, sizes, guard=guard, count_tokens=keeping.count_tokens)

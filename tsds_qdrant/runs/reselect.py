@@ -16,6 +16,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import CollectionMismatchError
 from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.neighbors.repair import RepairReport
+from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import check_identity, open_of_run
 from tsds_qdrant.runs.begin import source_of
@@ -93,6 +94,7 @@ def reselect(
     with nullcontext(collection) if collection else open_of_run(state) as opened:
         started = time.perf_counter()
         check_identity(opened.info(), run.collection)
+        check_fields(opened, run.settings.bounds.fields)
         known = resume_knowledge(opened, run, arrays, facts, progress)
         changes = _changes(opened, run, known, named)
         looked = time.perf_counter()
