@@ -158,7 +158,7 @@ def test_templates(few: Collection) -> None:
     ):
         with pytest.raises(InputError, match=f"'{path}' that --template names"):
             check_template(few, TextTemplate(template=template))
-    with pytest.raises(InputError, match="'txet' that --text-field names .*did you mean 'text'"):
+    with pytest.raises(InputError, match=r"'txet' that --text-field names .*did you mean 'text'"):
         check_template(few, TextTemplate("txet"))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.checked import check_made, checked_examples
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
@@ -93,6 +93,7 @@ def guard_against(
             found = examples_of_records(
                 source, chosen, template=way, stored=info.metadata, progress=progress
             )
+            check_made(found.vectors, info, chosen.name)
         else:
             found = examples_of_vectors(source, info)
         if not reach.radius and not any(found.texts):
@@ -104,7 +105,7 @@ def guard_against(
     vectors = None
     if reach.radius:
         vectors = np.concatenate(
-            [checked_queries(part.vectors, info, what="test item") for part in parts]
+            [checked_examples(part.vectors, info, what="test item") for part in parts]
         )
     held_out = HeldOut.of(
         [text for part in parts for text in part.texts],

@@ -94,14 +94,14 @@ def reselect(
     with nullcontext(collection) if collection else open_of_run(state) as opened:
         started = time.perf_counter()
         check_identity(opened.info(), run.collection)
-        check_fields(opened, run.settings.bounds.fields)
         known = resume_knowledge(opened, run, arrays, facts, progress)
         changes = _changes(opened, run, known, named)
+        untouched = not (changes.came or changes.gone or queries is not None)
+        check_fields(opened, {} if untouched else run.settings.bounds.fields)
         looked = time.perf_counter()
         repaired = known.update(changes.came, changes.gone)
         if queries is not None:
             known.retarget(task_of(queries, known.searcher))
-        untouched = not (changes.came or changes.gone or queries is not None)
         guard = stored_guard(facts, arrays)
         if guard is not None:
             guard.forget([*changes.came, *changes.gone])
