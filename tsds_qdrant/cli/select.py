@@ -163,8 +163,7 @@ def select(
                 task = examples.read(info, connection, progress)
                 tagging = None
                 if run.write_back:
-                    basis = (info, settings, task.vectors, task.weights)
-                    tagging = Tagging.of(run.write_back, *basis)
+                    tagging = Tagging.of(run.write_back, info, settings, task.vectors, task.weights)
                 made = new_run(
                     opened,
                     task,

@@ -16,7 +16,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
 from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
 from tsds_qdrant.neighbors.settings import SearchSettings
-from tsds_qdrant.pool.fields import unknown_in
+from tsds_qdrant.pool.fields import no_candidate
 from tsds_qdrant.progress import Progress, silent
 
 EF_LADDER = (128, 256, 512, 1024)
@@ -74,15 +74,7 @@ class Searcher:
         self._repeated: tuple[Float32Array, int, Hits] | None = None
         self.scan_reason = self._scan_reason(settings.exact)
         if self.candidates == 0:
-            raise InputError(self._no_candidate())
-
-    def _no_candidate(self) -> str:
-        unknown = unknown_in(self.collection, self.where)
-        what = "no point matches the filter" if self.where else "it holds no point"
-        return (
-            f"collection '{self.info.name}' gives no candidate: {what}; "
-            f"{unknown or 'ingest some or change --filter'}"
-        )
+            raise InputError(no_candidate(collection, where))
 
     def _scan_reason(self, asked: bool) -> str:
         if not self.info.limits.exact:

@@ -82,6 +82,13 @@ def unknown_in(collection: Collection, where: Filter | None) -> str:
     return ""
 
 
+def no_candidate(collection: Collection, where: Filter | None) -> str:
+    """Say that no point is a candidate, and why, where none matches ``where``."""
+    what = "no point matches the filter" if where else "it holds no point"
+    way_out = unknown_in(collection, where) or "ingest some or change --filter"
+    return f"collection '{collection.info().name}' gives no candidate: {what}; {way_out}"
+
+
 def sampled_payloads(collection: Collection) -> list[Payload]:
     """Payloads of a few points, without what this package keeps there."""
     page = next(iter(collection.scroll_ids()), [])
