@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from tsds_qdrant.cli.failures import AS_JSON
 from tsds_qdrant.cli.flags import everything_shown
 from tsds_qdrant.cli.words import named
 
@@ -44,6 +45,11 @@ class FlagCommand(TyperCommand):
         file = None if extra.get("resilient_parsing") else self.file_of(args)
         command = self if file is None else self.with_defaults(file.defaults(self, args))
         return TyperCommand.make_context(command, info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; how it is to report is kept for the case that it fails."""
+        ctx.meta[AS_JSON] = any(ctx.params.get(name) for name in ("as_json", "json"))
+        return super().invoke(ctx)
 
     def file_of(self, words: Sequence[str]) -> Config | None:
         """The file of flags that ``words`` name.

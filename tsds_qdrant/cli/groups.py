@@ -15,7 +15,7 @@ from tsds_qdrant.task.settings import Reading
 if TYPE_CHECKING:
     from tsds_qdrant.collections.connection import Connection
     from tsds_qdrant.collections.protocol import Collection
-    from tsds_qdrant.collections.values import CollectionInfo
+    from tsds_qdrant.collections.values import CollectionInfo, Filter
     from tsds_qdrant.progress import Progress
     from tsds_qdrant.task.examples import TaskExamples
 
@@ -85,6 +85,15 @@ def described_for(reading: Reading, collection: Collection, *, quiet: bool) -> C
     return info
 
 
+def note_filter(where: Filter | None, collection: Collection, *, quiet: bool) -> None:
+    """Say which field that a filter names is on no point, though some points match."""
+    if quiet or not where:
+        return
+    from tsds_qdrant.pool.fields import unknown_in
+
+    say(unknown_in(collection, where))
+
+
 @dataclass(frozen=True)
 class Examples:
     """Task examples
@@ -110,7 +119,16 @@ class Examples:
         return {"source": source, **{k: value for k, value in read.items() if value}}
 
     def described(self, collection: Collection, *, quiet: bool) -> CollectionInfo:
-        """The collection; see :func:`described_for`."""
+        """The collection; see :func:`described_for`.
+
+        Raises:
+            InputError: the task examples are no records, and no point has the field of texts.
+        """
+        from tsds_qdrant.pool.fields import check_template
+        from tsds_qdrant.task.examples import is_text_source
+
+        if not is_text_source(self.queries):
+            check_template(collection, self.reading.text_template())
         return described_for(self.reading, collection, quiet=quiet)
 
     def read(

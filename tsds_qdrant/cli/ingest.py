@@ -110,7 +110,7 @@ def ingest(
     )
     rows = None
     if points.vectors is not None:
-        rows = load_vectors(points.vectors, whole=destination.datatype() == "uint8")
+        rows = load_vectors(points.vectors)
     with progress_bars(quiet=as_json) as progress:
         if not files:
             assert rows is not None

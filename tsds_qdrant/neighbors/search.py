@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.filters import filtered_fields
+from tsds_qdrant.collections.filter_keys import filtered_fields
 from tsds_qdrant.collections.graph import no_graph
 from tsds_qdrant.collections.hits import Hits, first_hits, recall_of
 from tsds_qdrant.collections.protocol import Collection

@@ -15,6 +15,7 @@ from tsds_qdrant.collections.lengths import is_zero, needs_direction
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
 from tsds_qdrant.errors import RequestRejectedError
+from tsds_qdrant.pool.fields import unknown_in
 
 FIRST_LOOK = 16
 NEXT_LOOK = 1_000
@@ -130,4 +131,5 @@ def no_candidate(info: CollectionInfo, members: Members, where: Filter | None) -
         advice = "choose another with --vector"
     elif where:
         what = "no point matches the filter"
+        advice = unknown_in(members.collection, where) or advice
     return f"collection '{info.name}' gives no candidate: {what}; {advice}"

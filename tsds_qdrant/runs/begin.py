@@ -124,6 +124,8 @@ def new_run(
             since_field=keeping.since_field,
             detect_updates=keeping.detect_updates,
         )
+    if guard is not None:
+        guard.check_texts(collection)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
     mark = None if mark is None else without(mark, set(known.searcher.members.zero))
     sizes = settings.wanted_sizes(known.searcher.candidates)

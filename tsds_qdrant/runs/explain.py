@@ -38,17 +38,20 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
             look for; for ``tsds`` the exact alpha at which points without mass would enter,
             which is a bound where they do not suffice.
 
+    Those that the collection does not hold are ``missing`` in what is returned.
+
     Raises:
-        InputError: an id that is none, or that the collection does not hold.
+        InputError: an id that is none, or the collection holds none of them.
         CollectionError: Qdrant fails.
     """
-    wanted = list(dict.fromkeys(checked_ids(ids)))
+    asked = list(dict.fromkeys(checked_ids(ids)))
     selection, searcher = run.selection, run.known.searcher
     before = _searches(run)
-    records = {record.id: record for record in searcher.collection.retrieve(wanted, vectors=True)}
-    missing = [point_id for point_id in wanted if point_id not in records]
-    if missing:
-        raise InputError(_absent(run, missing[0]))
+    records = {record.id: record for record in searcher.collection.retrieve(asked, vectors=True)}
+    wanted = [point_id for point_id in asked if point_id in records]
+    missing = {point_id: _absent(run, point_id) for point_id in asked if point_id not in records}
+    if missing and not wanted:
+        raise InputError(". ".join(missing.values()))
     out = _no_candidates(run, [records[point_id] for point_id in wanted])
     template = TextTemplate.from_dict(selection.collection.metadata.get("text", {}))
     question = Question(
@@ -78,6 +81,7 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
             for point_id in wanted
         ),
         searches=_searches(run) - before,
+        missing=missing,
     )
 
 

@@ -16,6 +16,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import CollectionMismatchError
 from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.neighbors.repair import RepairReport
+from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import check_identity, open_of_run
 from tsds_qdrant.runs.begin import source_of
@@ -95,11 +96,12 @@ def reselect(
         check_identity(opened.info(), run.collection)
         known = resume_knowledge(opened, run, arrays, facts, progress)
         changes = _changes(run, known, named)
+        untouched = not (changes.came or changes.gone or queries is not None)
+        check_fields(opened, {} if untouched else run.settings.bounds.fields)
         looked = time.perf_counter()
         repaired = known.update(changes.came, changes.gone)
         if queries is not None:
             known.retarget(task_of(queries, known.searcher))
-        untouched = not (changes.came or changes.gone or queries is not None)
         guard = stored_guard(facts, arrays)
         if guard is not None:
             guard.forget([*changes.came, *changes.gone])

@@ -82,6 +82,8 @@ class WatchSettings:
         max_failures: give up after this many checks in a row without a server; None: never.
         out: where every new selection is written.
         on_change: a command that runs after every new selection.
+        health: a JSON file that every check replaces, for probes.
+        metrics: the same in the text format of Prometheus.
     """
 
     every: float = setting(
@@ -93,3 +95,9 @@ class WatchSettings:
     )
     out: Path | None = setting(None, "The selection; replaced whenever it changes.", metavar="FILE")
     on_change: str | None = setting(None, "Shell command to run after each change.", metavar="CMD")
+    health: Path | None = setting(
+        None, "JSON file that every check replaces: time, ok, run, error.", metavar="FILE"
+    )
+    metrics: Path | None = setting(
+        None, "Figures for Prometheus, replaced at every check.", metavar="FILE.prom"
+    )

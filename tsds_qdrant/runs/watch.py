@@ -6,16 +6,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections.connection import Connection
-from tsds_qdrant.errors import CollectionLockedError, UnreachableError
+from tsds_qdrant.errors import CollectionLockedError, TsdsError, UnreachableError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run
 from tsds_qdrant.runs.reselect import Reselection, reselect
 from tsds_qdrant.runs.settings import WatchSettings
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.vitals import FAILED, Vitals, failure_facts, utc
 from tsds_qdrant.selection.results import sample_paths, write_samples
 
 LONGEST_PAUSE_S = 600.0
@@ -35,7 +37,8 @@ def watch(
     """Yield one event for each check until ``stop`` is set.
 
     A lost server, or an embedded collection that another process has open, is tried again with
-    growing pauses; every other error ends the watch.
+    growing pauses; every other error ends the watch. Where ``settings`` name files of health and
+    metrics, these are replaced before the first check and after each one.
 
     Args:
         state: the run's state; it is held for as long as the watch goes on.
@@ -55,24 +58,38 @@ def watch(
     behind = True  # the run may have gone on without our file
     owed = threading.Event()  # a change that no event has named, as the write-back failed then
     with state.held():
+        vitals = Vitals.of(state, settings)
         while not stop.is_set():
             started = time.perf_counter()
             try:
                 event = _check(state, settings, (location, connection), progress, behind, owed)
                 failures, behind = 0, False
                 delay = settings.every
-            except (UnreachableError, CollectionLockedError) as error:
+            except (TsdsError, OSError) as error:
                 failures, behind = failures + 1, True
-                if settings.max_failures is not None and failures >= settings.max_failures:
+                name = _passing(error)
+                event = {"event": name, "failures": failures, **failure_facts(error)}
+                if name == FAILED or failures == settings.max_failures:
+                    with suppress(TsdsError, OSError):
+                        vitals.note({**event, "event": FAILED, **_elapsed(started)})
                     raise
                 delay = min(settings.every * 2 ** (failures - 1), LONGEST_PAUSE_S)
-                name = "unreachable" if isinstance(error, UnreachableError) else "locked"
-                event = {"event": name, "failures": failures, "error": str(error)}
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            yield {"time": now, **event, "elapsed": round(time.perf_counter() - started, 3)}
+            event = {"time": utc(time.time()), **event, **_elapsed(started)}
+            vitals.note(event)
+            yield event
             if settings.once:
                 return
             wait(delay)
+
+
+def _passing(error: Exception) -> str:
+    """The event of an error that may pass; ``FAILED`` for others."""
+    names = {UnreachableError: "unreachable", CollectionLockedError: "locked"}
+    return next((name for kind, name in names.items() if isinstance(error, kind)), FAILED)
+
+
+def _elapsed(started: float) -> dict[str, float]:
+    return {"elapsed": round(time.perf_counter() - started, 3)}
 
 
 def _check(

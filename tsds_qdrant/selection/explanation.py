@@ -104,6 +104,7 @@ class Explanation:
         points: in the order asked for.
         searches: made for the answers.
         vector: name of the searched vector, "" for the unnamed one.
+        missing: points that the collection does not hold -> a sentence on that.
     """
 
     strategy: str
@@ -115,6 +116,7 @@ class Explanation:
     points: tuple[PointExplanation, ...]
     searches: int = 0
     vector: str = ""
+    missing: Mapping[PointId, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -128,6 +130,7 @@ class Explanation:
             "queries": self.queries,
             "points": [point.as_dict() for point in self.points],
             "searches": self.searches,
+            "missing": [{"id": i, "message": text} for i, text in self.missing.items()],
         }
 
 

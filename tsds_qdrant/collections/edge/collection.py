@@ -136,7 +136,7 @@ class EdgeCollection(EdgeLengths):
         info = self._description
         checked_kind(self._known.spaces[info.vector], "dense", info.name)
         metric = info.metric
-        queries = checked_queries(vectors, info, unit=False)
+        queries = checked_queries(vectors, info)
         if exact and self._is_scanned(self.count()):
             loaded = self.loaded(where)
             # Whoever is near is found by distances there, which products alone do not say.

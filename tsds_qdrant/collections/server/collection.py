@@ -144,7 +144,7 @@ class ServerCollection(ServerLengths):
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         info = self._description
         checked_kind(self._space, "dense", info.name)
-        queries = checked_queries(vectors, info, unit=False)
+        queries = checked_queries(vectors, info)
         walk = None if ef is None or exact else max(ef, limit)
         search = wire.Search(
             collection=self._name,
