@@ -21,6 +21,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.server.line import Line, Node
 from tsds_qdrant.collections.server.retries import Patience
 
 KEY = "s3cret-\\key"
@@ -51,6 +52,10 @@ class Clock:
 
     def patience(self, **changes: Any) -> Patience:
         return Patience(rng=random.Random(1), sleep=self.sleep, clock=self, **changes)
+
+    def line(self, **changes: Any) -> Line:
+        """A line to one node that waits by this clock."""
+        return Line([Node(PLACE)], self.patience(**changes))
 
     def reach(self, **changes: Any) -> Connection:
         """A connection that waits by this clock."""
