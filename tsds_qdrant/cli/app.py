@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 expected failure, 2 wrong usage, 3 Qdrant unreachable, 130
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections import UserDict
 from contextlib import suppress
@@ -144,4 +145,9 @@ def group(
 def main() -> None:
     """Run the command line."""
     supervise(sys.argv[1:], COMMANDS)
-    app()
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # who interrupts again does not wait, and reads nothing
+            signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        raise

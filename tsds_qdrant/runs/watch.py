@@ -6,13 +6,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections.connection import Connection
+from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.errors import CollectionLockedError, UnreachableError
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.runs.address import open_of_run
+from tsds_qdrant.runs.address import open_of_run, reached_as
 from tsds_qdrant.runs.reselect import Reselection, reselect
 from tsds_qdrant.runs.settings import WatchSettings
 from tsds_qdrant.runs.state import RunState
@@ -40,7 +42,7 @@ def watch(
     Args:
         state: the run's state; it is held for as long as the watch goes on.
         settings: how to watch.
-        stop: ends the watch between two checks.
+        stop: ends the watch between two checks, and every wait for a server.
         location: where the collection is now, if it was moved.
         connection: how a server is reached; as the run did by default.
         progress: called as searches go on.
@@ -58,10 +60,13 @@ def watch(
         while not stop.is_set():
             started = time.perf_counter()
             try:
-                event = _check(state, settings, (location, connection), progress, behind, owed)
+                reached = (location, _until(stop, state, connection))
+                event = _check(state, settings, reached, progress, behind, owed)
                 failures, behind = 0, False
                 delay = settings.every
             except (UnreachableError, CollectionLockedError) as error:
+                if stop.is_set():
+                    return
                 failures, behind = failures + 1, True
                 if settings.max_failures is not None and failures >= settings.max_failures:
                     raise
@@ -73,6 +78,17 @@ def watch(
             if settings.once:
                 return
             wait(delay)
+
+
+def _until(
+    stop: threading.Event, state: RunState, connection: Connection | None
+) -> Connection | None:
+    """As ``connection`` says, but whoever waits for the server waits until ``stop`` at most."""
+    stored = state.fact("collection")
+    if stored is None:
+        return connection
+    patience = reached_as(stored, connection=connection).patience or Patience()
+    return replace(connection or Connection(), patience=replace(patience, sleep=stop.wait))
 
 
 def _check(
