@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tsds_qdrant.collections.addresses import is_server
+from tsds_qdrant.collections.addresses import is_server as is_server
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.places import (
     check_new,
