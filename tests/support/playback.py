@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
@@ -91,8 +92,14 @@ def http_server(answer: Callable[[str, str, bytes], Reply]) -> Iterator[str]:
 
 
 @contextmanager
-def listening(answer: Callable[[str, str, Mapping[str, str], bytes], Reply]) -> Iterator[str]:
-    """A server on the loopback interface; ``answer`` is given method, path, headers and body."""
+def listening(
+    answer: Callable[[str, str, Mapping[str, str], bytes], Reply],
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[str]:
+    """A server on the loopback interface; ``answer`` is given method, path, headers and body.
+
+    Where it raises ConnectionAbortedError, the server hangs up without an answer.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -100,7 +107,11 @@ def listening(answer: Callable[[str, str, Mapping[str, str], bytes], Reply]) -> 
 
         def reply(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, content = answer(self.command, self.path, self.headers, body)
+            try:
+                status, headers, content = answer(self.command, self.path, self.headers, body)
+            except ConnectionAbortedError:
+                self.close_connection = True
+                return
             encoded = content if isinstance(content, bytes) else to_json(content)
             if headers.get("Content-Encoding") == "gzip":
                 encoded = gzip.compress(encoded, mtime=0)
@@ -125,10 +136,14 @@ def listening(answer: Callable[[str, str, Mapping[str, str], bytes], Reply]) -> 
             """A client that no longer waits for its answer is no trouble."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

@@ -170,8 +170,13 @@ def _connect_soon(request: httpx.Request) -> None:
 
 
 def _agree(client: QdrantClient, consistency: Any) -> None:
-    """Let all reads of ``client`` ask for ``consistency``."""
+    """Let all reads of ``client`` ask for ``consistency``.
+
+    *subtle*: the client's own ``count`` takes none, and what it hands that on to does.
+    """
     for name in READS:
-        method = getattr(client, name, None)
-        if method is not None and "consistency" in signature(method).parameters:
-            setattr(client, name, partial(method, consistency=consistency))
+        for layer in (client, client._client):
+            method = getattr(layer, name, None)
+            if method is not None and "consistency" in signature(method).parameters:
+                setattr(layer, name, partial(method, consistency=consistency))
+                break
