@@ -191,22 +191,17 @@ class Playback:
 Call = Callable[[Any, grpc.ServicerContext], Any]
 
 
+GrpcMethod = tuple[str, str, Call, Any]
+"""Service, method, what answers, and the message that it is asked with."""
+
+
 @contextmanager
-def grpc_server(query_batch: Call, description: Any = None) -> Iterator[QdrantClient]:
-    """A client of a server on the loopback interface that plays back what ``query_batch`` says."""
-
-    def described(request: Any, context: grpc.ServicerContext) -> Any:
-        return messages.GetCollectionInfoResponse(result=description)
-
-    def checked(request: Any, context: grpc.ServicerContext) -> Any:
-        return messages.HealthCheckReply(title="qdrant", version="1.19.0")
-
+def grpc_listening(
+    *methods: GrpcMethod, port: int = 0, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[int]:
+    """The port of a server on the loopback interface that plays back what ``methods`` say."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    for service, method, call, asked in (
-        ("qdrant.Points", "QueryBatch", query_batch, messages.QueryBatchPoints),
-        ("qdrant.Collections", "Get", described, messages.GetCollectionInfoRequest),
-        ("qdrant.Qdrant", "HealthCheck", checked, messages.HealthCheckRequest),
-    ):
+    for service, method, call, asked in methods:
         rpc = grpc.unary_unary_rpc_method_handler(
             call,
             request_deserializer=asked.FromString,
@@ -215,16 +210,45 @@ def grpc_server(query_batch: Call, description: Any = None) -> Iterator[QdrantCl
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, {method: rpc}),)
         )
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = f"127.0.0.1:{port}"
+    if credentials:
+        port = server.add_secure_port(address, credentials)
+    else:
+        port = server.add_insecure_port(address)
     server.start()
-    client = QdrantClient(
-        url="http://127.0.0.1:1", grpc_port=port, prefer_grpc=True, check_compatibility=False
-    )
     try:
-        yield client
+        yield port
     finally:
-        client.close()
         server.stop(None).wait()
+
+
+def described_by(description: Any) -> tuple[GrpcMethod, ...]:
+    """What opens a collection over gRPC."""
+
+    def described(request: Any, context: grpc.ServicerContext) -> Any:
+        return messages.GetCollectionInfoResponse(result=description)
+
+    def checked(request: Any, context: grpc.ServicerContext) -> Any:
+        return messages.HealthCheckReply(title="qdrant", version="1.19.0")
+
+    return (
+        ("qdrant.Collections", "Get", described, messages.GetCollectionInfoRequest),
+        ("qdrant.Qdrant", "HealthCheck", checked, messages.HealthCheckRequest),
+    )
+
+
+@contextmanager
+def grpc_server(query_batch: Call, description: Any = None) -> Iterator[QdrantClient]:
+    """A client of a server on the loopback interface that plays back what ``query_batch`` says."""
+    searched = ("qdrant.Points", "QueryBatch", query_batch, messages.QueryBatchPoints)
+    with grpc_listening(searched, *described_by(description)) as port:
+        client = QdrantClient(
+            url="http://127.0.0.1:1", grpc_port=port, prefer_grpc=True, check_compatibility=False
+        )
+        try:
+            yield client
+        finally:
+            client.close()
 
 
 class GrpcPlayback:

@@ -134,33 +134,36 @@ def _trusted(ca_cert: str | None, location: str) -> dict[str, Any]:
         ) from None
 
 
-def _checked_way(location: str, make: Any) -> QdrantClient:
+def _checked_way(location: str, make: partial[QdrantClient]) -> QdrantClient:
     """The client that ``make`` returns, where nothing of the environment is in its way.
+
+    *subtle*: httpx refuses a proxy of a kind that it does not know even where the environment
+    spares the server from it.
 
     Raises:
         SettingsError: a proxy that httpx cannot use, or certificates.
     """
-    proxy = proxy_of(location, grpc=False)
     try:
-        client: QdrantClient = make()
-    except ImportError as error:
-        raise SettingsError(
-            f"the proxy {proxy} of the environment is not supported here ({error}); pip install "
-            f"'httpx[socks]', or set NO_PROXY={urlsplit(location).hostname}"
-        ) from None
-    except (ValueError, httpx.InvalidURL) as error:
-        if not re.search("proxy", str(error), re.IGNORECASE):
+        return make()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        unknown = isinstance(error, ImportError)
+        if not unknown and not re.search("proxy", str(error), re.IGNORECASE):
             raise
+        proxy = proxy_of(location, grpc=False)
+        if not proxy:
+            return make(
+                **{"verify": httpx.create_ssl_context(), **make.keywords, "trust_env": False}
+            )
+        spared = f"NO_PROXY={urlsplit(location).hostname}"
+        cure = "pip install 'httpx[socks]'" if unknown else "give one as http://HOST:PORT"
         raise SettingsError(
-            f"the proxy {proxy or 'of the environment'} cannot be used; set HTTP_PROXY and its "
-            f"kin to http://HOST:PORT, or NO_PROXY={urlsplit(location).hostname}"
+            f"the proxy {proxy} of the environment cannot be used here; {cure}, or set {spared}"
         ) from None
     except OSError as error:  # SSL_CERT_FILE names none
         raise SettingsError(
             f"the certificates that the environment names cannot be read ({error}); check "
             f"SSL_CERT_FILE and SSL_CERT_DIR"
         ) from None
-    return client
 
 
 def _connect_soon(request: httpx.Request) -> None:

@@ -37,7 +37,7 @@ class Patience:
     asked: float = 10.0
     slow_attempts: int = 2
     base: float = 0.5
-    ceiling: float = 10.0
+    ceiling: float = 5.0
     rng: random.Random = field(default_factory=random.Random)
     sleep: Callable[[float], Any] = time.sleep
     clock: Callable[[], float] = time.monotonic
