@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import warnings
+from collections.abc import Callable
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -64,18 +65,17 @@ def connected(place: Place, connection: Connection, grpc_port: int | None) -> Qd
             warnings.filterwarnings("ignore", message="Api key is used with an insecure")
         client = _checked_way(
             place.location,
-            partial(
-                QdrantClient,
+            lambda **spared: QdrantClient(
                 url=place.location,
                 api_key=key,
                 prefer_grpc=grpc_port is not None,
                 grpc_port=grpc_port or GRPC_PORT,
-                grpc_options=options,
+                grpc_options=dict(options),
                 timeout=(connection.timeout or TIMEOUT_S) + GRACE_S,
                 check_compatibility=False,
                 limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=3.0),
                 event_hooks={"request": [_connect_soon]},
-                **trusted,
+                **{**spared, **trusted},
             ),
         )
     if connection.consistency is not None:
@@ -134,7 +134,7 @@ def _trusted(ca_cert: str | None, location: str) -> dict[str, Any]:
         ) from None
 
 
-def _checked_way(location: str, make: partial[QdrantClient]) -> QdrantClient:
+def _checked_way(location: str, make: Callable[..., QdrantClient]) -> QdrantClient:
     """The client that ``make`` returns, where nothing of the environment is in its way.
 
     *subtle*: httpx refuses a proxy of a kind that it does not know even where the environment
@@ -151,9 +151,7 @@ def _checked_way(location: str, make: partial[QdrantClient]) -> QdrantClient:
             raise
         proxy = proxy_of(location, grpc=False)
         if not proxy:
-            return make(
-                **{"verify": httpx.create_ssl_context(), **make.keywords, "trust_env": False}
-            )
+            return make(trust_env=False, verify=httpx.create_ssl_context())
         spared = f"NO_PROXY={urlsplit(location).hostname}"
         cure = "pip install 'httpx[socks]'" if unknown else "give one as http://HOST:PORT"
         raise SettingsError(
