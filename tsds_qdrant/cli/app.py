@@ -145,6 +145,7 @@ def group(
 def main() -> None:
     """Run the command line."""
     supervise(sys.argv[1:], COMMANDS)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it would print, our errors say
     try:
         app()
     except SystemExit as ended:

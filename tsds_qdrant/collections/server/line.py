@@ -116,7 +116,7 @@ class Line:
             if failure.wait:
                 self._notices.waiting(str(failure.error), f"tried again in {duration(pause)}")
             elif left >= WORTH_SAYING_S:
-                self._notices.waiting(str(failure.error), f"tried again for {duration(left)}")
+                self._notices.waiting(str(failure.error), f"tried again for up to {duration(left)}")
         return pause
 
     def weighed(self, failure: Failure, turn: int) -> Failure:

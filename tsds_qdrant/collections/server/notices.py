@@ -15,7 +15,7 @@ EVERY_S = 30.0
 
 def duration(seconds: float) -> str:
     """``seconds`` in words."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if round(seconds) < 120 else f"{seconds / 60:.0f} min"
 
 
 class Notices:
