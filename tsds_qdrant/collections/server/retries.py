@@ -25,7 +25,7 @@ class Patience:
 
     Attributes:
         seconds: from the first failure of a request to the last attempt.
-        opening: the same while a collection is opened, when nothing is lost yet.
+        opening: the same, from its beginning, while a collection is opened and nothing is lost yet.
         asked: waits that Qdrant asks for, as it is busy, are kept for this times ``seconds``.
         slow_attempts: calls in all, where a server that is there takes too long for one point.
         sleep: waits; where it returns True, nothing is waited for any more.
@@ -82,7 +82,8 @@ def retrying(call: Callable[[], T], line: Line, *, once: bool = False, opening: 
         OversizedError: only smaller requests can help.
         TsdsError: the error is final, or patience is at its end.
     """
-    failures, first = 0, None
+    failures = 0
+    first = line.now() if opening else None
     while True:
         turn = line.turn
         try:
