@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect i
 ROWS = np.random.default_rng(5).normal(size=(3_000, 4)).astype(np.float32)
 SETTINGS = SelectionSettings.of(sizes=(20,), alpha=0.5, exact=True, cost_scale=1, bandwidth=0.5)
 DEAD = "one dead, replication 2, write consistency 2: upsert"
-SHORT = Connection(patience=Patience(attempts=1))
+SHORT = Connection(patience=Patience(seconds=0.0))
 
 
 def place_of(door: Door, **more: Any) -> Destination:

@@ -6,6 +6,8 @@ Exit codes: 0 done, 1 expected failure, 2 wrong usage, 3 Qdrant unreachable, 130
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections import UserDict
 from importlib import import_module
@@ -15,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from tsds_qdrant.cli.commands import FlagCommand, command_of
-from tsds_qdrant.cli.failures import reported
+from tsds_qdrant.cli.failures import INTERRUPTED, reported
 from tsds_qdrant.cli.supervised import supervise
 
 WORDS = "tsds_qdrant.words"
@@ -130,4 +132,10 @@ def group(
 def main() -> None:
     """Run the command line."""
     supervise(sys.argv[1:], COMMANDS)
-    app()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it would print, our errors say
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # who interrupts again does not wait, and reads nothing
+            signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
@@ -43,7 +44,9 @@ class FlagCommand(TyperCommand):
             SettingsError: it holds what is no flag of this command.
         """
         file = None if extra.get("resilient_parsing") else self.file_of(args)
-        command = self if file is None else self.with_defaults(file.defaults(self, args))
+        given = self.several_of_environment()
+        given |= {} if file is None else file.defaults(self, args)
+        command = self.with_defaults(given) if given else self
         return TyperCommand.make_context(command, info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
@@ -63,6 +66,20 @@ class FlagCommand(TyperCommand):
         from tsds_qdrant.cli.config import read_config
 
         return read_config(path)
+
+    def several_of_environment(self) -> dict[str, list[str]]:
+        """URLs that one variable of the environment names, by the names of parameters.
+
+        *subtle*: a flag that may be repeated would take every word for a value, and a directory
+        may have a name of several words.
+        """
+        found = {}
+        for parameter in self.params:
+            value = os.environ.get(str(parameter.envvar), "")
+            if getattr(parameter, "multiple", False) and len(value.split()) > 1:
+                urls = all("://" in word for word in value.split())
+                found[str(parameter.name)] = value.split() if urls else [value]
+        return found
 
     def with_defaults(self, defaults: dict[str, Any]) -> FlagCommand:
         """The same command with other defaults, by the names of parameters.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tsds_qdrant.cli.reached import Reached, checked_location
+from tsds_qdrant.cli.reached import Reached, check_nodes, checked_location
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.representations.model_names import remembered_model
@@ -31,16 +31,17 @@ class Where:
     """Where the candidates are
 
     Attributes:
-        qdrant: a directory, or the URL of a server.
+        qdrant: a directory, or the URL of a server; several are nodes of one.
         collection: its name there.
         vector: which of several vectors of a point.
         reached: how, if it is a server.
     """
 
-    qdrant: str = setting(
+    qdrant: tuple[str, ...] = setting(
         MISSING,
         "Directory of embedded collections, or URL of a Qdrant server.",
         metavar="PATH|URL",
+        repeated=True,
         parse=checked_location,
         envvar="TSDS_QDRANT",
     )
@@ -48,10 +49,18 @@ class Where:
     vector: str | None = setting(None, "Which vector, if the points have several.", metavar="NAME")
     reached: Reached = field(default_factory=Reached)
 
+    def __post_init__(self) -> None:
+        check_nodes(self.reached, self.qdrant)
+
+    @property
+    def location(self) -> str:
+        """The directory or the URL, the first of several."""
+        return self.qdrant[0]
+
     @property
     def connection(self) -> Connection:
         """How a server is reached."""
-        return self.reached.connection
+        return self.reached.connection_of(self.reached.api_key, self.qdrant[1:])
 
     def open(self) -> Collection:
         """Open the collection.
@@ -62,7 +71,7 @@ class Where:
         from tsds_qdrant.collections import open_collection
 
         return open_collection(
-            self.qdrant, self.collection, vector=self.vector, connection=self.connection
+            self.location, self.collection, vector=self.vector, connection=self.connection
         )
 
 

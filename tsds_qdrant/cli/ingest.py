@@ -100,7 +100,7 @@ def ingest(
     if not files and points.vectors is None:
         raise SettingsError("there is nothing to ingest; give files of records, or --vectors X.npy")
     destination = Destination(
-        where.qdrant,
+        where.location,
         where.collection,
         points.metric,
         where.vector,

@@ -26,8 +26,8 @@ def watch(
 ) -> None:
     """Reselect whenever the collection has changed; one JSON event a line on stdout.
 
-    Ends cleanly on Ctrl-C and SIGTERM, and goes on where it was when it is started again. A
-    server that is away is tried again with growing pauses.
+    Ends cleanly on Ctrl-C and SIGTERM (at once on a second Ctrl-C), and goes on where it was when
+    it is started again. A server that is away is tried again with growing pauses.
 
     \b
     Example:
@@ -57,8 +57,14 @@ def watch(
         check_writable(path)
     check_distinct([*vitals, *([settings.out] if settings.out else [])], str(state), "the run")
     stop = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     try:
         for event in watch_run(RunState(state), settings, stop, **moved.where):
             typer.echo(json.dumps(event))

@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections.connection import Connection
+from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.errors import CollectionLockedError, TsdsError, UnreachableError
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.runs.address import open_of_run
+from tsds_qdrant.runs.address import open_of_run, reached_as
 from tsds_qdrant.runs.reselect import Reselection, reselect
 from tsds_qdrant.runs.settings import WatchSettings
 from tsds_qdrant.runs.state import RunState
@@ -43,7 +45,7 @@ def watch(
     Args:
         state: the run's state; it is held for as long as the watch goes on.
         settings: how to watch.
-        stop: ends the watch between two checks.
+        stop: ends the watch between two checks, and every wait for a server.
         location: where the collection is now, if it was moved.
         connection: how a server is reached; as the run did by default.
         progress: called as searches go on.
@@ -62,10 +64,13 @@ def watch(
         while not stop.is_set():
             started = time.perf_counter()
             try:
-                event = _check(state, settings, (location, connection), progress, behind, owed)
+                reached = (location, _until(stop, state, connection))
+                event = _check(state, settings, reached, progress, behind, owed)
                 failures, behind = 0, False
                 delay = settings.every
             except (TsdsError, OSError) as error:
+                if stop.is_set() and not isinstance(error, OSError) and _passing(error) != FAILED:
+                    return
                 failures, behind = failures + 1, True
                 name = _passing(error)
                 event = {"event": name, "failures": failures, **failure_facts(error)}
@@ -90,6 +95,17 @@ def _passing(error: Exception) -> str:
 
 def _elapsed(started: float) -> dict[str, float]:
     return {"elapsed": round(time.perf_counter() - started, 3)}
+
+
+def _until(
+    stop: threading.Event, state: RunState, connection: Connection | None
+) -> Connection | None:
+    """As ``connection`` says, but whoever waits for the server waits until ``stop`` at most."""
+    stored = state.fact("collection")
+    if stored is None:
+        return connection
+    patience = reached_as(stored, connection=connection).patience or Patience()
+    return replace(connection or Connection(), patience=replace(patience, sleep=stop.wait))
 
 
 def _check(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -21,7 +20,8 @@ from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.lengths import ServerLengths
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
-from tsds_qdrant.collections.server.session import TIMEOUT_S, Session
+from tsds_qdrant.collections.server.session import Session
+from tsds_qdrant.collections.server.threads import DaemonThreads
 from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
@@ -33,14 +33,14 @@ class ServerCollection(ServerLengths):
     """One space of a collection on a server; see :class:`Collection` for the methods."""
 
     def __init__(self, session: Session, vector: str | None) -> None:
-        found = description.fetch(session, attempts=2)
+        found = description.fetch(session, opening=True)
         spaces = description.spaces_of(found, session)
         default = description.metadata_of(found).get(REPRESENTATION)
         space = chosen_space(spaces, vector, default, session.place.collection)
         described = description.describe(found, session, space, session.engine())
         super().__init__(session, described, spaces)
-        self._timeout = description.longest_timeout(found, TIMEOUT_S)
-        self._threads = ThreadPoolExecutor(IN_FLIGHT, "tsds-qdrant")
+        self._timeout = description.longest_timeout(found, session.timeout)
+        self._threads = DaemonThreads(IN_FLIGHT)
         self._searches = Searches(session, self._threads, described.dimension)
         self._repeats = description.may_repeat(found)
         self._searched = space.name
@@ -117,7 +117,7 @@ class ServerCollection(ServerLengths):
                     vectors_config={vector: params} if vector else params,
                     metadata={description.METADATA_KEY: dict(metadata)} if metadata else None,
                 ),
-                attempts=1,
+                once=True,
             )
             return cls(session, vector)
 
@@ -155,6 +155,7 @@ class ServerCollection(ServerLengths):
             threshold=None if max_distance is None else score_threshold(max_distance, info.metric),
             where=where,
             timeout=self._timeout,
+            consistency=self._session.connection.consistency,
         )
         answer = self._answer(search, queries, on_batch)
         hits = Hits.of_scores(answer.ids, answer.scores, answer.counts, info.metric)
@@ -180,6 +181,7 @@ class ServerCollection(ServerLengths):
             threshold=None,
             where=where,
             timeout=self._timeout,
+            consistency=self._session.connection.consistency,
         )
         # A row without entries finds nothing, and Qdrant is not asked for it.
         asked = np.flatnonzero(queries.lengths)

@@ -22,7 +22,7 @@ METADATA_VERSION = (1, 16)
 SPACES_VERSION = (1, 18)
 
 
-def fetch(session: Session, *, attempts: int | None = None) -> models.CollectionInfo:
+def fetch(session: Session, *, opening: bool = False) -> models.CollectionInfo:
     """Qdrant's own description of the session's collection.
 
     Raises:
@@ -30,9 +30,7 @@ def fetch(session: Session, *, attempts: int | None = None) -> models.Collection
     """
     place = session.place
     try:
-        return session.send(
-            lambda client: client.get_collection(place.collection), attempts=attempts
-        )
+        return session.send(lambda client: client.get_collection(place.collection), opening=opening)
     except CollectionNotFoundError as error:
         known = ""
         with suppress(CollectionError):
@@ -79,7 +77,7 @@ def describe(
 ) -> CollectionInfo:
     """``found`` as ours, searched in ``space``."""
     return CollectionInfo(
-        location=session.place.location,
+        location=session.location,
         name=session.place.collection,
         vector=space.name,
         dimension=space.dimension or 0,

@@ -38,7 +38,7 @@ class ServerPoints(ServerReads):
     def _write_batches(self, described: CollectionInfo) -> Batches[Any]:
         """Requests that write vectors of the space that ``described`` names."""
         rows = min(POINT_BATCH, REQUEST_FLOATS // (described.dimension or SPARSE_FLOATS))
-        return Batches(rows, self._session.place, self._session.patience, writes=True)
+        return Batches(rows, self._session.line, writes=True)
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""

@@ -33,9 +33,7 @@ class ServerReads(Closing):
         self._spaces = spaces
         self._name = session.place.collection
         self._description = described
-        self._reads: Batches[list[models.Record]] = Batches(
-            POINT_BATCH, session.place, session.patience
-        )
+        self._reads: Batches[list[models.Record]] = Batches(POINT_BATCH, session.line)
 
     @property
     def _space(self) -> Space:
