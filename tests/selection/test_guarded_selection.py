@@ -24,9 +24,8 @@ from pool_oracle import (
 from profiles import examples
 
 from tsds_qdrant import SelectionSettings, create_collection, select
-from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import Metric
-from tsds_qdrant.errors import InputError, UnsupportedCollectionError
+from tsds_qdrant.errors import InputError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
 from tsds_qdrant.guards.settings import GuardSettings
@@ -117,30 +116,16 @@ def test_candidates_without_texts_are_not_called_clean(value: Any) -> None:
     assert any("have no text, so nothing of theirs was compared" in note for note in found.notes)
 
 
-def test_a_candidate_without_a_vector_is_compared_by_its_text(tmp_path: Path) -> None:
-    """Strategies that need no vector select such points too."""
-    collection = create_collection(str(tmp_path), "pool", dimension=2, metric="Euclid")
-    collection.add_space(Space("near", "dense", 2, "Euclid"))
-    payloads = [{"text": f"text {k}"} for k in range(40)]
-    collection.upsert(range(40), np.zeros((40, 2), dtype=np.float32), payloads)
-    view = collection.at("near")
-    some = range(10)
-    view.set_vectors(some, np.ones((10, 2), dtype=np.float32))
-    items = HeldOut.of(["text 3", "text 33"], np.full((2, 2), 9.0, np.float32), Reach(13, 0.1))
-    wanted = SelectionSettings.of("random", sizes=(38,))
+def test_candidates_without_a_vector_are_not_compared() -> None:
+    """Such as lose theirs while they are looked at."""
+    items = HeldOut.of(["", ""], np.full((2, 2), 9.0, np.float32), Reach(0, 0.1))
     guard = Guard(items, TEXT)
-    with pytest.raises(UnsupportedCollectionError, match="has no vector"):
-        select(view, np.zeros((1, 2)), wanted, guard=guard)
-    assert sorted(i for i, found in guard.looked.items() if found) == [3, 33]
-    assert guard.without_vector == set(guard.looked) - set(some)
-    bare = Guard(HeldOut.of(["", ""], items.vectors, Reach(0, 0.1)), TEXT)
-    bare.looked = dict.fromkeys(range(10, 20))
-    bare.without_vector = set(range(10, 21))
+    guard.looked = dict.fromkeys(range(10, 20))
+    guard.without_vector = set(range(10, 21))
     with pytest.raises(InputError, match=r"nothing was compared .* has a vector"):
-        bare.check_compared("pool")
-    bare.looked[0] = None
-    bare.check_compared("pool")
-    collection.close()
+        guard.check_compared("pool")
+    guard.looked[0] = None
+    guard.check_compared("pool")
 
 
 def test_a_stored_guard_knows_what_lacked_a_vector() -> None:
