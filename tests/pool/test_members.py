@@ -178,3 +178,16 @@ def test_zero_vectors_are_never_chosen_without_scans() -> None:
         for strategy in ("similarity-max", "random"):
             with pytest.raises(UnsupportedCollectionError, match=r"point \d+ .* one of zeros;"):
                 select(pool, TASK, SelectionSettings.of(strategy, sizes=(79,), seed=1))
+
+
+def test_zero_vectors_of_a_large_pool_are_not_looked_for(
+    make_collection: MakeCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = UNIT[:20].copy()
+    rows[[4, 7]] = 0
+    pool = make_collection(vectors=rows, metric="Dot")
+    monkeypatch.setattr("tsds_qdrant.pool.members.SCANNED_FLOATS", 79)
+    assert not members(pool, pool.info(), None).zero
+    assert any("not looked for in so large" in note for note in check(pool).notes)
+    settings = SelectionSettings.of(sizes=(18,), alpha=0.5, cost_scale=1, bandwidth=1)
+    assert not {4, 7} & set(select(pool, TASK, settings).selected_ids)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tsds_qdrant.collections.lengths import UNIT_SAMPLE
+from tsds_qdrant.collections.lengths import UNIT_SAMPLE, needs_direction
 from tsds_qdrant.collections.places import FOLDER_HINT
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.neighbors.search import SCAN_COUNT
+from tsds_qdrant.pool.members import looks_for_zero
 
 INDEXED_SHARE = 0.9
 SHOWN = 3
@@ -79,6 +80,10 @@ def notes_on(found: Checked) -> tuple[str, ...]:
         notes.append(
             f"under Dot all vectors must be of length 1: {UNIT_SAMPLE} were looked at, others are "
             f"as searches meet them."
+        )
+    if needs_direction(info.metric) and not looks_for_zero(info):
+        notes.append(
+            "vectors of zeros were not looked for in so large a collection; no search finds them."
         )
     if info.quantization:
         notes.append(

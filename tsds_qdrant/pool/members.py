@@ -20,6 +20,8 @@ from tsds_qdrant.pool.fields import unknown_in
 FIRST_LOOK = 16
 NEXT_LOOK = 1_000
 """Points looked at for vectors of zeros: at first, and where all of those are zero."""
+SCANNED_FLOATS = 100_000_000
+"""Numbers of a pool up to which vectors of zeros are looked for: a scan of about a second."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,19 @@ def members(
 ) -> Members:
     """The candidates that match ``where``; see :func:`having_vector`.
 
-    Without ``scans`` vectors of zeros are not looked for, as finding them all takes one.
+    Vectors of zeros are not looked for without ``scans``, as finding them all takes one, nor in a
+    large pool; searches leave them out all the same.
     """
     condition, found = having_vector(collection, info, where)
     zero: tuple[PointId, ...] = ()
-    if scans and found and needs_direction(info.metric):
+    if scans and found and looks_for_zero(info):
         zero = _zero_ids(collection, info, condition)
     return Members(collection, condition, found, zero)
+
+
+def looks_for_zero(info: CollectionInfo) -> bool:
+    """Whether vectors of zeros mean nothing in the collection, and a scan for them is quick."""
+    return needs_direction(info.metric) and info.count * info.dimension <= SCANNED_FLOATS
 
 
 def _zero_ids(
