@@ -189,5 +189,5 @@ def test_zero_vectors_of_a_large_pool_are_not_looked_for(
     monkeypatch.setattr("tsds_qdrant.pool.members.SCANNED_FLOATS", 79)
     assert not members(pool, pool.info(), None).zero
     assert any("not looked for in so large" in note for note in check(pool).notes)
-    settings = SelectionSettings.of(sizes=(18,), alpha=0.5, cost_scale=1, bandwidth=1)
+    settings = SelectionSettings.of(sizes=(16,), alpha=0.01, cost_scale=1, bandwidth=1)
     assert not {4, 7} & set(select(pool, TASK, settings).selected_ids)
