@@ -14,10 +14,13 @@ from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.cluster import ShardKey, chosen_key
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.distance import score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
+from tsds_qdrant.collections.server.cluster import keys_of
+from tsds_qdrant.collections.server.copies import Copies
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
 from tsds_qdrant.collections.server.session import TIMEOUT_S, Session
@@ -32,17 +35,23 @@ GREEN_WITHIN_S = 600.0
 class ServerCollection(ServerSpaces):
     """One space of a collection on a server; see :class:`Collection` for the methods."""
 
-    def __init__(self, session: Session, vector: str | None) -> None:
+    def __init__(
+        self, session: Session, vector: str | None, shard_key: ShardKey | None = None
+    ) -> None:
         found = description.fetch(session, attempts=2)
         spaces = description.spaces_of(found, session)
         default = description.metadata_of(found).get(REPRESENTATION)
         space = chosen_space(spaces, vector, default, session.place.collection)
         described = description.describe(found, session, space, session.engine())
+        keys = keys_of(session) if description.by_key(found) else None
+        key = chosen_key(shard_key, keys, session.place.collection)
+        described = replace(described, shard_keys=keys, shard_key=key)
         super().__init__(session, described, spaces)
         self._timeout = description.longest_timeout(found, TIMEOUT_S)
         self._threads = ThreadPoolExecutor(IN_FLIGHT, "tsds-qdrant")
         self._searches = Searches(session, self._threads, described.dimension)
         self._repeats = description.may_repeat(found)
+        self._copies = Copies(session.place, self._under)
         self._searched = space.name
         self._views: dict[str, ServerCollection] = {}
         self._is_view = False
@@ -127,8 +136,15 @@ class ServerCollection(ServerSpaces):
         engine = self._description.engine
         described = description.describe(found, self._session, self._space, engine)
         self._repeats = description.may_repeat(found)
-        reached = {} if self._session.local else self._session.connection.remembered()
-        return replace(described, count=self.count(), reached=reached)
+        known = self._description
+        return replace(
+            described,
+            count=self.count(),
+            reached={} if self._session.local else self._session.connection.remembered(),
+            shard_keys=known.shard_keys,
+            shard_key=known.shard_key,
+            alias_of=self._session.alias_target(),
+        )
 
     def search(
         self,
@@ -155,6 +171,8 @@ class ServerCollection(ServerSpaces):
             threshold=None if max_distance is None else score_threshold(max_distance, info.metric),
             where=where,
             timeout=self._timeout,
+            key=info.shard_key,
+            told=info.shard_keys is not None and info.shard_key is None,
         )
         answer = self._answer(search, queries, on_batch)
         hits = Hits.of_scores(answer.ids, answer.scores, answer.counts, info.metric)
@@ -169,17 +187,20 @@ class ServerCollection(ServerSpaces):
         on_batch: Callable[[int], None] | None = None,
     ) -> Hits:
         """Find the points of the largest dot products with each of B sparse ``rows``."""
+        info = self._description
         checked_kind(self._space, "sparse", self._name)
         queries = checked_sparse(rows, what="query")
         search = wire.Search(
             collection=self._name,
-            using=self._description.vector,
+            using=info.vector,
             limit=limit,
             exact=False,  # a sparse search always is, and strict mode refuses the word
             ef=None,
             threshold=None,
             where=where,
             timeout=self._timeout,
+            key=info.shard_key,
+            told=info.shard_keys is not None and info.shard_key is None,
         )
         # A row without entries finds nothing, and Qdrant is not asked for it.
         asked = np.flatnonzero(queries.lengths)
@@ -194,8 +215,16 @@ class ServerCollection(ServerSpaces):
         rows: Float32Array | SparseRows,
         on_batch: Callable[[int], None] | None,
     ) -> answers.Answer:
-        answer = self._searches.run(search, rows, self._description.limits.batch, on_batch)
-        return answers.without_repeats(answer) if self._repeats else answer
+        limits = self._description.limits
+        if not self._repeats:
+            return self._searches.run(search, rows, limits.batch, on_batch)
+
+        def ask(wanted: wire.Search, part: wire.Rows) -> answers.Answer:
+            return self._searches.run(
+                wanted, part, limits.batch, on_batch if wanted is search else None
+            )
+
+        return self._copies.once_each(ask, search, rows, limits.limit)
 
     @property
     def bytes_moved(self) -> int:
@@ -222,7 +251,7 @@ class ServerCollection(ServerSpaces):
 
 
 def list_collections(location: str, connection: Connection | None = None) -> list[str]:
-    """Names of the collections at ``location``, sorted."""
+    """Names of the collections at ``location``, and their aliases, sorted."""
     session = Session(location, connection=connection)
     try:
         return session.collection_names()
