@@ -27,8 +27,8 @@ from tsds_qdrant.runs import address
 from tsds_qdrant.runs.begin import Keeping, begin_run
 from tsds_qdrant.runs.settings import seconds_of
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.tagging import Tagging
 from tsds_qdrant.runs.watch import LONGEST_PAUSE_S, WatchSettings, watch
-from tsds_qdrant.runs.write_back import Tagging
 
 RNG = np.random.default_rng(5)
 POOL = RNG.normal(size=(200, 4)).astype(np.float32)

@@ -31,8 +31,9 @@ from tsds_qdrant.collections.values import CollectionInfo, Limits, Payload, Poin
 from tsds_qdrant.errors import AccessDeniedError, RequestRejectedError, SettingsError, StateError
 from tsds_qdrant.runs.run import load_run
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.tagging import Tagging
 from tsds_qdrant.runs.watch import WatchSettings, watch
-from tsds_qdrant.runs.write_back import Tagging, write_back
+from tsds_qdrant.runs.write_back import write_back
 from tsds_qdrant.selection.selection import Selection
 
 POOL: Any = clustered_rows(300, 6, 8)

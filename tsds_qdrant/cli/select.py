@@ -141,7 +141,7 @@ def select(
     """
     from tsds_qdrant.collections.places import FOLDER_HINT
     from tsds_qdrant.runs.begin import Keeping, new_run
-    from tsds_qdrant.runs.write_back import Tagging
+    from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.selection.results import manifest, with_manifest, write_results
 
     _check_size(settings, run, outputs)
@@ -190,7 +190,9 @@ def select(
             write_report(outputs.report, opened, made, facts=facts, by=outputs.by)
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
-        tagged = written_back(opened, selection, tagging, dry_run=run.dry_run, quiet=quiet)
+        tagged = written_back(
+            opened, selection, tagging, state=run.state, dry_run=run.dry_run, quiet=quiet
+        )
     if outputs.as_json:
         print_json({**facts, **tagged})
         return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.cli.terminal import progress_bars
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
-    from tsds_qdrant.runs.write_back import Tagging
+    from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.selection.selection import Selection
 
 
@@ -18,16 +19,22 @@ def written_back(
     selection: Selection,
     tagging: Tagging | None,
     *,
+    state: Path | None = None,
     dry_run: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Write back with a progress bar; a part of what ``--json`` prints, empty if not asked for."""
+    from tsds_qdrant.runs.owed import Ledger
+    from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.runs.write_back import write_back
 
     if tagging is None:
         return {}
+    ledger = Ledger(None if state is None else RunState(state))
     with progress_bars(quiet=quiet) as progress:
-        report = write_back(collection, selection, tagging, dry_run=dry_run, progress=progress)
+        report = write_back(
+            collection, selection, tagging, ledger=ledger, dry_run=dry_run, progress=progress
+        )
     return {"write_back": vars(report)}
 
 
@@ -37,10 +44,11 @@ def in_words(figures: Mapping[str, Any]) -> str:
     done = "nothing was written back" if report["dry_run"] else "wrote back"
     would = "would be " if report["dry_run"] else ""
     missing = f", {report['missing']} no longer stored" if report["missing"] else ""
+    again = ", all of them again as replicas may differ" if report["whole"] else ""
     return (
         f"{done} as tsds.{report['name']}, run {report['run']}: {report['written']} points "
-        f"{would}set, {report['cleared']} {would}cleared, {report['unchanged']} right already"
-        f"{missing}{_taken(report)}"
+        f"{would}set{again}, {report['cleared']} {would}cleared, {report['unchanged']} right "
+        f"already{missing}{_taken(report)}"
     )
 
 

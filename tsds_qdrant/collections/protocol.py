@@ -217,6 +217,9 @@ class Collection(Readable, Protocol):
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
 
+    def clear_payload(self, key: str, where: Filter) -> None:
+        """Delete what is at the payload path ``key`` of all that match, in every replica."""
+
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
         """Make an index on a payload field of integers, other numbers, or keywords.
 

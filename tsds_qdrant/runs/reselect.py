@@ -23,6 +23,7 @@ from tsds_qdrant.runs.changes import find_changes
 from tsds_qdrant.runs.difference import Difference, difference_of
 from tsds_qdrant.runs.history import reselection_figures
 from tsds_qdrant.runs.marks import Changes
+from tsds_qdrant.runs.owed import Ledger
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
@@ -132,7 +133,8 @@ def reselect(
         now = Run(selection, known, source, changes.mark, guard, run.tagging)
         number = keep_run(state, now, figures)
         if run.tagging:
-            written = write_back(opened, selection, run.tagging, progress=progress)
+            ledger = Ledger(state)
+            written = write_back(opened, selection, run.tagging, ledger=ledger, progress=progress)
             figures = {**figures, "write_back": vars(written)}
     return replace(done, number=number, run=figures)
 
