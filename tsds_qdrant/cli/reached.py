@@ -48,6 +48,7 @@ class Reached:
         ask_api_key: ask for the server's API key.
         grpc: speak gRPC to the server.
         grpc_port: where it listens.
+        shard_key: which points, where the collection is sharded by key.
     """
 
     ask_api_key: bool = setting(
@@ -58,6 +59,11 @@ class Reached:
     )
     grpc_port: int | None = setting(
         None, "Where gRPC listens (6334); means --grpc.", metavar="PORT", least=1, hidden=True
+    )
+    shard_key: str | None = setting(
+        None,
+        "Under custom sharding: the key (a tenant, say) whose points alone count.",
+        metavar="KEY",
     )
 
     def __post_init__(self) -> None:
@@ -71,7 +77,10 @@ class Reached:
     def connection(self) -> Connection:
         """As the flags say; the API key is asked for once."""
         return Connection(
-            api_key=api_key(self.ask_api_key), grpc=self.grpc, grpc_port=self.grpc_port
+            api_key=api_key(self.ask_api_key),
+            grpc=self.grpc,
+            grpc_port=self.grpc_port,
+            shard_key=self.shard_key,
         )
 
 

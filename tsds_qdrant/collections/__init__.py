@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tsds_qdrant.collections.cluster import chosen_key
 from tsds_qdrant.collections.connection import API_KEY_VARIABLE, Connection
 from tsds_qdrant.collections.places import (
     check_new,
@@ -65,6 +66,7 @@ def open_collection(
 
     Raises:
         CollectionNotFoundError: no such collection or vector, or several and no default.
+        SettingsError: no such shard key, or the collection is not sharded by key.
         UnsupportedCollectionError: no dense vector, or a multivector.
         UnreachableError: no server answers.
     """
@@ -73,6 +75,8 @@ def open_collection(
 
         reached = (connection or Connection()).with_key(api_key)
         return ServerCollection.open(location, name, vector=vector, connection=reached)
+    if connection and not connection.optional_key:
+        chosen_key(connection.shard_key, None, name)
     place = str(expanded(location))
     if holds_for_client(place, name):
         from tsds_qdrant.collections.server.folder import FolderCollection

@@ -57,6 +57,7 @@ class Tagging:
         tagging = cls(name, "")
         check_taggable(info, tagging)
         basis = [info.name, info.vector, info.metadata.get("identity"), _plain(settings)]
+        basis += [] if info.shard_key is None else [info.shard_key]
         text = json.dumps(basis, sort_keys=True, default=str)
         digest = hashlib.blake2b(text.encode(), digest_size=8)
         digest.update(np.ascontiguousarray(queries, dtype=np.float32).tobytes())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from qdrant_client import models
 
-from tsds_qdrant.collections.cluster import SERVING, Cluster, Replica, ShardKey
+from tsds_qdrant.collections.cluster import SERVING, Cluster, Replica, ShardKey, chosen_key
 from tsds_qdrant.collections.filters import server_filter
+from tsds_qdrant.collections.server.description import by_key
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.values import Filter
+from tsds_qdrant.collections.values import CollectionInfo, Filter
 from tsds_qdrant.errors import CollectionError
 
 WAYS = (models.ReadConsistencyType.ALL, models.ReadConsistencyType.MAJORITY, None)
@@ -37,10 +39,21 @@ def fetch_cluster(session: Session) -> Cluster | None:
     return Cluster((*own, *others), moves)
 
 
-def keys_of(session: Session) -> tuple[ShardKey, ...]:
-    """The shard keys of the session's collection; empty where they cannot be found out."""
-    found = fetch_cluster(session)
-    return found.keys if found else ()
+def placed(info: CollectionInfo, found: models.CollectionInfo, session: Session) -> CollectionInfo:
+    """``info`` with the shard keys of the collection, and the one that the session names.
+
+    Raises:
+        SettingsError: the collection has no such key, or none at all.
+    """
+    wanted, keys = session.connection.shard_key, None
+    if by_key(found):
+        cluster = fetch_cluster(session)
+        keys = cluster.keys if cluster else ()
+    elif session.connection.optional_key:
+        wanted = None
+    if keys == () and wanted is not None:  # they cannot be found out: Qdrant is to say
+        return replace(info, shard_keys=keys, shard_key=wanted)
+    return replace(info, shard_keys=keys, shard_key=chosen_key(wanted, keys, info.name))
 
 
 def agreed_counts(

@@ -14,12 +14,11 @@ from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import checked_queries
-from tsds_qdrant.collections.cluster import ShardKey, chosen_key
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.distance import score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
-from tsds_qdrant.collections.server.cluster import keys_of
+from tsds_qdrant.collections.server.cluster import placed
 from tsds_qdrant.collections.server.copies import Copies
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
@@ -35,17 +34,13 @@ GREEN_WITHIN_S = 600.0
 class ServerCollection(ServerSpaces):
     """One space of a collection on a server; see :class:`Collection` for the methods."""
 
-    def __init__(
-        self, session: Session, vector: str | None, shard_key: ShardKey | None = None
-    ) -> None:
+    def __init__(self, session: Session, vector: str | None) -> None:
         found = description.fetch(session, attempts=2)
         spaces = description.spaces_of(found, session)
         default = description.metadata_of(found).get(REPRESENTATION)
         space = chosen_space(spaces, vector, default, session.place.collection)
         described = description.describe(found, session, space, session.engine())
-        keys = keys_of(session) if description.by_key(found) else None
-        key = chosen_key(shard_key, keys, session.place.collection)
-        described = replace(described, shard_keys=keys, shard_key=key)
+        described = placed(described, found, session)
         super().__init__(session, described, spaces)
         self._timeout = description.longest_timeout(found, TIMEOUT_S)
         self._threads = ThreadPoolExecutor(IN_FLIGHT, "tsds-qdrant")
@@ -90,6 +85,7 @@ class ServerCollection(ServerSpaces):
 
         Raises:
             CollectionNotFoundError: no such collection or vector.
+            SettingsError: no such shard key.
             UnsupportedCollectionError: no dense vector, or a multivector.
             UnreachableError: no server answers.
         """
