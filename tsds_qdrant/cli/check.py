@@ -28,6 +28,7 @@ def check(where: Where, search: SearchSettings, as_json: JsonOption = False) -> 
         tsds-qdrant check --qdrant http://localhost:6333 --collection pool
     """
     from tsds_qdrant.planning.check import check as check_collection
+    from tsds_qdrant.planning.cluster_state import layout_of
 
     with where.open() as opened:
         report = check_collection(opened, recall=search.recall)
@@ -41,7 +42,7 @@ def check(where: Where, search: SearchSettings, as_json: JsonOption = False) -> 
             "vectors": f"{info.dimension} dimensions, {info.metric}"
             + (f", {info.datatype}" if info.datatype != FLOAT32 else "")
             + (f", named '{info.vector}'" if info.vector else ""),
-            "layout": f"{info.shards} shards, {info.segments} segments, "
+            "layout": f"{layout_of(info, report.cluster)}, {info.segments} segments, "
             f"quantisation {info.quantization or 'none'}",
             "payload indexes": ", ".join(info.payload_indexes) or "none",
             "model": info.metadata.get("model") or "unknown",

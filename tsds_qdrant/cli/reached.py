@@ -64,6 +64,7 @@ class Reached:
         None,
         "Under custom sharding: the key (a tenant, say) whose points alone count.",
         metavar="KEY",
+        hidden=True,
     )
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from tsds_qdrant.cli.outputs import (
 )
 from tsds_qdrant.cli.summary import summary
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say, wrote
-from tsds_qdrant.cli.write_back import in_words, written_back
+from tsds_qdrant.cli.write_back import in_words, warned, written_back
 from tsds_qdrant.errors import ContaminationError, SettingsError
 from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.runs.settings import RunSettings
@@ -204,7 +204,7 @@ def select(
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")
     if tagged:
-        say(in_words(tagged))
+        say("\n".join([in_words(tagged), *warned(tagged)]))
 
 
 def select_by(name: str) -> Callable[..., None]:

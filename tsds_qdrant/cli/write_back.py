@@ -35,7 +35,9 @@ def written_back(
         report = write_back(
             collection, selection, tagging, ledger=ledger, dry_run=dry_run, progress=progress
         )
-    return {"write_back": vars(report)}
+    cluster = collection.cluster() if dry_run else None
+    warnings = cluster.troubles() if cluster else ()
+    return {"write_back": vars(report), **({"warnings": list(warnings)} if warnings else {})}
 
 
 def in_words(figures: Mapping[str, Any]) -> str:
@@ -50,6 +52,11 @@ def in_words(figures: Mapping[str, Any]) -> str:
         f"{would}set{again}, {report['cleared']} {would}cleared, {report['unchanged']} right "
         f"already{missing}{_taken(report)}"
     )
+
+
+def warned(figures: Mapping[str, Any]) -> list[str]:
+    """What to say of the replicas of a server, where they are not as they should be."""
+    return [f"warning: {warning}" for warning in figures.get("warnings", ())]
 
 
 def _taken(report: Mapping[str, Any]) -> str:

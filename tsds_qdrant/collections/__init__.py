@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tsds_qdrant.collections.cluster import chosen_key
+from tsds_qdrant.collections.cluster import Layout, chosen_key
 from tsds_qdrant.collections.connection import API_KEY_VARIABLE, Connection
 from tsds_qdrant.collections.places import (
     check_new,
@@ -96,13 +96,16 @@ def create_collection(
     metadata: Mapping[str, Any] | None = None,
     connection: Connection | None = None,
     api_key: str | None = None,
+    layout: Layout | None = None,
 ) -> Collection:
     """Create an empty collection of ``dimension`` under ``metric``.
 
-    ``connection`` says how a server is reached, ``api_key`` is the same as that of it.
+    ``connection`` says how a server is reached, ``api_key`` is the same as that of it, and
+    ``layout`` says how the server is to keep the collection.
 
     Raises:
         CollectionExistsError: there is one of that name.
+        SettingsError: a ``layout`` for a directory.
         UnsupportedCollectionError: ``location`` is part of something else of Qdrant's.
     """
     if is_server(location):
@@ -115,7 +118,9 @@ def create_collection(
             metric=metric,
             metadata=metadata,
             connection=(connection or Connection()).with_key(api_key),
+            layout=layout,
         )
+    check_layout(location, layout or Layout())
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 
     location = str(expanded(location))
@@ -123,6 +128,17 @@ def create_collection(
     return EdgeCollection.create(
         location, name, dimension=dimension, metric=metric, metadata=metadata
     )
+
+
+def check_layout(location: str, layout: Layout) -> None:
+    """Check that a collection at ``location`` can be kept as ``layout`` says.
+
+    Raises:
+        SettingsError: it is a directory, which has one shard and no replicas.
+    """
+    if layout.given and not is_server(location):
+        flags = " and ".join(layout.given)
+        raise SettingsError(f"{flags} are for servers, and '{location}' is none; leave that out")
 
 
 def check_writes(location: str) -> None:

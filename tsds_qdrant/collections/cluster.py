@@ -40,19 +40,62 @@ class Replica:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How a server is to keep a collection; what is None is the server's own choice.
+
+    Attributes:
+        shards: that it has.
+        replicas: of each shard.
+        confirmations: replicas that must confirm a write.
+    """
+
+    shards: int | None = None
+    replicas: int | None = None
+    confirmations: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.confirmations or 1) > (self.replicas or self.confirmations or 1):
+            raise SettingsError(
+                f"--write-consistency is {self.confirmations}, which no more than "
+                f"{self.replicas} replicas can confirm; raise --replicas, or lower it"
+            )
+
+    @property
+    def given(self) -> dict[str, int]:
+        """Flag -> its value, of those that are given."""
+        flags = {
+            "--shards": self.shards,
+            "--replicas": self.replicas,
+            "--write-consistency": self.confirmations,
+        }
+        return {flag: value for flag, value in flags.items() if value is not None}
+
+    def differs(self, found: Layout) -> str:
+        """What of it an existing collection, kept as ``found``, has otherwise; or ""."""
+        theirs = found.given
+        return ", ".join(
+            f"{flag} {theirs.get(flag, 1)}, not {value}"
+            for flag, value in self.given.items()
+            if theirs.get(flag, 1) != value
+        )
+
+
+@dataclass(frozen=True)
 class Cluster:
     """The shards of a collection, as one node describes them.
 
     Attributes:
         replicas: all of all shards.
         moves: transfers of shards and reshardings under way.
-        counts: points, by the replicas that have fewest, by most of them, and by those that
-            answer; one number where nothing can differ, none where it could not be asked.
+        counts: points, by the replicas that have fewest, by a middle one, and by those that
+            answer; none where there are no replicas, or they could not be asked.
+        confirmations: replicas that must confirm a write.
     """
 
     replicas: tuple[Replica, ...]
     moves: int = 0
     counts: tuple[int, ...] = ()
+    confirmations: int = 1
 
     @property
     def keys(self) -> tuple[ShardKey, ...]:
@@ -64,6 +107,16 @@ class Cluster:
     def replicated(self) -> bool:
         """Whether a shard has more than one replica."""
         return len({replica.shard for replica in self.replicas}) < len(self.replicas)
+
+    @property
+    def unwritable(self) -> list[int]:
+        """Shards to which no write can be confirmed, as too few of their replicas are active."""
+        found = []
+        for shard in sorted({replica.shard for replica in self.replicas}):
+            own = [replica.state in SERVING for replica in self.replicas if replica.shard == shard]
+            if sum(own) < min(self.confirmations, len(own)):
+                found.append(shard)
+        return found
 
     @property
     def states(self) -> dict[str, int]:
@@ -80,6 +133,12 @@ class Cluster:
             found.append(
                 f"{len(away)} of {len(self.replicas)} replicas are not active ({states}), so that "
                 f"writes may not reach them; look after those nodes"
+            )
+        if shards := self.unwritable:
+            word = "shard" if len(shards) == 1 else "shards"
+            found.append(
+                f"a write needs {self.confirmations} confirmations, which {word} "
+                f"{', '.join(map(str, shards))} cannot give; wait until those nodes are back"
             )
         if self.moves:
             word = "shard is" if self.moves == 1 else "shards are"

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from tsds_qdrant.collections.cluster import Cluster
 from tsds_qdrant.collections.places import FOLDER_HINT
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, PoisonedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.planning.cluster_state import figures_of, notes_on
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 
 PROBED_POINTS = 64
@@ -31,6 +33,7 @@ class CheckReport:
         cost: of one search, timed here; None if none could be run.
         problems: sentences on what keeps a selection from working; empty if nothing does.
         notes: sentences on what makes it slower or less exact.
+        cluster: how a server keeps it; None where none does.
     """
 
     info: CollectionInfo
@@ -39,6 +42,7 @@ class CheckReport:
     cost: SearchCost | None
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    cluster: Cluster | None = None
 
     @property
     def expected(self) -> dict[str, float] | None:
@@ -65,6 +69,7 @@ class CheckReport:
             "segments": info.segments,
             "shards": info.shards,
             "quantization": info.quantization,
+            "cluster": figures_of(info, self.cluster),
             "payload_indexes": dict(info.payload_indexes),
             "model": info.metadata.get("model"),
             "limits": vars(info.limits),
@@ -111,7 +116,11 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         cost = measure_cost(searcher, vectors)
     except PoisonedCollectionError as error:
         problems.append(f"{error}.")
-    return CheckReport(info, searcher.ef, searcher.scan_reason, cost, tuple(problems), _notes(info))
+    cluster = collection.cluster()
+    notes = (*notes_on(info, cluster), *_notes(info))
+    return CheckReport(
+        info, searcher.ef, searcher.scan_reason, cost, tuple(problems), notes, cluster
+    )
 
 
 def _notes(info: CollectionInfo) -> tuple[str, ...]:

@@ -94,6 +94,7 @@ def reselect(
     with nullcontext(collection) if collection else open_of_run(state) as opened:
         started = time.perf_counter()
         check_identity(opened.info(), run.collection)
+        cluster = opened.cluster()
         known = resume_knowledge(opened, run, arrays, facts, progress)
         changes = _changes(opened, run, known, named)
         looked = time.perf_counter()
@@ -125,6 +126,8 @@ def reselect(
             look_s=looked - started,
             repair_s=time.perf_counter() - looked - selection.seconds["measure"],
         )
+        if cluster and (troubles := cluster.troubles()):
+            figures["warnings"] = list(troubles)
         next_number = len(state.runs()) + 1
         done = Reselection(selection, changes, repaired, difference, next_number, figures)
         if deliver is not None:

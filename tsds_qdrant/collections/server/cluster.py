@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from qdrant_client import models
 
-from tsds_qdrant.collections.cluster import SERVING, Cluster, Replica, ShardKey, chosen_key
+from tsds_qdrant.collections.cluster import SERVING, Cluster, Layout, Replica, ShardKey, chosen_key
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.server.description import by_key
 from tsds_qdrant.collections.server.session import Session
@@ -16,6 +17,16 @@ from tsds_qdrant.errors import CollectionError
 
 WAYS = (models.ReadConsistencyType.ALL, models.ReadConsistencyType.MAJORITY, None)
 """Read consistencies by which a count is the least of all replicas, a middle one, and any."""
+
+
+def options_of(layout: Layout | None) -> dict[str, Any]:
+    """What says ``layout`` where a collection is created."""
+    layout = layout or Layout()
+    return {
+        "shard_number": layout.shards,
+        "replication_factor": layout.replicas,
+        "write_consistency_factor": layout.confirmations,
+    }
 
 
 def fetch_cluster(session: Session) -> Cluster | None:

@@ -14,11 +14,12 @@ from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.cluster import Layout
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.distance import score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
-from tsds_qdrant.collections.server.cluster import placed
+from tsds_qdrant.collections.server.cluster import options_of, placed
 from tsds_qdrant.collections.server.copies import Copies
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
@@ -104,6 +105,7 @@ class ServerCollection(ServerSpaces):
         vector: str = "",
         metadata: Mapping[str, Any] | None = None,
         connection: Connection | None = None,
+        layout: Layout | None = None,
     ) -> ServerCollection:
         """Create an empty collection on the server at ``location``, reached by ``connection``.
 
@@ -121,6 +123,7 @@ class ServerCollection(ServerSpaces):
                     name,
                     vectors_config={vector: params} if vector else params,
                     metadata={description.METADATA_KEY: dict(metadata)} if metadata else None,
+                    **options_of(layout),
                 ),
                 attempts=1,
             )

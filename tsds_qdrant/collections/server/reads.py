@@ -188,7 +188,8 @@ class ServerReads(Closing):
         """How the server keeps the collection, and whether replicas agree on those that match."""
         found = fetch_cluster(self._session)
         counts = agreed_counts(self._session, found, where, self._key)
-        return found and replace(found, counts=counts)
+        needed = self._description.confirmations
+        return found and replace(found, counts=counts, confirmations=needed)
 
     def _points(
         self, ids: list[PointId], *, payloads: Wanted, vectors: bool
