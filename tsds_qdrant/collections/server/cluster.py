@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
+from qdrant_client import grpc as messages
+from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant.collections.cluster import SERVING, Cluster, Layout, Replica, ShardKey, chosen_key
 from tsds_qdrant.collections.filters import server_filter
@@ -15,7 +18,7 @@ from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.values import CollectionInfo, Filter
 from tsds_qdrant.errors import CollectionError
 
-WAYS = (models.ReadConsistencyType.ALL, models.ReadConsistencyType.MAJORITY, None)
+WAYS = ("all", "majority", None)
 """Read consistencies by which a count is the least of all replicas, a middle one, and any."""
 
 
@@ -78,22 +81,42 @@ def agreed_counts(
         return ()
     if any(replica.state not in SERVING for replica in cluster.replicas):
         return ()
+    count = _grpc_count if session.grpc else _rest_count
     name, condition = session.place.collection, server_filter(where)
-
-    def count(way: models.ReadConsistencyType | None) -> int:
-        return session.send(
-            lambda client: (
-                client.count(
-                    name,
-                    count_filter=condition,
-                    exact=True,
-                    shard_key_selector=key,
-                    consistency=way,
-                ).count
-            ),
-            attempts=1,
-        )
-
     with suppress(CollectionError):
-        return tuple(count(way) for way in WAYS)
+        return tuple(
+            session.send(partial(count, name, condition, key, way), attempts=1) for way in WAYS
+        )
     return ()
+
+
+def _rest_count(
+    name: str, where: models.Filter | None, key: Any, way: str | None, client: QdrantClient
+) -> int:
+    """The exact count by one read consistency, for which qdrant-client's own method has no word."""
+    consistency: Any = None if way is None else models.ReadConsistencyType(way)
+    reply = client.http.points_api.count_points(
+        name,
+        consistency=consistency,
+        count_request=models.CountRequest(filter=where, exact=True, shard_key=key),
+    )
+    if reply.result is None:
+        raise ValueError("a count without a result")
+    return reply.result.count
+
+
+def _grpc_count(
+    name: str, where: models.Filter | None, key: Any, way: str | None, client: QdrantClient
+) -> int:
+    consistency = None
+    if way is not None:
+        kind = messages.ReadConsistencyType.Value(way.capitalize())
+        consistency = messages.ReadConsistency(type=kind)
+    message = messages.CountPoints(
+        collection_name=name,
+        filter=None if where is None else RestToGrpc.convert_filter(where),
+        exact=True,
+        read_consistency=consistency,
+        shard_key_selector=None if key is None else RestToGrpc.convert_shard_key_selector(key),
+    )
+    return int(client.grpc_points.Count(message).result.count)
