@@ -96,7 +96,8 @@ def test_writes_to_stored_points_go_to_their_keys(door: Door) -> None:
         assert tagged == {5: 0, 0: 1, 88: 2, 4: 3}
         pool.delete_payload("tsds.a", [0, 4, 1000])
         assert {i for i, p in engine(door).items() if (p.get("tsds") or {}).get("a")} == {5, 88}
-        pool.clear_payload("tsds", {"must": [{"key": "tsds.a.rank", "range": {"gte": 0}}]})
+        where = {"must": [{"key": "tsds.a.rank", "range": {"gte": 0}}]}
+        pool.clear_payload("tsds", where, by="tsds.a.rank")
         assert not any((p.get("tsds") or {}).get("a") for p in engine(door).values())
         pool.set_vectors([1, 2, 3, 1000], np.ones((4, 4), np.float32))
         pool.amend([6, 7], np.zeros((2, 4), np.float32), [{"x": 1}, {"x": 2}], [["n"], []])

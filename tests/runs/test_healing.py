@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import run
-from door import Door, FailingWrites, open_door
+from door import Door, FailingWrites, Request, open_door
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playback import Clock
+from playback import Clock, Reply, failed
 from qdrant_client import models
 from recordings import recorded
 
@@ -185,6 +185,34 @@ def test_replicas_that_are_seen_to_differ_are_healed(
         assert done.run["write_back"]["whole"]
         assert all(tags(door, k) == expected(selection) for k in range(replicas))
         assert not reselect(state, collection=pool).run["write_back"]["whole"]
+
+
+def test_clearing_is_cut_where_one_request_is_too_much() -> None:
+    too_large = failed(429, "request larger than rate limiter capacity, please try to split it")
+
+    def hook(request: Request) -> Reply | None:
+        if not request.writes:
+            return None
+        (operation, *_) = request.body["operations"]
+        where = operation.get("delete_payload", {}).get("filter")
+        if where is None:
+            return None
+        ranges = [c["range"] for c in where["must"]]
+        asked.append((max(r.get("gte") or 0 for r in ranges), [r.get("lt") for r in ranges][-1]))
+        first, last = asked[-1]
+        return too_large if (last is None and first < 5) or (last or 0) - first > 4 else None
+
+    asked: list[tuple[float, float | None]] = []
+    with replicated() as door, opened(door) as pool:
+        selection = select(pool, QUERIES, WANTED)
+        write_back(pool, selection, TAGGING)
+        stale = {"tsds": {"mine": {"rank": 200, "run": "r0"}}}
+        door.nodes[1].client.set_payload("pool", stale, points=[69])
+        door.hook = hook
+        write_back(pool, selection, TAGGING)
+        assert tags(door, 0) == tags(door, 1) == expected(selection)
+    assert len(asked) > 4
+    assert any(last is None and first >= 5 for first, last in asked)
 
 
 def test_a_watch_goes_on_and_heals(tmp_path: Path) -> None:

@@ -109,7 +109,8 @@ def write_back(
         with ledger.written():
             if whole:
                 foreign = [i for i in (*taken, *others) if i not in set(leavers)]
-                collection.clear_payload(tagging.key, _tagged(tagging, but=foreign))
+                where = _tagged(tagging, but=foreign)
+                collection.clear_payload(tagging.key, where, by=f"{tagging.key}.rank")
                 progress("write back", len(leavers), total)
             else:
                 for done, page in _pages(leavers):

@@ -62,7 +62,7 @@ class EdgePoints(EdgeReads):
         stored: list[int | UUID | str] = [edge_id(point_id) for point_id in self.existing(ids)]
         self._write(edge.UpdateOperation.delete_payload(stored, [key]), len(stored))
 
-    def clear_payload(self, key: str, where: Filter) -> None:
+    def clear_payload(self, key: str, where: Filter, *, by: str) -> None:
         """Delete what is at the payload path ``key`` of all points that match ``where``."""
         condition = edge_filter(where)
         assert condition is not None

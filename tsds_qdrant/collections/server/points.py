@@ -13,12 +13,12 @@ from tsds_qdrant.collections.checked import check_pairs, checked_dense, parts_by
 from tsds_qdrant.collections.cluster import ShardKey, check_placed
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.ids import checked_ids
-from tsds_qdrant.collections.payloads import checked_payloads, levels_of, paths_of
+from tsds_qdrant.collections.payloads import checked_payloads, levels_of
 from tsds_qdrant.collections.server.batches import Batches
 from tsds_qdrant.collections.server.description import inserts_only
 from tsds_qdrant.collections.server.reads import POINT_BATCH, ServerReads
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.server.upserts import Upserts, vectors_operation
+from tsds_qdrant.collections.server.upserts import Upserts
 from tsds_qdrant.collections.spaces import Space, checked_kind
 from tsds_qdrant.collections.values import CollectionInfo, Filter, IndexKind, Payload, PointId
 from tsds_qdrant.errors import RequestRejectedError, UnconfirmedWriteError
@@ -94,17 +94,9 @@ class ServerPoints(ServerReads):
 
         def operations(part: list[Any], key: Any) -> list[Any]:
             wanted = [row_of[point_id] for point_id in part]
-            name = self._description.vector
-            made = [vectors_operation(part, rows[wanted].tolist(), name, key)]
-            if self._replicated:
-                made = Upserts(name, key, points, rows, payloads).missing(wanted) + made
-            for point_id, row in zip(part, wanted, strict=True):
-                if paths := paths_of(dropped[row]):
-                    deletion = models.DeletePayload(keys=paths, points=[point_id], shard_key=key)
-                    made.append(models.DeletePayloadOperation(delete_payload=deletion))
-                change = models.SetPayload(payload=payloads[row], points=[point_id], shard_key=key)
-                made.append(models.SetPayloadOperation(set_payload=change))
-            return made
+            upserts = Upserts(self._description.vector, key, points, rows, payloads)
+            missing = upserts.missing(wanted) if self._replicated else []
+            return missing + upserts.amended(wanted, dropped)
 
         for group in parts_by_size(sizes, rows=len(sizes), size=REQUEST_BYTES):
             self._update(points[group.start : group.stop], operations, "amend")
@@ -118,21 +110,29 @@ class ServerPoints(ServerReads):
 
         self._update(checked_ids(ids), operations)
 
-    def clear_payload(self, key: str, where: Filter) -> None:
+    def clear_payload(self, key: str, where: Filter, *, by: str) -> None:
         """Delete what is at the payload path ``key`` of all points that match ``where``."""
         info = self._description
         keys: Any = info.shard_key
         if keys is None and info.shard_keys:
             keys = list(info.shard_keys)
         check_placed(info.name, info.shard_keys, keys)
-        deletion = models.DeletePayload(keys=[key], filter=server_filter(where), shard_key=keys)
+        span = max(1, self.count(where))
 
-        def write(_: range) -> None:
-            operations: list[Any] = [models.DeletePayloadOperation(delete_payload=deletion)]
-            sent = self._session.client.batch_update_points(self._name, operations, wait=True)
+        def write(numbers: range) -> None:
+            bounds = {"gte": numbers.start, "lt": numbers.stop}
+            if numbers.stop == span:  # other replicas may have larger ones
+                del bounds["lt"]
+            some = {**where, "must": [*where.get("must", ()), {"key": by, "range": bounds}]}
+            part = server_filter(where if len(numbers) == span else some)
+            deletion = models.DeletePayload(keys=[key], filter=part, shard_key=keys)
+            operation: Any = models.DeletePayloadOperation(delete_payload=deletion)
+            sent = self._session.client.batch_update_points(self._name, [operation], wait=True)
             self._check_confirmed(sent, f"that '{key}' is cleared")
 
-        self._writes.run(1, write, kind="clear")
+        session = self._session
+        batches: Batches[None] = Batches(span, session.place, session.patience, writes=True)
+        batches.run(span, write)
 
     def _update(
         self,

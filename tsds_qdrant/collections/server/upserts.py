@@ -10,6 +10,7 @@ from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.cluster import ShardKey
+from tsds_qdrant.collections.payloads import paths_of
 from tsds_qdrant.collections.values import Payload, PointId
 
 
@@ -55,6 +56,19 @@ class Upserts:
     def missing(self, chosen: Sequence[int]) -> list[Any]:
         """Insert points that are not there."""
         return self._insert(chosen, models.UpdateMode.INSERT_ONLY)
+
+    def amended(self, chosen: Sequence[int], dropped: Sequence[Sequence[str]]) -> list[Any]:
+        """Set vectors and payload fields of points that are there, and delete those ``dropped``."""
+        ids, values = [self.ids[k] for k in chosen], self.rows[list(chosen)].tolist()
+        made = [vectors_operation(ids, values, self.space, self.key)]
+        for k in chosen:
+            named: dict[str, Any] = {"points": [self.ids[k]], "shard_key": self.key}
+            if paths := paths_of(dropped[k]):
+                deletion = models.DeletePayload(keys=paths, **named)
+                made.append(models.DeletePayloadOperation(delete_payload=deletion))
+            change = models.SetPayload(payload=(self.payloads or ())[k], **named)
+            made.append(models.SetPayloadOperation(set_payload=change))
+        return made
 
     def _insert(self, chosen: Sequence[int], mode: models.UpdateMode | None) -> list[Any]:
         if not chosen:
