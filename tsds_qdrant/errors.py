@@ -10,6 +10,7 @@
     ├── SupportError                more candidates wanted than the solution holds
     ├── ContaminationError          candidates copy test items, where that is to fail
     ├── StateError                  a run state that cannot be used
+    │   └── StateLockedError        in use by another process
     ├── DepthError                  a setting that would fetch more than memory allows
     └── CollectionError             something is wrong with a collection
         ├── CollectionNotFoundError
@@ -25,18 +26,33 @@
         └── UnreachableError        exit code 3: no answer from Qdrant
             └── UnconfirmedWriteError  exit code 3: a write may be stored in part
 
-A message is one sentence that holds the offending value, then the next step.
+A message is one sentence that holds the offending value, then the next step. The name of a class
+without ``Error``, in snake case, is its kind for machines: ``collection_not_found``. Exit code 4
+is that of a check that finds nothing but warnings.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
 class TsdsError(Exception):
-    """Base of all errors raised on purpose; ``exit_code`` is what the CLI returns."""
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        exit_code: what the CLI returns.
+        retryable: the same command may pass later though nobody changes anything.
+    """
 
     exit_code = 1
+    retryable = False
+
+    @property
+    def kind(self) -> str:
+        """The stable name of its class, or of the one in this module that that is a kind of."""
+        named = next(c.__name__ for c in type(self).__mro__ if c.__module__ == __name__)
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", named.removesuffix("Error")).lower()
 
 
 class SettingsError(TsdsError):
@@ -97,6 +113,12 @@ class StateError(TsdsError):
     """A run state that cannot be used: missing, foreign, broken, or in use."""
 
 
+class StateLockedError(StateError):
+    """A run state that another process holds."""
+
+    retryable = True
+
+
 class CollectionError(TsdsError):
     """Something is wrong with a collection or with the Qdrant that holds it."""
 
@@ -111,6 +133,8 @@ class CollectionExistsError(CollectionError):
 
 class CollectionLockedError(CollectionError):
     """An embedded collection that another process holds open."""
+
+    retryable = True
 
 
 class CollectionMismatchError(CollectionError):
@@ -145,6 +169,7 @@ class UnreachableError(CollectionError):
     """Qdrant gives no answer."""
 
     exit_code = 3
+    retryable = True
 
 
 class UnconfirmedWriteError(UnreachableError):

@@ -50,7 +50,8 @@ BAD = [
     (f"{INGEST} --vectors cut.npy", 1, "'cut.npy' is cut off or broken"),
     (f"{INGEST} --vectors flat.npy", 1, "shape (5,) (vectors, dimension)"),
     (f"{INGEST} --vectors none.npy", 1, "'none.npy' is empty (0, 8)"),
-    (f"{INGEST} --vectors whole.npy", 1, "int64 .astype('float32')"),
+    (f"{INGEST} --vectors whole.npy", 1, "vector 0 16777217 in column 0 .astype('float32')"),
+    (f"{INGEST} --vectors truth.npy", 1, "bool .astype('float32')"),
     (f"{INGEST} --vectors objects.npy", 1, "Python objects"),
     (f"{INGEST} --vectors nan.npy", 1, "nan.npy': vector 2345 holds NaN or infinity; remove"),
     (f"{INGEST} --vectors huge.npy", 1, "vector 1 holds NaN or infinity"),
@@ -162,7 +163,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pool.upsert(range(60), rows, [{"n": k} for k in range(60)])
     pool.close()
     arrays = {"X": rows, "Q": rows[:4], "Q5": rows[:4, :5], "flat": rows[0, :5]}
-    arrays |= {"none": rows[:0], "whole": np.ones((3, 8), int), "objects": np.array([[{}]])}
+    arrays |= {
+        "none": rows[:0],
+        "whole": np.full((3, 8), 2**24 + 1),
+        "truth": rows > 0,
+        "objects": np.array([[{}]]),
+    }
     arrays |= {"nan": np.ones((2_500, 8)), "huge": np.ones((3, 8)), "zero": np.ones((3, 8))}
     arrays["nan"][2_345, 3], arrays["huge"][1], arrays["zero"][2] = np.nan, 1e300, 0.0
     for name, array in arrays.items():

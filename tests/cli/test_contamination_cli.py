@@ -137,7 +137,7 @@ def test_no_field_holds_texts(bare: list[str]) -> None:
         )
     assert found.contamination is not None
     assert found.contamination.findings
-    assert "no field is known to hold their texts, so only their vectors" in summary(found)
+    assert "no field is known to hold their texts: only their vectors" in summary(found)
     assert "have no text" not in summary(found)
 
 

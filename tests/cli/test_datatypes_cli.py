@@ -13,12 +13,13 @@ from commands import rows_of, run
 from pool_oracle import engine_distances
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.representations import text
 
 POINTS = 150
 RNG = np.random.default_rng(5)
 BYTES = RNG.integers(0, 256, size=(POINTS, 12)).astype(np.uint8)
 BYTES[100:110] = BYTES[:10]
-QUERIES = (BYTES[:9] + RNG.normal(size=(9, 12)) * 8).clip(0, 255).astype(np.float32)
+QUERIES = (BYTES[:9] + RNG.normal(size=(9, 12)) * 8).clip(0, 255).round().astype(np.float32)
 DATATYPES = ("float16", "uint8", "turbo8")
 
 
@@ -77,19 +78,108 @@ def test_a_second_ingest_of_the_same_vectors(place: Path, datatype: str, metric:
     assert again["updated"] == (POINTS if datatype == "turbo8" else 2)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float64"])
-def test_whole_numbers_are_for_bytes(place: Path, dtype: str) -> None:
+INTEGERS = ("u1", "i2", "u2", "i4", ">i4", "u4", "i8", ">i8", "u8", "f2", ">f4", "f8")
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("datatype", ["uint8", "float32"])
+def test_vectors_of_any_number_type_are_what_they_are(
+    place: Path, datatype: str, dtype: str
+) -> None:
+    """Stored and searched for as the same numbers in float32 are."""
+    pool = empty(datatype)
     np.save("v.npy", BYTES.astype(dtype))
-    small = empty("uint8")
-    run("ingest", "--vectors", "v.npy", *small)
-    run("select", *small, "--queries", "v.npy", "--size", 3, "--alpha", 0.5, "--out", "o.jsonl")
-    if dtype == "float64":
-        return
-    for pool in (empty("float32", name="floats"), ["--qdrant", "store", "--collection", "new"]):
-        refused = run("ingest", "--vectors", "v.npy", *pool, code=1)
-        assert f"holds {dtype}; convert it with .astype('float32')" in refused.output
-    np.save("v.npy", BYTES.astype(np.float32))  # the advice
-    run("ingest", "--vectors", "v.npy", "--qdrant", "store", "--collection", "floats")
+    np.save("q.npy", QUERIES.astype(dtype))
+    run("ingest", "--vectors", "v.npy", *pool)
+    with EdgeCollection.open("store", "pool") as opened:
+        stored = [record.vector for record in opened.retrieve(range(POINTS), vectors=True)]
+    kept = BYTES.astype(np.float32)
+    if datatype == "float32":  # under Cosine
+        kept /= np.linalg.norm(kept, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.array(stored), kept, rtol=1e-6)
+    wanted = ("select", *pool, "--size", 9, "--strategy", "similarity-max", "--out", "o.jsonl")
+    run(*wanted, "--queries", "q.npy")
+    found = rows_of("o.jsonl")
+    np.save("q.npy", QUERIES)
+    run(*wanted, "--queries", "q.npy")
+    assert rows_of("o.jsonl") == found
+
+
+def test_whole_numbers_that_float32_cannot_hold(place: Path) -> None:
+    rows = BYTES.astype(np.int64)
+    rows[3, 5] = 2**24 + 1
+    np.save("v.npy", rows)
+    for words in (
+        ("ingest", "--vectors", "v.npy", *empty("float32")),
+        ("ingest", "--vectors", "v.npy", *empty("uint8", name="small")),
+        ("path", "--qdrant", "store", "--collection", "small", "--queries", "v.npy"),
+    ):
+        refused = run(*words, code=1).stderr
+        assert "v.npy': vector 3 holds 16777217 in column 5, which float32 cannot" in refused
+        assert refused.count("\n") == 1
+    np.save("v.npy", rows.astype("float32"))  # the advice
+    run("ingest", "--vectors", "v.npy", "--qdrant", "store", "--collection", "new")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.5, "0.5"), (-3.0, "-3.0"), (256.0, "256.0"), (1e9, "1000000000.0")]
+)
+def test_whoever_gives_vectors_gives_bytes(place: Path, value: float, shown: str) -> None:
+    """Task examples of every command, new ones of a run, and test items."""
+    pool = filled("uint8")
+    usual = ("select", *pool, "--queries", "q.npy", "--size", 9, "--alpha", 0.5)
+    run(*usual, "--out", "o.jsonl", "--state", "r.run")
+    state = Path("r.run").read_bytes()
+    broken = QUERIES.copy()
+    broken[4, 2] = value
+    np.save("b.npy", broken)
+    for words in (
+        ("select", *pool, "--queries", "b.npy", "--size", 9, "--out", "x.jsonl"),
+        ("path", *pool, "--queries", "b.npy"),
+        ("compare", *pool, "--queries", "b.npy", "--size", 9),
+        ("reselect", "r.run", "--queries", "b.npy", "--out", "x.jsonl"),
+        (*usual, "--out", "x.jsonl", "--exclude", "b.npy", "--exclude-radius", 0.1),
+    ):
+        refused = run(*words, code=1).stderr
+        wanted = "give whole numbers from 0 to 255, scaled as the vectors of collection 'pool' are"
+        assert f"b.npy': row 4 holds {shown} in column 2, which a uint8 collec" in refused
+        assert wanted in refused
+        assert not Path("x.jsonl").exists()
+        assert Path("r.run").read_bytes() == state
+    np.save("b.npy", np.rint(broken.clip(0, 255)))  # the advice
+    run("reselect", "r.run", "--queries", "b.npy", "--out", "x.jsonl")
+
+
+class Halves:
+    """Makes vectors of halves out of texts."""
+
+    name = "halves"
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def encode(self, texts: Any, on_batch: Any = None) -> Any:
+        return np.full((len(texts), 12), 0.5, dtype=np.float32)
+
+
+def test_a_model_that_makes_no_bytes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "SentenceTransformerEmbedder", Halves)
+    Path("t.jsonl").write_text('{"text": "one"}\n{"text": "two"}')
+    pool = filled("uint8")
+    np.save("v.npy", BYTES[:2])
+    usual = ("--size", 3, "--alpha", 0.5, "--out", "x.jsonl")
+    radius = ("--exclude", "t.jsonl", "--exclude-radius", 0.2, "--text-field", "text")
+    run("ingest", "t.jsonl", "--vectors", "v.npy", *pool)
+    for words in (
+        ("ingest", "t.jsonl", *empty("uint8", name="new"), "--model", "halves"),
+        ("select", *pool, "--queries", "t.jsonl", *usual, "--model", "halves"),
+        ("select", *pool, "--queries", "q.npy", *usual, *radius, "--model", "halves"),
+    ):
+        refused = run(*words, code=1).stderr
+        assert "model 'halves' makes numbers like 0.5, and collection" in refused
+        assert "give ready vectors that are scaled as its own are (.npy)" in refused
+    with EdgeCollection.open("store", "new") as opened:
+        assert opened.count() == 0
+    run("ingest", "t.jsonl", "--vectors", "v.npy", "--qdrant", "store", "--collection", "new")
 
 
 @pytest.mark.parametrize(
@@ -185,10 +275,10 @@ def test_copies_of_test_items_by_vector(place: Path, datatype: str, metric: str)
 def test_task_examples_of_other_collections(place: Path) -> None:
     """Bytes for bytes, bytes for floats; unit floats are nothing among bytes."""
     pool = filled("uint8")
-    np.save("t.npy", QUERIES.round())
+    np.save("t.npy", QUERIES)
     for datatype in ("uint8", "float32"):
         run("ingest", "--vectors", "t.npy", *empty(datatype, name=f"task-{datatype}"))
-    wanted = truth(QUERIES.round()).min(axis=0)
+    wanted = truth(QUERIES).min(axis=0)
     run(
         *("select", *pool, "--queries", "collection:task-uint8", "--size", 9),
         *("--strategy", "similarity-max", "--out", "o.jsonl"),
@@ -200,7 +290,10 @@ def test_task_examples_of_other_collections(place: Path) -> None:
         *("--strategy", "similarity-max", "--out", "o.jsonl"),
         code=1,
     )
-    assert "query example 0 is zero once its numbers are cut to whole ones" in refused.output
+    assert "query example 0 holds 0." in refused.output
+    assert (
+        "which a uint8 collection cannot hold; give whole numbers from 0 to 255" in refused.output
+    )
     run("ingest", "--vectors", "q.npy", *empty("float16", name="floats"))
     run(
         *("select", "--qdrant", "store", "--collection", "floats", "--size", 5),

@@ -30,7 +30,12 @@ def run(*words: object, code: int = 0) -> Result:
 def refused(*words: object, code: int = 1) -> str:
     """The one line that the command says."""
     result = run(*words, code=code)
-    assert result.stdout == ""
+    if "--json" in words:
+        assert json.loads(result.stdout)["error"]["message"] in result.stderr
+    elif words[0] == "watch":
+        assert json.loads(result.stdout)["error"] in result.stderr
+    else:
+        assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     return line
 

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playback import DOWN, LATE, PLACE, Clock, answered
+from playback import DOWN, LATE, Clock, answered
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
 from tsds_qdrant import errors
@@ -67,7 +67,7 @@ def test_what_is_cut_and_put_back_comes_once(
 ) -> None:
     rest, done, sent = Rest(count, 20), [], 0
     while rest:
-        piece = rest.cut(sizes[sent % len(sizes)], float(sent))
+        piece = rest.cut(sizes[sent % len(sizes)])
         sent += 1
         assert 1 <= len(piece.rows) <= sizes[(sent - 1) % len(sizes)]
         if sent < 200 and data.draw(st.booleans()):
@@ -104,8 +104,7 @@ def test_every_row_once_and_in_order(
     with ThreadPoolExecutor(4) as pool:
         batches: Batches[list[int]] = Batches(
             size,
-            PLACE,
-            clock.patience(attempts=20, slow_attempts=20),
+            clock.line(seconds=10_000.0, slow_attempts=20),
             first=first,
             executor=pool if threads else None,
             in_flight=4 if threads else 1,
@@ -128,7 +127,7 @@ def test_a_slow_server_is_asked_for_little_and_a_quick_one_not_in_crumbs(
 ) -> None:
     clock = Clock()
     server = Server(clock, start=start, each=each)
-    batches: Batches[list[int]] = Batches(512, PLACE, clock.patience(), first=16)
+    batches: Batches[list[int]] = Batches(512, clock.line(), first=16)
     batches.run(300, server)
     assert max(server.sizes[1:]) <= max(1.0, TARGET_S / each)
     fitting = min(512.0, max(1.0, (TARGET_S - start) / each))
@@ -137,7 +136,7 @@ def test_a_slow_server_is_asked_for_little_and_a_quick_one_not_in_crumbs(
 
 def test_each_kind_has_a_size_of_its_own_which_is_kept() -> None:
     clock = Clock()
-    batches: Batches[list[int]] = Batches(512, PLACE, clock.patience(), first=16)
+    batches: Batches[list[int]] = Batches(512, clock.line(), first=16)
     walk, scan = Server(clock, each=0.001), Server(clock, each=0.2)
     batches.run(1_000, walk, kind="walk")
     batches.run(60, scan, kind="scan")
@@ -152,7 +151,7 @@ def test_each_kind_has_a_size_of_its_own_which_is_kept() -> None:
 def test_a_limit_holds_for_one_run_a_refusal_for_good() -> None:
     clock = Clock()
     server = Server(clock, most=100)
-    batches: Batches[list[int]] = Batches(256, PLACE, clock.patience())
+    batches: Batches[list[int]] = Batches(256, clock.line())
     batches.run(300, server, at_most=7)
     assert max(server.sizes) == 7
     batches.run(256, server)
@@ -163,7 +162,7 @@ def test_a_limit_holds_for_one_run_a_refusal_for_good() -> None:
 
 def test_a_single_row_that_is_too_large_is_refused() -> None:
     clock = Clock()
-    batches: Batches[list[int]] = Batches(8, PLACE, clock.patience())
+    batches: Batches[list[int]] = Batches(8, clock.line())
     with pytest.raises(errors.RequestRejectedError, match="413"):
         batches.run(20, Server(clock, most=0))
     assert clock.waits == []
@@ -173,7 +172,7 @@ def test_a_single_row_that_times_out_is_given_up_after_a_second_try() -> None:
     clock = Clock()
     server = Server(clock, each=100.0)
     with pytest.raises(errors.UnreachableError, match="timed out"):
-        Batches[list[int]](64, PLACE, clock.patience()).run(64, server)
+        Batches[list[int]](64, clock.line()).run(64, server)
     assert server.sizes == [64, 16, 4, 1, 1]
 
 
@@ -182,11 +181,12 @@ def test_a_server_that_stays_away_is_given_up(threads: bool, executor: Executor)
     clock = Clock()
     server = Server(clock, failures=[DOWN] * 999)
     batches: Batches[list[int]] = Batches(
-        10, PLACE, clock.patience(attempts=4), executor=executor if threads else None, in_flight=4
+        10, clock.line(seconds=4.0), executor=executor if threads else None, in_flight=4
     )
     with pytest.raises(errors.UnreachableError, match="503") as caught:
         batches.run(100, server)
     assert caught.value.__cause__ is DOWN
+    assert clock.now == pytest.approx(4.0)
     assert len(server.sizes) <= 4 + 4 * 3
 
 
@@ -195,7 +195,7 @@ def test_bugs_pass_at_once() -> None:
         raise KeyError("bug")
 
     with pytest.raises(KeyError):
-        Batches[None](8, PLACE, Clock().patience()).run(20, call)
+        Batches[None](8, Clock().line()).run(20, call)
 
 
 class Crowd:
@@ -231,9 +231,7 @@ class Crowd:
 def test_trouble_of_one_slows_all(failure: Exception, executor: Executor) -> None:
     clock = Clock()
     crowd = Crowd(clock, failure)
-    batches: Batches[list[int]] = Batches(
-        8, PLACE, clock.patience(), executor=executor, in_flight=4
-    )
+    batches: Batches[list[int]] = Batches(8, clock.line(), executor=executor, in_flight=4)
     parts = batches.run(96, crowd)
     assert [row for part in parts for row in part] == list(range(96))
     assert max(crowd.widths[:8]) <= 2

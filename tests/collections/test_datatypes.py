@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import qdrant_edge as edge
+from backends import ClientBackend, make_backend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_oracle import edge_pool, engine_distances
 from qdrant_client import QdrantClient, models
 
+from tsds_qdrant import SelectionSettings, select
 from tsds_qdrant.collections.checked import held
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge import scan
@@ -228,3 +231,34 @@ def test_local_mode_keeps_float32_whatever_was_asked_for() -> None:
         found = as_matrix(pool.search(rows[80:], limit=80, exact=True), 5, 80)
         unit = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         check_equal(found, np.sqrt(2 - 2 * unit[80:] @ unit[:80].T), "Cosine")
+
+
+@pytest.mark.parametrize("kind", ["server-rest", "server-grpc"])
+def test_bytes_on_servers(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A server would cut what is no byte, in queries and in points."""
+    backend = make_backend(kind, tmp_path, request)
+    assert isinstance(backend, ClientBackend)
+    params = models.VectorParams(
+        size=16, distance=models.Distance.COSINE, datatype=models.Datatype.UINT8
+    )
+    name = f"{backend.prefix}bytes"
+    backend.client.create_collection(name, vectors_config=params)
+    backend.names.append(name)
+    rows = rows_for("uint8", "Cosine", 7)[:80]
+    try:
+        with backend.open("bytes") as pool:
+            assert pool.info().datatype == "uint8"
+            pool.upsert(range(80), rows)
+            broken = rows.copy()
+            broken[3, 5] = 0.5
+            for write in (pool.upsert, pool.set_vectors):
+                with pytest.raises(InputError, match=r"^vector 3 holds 0.5 in column 5"):
+                    write(range(80), broken)
+            stored = [record.vector for record in pool.retrieve(range(80), vectors=True)]
+            assert np.array_equal(np.array(stored), rows)
+            wanted = SelectionSettings.of("similarity-max", sizes=(4,), exact=True)
+            assert select(pool, rows[:4], wanted).selected_ids
+            with pytest.raises(InputError, match=r"^query example 3 holds 0.5 in column 5"):
+                select(pool, broken[:4], wanted)
+    finally:
+        backend.close()

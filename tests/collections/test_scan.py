@@ -71,11 +71,12 @@ def test_a_distance_depends_on_its_pair_alone(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
 def test_the_engine_finds_the_same(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = clustered_rows(400, 24, 4)
-    with edge_pool(rows, metric) as collection:
-        here = collection.search(rows[:30], limit=20, exact=True)
+    rows[350:360] = 0  # at distance 1 from a unit vector, at the chord of product 0 under Cosine
+    with edge_pool(rows, metric, unchecked=True) as collection:
+        here = collection.search(rows[:30], limit=200, exact=True)
         near = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
-        monkeypatch.setattr("tsds_qdrant.collections.edge.collection.fits", lambda *_: False)
-        there = collection.search(rows[:30], limit=20, exact=True)
+        monkeypatch.setattr("tsds_qdrant.collections.edge.lengths.fits", lambda *_: False)
+        there = collection.search(rows[:30], limit=200, exact=True)
         nearby = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
     np.testing.assert_allclose(here.distances, there.distances, atol=1e-3)
     assert (near.counts == nearby.counts).all()

@@ -82,7 +82,7 @@ def test_keys_that_cannot_be_named(door: Door, tmp_path: Path) -> None:
     reached = Connection(shard_key="north")
     with pytest.raises(SettingsError, match="'plain' is not sharded by key; leave --shard-key"):
         ServerCollection.open(door.url, "plain", connection=reached)
-    ServerCollection.open(door.url, "plain", connection=reached.elsewhere()).close()
+    ServerCollection.open(door.url, "plain", connection=reached.beside()).close()
     with pytest.raises(SettingsError, match="not sharded by key"):
         open_collection(str(tmp_path), "pool", connection=reached)
 

@@ -15,6 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
+
+from tsds_qdrant import errors
+from tsds_qdrant.cli import app
+from tsds_qdrant.runs.watch import LONGEST_PAUSE_S
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -123,6 +128,23 @@ def test_three_nodes_start_from_the_first() -> None:
             assert service["depends_on"] == {NODES[0]: {"condition": "service_healthy"}}
 
 
+def test_writes_go_on_while_one_of_three_nodes_is_down() -> None:
+    """Two replicas of every shard, of which one confirms a write."""
+    for service in qdrant_services("compose.cluster.yaml").values():
+        new = "QDRANT__STORAGE__COLLECTION__"
+        assert service["environment"][f"{new}REPLICATION_FACTOR"] == "2"
+        assert service["environment"][f"{new}WRITE_CONSISTENCY_FACTOR"] == "1"
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_a_second_start_fits_into_the_start_period(name: str) -> None:
+    """Nodes of one machine were ready 4 to 12 s after one."""
+    for service in qdrant_services(name).values():
+        health = service["healthcheck"]
+        assert 2 * 12 <= int(health["start_period"].removesuffix("s")) <= 60
+        assert int(health["retries"]) * int(health["interval"].removesuffix("s")) >= 12
+
+
 def test_a_stopped_cluster_can_start_again() -> None:
     """Node 1 is ready only with a second node, and the others wait for its health check."""
     script = health_script(qdrant_services("compose.cluster.yaml")[NODES[0]])
@@ -168,6 +190,147 @@ def test_the_command_line_is_a_profile_that_waits_for_qdrant() -> None:
         "TSDS_QDRANT": "http://qdrant:6333",
         "TSDS_QDRANT_API_KEY": key,
     }
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """What a command of an image makes of its words, by the command line's own parser."""
+    name, *rest = words
+    command = get_command(app).get_command(None, name)  # type: ignore[attr-defined]
+    values: dict[str, Any] = command.make_context(name, list(rest)).params
+    return values
+
+
+def test_a_watch_in_a_container_is_probed_by_the_age_of_its_file() -> None:
+    services = compose("compose.yaml")["services"]
+    watch, cli = services["watch"], services["cli"]
+    assert watch["profiles"] == ["watch"]
+    assert {key: watch[key] for key in ("image", "environment", "volumes", "user", "build")} == {
+        key: cli[key] for key in ("image", "environment", "volumes", "user", "build")
+    }
+    given = parsed(watch["command"])
+    assert given["state"] == Path("task.run")
+    assert given["health"] == Path("health.json")
+    command, shell, option, script = watch["healthcheck"]["test"]
+    assert (command, shell, option) == ("CMD", "sh", "-c")
+    minutes = re.search(r"find /work/health\.json -mmin -(\d+)\)", script.replace("$$", "$"))
+    assert minutes
+    assert int(minutes[1]) * 60 > LONGEST_PAUSE_S + given["every"].value
+
+
+JOBS = list(yaml.safe_load_all((ROOT / "docker" / "cronjob.yaml").read_text(encoding="utf-8")))
+
+
+def jobs() -> dict[str, dict[str, Any]]:
+    """Specs of the jobs, by name."""
+    found = {}
+    for document in JOBS:
+        assert document["apiVersion"] in ("v1", "batch/v1")
+        if document["kind"] == "Job":
+            found[document["metadata"]["name"]] = document["spec"]
+        elif document["kind"] == "CronJob":
+            found[document["metadata"]["name"]] = document["spec"]["jobTemplate"]["spec"]
+    assert list(found) == ["tsds-select", "tsds-reselect"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["tsds-select", "tsds-reselect"])
+def test_commands_of_the_jobs_can_be_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (container,) = jobs()[name]["template"]["spec"]["containers"]
+    given = {one["name"]: one.get("value") for one in container["env"]}
+    monkeypatch.setenv("TSDS_QDRANT", given.get("TSDS_QDRANT") or "")
+    values = parsed(container["args"])
+    assert values.get("state") in ("task.run", Path("task.run"))
+    assert values["out"] == Path("selected.jsonl")
+    assert values.get("json") or values.get("as_json")
+    assert values["ask_api_key"] is False
+    assert container["name"] == "tsds-qdrant"
+    assert container["workingDir"] == "/work"
+
+
+def outcome(spec: dict[str, Any], code: int, conditions: tuple[str, ...] = ()) -> str:
+    """What becomes of a pod that ends with ``code``: the first rule that fits says so.
+
+    A rule about exit codes fits if the code is (not) in its values; 0 fits none. Where no rule fits
+    a failure counts (reference of the API, PodFailurePolicy).
+    """
+    if not code:
+        return "done"
+    for rule in spec["podFailurePolicy"]["rules"]:
+        assert len(rule.keys() & {"onExitCodes", "onPodConditions"}) == 1
+        if "onPodConditions" in rule:
+            for pattern in rule["onPodConditions"]:
+                assert pattern["status"] == "True"
+                if pattern["type"] in conditions:
+                    return str(rule["action"])
+            continue
+        wanted = rule["onExitCodes"]
+        assert wanted["containerName"] == "tsds-qdrant"
+        assert wanted["values"] == sorted({*wanted["values"]})
+        assert wanted["operator"] == "NotIn" or 0 not in wanted["values"]
+        if (code in wanted["values"]) == (wanted["operator"] == "In"):
+            return str(rule["action"])
+    return "Count"
+
+
+def test_exit_code_3_alone_is_retried() -> None:
+    retried = {
+        kind.exit_code
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.TsdsError) and kind.exit_code > 2
+    }
+    assert retried == {errors.UnreachableError.exit_code} == {3}
+    for spec in jobs().values():
+        assert spec["backoffLimit"] >= 3
+        assert spec["template"]["spec"]["restartPolicy"] == "Never"  # which the policy needs
+        found = {code: outcome(spec, code) for code in range(256)}
+        assert {code for code, action in found.items() if action == "Count"} == retried
+        assert {code for code, action in found.items() if action == "done"} == {0}
+        assert {found[code] for code in range(1, 256) if code != 3} == {"FailJob"}
+        for code in (3, 130, 137, 143):  # a node that is drained
+            assert outcome(spec, code, ("DisruptionTarget",)) == "Ignore"
+
+
+def test_jobs_do_not_overlap_and_keep_their_run() -> None:
+    claim, _, cron = JOBS
+    assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+    assert len(cron["spec"]["schedule"].split()) == 5
+    assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
+    for spec in jobs().values():
+        pod = spec["template"]["spec"]
+        (container,) = pod["containers"]
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        assert {mount["name"] for mount in mounts.values()} == volumes.keys()
+        run = volumes[mounts["/work"]["name"]]
+        assert run["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        assert volumes[mounts["/tmp"]["name"]]["emptyDir"] == {}
+
+
+def test_pods_may_do_nothing_but_read_and_their_key_is_secret() -> None:
+    text = (ROOT / "docker" / "cronjob.yaml").read_text(encoding="utf-8")
+    created = re.findall(r"create secret generic ([\w-]+) --from-literal=([\w-]+)=", text)
+    for spec in jobs().values():
+        pod = spec["template"]["spec"]
+        (container,) = pod["containers"]
+        given = {one["name"]: one for one in container["env"]}
+        key = given["TSDS_QDRANT_API_KEY"]
+        assert "value" not in key
+        named = key["valueFrom"]["secretKeyRef"]
+        assert [(named["name"], named["key"])] == created
+        assert "read-only" in named["key"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+        limits = container["securityContext"]
+        assert limits["readOnlyRootFilesystem"] is True
+        assert limits["allowPrivilegeEscalation"] is False
+        assert limits["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        # All that is written lies on a volume.
+        assert given["HOME"]["value"] == "/tmp"
+        assert given["HF_HOME"]["value"].startswith("/work/")
 
 
 def test_the_image_has_a_pinned_base_and_an_ordinary_user() -> None:

@@ -22,8 +22,10 @@ from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.hits import Hits, recall_of
 from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
 from tsds_qdrant.neighbors import search
-from tsds_qdrant.neighbors.search import EF_LADDER, SCAN_SHARE, Searcher
+from tsds_qdrant.neighbors.counted import EF_LADDER
+from tsds_qdrant.neighbors.search import SCAN_SHARE, Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.neighbors.usable import unusable
 from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.settings import SelectionSettings
 
@@ -201,14 +203,14 @@ def test_a_small_poisoned_pool_gives_what_the_rest_gives() -> None:
 
 def test_broken_hits_are_dropped_from_scans_only() -> None:
     with edge_pool(np.ones((3, 2))) as collection:
-        searcher = Searcher(collection)
+        info = collection.info()
     hits = unit_hits([(4, np.nan), (5, 0.1)], [(6, 0.2)], [(4, np.nan)], [(7, 0.3), (8, np.inf)])
-    kept = searcher._without_nan(hits, exact=True)
+    kept = hits.only(~unusable(hits, info, (), exact=True))
     assert kept.ids == [5, 6, 7]
     assert kept.distances.tolist() == [0.1, 0.2, 0.3]
     assert kept.counts.tolist() == [1, 1, 0, 1]
     with pytest.raises(PoisonedCollectionError, match="point 4 "):
-        searcher._without_nan(hits, exact=False)
+        unusable(hits, info, (), exact=False)
 
 
 def test_recall_of() -> None:

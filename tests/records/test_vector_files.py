@@ -15,9 +15,10 @@ from profiles import reuses_folder
 
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.records import load_vectors
+from tsds_qdrant.records import vectors as vectors_module
 
 
-@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4"])
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4", "u1", "<i4", ">i8", "<u8"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_vectors_stay_on_disk(tmp_path: Path, dtype: str, order: Any) -> None:
     stored = np.asarray(np.arange(12).reshape(4, 3), dtype=dtype, order=order)
@@ -47,7 +48,7 @@ def test_huge_vectors_open_at_once(tmp_path: Path) -> None:
         (np.zeros((1, 2, 3)), "holds an array of shape (1, 2, 3)"),
         (np.zeros((0, 3)), "is empty, its shape is (0, 3)"),
         (np.zeros((3, 0)), "is empty, its shape is (3, 0)"),
-        (np.zeros((2, 2), int), "holds int64; convert it with .astype('float32')"),
+        (np.zeros((2, 2), bool), "holds bool; convert it with .astype('float32')"),
         (np.array([["a"]]), "holds <U1; convert it"),
         (np.zeros((2, 2), complex), "holds complex128; convert it"),
         (np.array([[{}]]), "holds Python objects, which are never unpickled"),
@@ -91,4 +92,39 @@ def test_any_broken_header_is_an_input_error(tmp_path: Path, junk: bytes, keep: 
     raw = (tmp_path / "a.npy").read_bytes()
     (tmp_path / "a.npy").write_bytes(raw[:keep] + junk)
     with contextlib.suppress(InputError):
+        load_vectors(tmp_path / "a.npy")
+
+
+@given(
+    st.sampled_from(["i1", "u1", "i2", ">u2", "i4", ">i4", "u4", "i8", ">i8", "u8"]),
+    st.lists(st.integers(-(2**63), 2**64 - 1) | st.integers(-300, 300), min_size=1, max_size=6),
+    st.integers(0, 40),
+)
+@reuses_folder
+def test_whole_numbers_are_taken_exactly_or_not_at_all(
+    tmp_path: Path, dtype: str, numbers: list[int], zeros: int
+) -> None:
+    kind = np.iinfo(dtype)
+    kept = [(number >> zeros) << zeros for number in numbers]
+    kept = [number for number in kept if kind.min <= number <= kind.max] or [0]
+    np.save(tmp_path / "a.npy", np.array([kept], dtype=dtype).T)
+    lost = [k for k, number in enumerate(kept) if int(np.float32(number)) != number]
+    if not lost:
+        found = np.asarray(load_vectors(tmp_path / "a.npy"), dtype=np.float32)
+        assert [int(value) for value in found[:, 0]] == kept
+        return
+    with pytest.raises(InputError, match=rf"vector {lost[0]} holds {kept[lost[0]]} in column 0"):
+        load_vectors(tmp_path / "a.npy")
+
+
+def test_a_block_of_whole_numbers_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors_module, "BLOCK_NUMBERS", 6)
+    rows = np.zeros((11, 3), dtype=np.int64)
+    np.save(tmp_path / "a.npy", rows)
+    load_vectors(tmp_path / "a.npy")
+    rows[8, 1] = -(2**40) - 1
+    np.save(tmp_path / "a.npy", rows)
+    with pytest.raises(InputError, match=r"vector 8 holds -1099511627777 in column 1"):
         load_vectors(tmp_path / "a.npy")

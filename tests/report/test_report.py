@@ -466,7 +466,7 @@ def test_what_cannot_work_is_said_before_the_work(
     assert "let it end in .html" in twice
     assert "no run state" in run("report", "none.run", "--out", tmp_path / "R.html", code=1).stderr
     asked = ("report", store / "task.run", "--out", tmp_path / "R.html", "--by", "sauce")
-    assert "field 'sauce' (their fields: source, text)" in run(*asked, code=1).stderr
+    assert "field 'sauce' that --by names (its fields: text, source)" in run(*asked, code=1).stderr
     monkeypatch.setattr(plots, "find_spec", lambda name: None)
     message = r'a report needs plotly; run: pip install "tsds-qdrant\[report\]"'
     with pytest.raises(MissingPackageError, match=message):

@@ -20,6 +20,7 @@ from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import InputError, RequestRejectedError
+from tsds_qdrant.pool.members import Members, members
 from tsds_qdrant.pool.texts import shortened, text_of
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.chosen import Chosen
@@ -275,21 +276,25 @@ def test_draws_with_replacement_weigh(pool: Any) -> None:
     assert found["wiki"] == pytest.approx(truth / 500)
 
 
+def candidates(collection: Collection, where: Filter | None = None) -> Members:
+    return members(collection, collection.info(), where)
+
+
 def test_the_pool_is_sampled_evenly_and_by_seed(make_collection: MakeCollection) -> None:
     rows = np.random.default_rng(0).normal(size=(800, 4))
     payloads = [{"half": number % 2} for number in range(800)]
     collection = make_collection(vectors=rows, payloads=payloads)
     found = [
-        [r.id for r in draw_pool(collection, None, 800, k, size=60).records] for k in (0, 0, 1)
+        [r.id for r in draw_pool(candidates(collection), k, size=60).records] for k in (0, 0, 1)
     ]
     assert found[0] == found[1] != found[2]
     assert len(set(found[0])) == len(found[0]) == 60
     assert 200 < np.mean([i for ids in found for i in ids if isinstance(i, int)]) < 600
     half: Filter = {"must": [{"key": "half", "match": {"value": 1}}]}
-    sample = draw_pool(collection, half, 400, 0, size=40)
+    sample = draw_pool(candidates(collection, half), 0, size=40)
     assert len(sample.records) == 40
     assert {record.payload["half"] for record in sample.records} == {1}
-    everything = draw_pool(collection, half, 400, 0, size=500)
+    everything = draw_pool(candidates(collection, half), 0, size=500)
     assert everything.whole
     assert len(everything.records) == 400
 
@@ -306,7 +311,7 @@ class OldCollection(OtherCollection):
 def test_an_old_server_gives_its_first_ids(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tsds_qdrant.report.pool_sample.FIRST_IDS", 100)
     old = OldCollection(pool[0])
-    sample = draw_pool(old, None, POOL, 0, size=30)
+    sample = draw_pool(candidates(old), 0, size=30)
     assert sample.first == 100
     assert len(sample.records) == 30
     assert all(int(record.id) < 100 for record in sample.records)

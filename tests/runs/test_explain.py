@@ -382,13 +382,30 @@ def test_points_that_came_since(tmp_path: Path, way: str) -> None:
 def test_points_that_are_not_there(tmp_path: Path) -> None:
     with reopened(tmp_path) as run:
         with pytest.raises(InputError, match="no point 12345 in collection 'pool'; check the id"):
-            explain(run, [0, 12345])
+            explain(run, [12345])
         with pytest.raises(InputError, match="'seven' is no point id"):
             explain(run, ["seven"])
         taken = run.selection.selected_ids[0]
         run.known.neighborhoods.searcher.collection.delete([taken])
         with pytest.raises(InputError, match=f"point {taken} is no longer .*reselect"):
             explain(run, [taken])
+        with pytest.raises(InputError, match=f"no point 12345 in .*point {taken} is no longer"):
+            explain(run, [12345, taken])
+
+
+def test_points_that_left_do_not_keep_others_from_being_explained(tmp_path: Path) -> None:
+    with reopened(tmp_path) as run:
+        drawn = run.selection.selected_ids
+        others = [drawn[1], 5, drawn[2]]
+        alone = [point.as_dict() for point in explain(run, others).points]
+        run.known.neighborhoods.searcher.collection.delete([drawn[0]])
+        found = explain(run, [others[0], drawn[0], 5, 77_777, others[2], drawn[0]])
+        assert [point.as_dict() for point in found.points] == alone
+        assert list(found.missing) == [drawn[0], 77_777]
+        assert "is no longer in collection 'pool'" in found.missing[drawn[0]]
+        assert "there is no point 77777" in found.missing[77_777]
+        listed = [one["id"] for one in json.loads(json.dumps(found.as_dict()))["missing"]]
+        assert listed == [drawn[0], 77_777]
 
 
 def test_a_point_without_a_vector_of_that_name_or_a_text(tmp_path: Path) -> None:
@@ -460,6 +477,9 @@ def test_words_for_what_is_rare() -> None:
 
     assert "leaves it out" in spoken("filtered out")
     assert "copy of a test item" in spoken("kept out")
+    assert spoken("no vector") == "1: no candidate, it has no vector"
+    assert "no candidate, its vector is zero" in spoken("zero vector")
+    assert "run 'tsds-qdrant reselect'" in spoken("lost vector")
     bound = spoken("not fetched", Turn(0.4, exact=False), arrived=True)
     assert "run 'tsds-qdrant reselect'" in bound
     assert "only below some alpha under 0.4 (now 0.5)" in bound

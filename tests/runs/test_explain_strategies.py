@@ -360,14 +360,35 @@ def test_points_without_a_vector_of_that_name(tmp_path: Path, strategy: str) -> 
     collection.close()
     collection = EdgeCollection.open(str(tmp_path), "pool", vector="a")
     run = begun(tmp_path, collection, wanted(strategy, seed=5))
-    drawn = run.selection.selected_ids[0]
+    assert run.selection.candidates == len(POOL)
+    drawn, lost = run.selection.selected_ids[:2]
     *bare, whole = explain(run, [500, 501, 502, drawn]).points
     assert whole.verdict == "drawn"
-    expected = "not drawn" if strategy in BY_CHANCE else "no vector"
-    assert {point.verdict for point in bare} == {expected}
-    if expected == "no vector":
-        assert "no search can find it" in spoken(run, [500])[0]
+    assert {point.verdict for point in bare} == {"no vector"}
+    assert spoken(run, [500])[0].startswith("500: no candidate, it has no vector 'a'")
+    collection._shard.update(edge.UpdateOperation.delete_vectors([lost], ["a"]))
+    (gone,) = explain(run, [lost]).points
+    assert gone.verdict == "lost vector"
+    assert "reselect" in spoken(run, [lost])[0]
+    done = reselect(tmp_path / f"{strategy}.run", collection=collection)
+    assert lost not in done.selection.selected_ids
+    assert done.selection.candidates == len(POOL) - 1
+    (gone,) = explain(reopen(tmp_path / f"{strategy}.run", collection), [lost]).points
+    assert gone.verdict == "no vector"
     collection.close()
+
+
+@pytest.mark.parametrize("strategy", CATALOG)
+def test_points_whose_vector_is_zero(tmp_path: Path, strategy: str) -> None:
+    rows = np.concatenate([POOL, np.zeros((3, POOL.shape[1]))])
+    payloads = [{"text": text} for text in [*POOL_TEXTS, *POOL_TEXTS[:3]]]
+    with edge_pool(rows, "Cosine", payloads=payloads, unchecked=True) as collection:
+        run = begun(tmp_path, collection, wanted(strategy))
+        assert run.selection.candidates == len(POOL)
+        last = len(POOL) + 2
+        (point,) = explain(run, [last]).points
+        assert point.verdict == "zero vector"
+        assert "no candidate, its vector is zero" in spoken(run, [last])[0]
 
 
 @pytest.mark.parametrize("strategy", CATALOG)

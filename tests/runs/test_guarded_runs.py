@@ -104,7 +104,12 @@ def test_a_repaired_guarded_run_is_that_from_scratch(
             for _ in range(3):
                 ids = step(collection, pool, ids)
                 # What changed is named, as a text that changed in place shows in no vector.
-                done = reselect(state, collection=collection, named=ids)
+                try:
+                    done = reselect(state, collection=collection, named=ids)
+                except SupportError:
+                    with pytest.raises(SupportError):
+                        select(collection, pool.queries, wanted, guard=pool.guard(radius, 3))
+                    continue
                 same(
                     done.selection,
                     select(collection, pool.queries, wanted, guard=pool.guard(radius, 3)),

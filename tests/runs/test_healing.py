@@ -55,13 +55,14 @@ def replicated(replicas: int = 2, rows: Any = POOL) -> Iterator[Door]:
         yield door
 
 
-def patient(attempts: int) -> Connection:
-    return Connection(patience=Clock().patience(attempts=attempts))
+def patient(seconds: float) -> Connection:
+    """Waits so long, of a time of its own; 0 for one attempt alone."""
+    return Connection(patience=Clock().patience(seconds=seconds))
 
 
 @contextmanager
-def opened(door: Door, attempts: int = 1) -> Iterator[ServerCollection]:
-    connection = patient(attempts)
+def opened(door: Door, seconds: float = 0.0) -> Iterator[ServerCollection]:
+    connection = patient(seconds)
     with ServerCollection.open(door.url, "pool", connection=connection) as pool:
         yield pool
 
@@ -140,7 +141,7 @@ def killing(stage: str, done: int, total: int) -> None:
 
 
 def test_a_failure_in_passing_is_repeated_as_it_was() -> None:
-    with replicated() as door, opened(door, attempts=4) as pool:
+    with replicated() as door, opened(door, 60) as pool:
         selection = select(pool, QUERIES, WANTED)
         door.hook = FailingWrites(UNCONFIRMED, 0, 1, 3, applied=[1])
         report = write_back(pool, selection, TAGGING)
@@ -225,7 +226,7 @@ def test_a_watch_goes_on_and_heals(tmp_path: Path) -> None:
             state,
             WatchSettings(every=1.0),
             threading.Event(),
-            connection=patient(1),
+            connection=patient(0),
             pause=lambda seconds: None,
         )
         event = next(events)
@@ -247,8 +248,8 @@ def test_what_replicas_are_at_is_said(tmp_path: Path) -> None:
         said = run("reselect", state.path).stderr
         assert "warning: its replicas differ (77 to 80 points)" in said
         place = ("--qdrant", door.url, "--collection", "pool")
-        assert "its replicas differ (77 to 80 points)" in run("check", *place).stdout
-        figures = json.loads(run("check", *place, "--json").stdout)["cluster"]
+        assert "its replicas differ (77 to 80 points)" in run("check", *place, code=4).stdout
+        figures = json.loads(run("check", *place, "--json", code=4).stdout)["cluster"]
         assert (figures["counts"], figures["states"]) == ([77, 80, 80], {"Active": 2})
         door.facts("pool").states[1] = "Dead"
         (event,) = watch(state, WatchSettings(once=True), threading.Event())
@@ -293,7 +294,7 @@ def test_points_of_several_spaces_are_the_same_in_all_replicas() -> None:
         door.nodes[0].client.upsert("pool", [old])
         door.nodes[1].client.upsert("pool", [old.model_copy(update={"id": 2})])
         door.facts("pool").params |= {"replication_factor": 2, "write_consistency_factor": 2}
-        connection = patient(4)
+        connection = patient(60)
         with ServerCollection.open(door.url, "pool", vector="a", connection=connection) as pool:
             door.hook = FailingWrites(UNCONFIRMED, 0, 1, applied=[0])
             pool.upsert([1, 2, 3], POOL[:3], [{"n": k} for k in range(3)])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import MakeCollection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_oracle import edge_pool, random_rows, same
@@ -139,3 +140,23 @@ def test_a_watch_of_equal_candidates_goes_on(tmp_path: Path) -> None:
     assert event["event"] == "changed"
     assert event["support"] == 4
     assert 0 < event["alpha"] < 1
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("strategy", CATALOG)
+def test_equal_candidates_are_selected_on_every_engine(
+    make_collection: MakeCollection, strategy: str, count: int, tmp_path: Path
+) -> None:
+    """Also of the task example itself, which is then at distance 0 from them all."""
+    pool = make_collection(vectors=np.full((count, 3), 0.5), payloads=TEXTS[:count])
+    far = TaskExamples(ROWS[:2], ["w1 x", "w2 y"], np.ones(2))
+    near = TaskExamples(np.full((1, 3), 0.5, np.float32), ["w1 x"], np.ones(1))
+    for number, task in enumerate((far, near)):
+        for size in {1, count}:
+            given = SelectionSettings.of(strategy, sizes=(size,))
+            state, found = begin_run(tmp_path / f"{number}-{size}.run", pool, task, given)
+            assert len(set(found.selected_ids)) == size
+            (point,) = explain(reopen(state, pool), found.selected_ids[:1]).points
+            assert point.verdict == "drawn"
+        with pytest.raises(SupportError, match=f"the pool has {count}; ask for at most {count}"):
+            select(pool, task, SelectionSettings.of(strategy, sizes=(count + 1,)))

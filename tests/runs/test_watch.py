@@ -20,15 +20,15 @@ from tsds_qdrant import SelectionSettings, open_collection, select
 from tsds_qdrant.collections import create_collection
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge.collection import EdgeCollection
-from tsds_qdrant.collections.server import session as session_module
 from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.errors import OutputError, SettingsError, StateError, UnreachableError
 from tsds_qdrant.runs import address
+from tsds_qdrant.runs import watch as watch_module
 from tsds_qdrant.runs.begin import Keeping, begin_run
-from tsds_qdrant.runs.settings import seconds_of
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.tagging import Tagging
 from tsds_qdrant.runs.watch import LONGEST_PAUSE_S, WatchSettings, watch
+from tsds_qdrant.settings.texts import seconds_of
 
 RNG = np.random.default_rng(5)
 POOL = RNG.normal(size=(200, 4)).astype(np.float32)
@@ -137,8 +137,8 @@ def test_a_watch_writes_what_a_killed_one_did_not(store: Path, state: RunState) 
 @pytest.fixture
 def lost(state: RunState, monkeypatch: pytest.MonkeyPatch) -> RunState:
     """A run whose collection is on a server that is not there; retries do not wait."""
-    patience = Patience(attempts=1)
-    monkeypatch.setattr(session_module, "Patience", lambda *_, **__: patience)
+    patience = Patience(seconds=0.0)
+    monkeypatch.setattr(watch_module, "Patience", lambda: patience)
     facts = state.facts()
     facts["collection"]["location"] = f"http://127.0.0.1:{free_port()}"
     state.save(facts, state.arrays(), {})
@@ -169,7 +169,8 @@ def test_a_watch_goes_the_way_of_the_run(lost: RunState, monkeypatch: pytest.Mon
     list(
         watch(lost, WatchSettings(once=True), threading.Event(), connection=Connection(api_key="k"))
     )
-    assert asked == [Connection(api_key="k", grpc_port=7000)]
+    (connection,) = asked
+    assert (connection.api_key, connection.over_grpc, connection.grpc_port) == ("k", True, 7000)
 
 
 def test_a_watch_gives_up_when_told_so(lost: RunState) -> None:
@@ -292,7 +293,7 @@ def test_the_output_of_a_command_is_talk(store: Path) -> None:
 
 def test_times() -> None:
     given = ("60s", "5m", "1.5h", "1d", "60", "0.5")
-    assert [seconds_of(text) for text in given] == [60, 300, 5400, 86400, 60, 0.5]
+    assert [seconds_of(text, "--every") for text in given] == [60, 300, 5400, 86400, 60, 0.5]
     for text in ("", "s", "5 minutes", "0", "-1s", "nan", "inf", "1e999d"):
         with pytest.raises(SettingsError, match="give a time like 60s, 5m or 1h"):
-            seconds_of(text)
+            seconds_of(text, "--every")

@@ -24,11 +24,14 @@ from pool_oracle import (
 from profiles import examples
 
 from tsds_qdrant import SelectionSettings, create_collection, select
+from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
 from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.guards.sources import guard_against
+from tsds_qdrant.guards.stored import guard_arrays, guard_facts, stored_guard
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 
@@ -79,11 +82,77 @@ def test_only_what_could_be_selected_is_looked_at() -> None:
         found = select(collection, queries, SelectionSettings.of(sizes=(20,)), guard=guard)
     assert found.contamination is not None
     assert found.contamination.looked_at <= 5 * 32 + found.transport.solution.support
-    no_text = Guard(held_out(["text 7"]), TextTemplate(text_field="body"))
-    with edge_pool(rows, payloads=texts) as collection:
-        found = select(collection, queries, SelectionSettings.of(sizes=(20,)), guard=no_text)
-    assert found.contamination is not None
-    assert found.contamination.without_text == found.contamination.looked_at > 0
+
+
+def compared(guard: Guard, payloads: list[dict[str, Any]], **wanted: Any) -> Any:
+    rows = clustered_rows(len(payloads), 6, 60)
+    with edge_pool(rows, payloads=payloads) as collection:
+        asked = SelectionSettings.of(wanted.pop("strategy", "tsds"), sizes=(20,), **wanted)
+        return select(collection, near_queries(rows, 5), asked, guard=guard).contamination
+
+
+TEXTS: list[dict[str, Any]] = [{"text": f"text {k}", "n": k} for k in range(300)]
+
+
+@pytest.mark.parametrize("template", [{"text_field": "body"}, {"template": "{text}{body}"}])
+def test_texts_that_no_point_has_are_refused_before_a_search(template: dict[str, str]) -> None:
+    guard = Guard(held_out(["text 7"]), TextTemplate(**template))
+    with pytest.raises(InputError, match=r"'body' that --te.* names \(its fields: text, n\)"):
+        compared(guard, TEXTS)
+    assert not guard.looked
+
+
+@pytest.mark.parametrize("value", [None, " ", [], {"a": 1}])
+def test_candidates_without_texts_are_not_called_clean(value: Any) -> None:
+    """The field is there for those who are not candidates, or holds no text."""
+    payloads = [{**one, "text": value, "lang": "de"} for one in TEXTS[:290]] + TEXTS[290:]
+    where = {"must": [{"key": "lang", "match": {"value": "de"}}]}
+    guard = Guard(held_out(["text 7"]), TEXT)
+    with pytest.raises(InputError, match=r"nothing was compared .* none of .* a text by 'text'"):
+        compared(guard, payloads, where=where)
+    for payload in payloads[:145]:
+        payload["text"] = "a text"
+    found = compared(Guard(held_out(["text 7"]), TEXT), payloads, where=where, strategy="random")
+    assert 0 < found.without_text < found.looked_at
+    assert any("have no text, so nothing of theirs was compared" in note for note in found.notes)
+
+
+def test_a_candidate_without_a_vector_is_compared_by_its_text(tmp_path: Path) -> None:
+    """Strategies that need no vector select such points too."""
+    collection = create_collection(str(tmp_path), "pool", dimension=2, metric="Euclid")
+    collection.add_space(Space("near", "dense", 2, "Euclid"))
+    payloads = [{"text": f"text {k}"} for k in range(40)]
+    collection.upsert(range(40), np.zeros((40, 2), dtype=np.float32), payloads)
+    view = collection.at("near")
+    some = range(10)
+    view.set_vectors(some, np.ones((10, 2), dtype=np.float32))
+    items = HeldOut.of(["text 3", "text 33"], np.full((2, 2), 9.0, np.float32), Reach(13, 0.1))
+    wanted = SelectionSettings.of("random", sizes=(38,))
+    guard = Guard(items, TEXT)
+    with pytest.raises(UnsupportedCollectionError, match="has no vector"):
+        select(view, np.zeros((1, 2)), wanted, guard=guard)
+    assert sorted(i for i, found in guard.looked.items() if found) == [3, 33]
+    assert guard.without_vector == set(guard.looked) - set(some)
+    bare = Guard(HeldOut.of(["", ""], items.vectors, Reach(0, 0.1)), TEXT)
+    bare.looked = dict.fromkeys(range(10, 20))
+    bare.without_vector = set(range(10, 21))
+    with pytest.raises(InputError, match=r"nothing was compared .* has a vector"):
+        bare.check_compared("pool")
+    bare.looked[0] = None
+    bare.check_compared("pool")
+    collection.close()
+
+
+def test_a_stored_guard_knows_what_lacked_a_vector() -> None:
+    guard = Guard(held_out(["text 7"]), TEXT, without_text=[3], without_vector=[4, 2**64 - 1])
+    facts, arrays = {"guard": guard_facts(guard)}, guard_arrays(guard)
+    again = stored_guard(facts, arrays)
+    assert again is not None
+    assert (again.without_text, again.without_vector) == ({3}, {4, 2**64 - 1})
+    del arrays["guard_without_vector"]  # as in states of before
+    older = stored_guard(facts, arrays)
+    assert older is not None
+    assert older.without_vector == set()
 
 
 def test_accuracy_is_measured_without_what_is_kept_out() -> None:

@@ -24,7 +24,6 @@ from contract_pool import (
     outcome,
     rows_of,
     same,
-    upsert_without_vectors,
 )
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -49,7 +48,7 @@ from tsds_qdrant import (
     write_back,
 )
 from tsds_qdrant.collections.values import Payload, PointId
-from tsds_qdrant.errors import SupportError, UnsupportedCollectionError
+from tsds_qdrant.errors import SupportError
 from tsds_qdrant.guards.held_out import nearest_items
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.watch import WatchSettings, watch
@@ -260,9 +259,12 @@ def test_a_reopened_run_is_the_run(row: Row, seed: int, grid: bool) -> None:
 def test_more_than_there_are_is_refused(row: Row) -> None:
     case = Case(row, 4, grid=False)
     pool, count = case.opened(), len(case.ids)
-    told = f"{count + 1} candidates are wanted but the pool has {count}; ask for at most"
+    told = f"{count + 1} candidates are wanted but only {count} have a vector ''; ask for at most"
     with pytest.raises(SupportError, match=told):
         select(pool, case.task, case.settings(sizes=(count + 1,)))
+    told = f"{count + 1} candidates are wanted but the pool has {count}; ask for at most"
+    with pytest.raises(SupportError, match=told):
+        select(case.opened(strangers=False), case.task, case.settings(sizes=(count + 1,)))
 
 
 @law(60)
@@ -413,18 +415,22 @@ def test_cards_say_what_is_so(row: Row) -> None:
     assert bool(counted.searches) != card.reads_all
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.strategy)
-def test_points_without_the_vector_are_never_chosen_silently(row: Row) -> None:
-    case = Case(row, 3, grid=False)
+@law(60)
+def test_strangers_change_nothing(row: Row, seed: int, grid: bool) -> None:
+    """Points without the vector, and vectors of zeros where directions count, are no candidates."""
+    case = Case(row, seed, grid)
+    asked = [case.settings(), case.settings(sizes=(), ratio=0.5)]
+    asked.append(case.settings(where={"must_not": [{"key": "author", "match": {"value": "a0"}}]}))
+    asked.append(case.settings(**some_bounds(case)))
+    pool = case.opened(strangers=False)
+    wanted = [outcome(lambda: select(pool, case.task, one)) for one in asked]  # noqa: B023
     pool = case.opened()
-    bare = case.new_ids(200)
-    upsert_without_vectors(pool, bare, case.contents(200))
-    if row.kind.card.reads_all:
-        with pytest.raises(UnsupportedCollectionError, match="has no vector ''; leave such points"):
-            select(pool, case.task, case.settings())
-    else:
-        found = select(pool, case.task, case.settings())
-        assert not set(found.selected_ids) & set(bare)
+    for one, alone in zip(asked, wanted, strict=True):
+        found = outcome(lambda: select(pool, case.task, one))  # noqa: B023
+        if same(found, alone, row):
+            assert isinstance(found, Selection)
+            assert isinstance(alone, Selection)
+            assert found.candidates == alone.candidates
 
 
 @law(40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ DATATYPES = ("float32", "float16", "uint8", "turbo4", "turbo8")
 RNG = np.random.default_rng(11)
 BYTES = RNG.integers(0, 256, size=(POINTS, 16)).astype(np.float32)
 BYTES[40:50] = BYTES[:10]
-BYTE_QUERIES = (BYTES[::30] + RNG.uniform(0, 60, size=(10, 16)).astype(np.float32)).clip(0, 255)
+BYTE_QUERIES = BYTES[::30] + RNG.uniform(0, 60, size=(10, 16)).astype(np.float32)
+BYTE_QUERIES = np.trunc(BYTE_QUERIES.clip(0, 255))
 PAYLOADS = [{"text": f"word{k % 7} other{k % 5}"} for k in range(POINTS)]
 
 
@@ -97,16 +99,16 @@ def test_similarity_mean_is_the_mean(
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid", "Manhattan"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_bytes_select_as_floats_do(strategy: str, metric: Metric) -> None:
-    """A second way: the same whole numbers in a float32 collection, and queries cut by hand."""
+    """A second way: the same whole numbers in a float32 collection."""
     if (strategy, metric) == ("similarity-mean", "Manhattan"):
         pytest.skip("that mean is no vector")
     found = []
-    for datatype, queries in (("uint8", BYTE_QUERIES), ("float32", np.trunc(BYTE_QUERIES))):
+    for datatype in ("uint8", "float32"):
         with edge_pool(BYTES, metric, payloads=PAYLOADS, datatype=datatype) as pool:
-            given: Any = queries
+            given: Any = BYTE_QUERIES
             if strategy == "dsir":
-                texts = ["word3 other2"] * len(queries)
-                given = TaskExamples(queries, texts, np.ones(len(queries)))
+                texts = ["word3 other2"] * len(BYTE_QUERIES)
+                given = TaskExamples(BYTE_QUERIES, texts, np.ones(len(BYTE_QUERIES)))
             found.append(selected(pool, given, strategy))
     mine, theirs = (list(selection.sample_rows(SIZE)) for selection in found)
     assert {row["id"] for row in mine} == {row["id"] for row in theirs}
@@ -136,12 +138,22 @@ def test_numpy_and_the_engine_solve_the_same_problem(
     assert mine == pytest.approx(theirs, rel=1e-3)
 
 
-def test_unit_floats_are_no_task_for_bytes() -> None:
+@pytest.mark.parametrize("value", [0.5, 254.75, -1.0, 256.0, 1e9, -0.125])
+def test_what_is_no_byte_is_no_task_for_bytes(value: float) -> None:
+    """Servers would cut it, and bytes that wrap around match what nobody asked for."""
+    broken = BYTE_QUERIES.copy()
+    broken[3, 7] = value
     unit = BYTE_QUERIES / np.linalg.norm(BYTE_QUERIES, axis=1, keepdims=True)
     with edge_pool(BYTES, "Cosine", payloads=PAYLOADS, datatype="uint8") as pool:
-        for strategy in STRATEGIES[:4]:
-            with pytest.raises(InputError, match=r"^query example 0 is zero once its numbers"):
+        for strategy in STRATEGIES[:5]:
+            shown = re.escape(str(value))
+            with pytest.raises(
+                InputError, match=rf"^query example 3 holds {shown} in column 7, .*"
+            ):
+                selected(pool, broken, strategy)
+            with pytest.raises(InputError, match=r"^query example 0 holds 0\..* scaled as the vec"):
                 selected(pool, unit, strategy)
+            selected(pool, np.rint(unit * 255 / unit.max()), strategy)  # the advice
 
 
 @pytest.mark.parametrize("datatype", ["float16", "turbo4", "turbo8"])

@@ -150,14 +150,33 @@ class Case:
             self.row.strategy, **{"sizes": self.sizes, **self.variant, **more}
         )
 
-    def opened(self, kept: Sequence[bool] | None = None) -> EdgeCollection:
-        """A collection of all points, or of those that are ``kept``."""
+    def opened(
+        self, kept: Sequence[bool] | None = None, *, strangers: bool = True
+    ) -> EdgeCollection:
+        """A collection of all points, or of those that are ``kept``.
+
+        With ``strangers`` it has half as many again that are no candidates.
+        """
         chosen = np.flatnonzero(np.ones(len(self.ids)) if kept is None else kept).tolist()
         payloads = [{**self.payloads[k], SEQUENCE_FIELD: 1} for k in chosen]
         pool = SHELF.empty(self.metric)
         pool.upsert([self.ids[k] for k in chosen], self.rows[chosen], payloads)
+        if strangers:
+            self.let_in_strangers(pool)
         pool.update_metadata(METADATA)
         return pool
+
+    def let_in_strangers(self, pool: EdgeCollection) -> None:
+        """Store points without a vector, and where only directions count some of zeros."""
+        rng, count = np.random.default_rng(len(self.ids)), len(self.ids) // 2
+        ids = [2**41 + k if k % 3 else str(UUID(int=k << 70 | 1)) for k in range(count)]
+        payloads = [
+            {**self.payloads[k], SEQUENCE_FIELD: 1}
+            for k in rng.integers(len(self.ids), size=count).tolist()
+        ]
+        zero = count // 4 if self.metric in ("Cosine", "Dot") else 0
+        upsert_without_vectors(pool, ids[zero:], payloads[zero:])
+        upsert_zeros(pool, ids[:zero], payloads[:zero], DIMENSION)
 
     def guard(self) -> Guard:
         """Keeps out what copies the text of some points, or lies near others."""
@@ -179,6 +198,8 @@ class Live:
     """An update replaces texts and payloads too, not the vector alone."""
     sequence: int = 1
     content: dict[PointId, Payload] = field(init=False)
+    bare: list[PointId] = field(default_factory=list)
+    """Points that lost their vectors."""
 
     def __post_init__(self) -> None:
         self.content = dict(zip(self.case.ids, self.case.payloads, strict=True))
@@ -195,6 +216,22 @@ class Live:
         self.collection.delete(gone)
         for point_id in gone:
             del self.content[point_id]
+        self.change_membership()
+
+    def change_membership(self) -> None:
+        """Points lose their vectors, or those that lack one get one."""
+        case, rng, pool = self.case, self.case.rng, self.collection
+        if not isinstance(pool, EdgeCollection):
+            return
+        if rng.random() < 0.5:
+            bare = self.some(2)
+            delete_vectors(pool, bare)
+            self.bare += bare
+            for point_id in bare:
+                del self.content[point_id]
+        elif self.bare:
+            point_id = self.bare.pop()
+            self.write([point_id], case.contents(1))
 
     def write(self, ids: Sequence[PointId], contents: Sequence[Payload]) -> None:
         """As ``ingest`` does."""
@@ -226,7 +263,23 @@ def upsert_without_vectors(
     """Store points as a client may do and the adapter does not."""
     numbers = [UUID(i) if isinstance(i, str) else i for i in ids]
     points = [edge.Point(i, {}, one) for i, one in zip(numbers, payloads, strict=True)]
-    pool._shard.update(edge.UpdateOperation.upsert_points(points))
+    pool._write(edge.UpdateOperation.upsert_points(points))
+
+
+def upsert_zeros(
+    pool: EdgeCollection, ids: Sequence[PointId], payloads: Sequence[Payload], dimension: int
+) -> None:
+    """Store points with vectors of zeros, which the adapter would refuse under Cosine."""
+    numbers = [UUID(i) if isinstance(i, str) else i for i in ids]
+    rows = [0.0] * dimension
+    points = [edge.Point(i, rows, one) for i, one in zip(numbers, payloads, strict=True)]
+    pool._write(edge.UpdateOperation.upsert_points(points))
+
+
+def delete_vectors(pool: EdgeCollection, ids: Sequence[PointId]) -> None:
+    """Take the vectors of stored points away, and nothing else of them."""
+    numbers: list[Any] = [UUID(i) if isinstance(i, str) else i for i in ids]
+    pool._write(edge.UpdateOperation.delete_vectors(numbers, [""]))
 
 
 class Counted(OtherCollection):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
@@ -21,6 +22,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.server.line import Line, Node
 from tsds_qdrant.collections.server.retries import Patience
 
 KEY = "s3cret-\\key"
@@ -51,6 +53,10 @@ class Clock:
 
     def patience(self, **changes: Any) -> Patience:
         return Patience(rng=random.Random(1), sleep=self.sleep, clock=self, **changes)
+
+    def line(self, **changes: Any) -> Line:
+        """A line to one node that waits by this clock."""
+        return Line([Node(PLACE)], self.patience(**changes))
 
     def reach(self, **changes: Any) -> Connection:
         """A connection that waits by this clock."""
@@ -86,8 +92,14 @@ def http_server(answer: Callable[[str, str, bytes], Reply]) -> Iterator[str]:
 
 
 @contextmanager
-def listening(answer: Callable[[str, str, Mapping[str, str], bytes], Reply]) -> Iterator[str]:
-    """A server on the loopback interface; ``answer`` is given method, path, headers and body."""
+def listening(
+    answer: Callable[[str, str, Mapping[str, str], bytes], Reply],
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[str]:
+    """A server on the loopback interface; ``answer`` is given method, path, headers and body.
+
+    Where it raises ConnectionAbortedError, the server hangs up without an answer.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -95,7 +107,11 @@ def listening(answer: Callable[[str, str, Mapping[str, str], bytes], Reply]) -> 
 
         def reply(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, content = answer(self.command, self.path, self.headers, body)
+            try:
+                status, headers, content = answer(self.command, self.path, self.headers, body)
+            except ConnectionAbortedError:
+                self.close_connection = True
+                return
             encoded = content if isinstance(content, bytes) else to_json(content)
             if headers.get("Content-Encoding") == "gzip":
                 encoded = gzip.compress(encoded, mtime=0)
@@ -120,10 +136,14 @@ def listening(answer: Callable[[str, str, Mapping[str, str], bytes], Reply]) -> 
             """A client that no longer waits for its answer is no trouble."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
@@ -173,22 +193,17 @@ class Playback:
 Call = Callable[[Any, grpc.ServicerContext], Any]
 
 
+GrpcMethod = tuple[str, str, Call, Any]
+"""Service, method, what answers, and the message that it is asked with."""
+
+
 @contextmanager
-def grpc_server(query_batch: Call, description: Any = None) -> Iterator[QdrantClient]:
-    """A client of a server on the loopback interface that plays back what ``query_batch`` says."""
-
-    def described(request: Any, context: grpc.ServicerContext) -> Any:
-        return messages.GetCollectionInfoResponse(result=description)
-
-    def checked(request: Any, context: grpc.ServicerContext) -> Any:
-        return messages.HealthCheckReply(title="qdrant", version="1.19.0")
-
+def grpc_listening(
+    *methods: GrpcMethod, port: int = 0, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[int]:
+    """The port of a server on the loopback interface that plays back what ``methods`` say."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    for service, method, call, asked in (
-        ("qdrant.Points", "QueryBatch", query_batch, messages.QueryBatchPoints),
-        ("qdrant.Collections", "Get", described, messages.GetCollectionInfoRequest),
-        ("qdrant.Qdrant", "HealthCheck", checked, messages.HealthCheckRequest),
-    ):
+    for service, method, call, asked in methods:
         rpc = grpc.unary_unary_rpc_method_handler(
             call,
             request_deserializer=asked.FromString,
@@ -197,16 +212,45 @@ def grpc_server(query_batch: Call, description: Any = None) -> Iterator[QdrantCl
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, {method: rpc}),)
         )
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = f"127.0.0.1:{port}"
+    if credentials:
+        port = server.add_secure_port(address, credentials)
+    else:
+        port = server.add_insecure_port(address)
     server.start()
-    client = QdrantClient(
-        url="http://127.0.0.1:1", grpc_port=port, prefer_grpc=True, check_compatibility=False
-    )
     try:
-        yield client
+        yield port
     finally:
-        client.close()
         server.stop(None).wait()
+
+
+def described_by(description: Any) -> tuple[GrpcMethod, ...]:
+    """What opens a collection over gRPC."""
+
+    def described(request: Any, context: grpc.ServicerContext) -> Any:
+        return messages.GetCollectionInfoResponse(result=description)
+
+    def checked(request: Any, context: grpc.ServicerContext) -> Any:
+        return messages.HealthCheckReply(title="qdrant", version="1.19.0")
+
+    return (
+        ("qdrant.Collections", "Get", described, messages.GetCollectionInfoRequest),
+        ("qdrant.Qdrant", "HealthCheck", checked, messages.HealthCheckRequest),
+    )
+
+
+@contextmanager
+def grpc_server(query_batch: Call, description: Any = None) -> Iterator[QdrantClient]:
+    """A client of a server on the loopback interface that plays back what ``query_batch`` says."""
+    searched = ("qdrant.Points", "QueryBatch", query_batch, messages.QueryBatchPoints)
+    with grpc_listening(searched, *described_by(description)) as port:
+        client = QdrantClient(
+            url="http://127.0.0.1:1", grpc_port=port, prefer_grpc=True, check_compatibility=False
+        )
+        try:
+            yield client
+        finally:
+            client.close()
 
 
 class GrpcPlayback:

@@ -78,7 +78,11 @@ def edge_pool(
         edge.EdgeShard.create(f"{directory}/pool", config).close()
         pool = EdgeCollection.open(directory, "pool")
         if unchecked:
-            points = [edge.Point(k, row, None) for k, row in enumerate(vectors.tolist())]
+            contents = payloads or [None] * len(vectors)
+            points = [
+                edge.Point(k, row, content)
+                for k, (row, content) in enumerate(zip(vectors.tolist(), contents, strict=True))
+            ]
             pool._write(edge.UpdateOperation.upsert_points(points))
         else:
             pool.upsert(range(len(vectors)) if ids is None else ids, vectors, payloads)

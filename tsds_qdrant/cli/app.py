@@ -1,4 +1,4 @@
-"""The command group: errors become one sentence and an exit code.
+"""The command group: errors become one sentence and an exit code, and JSON where asked for.
 
 Exit codes: 0 done, 1 expected failure, 2 wrong usage, 3 Qdrant unreachable, 130 interrupted,
 141 the reader of a pipe is gone.
@@ -7,9 +7,9 @@ Exit codes: 0 done, 1 expected failure, 2 wrong usage, 3 Qdrant unreachable, 130
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections import UserDict
-from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -17,12 +17,11 @@ import typer
 from typer.core import TyperGroup
 
 from tsds_qdrant.cli.commands import FlagCommand, command_of
+from tsds_qdrant.cli.failures import INTERRUPTED, reported
 from tsds_qdrant.cli.supervised import supervise
-from tsds_qdrant.errors import TsdsError
 
-INTERRUPTED = 130
-BROKEN_PIPE = 141
-"""As a shell has it for a program that SIGPIPE ends: 128 + 13."""
+WORDS = "tsds_qdrant.words"
+"""The words of the command line, in the ``meta`` of its context."""
 COMMANDS = {
     "ingest": "Put candidates into a collection.",
     "select": "Select candidates for a task.",
@@ -45,14 +44,6 @@ MODULES = {"show": "runs"}
 """Commands that are in the module of another one."""
 
 
-def _forget_stdout() -> None:
-    """Let what is still to be flushed go nowhere: whoever read it is gone."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
 class Commands(UserDict[str, Any]):
     """Commands by name; each is built when it is asked for, which takes imports."""
 
@@ -68,7 +59,7 @@ class Commands(UserDict[str, Any]):
 
 
 class ErrorMappingGroup(TyperGroup):
-    """Turns our errors, and Ctrl-C, into a line on stderr and an exit code."""
+    """Turns errors, and Ctrl-C, into a line on stderr, an exit code, and JSON where asked for."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**{**attributes, "commands": None})
@@ -83,23 +74,20 @@ class ErrorMappingGroup(TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        """Read what comes before the name of the command."""
+        words = tuple(args)
+        with reported(words, {}):
+            context = super().make_context(info_name, args, parent, **extra)
+        context.meta[WORDS] = words
+        return context
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        try:
+        with reported(ctx.meta[WORDS], ctx.meta):
             return super().invoke(ctx)
-        except TsdsError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:
-            _forget_stdout()
-            raise typer.Exit(BROKEN_PIPE) from None
-        except OSError as error:
-            named = f" '{error.filename}'" if error.filename else ""
-            typer.echo(f"error: {error.strerror or error}{named}; make room or check it", err=True)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("interrupted; files that were written are whole, run it again", err=True)
-            raise typer.Exit(INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -144,4 +132,10 @@ def group(
 def main() -> None:
     """Run the command line."""
     supervise(sys.argv[1:], COMMANDS)
-    app()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it would print, our errors say
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # who interrupts again does not wait, and reads nothing
+            signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        raise

@@ -16,50 +16,84 @@ from tsds_qdrant.neighbors.settings import SearchSettings
 if TYPE_CHECKING:
     from tsds_qdrant.planning.check import CheckReport
 
+EXIT_CODES = {"works": 0, "works with a warning": 4, "does not work": 1}
+WORDS = {
+    "works": "selection will work",
+    "works with a warning": "selection will work, but see the warnings",
+    "does not work": "selection will not work",
+}
+
 
 @taking(Where, only(SearchSettings, "recall"))
 def check(where: Where, search: SearchSettings, as_json: JsonOption = False) -> None:
     """Show what a deployment has and whether selection will work on it; nothing is written.
 
-    Ends with exit code 1 if it will not.
+    Ends with exit code 0 if it will, 4 if it will and there is a warning, 1 if it will not.
 
     \b
     Example:
         tsds-qdrant check --qdrant http://localhost:6333 --collection pool
     """
     from tsds_qdrant.planning.check import check as check_collection
-    from tsds_qdrant.planning.cluster_state import layout_of
 
     with where.open() as opened:
         report = check_collection(opened, recall=search.recall)
     if as_json:
         print_json(report.as_dict())
     else:
-        info = report.info
-        facts = {
-            "collection": f"{info.name} in {info.location} ({info.engine})",
-            "points": f"{info.count}, of which {info.indexed} in an HNSW graph",
-            "vectors": f"{info.dimension} dimensions, {info.metric}"
-            + (f", {info.datatype}" if info.datatype != FLOAT32 else "")
-            + (f", named '{info.vector}'" if info.vector else ""),
-            "layout": f"{layout_of(info, report.cluster)}, {info.segments} segments, "
-            f"quantisation {info.quantization or 'none'}",
-            "payload indexes": ", ".join(info.payload_indexes) or "none",
-            "model": info.metadata.get("model") or "unknown",
-            "search": f"exact ({report.scan_reason})"
-            if report.scan_reason
-            else f"HNSW with ef {report.ef}",
-            **costs(report),
-        }
-        for name, fact in facts.items():
-            typer.echo(f"{name:>16}: {fact}")
-        for note in report.notes:
-            typer.echo(f"            note: {note}")
-        for problem in report.problems:
-            typer.echo(f"         problem: {problem}")
-        say("selection will work" if not report.problems else "selection will not work")
-    if report.problems:
-        raise typer.Exit(1)
+        _show(report)
+    if code := EXIT_CODES[report.verdict]:
+        raise typer.Exit(code)
+
+
+def _show(report: CheckReport) -> None:
+    from tsds_qdrant.planning.cluster_state import layout_of
+
+    info = report.info
+    facts = {
+        "collection": f"{info.name} in {info.location} ({info.engine})",
+        "points": _points(report),
+        "vectors": f"{info.dimension} dimensions, {info.metric}"
+        + (f", {info.datatype}" if info.datatype != FLOAT32 else "")
+        + (f", named '{info.vector}'" if info.vector else "")
+        + (", on disk" if report.space.on_disk else ""),
+        **_graph(report),
+        "layout": f"{layout_of(info, report.cluster)}, {info.segments} segments, "
+        f"quantisation {info.quantization or 'none'}",
+        "payload indexes": ", ".join(info.payload_indexes) or "none",
+        "model": info.metadata.get("model") or "unknown",
+        **_searches(report),
+        **costs(report),
+    }
+    for name, fact in facts.items():
+        typer.echo(f"{name:>16}: {fact}")
+    for kind in ("note", "warning", "problem"):
+        for sentence in getattr(report, f"{kind}s"):
+            typer.echo(f"{kind:>16}: {sentence}")
+    say(WORDS[report.verdict])
+
+
+def _points(report: CheckReport) -> str:
+    info, having = report.info, report.having
+    graph = f"{report.in_graph} in an HNSW graph"
+    if having >= info.count:
+        return f"{info.count}, of which {graph}"
+    share = having / info.count
+    return f"{info.count}, of which {having} ({share:.0%}) have a vector '{info.vector}', {graph}"
+
+
+def _graph(report: CheckReport) -> dict[str, str]:
+    """How the graph is made where that is not the usual way."""
+    m, payload_m = report.space.m, report.space.payload_m
+    facts = [] if m is None else [f"m {m}" if m else "none, as m is 0"]
+    facts += [f"payload_m {payload_m}"] if payload_m is not None else []
+    return {"HNSW graph": "; ".join(facts)} if facts else {}
+
+
+def _searches(report: CheckReport) -> dict[str, str]:
+    if report.scan_reason:
+        return {"search": f"exact ({report.scan_reason})"}
+    return {"search": f"HNSW with ef {report.ef}"} if report.ef else {}
 
 
 def costs(report: CheckReport) -> dict[str, str]:

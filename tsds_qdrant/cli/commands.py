@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from tsds_qdrant.cli.failures import AS_JSON
 from tsds_qdrant.cli.flags import everything_shown
 from tsds_qdrant.cli.words import named
 
@@ -42,8 +44,15 @@ class FlagCommand(TyperCommand):
             SettingsError: it holds what is no flag of this command.
         """
         file = None if extra.get("resilient_parsing") else self.file_of(args)
-        command = self if file is None else self.with_defaults(file.defaults(self, args))
+        given = self.several_of_environment()
+        given |= {} if file is None else file.defaults(self, args)
+        command = self.with_defaults(given) if given else self
         return TyperCommand.make_context(command, info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; how it is to report is kept for the case that it fails."""
+        ctx.meta[AS_JSON] = any(ctx.params.get(name) for name in ("as_json", "json"))
+        return super().invoke(ctx)
 
     def file_of(self, words: Sequence[str]) -> Config | None:
         """The file of flags that ``words`` name.
@@ -57,6 +66,20 @@ class FlagCommand(TyperCommand):
         from tsds_qdrant.cli.config import read_config
 
         return read_config(path)
+
+    def several_of_environment(self) -> dict[str, list[str]]:
+        """URLs that one variable of the environment names, by the names of parameters.
+
+        *subtle*: a flag that may be repeated would take every word for a value, and a directory
+        may have a name of several words.
+        """
+        found = {}
+        for parameter in self.params:
+            value = os.environ.get(str(parameter.envvar), "")
+            if getattr(parameter, "multiple", False) and len(value.split()) > 1:
+                urls = all("://" in word for word in value.split())
+                found[str(parameter.name)] = value.split() if urls else [value]
+        return found
 
     def with_defaults(self, defaults: dict[str, Any]) -> FlagCommand:
         """The same command with other defaults, by the names of parameters.

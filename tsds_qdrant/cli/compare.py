@@ -10,7 +10,7 @@ import typer
 
 from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.flags import only, taking
-from tsds_qdrant.cli.groups import Examples, Where
+from tsds_qdrant.cli.groups import Examples, Where, note_filter
 from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.outputs import FORMAT_HELP, FORMATS, check_distinct, check_stdout
 from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say, wrote
@@ -109,6 +109,7 @@ def compare(
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         task = examples.read(examples.described(opened, quiet=as_json), where.connection, progress)
         found = compare_strategies(opened, task, settings, compared, progress=progress)
+        note_filter(search.where, opened, quiet=as_json)
     out, target = rows.out, compared.target
     if out:
         write_rows(out, found.rows(), columns=RUN_COLUMNS, form=rows.form)

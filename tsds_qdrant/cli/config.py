@@ -148,8 +148,11 @@ def _entries(manifest: Mapping[str, Any]) -> Iterator[Entry]:
     """What a manifest says of its selection, if that is not left open."""
     place, queries, guard, run = (dict(manifest.get(part) or {}) for part in ("collection", *PARTS))
     settings = dict(manifest[SETTINGS])
+    reached = dict(place.get("reached") or {})
+    nodes = [place.get("location"), *reached.pop("others", ())]
     flags = {
-        "qdrant": place.get("location"),
+        "qdrant": nodes if all(nodes) else None,
+        **reached,
         "collection": place.get("name"),
         "vector": place.get("vector"),
         "queries": queries.pop("source", None),

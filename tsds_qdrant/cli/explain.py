@@ -9,7 +9,8 @@ import typer
 from tsds_qdrant.cli.flags import taking
 from tsds_qdrant.cli.options import JsonOption, StateArgument
 from tsds_qdrant.cli.reached import Moved
-from tsds_qdrant.cli.terminal import print_json, progress_bars
+from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.errors import InputError
 
 
 @taking(Moved)
@@ -34,7 +35,8 @@ def explain(
 
     Shows its rank in the draw and what the run's strategy went by; for tsds: which task examples
     send it mass, what it shares with near-duplicates, and the alpha at which it would enter or
-    leave. All of it is about the run's last selection; nothing is changed.
+    leave. All of it is about the run's last selection; nothing is changed. Where some of the points
+    are no longer stored the others are explained, and the exit code is 1.
 
     \b
     Example:
@@ -54,6 +56,10 @@ def explain(
         explanation = explain_points(run, named, searches=searches)
     if as_json:
         print_json(explanation.as_dict())
-        return
-    for line in lines_of(explanation):
-        typer.echo(line)
+    else:
+        for line in lines_of(explanation):
+            typer.echo(line)
+    for sentence in explanation.missing.values():
+        say(f"error: {sentence}")
+    if explanation.missing:
+        raise typer.Exit(InputError.exit_code)

@@ -10,6 +10,10 @@ from tsds_qdrant.strategies.wording import quoted
 WORDS = {
     "filtered out": "no candidate, the run's filter leaves it out",
     "kept out": "no candidate, it was kept out as a copy of a test item",
+    "no vector": "no candidate, it has no vector{vector}",
+    "lost vector": "its vector{vector} is gone, though the run still has it: run 'tsds-qdrant "
+    "reselect'",
+    "zero vector": "no candidate, its vector{vector} is zero, so it is near to nothing",
     "not preferred": "not selected, others are preferred",
 }
 
@@ -19,7 +23,7 @@ def lines_of(explanation: Explanation) -> Iterator[str]:
     for number, point in enumerate(explanation.points):
         if number:
             yield ""
-        yield f"{point.id}: {_verdict(point)}"
+        yield f"{point.id}: {_verdict(point, explanation.vector)}"
         if point.text:
             yield f"  {quoted(point.text)}"
         if point.arrived:
@@ -31,11 +35,11 @@ def lines_of(explanation: Explanation) -> Iterator[str]:
             yield f"  {line}"
 
 
-def _verdict(point: PointExplanation) -> str:
+def _verdict(point: PointExplanation, vector: str) -> str:
     if point.verdict in point.reasons.VERDICTS:
         return f"not selected, {point.reasons.VERDICTS[point.verdict]}"
     if point.verdict in WORDS:
-        return WORDS[point.verdict]
+        return WORDS[point.verdict].format(vector=f" '{vector}'" if vector else "")
     p = point.probability
     if point.verdict == "not drawn":
         return "not selected, though it " + ("is preferred" if p is None else f"has p {p:.4g}")

@@ -85,7 +85,7 @@ def export(
             collection=opened,
             pool=files.pool,
             id_field=files.id_field,
-            connection=moved.reached.connection,
+            connection=moved.where["connection"],
             progress=progress,
         )
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tsds_qdrant.cli.reached import Reached, checked_location
+from tsds_qdrant.cli.reached import Reached, check_nodes, checked_location
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.representations.model_names import remembered_model
@@ -15,7 +15,7 @@ from tsds_qdrant.task.settings import Reading
 if TYPE_CHECKING:
     from tsds_qdrant.collections.connection import Connection
     from tsds_qdrant.collections.protocol import Collection
-    from tsds_qdrant.collections.values import CollectionInfo
+    from tsds_qdrant.collections.values import CollectionInfo, Filter
     from tsds_qdrant.progress import Progress
     from tsds_qdrant.task.examples import TaskExamples
 
@@ -31,16 +31,17 @@ class Where:
     """Where the candidates are
 
     Attributes:
-        qdrant: a directory, or the URL of a server.
+        qdrant: a directory, or the URL of a server; several are nodes of one.
         collection: its name there.
         vector: which of several vectors of a point.
         reached: how, if it is a server.
     """
 
-    qdrant: str = setting(
+    qdrant: tuple[str, ...] = setting(
         MISSING,
         "Directory of embedded collections, or URL of a Qdrant server.",
         metavar="PATH|URL",
+        repeated=True,
         parse=checked_location,
         envvar="TSDS_QDRANT",
     )
@@ -48,10 +49,18 @@ class Where:
     vector: str | None = setting(None, "Which vector, if the points have several.", metavar="NAME")
     reached: Reached = field(default_factory=Reached)
 
+    def __post_init__(self) -> None:
+        check_nodes(self.reached, self.qdrant)
+
+    @property
+    def location(self) -> str:
+        """The directory or the URL, the first of several."""
+        return self.qdrant[0]
+
     @property
     def connection(self) -> Connection:
         """How a server is reached."""
-        return self.reached.connection
+        return self.reached.connection_of(self.reached.api_key, self.qdrant[1:])
 
     def open(self) -> Collection:
         """Open the collection.
@@ -62,7 +71,7 @@ class Where:
         from tsds_qdrant.collections import open_collection
 
         return open_collection(
-            self.qdrant, self.collection, vector=self.vector, connection=self.connection
+            self.location, self.collection, vector=self.vector, connection=self.connection
         )
 
 
@@ -83,6 +92,15 @@ def described_for(reading: Reading, collection: Collection, *, quiet: bool) -> C
             quiet=quiet,
         )
     return info
+
+
+def note_filter(where: Filter | None, collection: Collection, *, quiet: bool) -> None:
+    """Say which field that a filter names is on no point, though some points match."""
+    if quiet or not where:
+        return
+    from tsds_qdrant.pool.fields import unknown_in
+
+    say(unknown_in(collection, where))
 
 
 @dataclass(frozen=True)
@@ -110,7 +128,16 @@ class Examples:
         return {"source": source, **{k: value for k, value in read.items() if value}}
 
     def described(self, collection: Collection, *, quiet: bool) -> CollectionInfo:
-        """The collection; see :func:`described_for`."""
+        """The collection; see :func:`described_for`.
+
+        Raises:
+            InputError: the task examples are no records, and no point has the field of texts.
+        """
+        from tsds_qdrant.pool.fields import check_template
+        from tsds_qdrant.task.examples import is_text_source
+
+        if not is_text_source(self.queries):
+            check_template(collection, self.reading.text_template())
         return described_for(self.reading, collection, quiet=quiet)
 
     def read(

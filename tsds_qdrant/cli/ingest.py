@@ -114,7 +114,7 @@ def ingest(
     if not files and points.vectors is None:
         raise SettingsError("there is nothing to ingest; give files of records, or --vectors X.npy")
     destination = Destination(
-        where.qdrant,
+        where.location,
         where.collection,
         points.metric,
         where.vector,
@@ -125,7 +125,7 @@ def ingest(
     )
     rows = None
     if points.vectors is not None:
-        rows = load_vectors(points.vectors, whole=destination.datatype() == "uint8")
+        rows = load_vectors(points.vectors)
     with progress_bars(quiet=as_json) as progress:
         if not files:
             assert rows is not None

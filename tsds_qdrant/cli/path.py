@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.flags import only, taking
-from tsds_qdrant.cli.groups import Examples, Where
+from tsds_qdrant.cli.groups import Examples, Where, note_filter
 from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say
 from tsds_qdrant.neighbors.settings import SearchSettings
@@ -73,6 +73,7 @@ def path(
             query_weights=task.weights,
             progress=progress,
         )
+        note_filter(search.where, opened, quiet=as_json)
     say(task.note, quiet=as_json)
     if shown.plot:
         plot_path(traced.points, traced.candidates, shown.plot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,22 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.cli.options import api_key
-from tsds_qdrant.collections.connection import Connection
+from tsds_qdrant.cli.terminal import say
+from tsds_qdrant.collections.addresses import is_server
+from tsds_qdrant.collections.connection import Connection, Consistency
+from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.paths import absolute
 from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.settings.texts import seconds_of
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.runs.state import RunState
 
-HIGHEST_PORT = 65_535
+LISTENS = re.compile(r"(localhost|[A-Za-z0-9.-]+:[0-9]+)([/?#].*)?")
+"""A server without a scheme."""
 
 
 def checked_location(location: str, flag: str = "--qdrant") -> str:
     """``location``, unless it is one that would silently mean a directory.
 
     Raises:
-        SettingsError: it is empty, a host without a scheme, or ``:memory:``.
+        SettingsError: it is empty, a host without a scheme, ``:memory:``, or a URL that holds
+            what it must not.
     """
     if not location.strip():
         raise SettingsError(f"{flag} is empty; give a directory or the URL of a server")
@@ -33,11 +41,47 @@ def checked_location(location: str, flag: str = "--qdrant") -> str:
             f"{flag} is ':memory:', which holds nothing once the command ends; give a directory, "
             f"which is made if it does not exist"
         )
-    if location == "localhost" and not Path(location).exists():
-        raise SettingsError(f"{flag} is '{location}'; write http://localhost:6333 for a server")
-    if re.fullmatch(r"[A-Za-z0-9.-]+:[0-9]+", location) and not Path(location).exists():
-        raise SettingsError(f"{flag} is '{location}'; write http://{location} for a server")
+    if (server := LISTENS.fullmatch(location)) and not Path(location).exists():
+        host = server[1] if ":" in server[1] else f"{server[1]}:6333"
+        raise SettingsError(f"{flag} is '{server[1]}'; write http://{host} for a server")
+    is_server(location)
     return location
+
+
+def consistency_of(text: str, flag: str) -> Consistency:
+    """A number of replicas, or which of them must agree.
+
+    Raises:
+        SettingsError: neither.
+    """
+    known: dict[str, Consistency] = {"majority": "majority", "quorum": "quorum", "all": "all"}
+    if text.lower() in known:
+        return known[text.lower()]
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise SettingsError(
+            f"{flag} is '{text}'; give a number of replicas, majority, quorum or all"
+        )
+    return int(text)
+
+
+def whole_seconds(text: str, flag: str) -> int:
+    """Seconds, rounded up, from ``30``, ``30s`` or ``2m``.
+
+    Raises:
+        SettingsError: something else.
+    """
+    return math.ceil(seconds_of(text, flag))
+
+
+def certificates(text: str, flag: str) -> str:
+    """The absolute path of a file.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if not Path(absolute(text)).is_file():
+        raise SettingsError(f"{flag} is '{text}', which is no file; give one with certificates")
+    return absolute(text)
 
 
 @dataclass(frozen=True)
@@ -47,7 +91,11 @@ class Reached:
     Attributes:
         ask_api_key: ask for the server's API key.
         grpc: speak gRPC to the server.
-        grpc_port: where it listens.
+        grpc_port: where it listens, on all nodes or on each.
+        consistency: what reads ask of a cluster.
+        ca_cert: certificates that are trusted.
+        timeout: seconds for one request.
+        patience: seconds to wait for a server that is away.
         shard_key: which points, where the collection is sharded by key.
     """
 
@@ -57,8 +105,42 @@ class Reached:
     grpc: bool | None = setting(
         None, "Speak gRPC to the server: faster for large answers.", "--grpc/--no-grpc"
     )
-    grpc_port: int | None = setting(
-        None, "Where gRPC listens (6334); means --grpc.", metavar="PORT", least=1, hidden=True
+    grpc_port: tuple[int, ...] = setting(
+        (),
+        "Where gRPC listens (6334), and so --grpc; given for each --qdrant if it differs.",
+        metavar="PORT",
+        repeated=True,
+        least=1,
+        hidden=True,
+    )
+    consistency: Consistency | None = setting(
+        None,
+        "In a cluster: how many replicas a read asks and must hear the same from.",
+        metavar="N|majority|quorum|all",
+        parse=consistency_of,
+        hidden=True,
+    )
+    ca_cert: str | None = setting(
+        None,
+        "Trust the certificates in this file (PEM) alone, for https://.",
+        metavar="FILE",
+        parse=certificates,
+        hidden=True,
+    )
+    timeout: int | None = setting(
+        None,
+        "How long Qdrant may take for one request: 60s if unset.",
+        metavar="TIME",
+        parse=whole_seconds,
+        hidden=True,
+    )
+    patience: float | None = setting(
+        None,
+        "How long a server that is away or busy is waited for: 10m, 90s; 2m if unset, and not "
+        "at the start.",
+        metavar="TIME",
+        parse=seconds_of,
+        hidden=True,
     )
     shard_key: str | None = setting(
         None,
@@ -68,21 +150,46 @@ class Reached:
     )
 
     def __post_init__(self) -> None:
-        port = self.grpc_port
-        if port is not None and port > HIGHEST_PORT:
-            raise SettingsError(f"--grpc-port is {port}; a port is at most {HIGHEST_PORT}")
-        if port is not None and self.grpc is False:
-            raise SettingsError(f"--grpc-port {port} means gRPC; leave it or --no-grpc out")
+        self.connection_of(None, ())
+        if self.grpc_port and self.grpc is False:
+            raise SettingsError(
+                f"--grpc-port {self.grpc_port[0]} means gRPC; leave it or --no-grpc out"
+            )
 
-    @cached_property
-    def connection(self) -> Connection:
-        """As the flags say; the API key is asked for once."""
+    def connection_of(self, key: str | None, others: tuple[str, ...]) -> Connection:
+        """As the flags say, with an API key and further nodes.
+
+        Raises:
+            SettingsError: they cannot be right.
+        """
+        ports = self.grpc_port
         return Connection(
-            api_key=api_key(self.ask_api_key),
+            api_key=key,
             grpc=self.grpc,
-            grpc_port=self.grpc_port,
+            grpc_port=ports[0] if len(ports) == 1 else ports or None,
+            others=others or None,
+            consistency=self.consistency,
+            ca_cert=self.ca_cert,
+            timeout=self.timeout,
+            patience=None if self.patience is None else Patience.of(self.patience),
+            on_wait=say,
             shard_key=self.shard_key,
         )
+
+    @cached_property
+    def api_key(self) -> str | None:
+        """The API key, asked for once."""
+        return api_key(self.ask_api_key)
+
+
+def check_nodes(reached: Reached, places: tuple[str, ...]) -> None:
+    """Check that several ``places`` can be the nodes of one server.
+
+    Raises:
+        SettingsError: they cannot.
+    """
+    if places and (len(places) > 1 or is_server(places[0])):
+        reached.connection_of(None, places[1:]).nodes(places[0])
 
 
 @dataclass(frozen=True)
@@ -90,28 +197,33 @@ class Moved:
     """Where the run's collection is
 
     Attributes:
-        qdrant: where it is now; where it was by default.
+        qdrant: where it is now; where it was by default. Several are nodes of one server.
         reached: how, where that is not as the run did.
     """
 
-    qdrant: str | None = setting(
-        None,
+    qdrant: tuple[str, ...] = setting(
+        (),
         "Where the run's collection is now, if it was moved.",
         metavar="PATH|URL",
+        repeated=True,
         parse=checked_location,
     )
     reached: Reached = field(default_factory=Reached)
 
+    def __post_init__(self) -> None:
+        check_nodes(self.reached, self.qdrant)
+
     @property
     def where(self) -> dict[str, Any]:
         """What :func:`~tsds_qdrant.runs.address.open_of_run` takes beside the state."""
-        return {"location": self.qdrant, "connection": self.reached.connection}
+        given = self.reached.connection_of(self.reached.api_key, self.qdrant[1:])
+        return {"location": self.qdrant[0] if self.qdrant else None, "connection": given}
 
     def connection(self, state: RunState) -> Connection:
         """How the run in ``state`` reaches its collection, but for what the flags say."""
         from tsds_qdrant.runs.address import reached_as
 
-        return reached_as(state.fact("collection"), self.reached.connection)
+        return reached_as(state.fact("collection"), **self.where)
 
     def open(self, state: RunState | Path) -> Collection:
         """Open the collection of the run in ``state``.

@@ -20,15 +20,15 @@ def repair_store(where: Where, as_json: JsonOption = False) -> None:
     Example:
         tsds-qdrant repair-store --qdrant ./store --collection pool
     """
-    from tsds_qdrant.collections import is_server
+    from tsds_qdrant.collections.addresses import is_server
     from tsds_qdrant.collections.edge.repair import repair_store as repair
 
-    if is_server(where.qdrant):
+    if is_server(where.location):
         raise SettingsError(
-            f"--qdrant is '{where.qdrant}', and only collections in a directory are mended here; "
+            f"--qdrant is '{where.location}', and only collections in a directory are mended here; "
             f"a server mends its own"
         )
-    report = repair(where.qdrant, where.collection)
+    report = repair(where.location, where.collection)
     aside = {str(old): str(new) for old, new in report.aside.items()}
     if as_json:
         facts = {"aside": aside, "settings_remade": report.remade, "points": report.points}

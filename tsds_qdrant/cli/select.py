@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tsds_qdrant.cli.by_strategy import ByStrategy, rule_of, strategy_options
 from tsds_qdrant.cli.commands import ConfigOption, FlagCommand, command_of
 from tsds_qdrant.cli.flags import filled, taking
-from tsds_qdrant.cli.groups import Examples, Where
+from tsds_qdrant.cli.groups import Examples, Where, note_filter
 from tsds_qdrant.cli.outputs import (
     FORMAT_HELP,
     FORMATS,
@@ -140,6 +140,7 @@ def select(
           --ratio 0.01 --alpha 0.5 --out selected.parquet --probabilities p.parquet
     """
     from tsds_qdrant.collections.places import FOLDER_HINT
+    from tsds_qdrant.pool.fields import check_fields
     from tsds_qdrant.runs.begin import Keeping, new_run
     from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.selection.results import manifest, with_manifest, write_results
@@ -158,11 +159,11 @@ def select(
         try:
             with progress_bars(quiet=quiet) as progress:
                 info = examples.described(opened, quiet=quiet)
+                check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
                 task = examples.read(info, connection, progress)
                 tagging = None
                 if run.write_back:
-                    basis = (info, settings, task.vectors, task.weights)
-                    tagging = Tagging.of(run.write_back, *basis)
+                    tagging = Tagging.of(run.write_back, info, settings, task.vectors, task.weights)
                 made = new_run(
                     opened,
                     task,
@@ -182,6 +183,7 @@ def select(
         except ContaminationError as error:
             write_kept_out(error.found, guard.report, outputs.form)
             raise
+        note_filter(settings.search.where, opened, quiet=quiet)
         selection, tagging = made.selection, tagging or made.tagging
         facts = manifest(selection, queries=source)
         if outputs.report:
@@ -190,9 +192,7 @@ def select(
             write_report(outputs.report, opened, made, facts=facts, by=outputs.by)
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
-        tagged = written_back(
-            opened, selection, tagging, state=run.state, dry_run=run.dry_run, quiet=quiet
-        )
+        tagged = written_back(opened, selection, tagging, run, quiet=quiet)
     if outputs.as_json:
         print_json({**facts, **tagged})
         return

@@ -24,14 +24,15 @@ class Place(Where):
     """Where the candidates are
 
     Attributes:
-        qdrant: a directory, or the URL of a server; "" for no collection.
+        qdrant: a directory, or the URL of a server; none for no collection.
         collection: its name there; "" for none.
     """
 
-    qdrant: str = setting(
-        "",
+    qdrant: tuple[str, ...] = setting(
+        (),
         "Directory of embedded collections, or URL of a Qdrant server.",
         metavar="PATH|URL",
+        repeated=True,
         parse=checked_location,
         envvar="TSDS_QDRANT",
     )

@@ -41,13 +41,7 @@ def _kept_out(selection: Selection) -> Iterator[str]:
         f"kept out {len(found.findings)} copies of {items} test items{why}; "
         f"{found.looked_at} candidates were compared"
     )
-    if found.assumed:
-        shown = found.assumed.replace("\n", "\\n")
-        yield f"their texts were read as {shown}; if that is wrong, name the field (--text-field)"
-    if found.without_text and not found.text_known:
-        yield "no field is known to hold their texts, so only their vectors were compared"
-    elif found.without_text:
-        yield f"{found.without_text} of them have no text, so only their vectors were compared"
+    yield from found.notes
 
 
 def _bounds_met(selection: Selection) -> Iterator[str]:

@@ -18,6 +18,8 @@ from typing import Any, NoReturn
 
 import typer
 
+from tsds_qdrant.cli.failures import failure, wants_json
+from tsds_qdrant.cli.terminal import print_json
 from tsds_qdrant.cli.words import named
 
 FULL_BYTES = 16_000_000
@@ -78,7 +80,11 @@ def _wait(child: int, passed_on: Collection[signal.Signals], words: Sequence[str
             os.kill(child, met.si_signo)
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGBUS:
-        typer.echo(f"error: {_bus_error(words)}", err=True)
+        message = _bus_error(words)
+        if wants_json(words):
+            print_json(failure("system", message))
+            sys.stdout.flush()
+        typer.echo(f"error: {message}", err=True)
         os._exit(1)
     if -code in {getattr(signal, name) for name in ENDING}:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)

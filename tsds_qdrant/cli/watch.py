@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 
 import typer
 
 from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.flags import taking
 from tsds_qdrant.cli.options import StateArgument
+from tsds_qdrant.cli.outputs import check_distinct
 from tsds_qdrant.cli.reached import Moved
-from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.errors import SettingsError, TsdsError
 from tsds_qdrant.runs.settings import WatchSettings
 
 
@@ -24,17 +26,18 @@ def watch(
 ) -> None:
     """Reselect whenever the collection has changed; one JSON event a line on stdout.
 
-    Ends cleanly on Ctrl-C and SIGTERM, and goes on where it was when it is started again. A
-    server that is away is tried again with growing pauses.
+    Ends cleanly on Ctrl-C and SIGTERM (at once on a second Ctrl-C), and goes on where it was when
+    it is started again. A server that is away is tried again with growing pauses.
 
     \b
     Example:
         tsds-qdrant watch task.run --every 60s --out selected.jsonl
         tsds-qdrant watch task.run --once --on-change 'make train'
     """
-    from tsds_qdrant.files.outputs import check_rows_path
+    from tsds_qdrant.files.outputs import check_rows_path, check_writable
     from tsds_qdrant.files.streams import is_stream
     from tsds_qdrant.runs.state import RunState
+    from tsds_qdrant.runs.vitals import FAILED, failure_facts, utc
     from tsds_qdrant.runs.watch import watch as watch_run
 
     if settings.out:
@@ -44,8 +47,29 @@ def watch(
                 f"selection changes; name one"
             )
         check_rows_path(settings.out)
+    vitals = [path for path in (settings.health, settings.metrics) if path]
+    for path in vitals:
+        if is_stream(path):
+            raise SettingsError(
+                f"'{path}' is no file that every check may replace; name another for --health and "
+                f"--metrics"
+            )
+        check_writable(path)
+    check_distinct([*vitals, *([settings.out] if settings.out else [])], str(state), "the run")
     stop = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    for event in watch_run(RunState(state), settings, stop, **moved.where):
-        typer.echo(json.dumps(event))
+        signal.signal(number, end)
+    try:
+        for event in watch_run(RunState(state), settings, stop, **moved.where):
+            typer.echo(json.dumps(event))
+    except BrokenPipeError:
+        raise
+    except (TsdsError, OSError) as error:
+        typer.echo(json.dumps({"time": utc(time.time()), "event": FAILED, **failure_facts(error)}))
+        raise

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.cli.terminal import progress_bars
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
+    from tsds_qdrant.runs.settings import RunSettings
     from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.selection.selection import Selection
 
@@ -18,9 +18,8 @@ def written_back(
     collection: Collection,
     selection: Selection,
     tagging: Tagging | None,
+    run: RunSettings,
     *,
-    state: Path | None = None,
-    dry_run: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Write back with a progress bar; a part of what ``--json`` prints, empty if not asked for."""
@@ -30,12 +29,12 @@ def written_back(
 
     if tagging is None:
         return {}
-    ledger = Ledger(None if state is None else RunState(state))
+    ledger = Ledger(None if run.state is None else RunState(run.state))
     with progress_bars(quiet=quiet) as progress:
         report = write_back(
-            collection, selection, tagging, ledger=ledger, dry_run=dry_run, progress=progress
+            collection, selection, tagging, ledger=ledger, dry_run=run.dry_run, progress=progress
         )
-    cluster = collection.cluster() if dry_run else None
+    cluster = collection.cluster() if run.dry_run else None
     warnings = cluster.troubles() if cluster else ()
     return {"write_back": vars(report), **({"warnings": list(warnings)} if warnings else {})}
 

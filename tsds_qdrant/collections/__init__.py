@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tsds_qdrant.collections.addresses import is_server as is_server
 from tsds_qdrant.collections.cluster import Layout, chosen_key
-from tsds_qdrant.collections.connection import API_KEY_VARIABLE, Connection
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.places import (
     check_new,
     client_names,
@@ -17,27 +18,6 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import SettingsError, UnsupportedCollectionError
 from tsds_qdrant.paths import absolute, expanded
-
-
-def is_server(location: str) -> bool:
-    """Whether ``location`` is a URL (or ``:memory:``) rather than a path.
-
-    Raises:
-        SettingsError: a URL of another scheme, or one that carries a password.
-    """
-    if location == ":memory:":
-        return True
-    scheme, separator, rest = location.partition("://")
-    if not separator:
-        return False
-    if scheme not in ("http", "https"):
-        raise SettingsError(f"'{scheme}://' is no Qdrant address; use http://, https:// or a path")
-    if "@" in rest.split("/", 1)[0]:
-        raise SettingsError(
-            f"the address of '{rest.split('@', 1)[1]}' holds a password; "
-            f"leave it out and set {API_KEY_VARIABLE}"
-        )
-    return True
 
 
 def remembered_location(location: str) -> str:

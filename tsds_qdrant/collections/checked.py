@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tsds_qdrant.arrays import BoolArray, Float32Array
+from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.spaces import Space, checked_kind
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
@@ -31,17 +31,20 @@ def held(vectors: Float32Array, metric: Metric, datatype: Datatype) -> Float32Ar
 
 
 def checked_queries(
-    vectors: Float32Array, info: CollectionInfo, *, what: str = "query", unit: bool = True
+    vectors: Float32Array, info: CollectionInfo, *, what: str = "query"
 ) -> Float32Array:
     """``vectors`` (n, D) as searches of ``info`` compare them: see :func:`held`.
+
+    What a user gives is checked by :func:`checked_examples` before.
 
     Raises:
         InputError: as :func:`~.distance.checked_vectors` says, and a row of which nothing is left
             in the collection's datatype, or that is too large for it.
     """
-    rows = checked_vectors(vectors, info.dimension, info.metric, what=what, unit=unit)
+    rows = checked_vectors(vectors, info.dimension, info.metric, what=what, unit=False)
+    if info.datatype == "float16":
+        check_storable(rows, info.metric, info.datatype, what=what)
     kept = held(rows, info.metric, info.datatype)
-    _refuse(rows, ~np.isfinite(kept), info.datatype, what)
     lost = ~kept.any(axis=1) & rows.any(axis=1)
     if info.datatype == "uint8" and lost.any():
         raise InputError(
@@ -52,8 +55,44 @@ def checked_queries(
     return kept
 
 
+def checked_examples(
+    vectors: Float32Array, info: CollectionInfo, *, what: str = "query example"
+) -> Float32Array:
+    """Vectors (n, D) that a user gives to be compared with those of ``info``, as they are compared.
+
+    Raises:
+        InputError: as :func:`~.distance.checked_vectors` says, or a number that the collection's
+            datatype cannot hold; the message names the row, the number and its column.
+    """
+    rows = checked_vectors(vectors, info.dimension, info.metric, what=what)
+    advice = f"scaled as the vectors of collection '{info.name}' are"
+    check_storable(rows, info.metric, info.datatype, what=what, advice=advice)
+    return held(rows, info.metric, info.datatype)
+
+
+def check_made(vectors: Float32Array, info: CollectionInfo, model: str) -> None:
+    """Check that the collection of ``info`` can hold ``vectors`` (n, D) that ``model`` made.
+
+    Raises:
+        InputError: it keeps bytes, and these are something else.
+    """
+    lost = held(vectors, info.metric, info.datatype) != vectors
+    if info.datatype == "uint8" and lost.any():
+        raise InputError(
+            f"model '{model}' makes numbers like {vectors[lost][0]:.4g}, and collection "
+            f"'{info.name}' keeps whole numbers from 0 to 255 (uint8); give ready vectors that are "
+            f"scaled as its own are (.npy), or use a collection of float32"
+        )
+
+
 def check_storable(
-    rows: Float32Array, metric: Metric, datatype: Datatype, *, what: str = "vector", first: int = 0
+    rows: Float32Array,
+    metric: Metric,
+    datatype: Datatype,
+    *,
+    what: str = "vector",
+    first: int = 0,
+    advice: str = "or use a collection of float32",
 ) -> None:
     """Check that ``rows`` (n, D) can be stored as ``datatype``.
 
@@ -62,22 +101,18 @@ def check_storable(
             ``first``), the number and its column.
     """
     if datatype == "uint8":
-        _refuse(rows, held(rows, metric, datatype) != rows, datatype, what, first)
+        bad = held(rows, metric, datatype) != rows
     elif datatype == "float16":
-        _refuse(rows, ~np.isfinite(held(rows, metric, datatype)), datatype, what, first)
-
-
-def _refuse(
-    rows: Float32Array, bad: BoolArray, datatype: Datatype, what: str, first: int = 0
-) -> None:
-    if not bad.any():
+        bad = ~np.isfinite(held(rows, metric, datatype))
+    else:
         return
-    row, column = np.argwhere(bad)[0].tolist()
-    wanted = "whole numbers from 0 to 255" if datatype == "uint8" else "numbers up to 65504"
-    raise InputError(
-        f"{what} {first + row} holds {rows[row, column]} in column {column}, which a {datatype} "
-        f"collection cannot hold; give {wanted}, or use a collection of float32"
-    )
+    if bad.any():
+        row, column = np.argwhere(bad)[0].tolist()
+        wanted = "whole numbers from 0 to 255" if datatype == "uint8" else "numbers up to 65504"
+        raise InputError(
+            f"{what} {first + row} holds {rows[row, column]} in column {column}, which a "
+            f"{datatype} collection cannot hold; give {wanted}, {advice}"
+        )
 
 
 def checked_dense(vectors: Float32Array, space: Space) -> Float32Array:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray
-from tsds_qdrant.collections.spaces import UNIT_TOLERANCE
+from tsds_qdrant.collections.lengths import UNIT_TOLERANCE
 from tsds_qdrant.collections.values import Geometry, Metric
 from tsds_qdrant.errors import InputError
 
@@ -124,9 +124,11 @@ def checked_vectors(
     return array
 
 
-def are_unit_rows(rows: Float32Array) -> bool:
-    """Whether all ``rows`` (n, D) are of unit length, so that dot products say distances."""
-    return not _not_of_unit_length(np.einsum("ij,ij->i", rows, rows)).any()
+def are_unit_rows(rows: Float32Array, *, or_zero: bool = False) -> bool:
+    """Whether all ``rows`` (n, D) are of unit length, ``or_zero``: dot products say distances."""
+    squares = np.einsum("ij,ij->i", rows, rows)
+    unequal = _not_of_unit_length(squares)
+    return not (unequal & (squares >= np.finfo(np.float32).eps) if or_zero else unequal).any()
 
 
 def _not_of_unit_length(squares: Float32Array) -> BoolArray:

@@ -248,13 +248,3 @@ POINT_TESTS: Checks = {
     "nested": lambda part, at: _fields(part, at, {"key": _text, "filter": _filter}, "nested"),
     "slice": lambda part, at: _fields(part, at, {"total": _count, "index": _count}, "slice"),
 }
-
-
-def filtered_fields(where: Any) -> set[str]:
-    """The payload fields that a filter looks at."""
-    if isinstance(where, Mapping):
-        own = {where["key"]} if isinstance(where.get("key"), str) else set()
-        return own.union(*(filtered_fields(part) for part in where.values()))
-    if isinstance(where, list):
-        return set().union(*(filtered_fields(part) for part in where))
-    return set()

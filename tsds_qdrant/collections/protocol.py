@@ -10,12 +10,7 @@ from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.readable import Readable
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.sparse import SparseRows
-from tsds_qdrant.collections.values import (
-    Filter,
-    IndexKind,
-    Payload,
-    PointId,
-)
+from tsds_qdrant.collections.values import Filter, IndexKind, Payload, PointId, Record
 
 
 class Collection(Readable, Protocol):
@@ -76,7 +71,14 @@ class Collection(Readable, Protocol):
 
         Raises:
             UnsupportedCollectionError: a sparse space, or the metric Dot and one of the first
-                stored vectors that is not of unit length.
+                stored vectors (of all, in a small embedded collection) that is not of unit length.
+        """
+
+    def faintest(self, limit: int, where: Filter | None = None) -> list[Record]:
+        """At most ``limit`` points with their vectors, those of zeros first, by an exact search.
+
+        They are the points whose largest product with a few directions is smallest (Qdrant
+        documentation, "Explore", best score of negative examples).
         """
 
     def search(

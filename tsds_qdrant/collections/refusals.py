@@ -35,16 +35,19 @@ ADVICE = r" Help: .*|\. Retry after \d+s$"
 
 @dataclass(frozen=True)
 class Place:
-    """Where requests go, for messages; ``secret`` is the API key, which no message may hold."""
+    """Where requests go, for messages; ``secret`` is the API key, which no message may hold.
+
+    ``way`` is what the location leaves unsaid: ports, and a proxy.
+    """
 
     location: str
     collection: str = ""
     secret: str = field(default="", repr=False)
+    way: str = ""
 
     def __str__(self) -> str:
-        if not self.collection:
-            return self.location
-        return f"collection '{self.collection}' at {self.location}"
+        where = f"{self.location} ({self.way})" if self.way else self.location
+        return f"collection '{self.collection}' at {where}" if self.collection else where
 
     def sentence(self, fault: str, words: str, remedy: str) -> str:
         """What is at fault here, in Qdrant's ``words``, and the next step."""

@@ -6,13 +6,10 @@ sparse vectors beside them, which have names always; a point may lack any of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
-from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.values import FLOAT32, METRICS, Datatype, Metric
 from tsds_qdrant.errors import (
     CollectionMismatchError,
@@ -21,12 +18,6 @@ from tsds_qdrant.errors import (
     UnsupportedCollectionError,
 )
 
-UNIT_SAMPLE = 256
-"""Number of stored vectors that are looked at under the metric Dot."""
-UNIT_TOLERANCE = 1e-3
-"""How far from 1 the length of a vector may be under the metric Dot."""
-ROUGH_TOLERANCE = 0.25
-"""The same where vectors are read back roughly (Turbo datatypes); their products are better."""
 REPRESENTATION = "representation"
 """Metadata key: name of the space that is searched where none is named."""
 
@@ -43,7 +34,12 @@ class Space:
         idf: a sparse vector whose queries Qdrant weighs by the inverse document frequency, so
             scores are no plain dot products.
         datatype: how the numbers of a dense vector are stored.
-        quantization: kind of quantisation, or None; not a part of what makes two spaces equal.
+        quantization: kind of quantisation, or None.
+        m: links of a node in its HNSW graph; 0: it gets none, None: not known.
+        payload_m: the same in the graphs of the values of an indexed payload field.
+        on_disk: its vectors are read from disk as they are needed.
+
+    The last four are not a part of what makes two spaces equal.
     """
 
     name: str
@@ -54,6 +50,9 @@ class Space:
     idf: bool = False
     datatype: Datatype = FLOAT32
     quantization: str | None = field(default=None, compare=False)
+    m: int | None = field(default=None, compare=False)
+    payload_m: int | None = field(default=None, compare=False)
+    on_disk: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -172,24 +171,6 @@ def checked_kind(space: Space, kind: Literal["dense", "sparse"], name: str) -> S
             f"choose a {kind} one"
         )
     return space
-
-
-def check_unit_length(
-    stored: Iterable[tuple[object, Float32Array | None]], place: str, *, rough: bool = False
-) -> None:
-    """Check a sample of the stored vectors of a collection under Dot.
-
-    Raises:
-        UnsupportedCollectionError: one is not of unit length, so dot products are no distances.
-    """
-    for point_id, row in stored:
-        length = 1.0 if row is None else float(np.linalg.norm(row))
-        if not abs(length - 1.0) <= (ROUGH_TOLERANCE if rough else UNIT_TOLERANCE):
-            raise UnsupportedCollectionError(
-                f"{place} compares by dot product, and point {point_id} has length "
-                f"{length:.4g}, not 1, so products are no distances; use a collection with the "
-                f"Cosine metric"
-            )
 
 
 def _listed(spaces: Mapping[str, Space]) -> str:

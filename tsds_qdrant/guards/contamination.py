@@ -7,12 +7,23 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tsds_qdrant.guards.held_out import REASONS, Finding, HeldOut
+import numpy as np
+
+from tsds_qdrant.guards.held_out import REASONS, SHORTEST_RUN, Finding, HeldOut
 
 REPORT_COLUMNS = (
     *("id", "reason", "overlap", "distance"),
     *("test_source", "test_item", "text", "test_text"),
 )
+
+
+def runless(held_out: HeldOut) -> str:
+    """Say that runs of words are to be compared and no test item has one; "" where that is not."""
+    reach = held_out.reach
+    if not held_out.has_texts or not reach.ngram or len(held_out.runs.values):
+        return ""
+    words = min(SHORTEST_RUN, reach.ngram)
+    return f"no test item has a run of {words} words, at least half of them different"
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class Contamination:
         held_out: the test items, and what counts as a copy.
         looked_at: how many candidates were compared.
         without_text: how many of them have no text, so that only vectors were compared.
+        without_vector: how many of them have no vector, so that only texts were compared.
         findings: those that were kept out, in the order of their ids.
         text_known: some way to make the texts of candidates is known.
         assumed: that way, if it was decided from their payloads; else "".
@@ -34,6 +46,7 @@ class Contamination:
     findings: tuple[Finding, ...]
     text_known: bool = True
     assumed: str = ""
+    without_vector: int = 0
 
     @property
     def by_reason(self) -> dict[str, int]:
@@ -61,8 +74,35 @@ class Contamination:
             "reach": asdict(reach),
             "looked_at": self.looked_at,
             "without_text": self.without_text,
+            "without_vector": self.without_vector,
             "kept_out": {"all": len(self.findings), **self.by_reason},
         }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was not compared, for a person."""
+        held_out, left = self.held_out, []
+        if self.assumed:
+            shown = self.assumed.replace("\n", "\\n")
+            left.append(
+                f"their texts were read as {shown}; if that is wrong, name the field (--text-field)"
+            )
+        if self.without_text and not self.text_known:
+            left.append(
+                "no field is known to hold their texts, so only their vectors were compared"
+            )
+        elif self.without_text:
+            also = "only their vectors were" if held_out.has_vectors else "nothing of theirs was"
+            left.append(f"{self.without_text} of them have no text, so {also} compared")
+        if self.without_vector:
+            also = "only their texts were" if held_out.has_texts else "nothing of theirs was"
+            left.append(f"{self.without_vector} of them have no vector, so {also} compared")
+        mute = int(np.count_nonzero(held_out.lengths == 0))
+        if mute and not held_out.has_vectors:
+            left.append(f"{mute} test items have no text, so nothing was compared with them")
+        if runs := runless(held_out):
+            left.append(f"{runs}, so only whole texts were compared")
+        return tuple(left)
 
     @property
     def in_words(self) -> str:

@@ -16,13 +16,16 @@ import numpy as np
 
 from tsds_qdrant.arrays import IntArray
 from tsds_qdrant.collections.ids import PointIndex, id_order
-from tsds_qdrant.collections.values import PointId, Record
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import Geometry, Payload, PointId, Record
 from tsds_qdrant.errors import ContaminationError, InputError, SettingsError
 from tsds_qdrant.guards.contamination import Contamination
 from tsds_qdrant.guards.held_out import Finding, HeldOut
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.pool.fields import check_template, fields_of, sampled_payloads
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.records.fields import listed_fields
+from tsds_qdrant.records.fields import listed_names
+from tsds_qdrant.records.template import written
 
 PAGE = 1_000
 
@@ -61,12 +64,14 @@ class Guard:
         strict: bool = False,
         looked: Mapping[PointId, Finding | None] | None = None,
         without_text: Sequence[PointId] = (),
+        without_vector: Sequence[PointId] = (),
     ) -> None:
         self.held_out = held_out
         self.template = template
         self.strict = strict
         self.looked = dict(looked or {})
         self.without_text = set(without_text)
+        self.without_vector = set(without_vector)
         self.assumed = False
 
     def forget(self, ids: Sequence[PointId]) -> None:
@@ -74,6 +79,49 @@ class Guard:
         for point_id in ids:
             self.looked.pop(point_id, None)
             self.without_text.discard(point_id)
+            self.without_vector.discard(point_id)
+
+    def check_texts(self, collection: Collection) -> None:
+        """Check, before long work, that texts of some candidates can be compared where wanted.
+
+        Raises:
+            InputError: no point has a field that holds them.
+            SettingsError: it is not known which field does.
+        """
+        if not self.held_out.has_texts:
+            return
+        info = collection.info()
+        way = self.template.to_dict()
+        if way and TextTemplate.from_dict(info.metadata.get("text", {})) == self.template:
+            if not self.held_out.has_vectors:
+                check_template(collection, self.template, "the collection itself")
+        elif way:
+            check_template(collection, self.template)
+        elif not self._decided_by(payloads := sampled_payloads(collection)):
+            self._refuse_unknown(payloads, info.name)
+
+    def check_compared(self, name: str) -> None:
+        """Check that some candidate of collection ``name`` was compared with test items.
+
+        Raises:
+            InputError: none was, as they lack what is compared.
+        """
+        has_texts, has_vectors = self.held_out.has_texts, self.held_out.has_vectors
+        looked = self.looked.keys()
+        if (
+            not looked
+            or (has_texts and not looked <= self.without_text)
+            or (has_vectors and not looked <= self.without_vector)
+        ):
+            return
+        ways = (f" by '{written(way)}'" for way in self.template.to_dict().values())
+        lacking = [f"a text{next(ways, '')}"] if has_texts else []
+        lacking += ["a vector"] if has_vectors else []
+        raise InputError(
+            f"nothing was compared with the test items: none of {len(looked)} candidates looked at "
+            f"in collection '{name}' has {' or '.join(lacking)}; name the field of their texts "
+            f"with --text-field or --template, or leave --exclude out"
+        )
 
     def begin(self, known: Known) -> None:
         """Let everything in again."""
@@ -112,6 +160,7 @@ class Guard:
             kept_out,
             text_known=bool(way),
             assumed="".join(way.values()) if self.assumed else "",
+            without_vector=len(self.without_vector),
         )
         if kept_out and self.strict:
             raise ContaminationError(
@@ -128,23 +177,29 @@ class Guard:
             records = searcher.collection.retrieve(
                 page, payloads=texts_wanted, vectors=self.held_out.has_vectors
             )
-            records = [r for r in records if r.vector is not None or not self.held_out.has_vectors]
             if not self.looked and self.held_out.has_texts:
                 self._decide(records, searcher.info.name)
-            texts = [self._text_of(record) for record in records]
-            found = [record.id for record in records]
-            vectors = [record.vector for record in records if record.vector is not None]
-            self.looked.update(dict.fromkeys(found))
-            for finding in self.held_out.copies(
-                found, texts, np.stack(vectors) if vectors else None, searcher.info.geometry
-            ):
-                self.looked[finding.id] = finding
-            if self.held_out.has_texts:
-                self.without_text.update(
-                    i for i, text in zip(found, texts, strict=True) if not text
-                )
+            bare = [record for record in records if record.vector is None]
+            whole = [record for record in records if record.vector is not None]
+            for part in (bare, whole):
+                self._compare(part, searcher.info.geometry)
+            if self.held_out.has_vectors:
+                self.without_vector.update(record.id for record in bare)
             done += len(page)
             searcher.progress("test items", done, len(ids))
+
+    def _compare(self, records: Sequence[Record], geometry: Geometry) -> None:
+        """Compare ``records``, which all have a vector or all have none."""
+        ids = [record.id for record in records]
+        texts = [self._text_of(record) for record in records]
+        vectors = [record.vector for record in records if record.vector is not None]
+        self.looked.update(dict.fromkeys(ids))
+        for finding in self.held_out.copies(
+            ids, texts, np.stack(vectors) if vectors else None, geometry
+        ):
+            self.looked[finding.id] = finding
+        if self.held_out.has_texts:
+            self.without_text.update(i for i, text in zip(ids, texts, strict=True) if not text)
 
     def _decide(self, records: Sequence[Record], name: str) -> None:
         """Settle how texts are made by the first of ``records`` that has a usual field.
@@ -154,14 +209,26 @@ class Guard:
         """
         if self.template.to_dict():
             return
-        for record in records:
+        payloads = [record.content for record in records]
+        way = self._decided_by(payloads)
+        if way is not None:
+            self.template, self.assumed = way, True
+        elif records:
+            self._refuse_unknown(payloads, name)
+
+    def _decided_by(self, payloads: Sequence[Payload]) -> TextTemplate | None:
+        """How the first of ``payloads`` that has a usual field says texts are made."""
+        for payload in payloads:
             with suppress(InputError):
-                self.template, self.assumed = self.template.decide(record.content), True
-                return
-        if records and (self.held_out.reach.ngram or not self.held_out.has_vectors):
+                return self.template.decide(payload)
+        return None
+
+    def _refuse_unknown(self, payloads: Sequence[Payload], name: str) -> None:
+        """Raise where texts were to be compared and no field is known to hold them."""
+        if self.held_out.reach.ngram or not self.held_out.has_vectors:
             raise SettingsError(
                 f"the test items are texts, but no field is known to hold those of collection "
-                f"'{name}' ({listed_fields(records[0].content)}); name it with --text-field or "
+                f"'{name}' ({listed_names(fields_of(payloads))}); name it with --text-field or "
                 f"--template, or compare vectors alone (--exclude-ngrams 0 and --exclude-radius)"
             )
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.checked import check_made, checked_examples
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.guards.contamination import runless
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
 from tsds_qdrant.guards.settings import GuardSettings
@@ -92,6 +93,7 @@ def guard_against(
             found = examples_of_records(
                 source, chosen, template=way, stored=info.metadata, progress=progress
             )
+            check_made(found.vectors, info, chosen.name)
         else:
             found = examples_of_vectors(source, info)
         if not reach.radius and not any(found.texts):
@@ -103,7 +105,7 @@ def guard_against(
     vectors = None
     if reach.radius:
         vectors = np.concatenate(
-            [checked_queries(part.vectors, info, what="test item") for part in parts]
+            [checked_examples(part.vectors, info, what="test item") for part in parts]
         )
     held_out = HeldOut.of(
         [text for part in parts for text in part.texts],
@@ -112,6 +114,11 @@ def guard_against(
         sources=[remembered_source(source) for source in settings.sources],
         counts=[len(part.texts) for part in parts],
     )
+    if settings.fail and not held_out.has_vectors and (why := runless(held_out)):
+        raise SettingsError(
+            f"{why}, so only whole texts could be compared; if that will do say so with "
+            f"--exclude-ngrams 0, else compare vectors with --exclude-radius"
+        )
     stored = TextTemplate.from_dict(info.metadata.get("text", {}))
     way = stored if stored.to_dict() else candidate_template
     return Guard(held_out, way, strict=settings.fail)

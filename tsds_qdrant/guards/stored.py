@@ -16,6 +16,8 @@ from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import Finding, HeldOut, Reach
 from tsds_qdrant.records import TextTemplate
 
+LEARNED = ("guard_clean", "guard_without_text", "guard_without_vector")
+"""Arrays that say what was looked at; the others say what the test items are."""
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -51,6 +53,7 @@ def guard_arrays(guard: Guard | None) -> Arrays:
         "guard_lengths": held_out.lengths,
         "guard_clean": point_keys([i for i, found in guard.looked.items() if found is None]),
         "guard_without_text": point_keys(sorted(guard.without_text, key=str)),
+        "guard_without_vector": point_keys(sorted(guard.without_vector, key=str)),
     }
 
 
@@ -82,6 +85,7 @@ def stored_guard(facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]
         TextTemplate.from_dict(stored["text"]),
         looked=looked,
         without_text=point_ids(arrays["guard_without_text"]),
+        without_vector=point_ids(arrays.get("guard_without_vector", np.empty((0, 3), np.uint64))),
     )
 
 
@@ -98,7 +102,7 @@ def check_guard(path: object, stored: Guard | None, wanted: Guard | None) -> Non
     if mine and theirs and not mine["text"]:
         mine["text"] = theirs["text"]  # it would be decided again
     same = mine == theirs and all(
-        name in {"guard_clean", "guard_without_text"} or np.array_equal(array, known)
+        name in LEARNED or np.array_equal(array, known)
         for (name, array), known in zip(
             guard_arrays(wanted).items(), guard_arrays(stored).values(), strict=True
         )

@@ -16,7 +16,7 @@ from tsds_qdrant.collections import (
 from tsds_qdrant.collections.cluster import Layout, check_placed
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Datatype, Metric
+from tsds_qdrant.collections.values import CollectionInfo, Metric
 from tsds_qdrant.errors import AccessDeniedError, CollectionMismatchError, SettingsError
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.template import written
@@ -70,11 +70,6 @@ class Destination:
         """What the collection remembers; nothing if there is none."""
         info = self._info()
         return {} if info is None else info.metadata
-
-    def datatype(self) -> Datatype:
-        """How the collection keeps its vectors, or a new one would."""
-        info = self._info()
-        return FLOAT32 if info is None else info.datatype
 
     def _info(self) -> CollectionInfo | None:
         collection = self.existing()

@@ -12,7 +12,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections import create_collection, is_server
-from tsds_qdrant.collections.checked import check_storable
+from tsds_qdrant.collections.checked import check_made, check_storable
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import FLOAT32, Metric
@@ -199,6 +199,9 @@ class StoringRun:
         if rows is None:
             assert self._encoding is not None
             vectors = self._encoding.encoded(stale, done, self._metric)
+            if self._collection is not None:
+                model = self._encoding.embedder.name
+                check_made(vectors, self._collection.info(), model)
         else:
             vectors = rows[found.stale]
         if self._collection is None and not self._create(vectors.shape[1]):

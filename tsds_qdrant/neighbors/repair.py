@@ -16,6 +16,7 @@ from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.neighbors.geometry import pairwise_distances
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.pool.pool import with_direction
 
 PAGE = 1_000
 NEW_SHARE = 0.3
@@ -64,7 +65,7 @@ def repair(
     collection = neighborhoods.searcher.collection
     for start in range(0, len(came), PAGE):
         records = collection.retrieve(came[start : start + PAGE], payloads=False, vectors=True)
-        records = [record for record in records if record.vector is not None]
+        records = with_direction(records, neighborhoods.searcher.info)
         if not records:
             continue
         vectors = np.stack([record.vector for record in records if record.vector is not None])

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.distance import checked_vectors, normalized
-from tsds_qdrant.collections.filters import filtered_fields
+from tsds_qdrant.collections.filter_keys import filtered_fields
+from tsds_qdrant.collections.graph import no_graph
 from tsds_qdrant.collections.hits import Hits, first_hits, recall_of
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
-from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
+from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.errors import InputError
+from tsds_qdrant.neighbors.counted import EF_LADDER, CountedSearches
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.pool.members import members, no_candidate
 from tsds_qdrant.progress import Progress, silent
 
-EF_LADDER = (128, 256, 512, 1024)
 LISTS_EF = 4
 """Factor on the ef of the ladder, or on the limit, for neighbour lists: they are few beside
 densities, and a neighbour that is missed moves p more than one that a density lacks."""
@@ -29,19 +29,7 @@ SCAN_SHARE = 0.03
 """From this share of the pool on, a scan is as fast as a walk with a limit that large."""
 
 
-@dataclass(frozen=True)
-class SearchCounts:
-    """Work done: searches by kind, hits received, bytes on the wire, and seconds waited."""
-
-    neighbor_searches: int = 0
-    density_searches: int = 0
-    probe_searches: int = 0
-    hits: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-
-
-class Searcher:
+class Searcher(CountedSearches):
     """Runs the searches of one selection over one collection and filter.
 
     A walk of the HNSW graph is only as good as its ``ef``: before the first one a seeded handful
@@ -58,26 +46,20 @@ class Searcher:
         progress: Progress = silent,
     ) -> None:
         settings = settings or SearchSettings()
-        self.collection = collection
         collection.check_distances()
-        info = collection.info()
-        limits = replace(info.limits, exact=info.limits.exact and settings.scans)
-        self.info: CollectionInfo = replace(info, limits=limits)
-        self.where = where = settings.where
+        info, where = collection.info(), settings.where
+        info = replace(
+            info, limits=replace(info.limits, exact=info.limits.exact and settings.scans)
+        )
+        found = members(collection, info, where, scans=info.limits.exact)
+        super().__init__(found, info, where, progress)
         self.recall = settings.recall
-        self.progress = progress
-        self.counts = SearchCounts()
-        self.candidates = collection.count(where)
-        self.ef: int | None = None
+        self.candidates = found.count
         self._rng = np.random.default_rng(seed)
         self._repeated: tuple[Float32Array, int, Hits] | None = None
         self.scan_reason = self._scan_reason(settings.exact)
         if self.candidates == 0:
-            what = "no point matches the filter" if where else "it holds no point"
-            raise InputError(
-                f"collection '{self.info.name}' gives no candidate: {what}; "
-                f"ingest some or change --filter"
-            )
+            raise InputError(no_candidate(self.info, self.members, where))
 
     def _scan_reason(self, asked: bool) -> str:
         if not self.info.limits.exact:
@@ -86,8 +68,8 @@ class Searcher:
             return "asked for"
         if self.info.scanner == "numpy" or self.info.count <= SCAN_COUNT:
             return f"only {self.info.count} points"
-        if not self.info.indexed:
-            return "no HNSW graph yet"
+        if missing := no_graph(self.collection, self.info):
+            return missing
         if self.where is not None and not filtered_fields(self.where) <= {
             *self.info.payload_indexes
         }:
@@ -178,67 +160,8 @@ class Searcher:
         limit = min(limit, self.candidates + 1)
         allowed = self.info.limits.limit
         if allowed is not None and limit > allowed:
-            raise DepthError(
-                f"the selection needs searches of limit {limit} but collection "
-                f"'{self.info.name}' allows {allowed} (strict mode, max_query_limit); "
-                f"lower the size, or have the limit raised"
-            )
+            raise self._too_deep(limit)
         return min(limit + spare, self.candidates + 1, allowed or limit + spare)
-
-    def _run(
-        self,
-        vectors: Float32Array,
-        *,
-        limit: int,
-        exact: bool,
-        kind: str,
-        radius: float | None = None,
-        ef: int | None = None,
-        where: Filter | None = None,
-    ) -> Hits:
-        done = 0
-        stage = {"neighbor_searches": "neighbours", "density_searches": "densities"}.get(kind, "")
-
-        def on_batch(searches: int) -> None:
-            nonlocal done
-            done += searches
-            if stage:
-                self.progress(stage, done, len(vectors))
-
-        if self.info.metric == "Dot":  # products of unit vectors alone are distances
-            if not self.info.recomputable:  # read back roughly
-                vectors = normalized(vectors, "Cosine")
-            checked_vectors(vectors, self.info.dimension, self.info.metric, what="query")
-        started, moved = time.perf_counter(), self.collection.bytes_moved
-        hits = self.collection.search(
-            vectors,
-            limit=limit,
-            max_distance=radius,
-            exact=exact,
-            ef=max(ef or self.ef or EF_LADDER[0], 2 * limit) if not exact else None,
-            where=self.where if where is None else where,
-            on_batch=on_batch,
-        )
-        self.counts = replace(
-            self.counts,
-            **{kind: getattr(self.counts, kind) + len(vectors)},
-            hits=self.counts.hits + len(hits.ids),
-            bytes=self.counts.bytes + self.collection.bytes_moved - moved,
-            seconds=self.counts.seconds + time.perf_counter() - started,
-        )
-        return self._without_nan(hits, exact)
-
-    def _without_nan(self, hits: Hits, exact: bool) -> Hits:
-        broken = ~np.isfinite(hits.distances)
-        if not broken.any():
-            return hits
-        if not exact:
-            raise PoisonedCollectionError(
-                f"the vector of point {hits.ids[int(np.argmax(broken))]} in collection "
-                f"'{self.info.name}' holds NaN or infinity, which spoils approximate search; "
-                f"delete that point, or select with --exact"
-            )
-        return hits.only(~broken)
 
     def _probe(self, vectors: Float32Array, limit: int) -> None:
         """Choose ef, or to scan, by the recall on a seeded handful of ``vectors``."""

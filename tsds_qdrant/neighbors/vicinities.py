@@ -17,6 +17,7 @@ from tsds_qdrant.collections.ids import PointIndex, sorted_by_distance
 from tsds_qdrant.collections.values import Record
 from tsds_qdrant.neighbors.places import Vicinity, densities_at
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.pool.pool import with_direction
 
 FIRST_LIMIT = 64
 FIRST_SCAN_LIMIT = 256
@@ -98,8 +99,12 @@ class Vicinities:
             self._assign(known, place_of[known])
 
     def learn(self, candidates: IntArray) -> IntArray:
-        """Find the densities of ``candidates`` (c,); return those that are no longer stored."""
-        stored = self.stored(candidates)
+        """Find the densities of ``candidates`` (c,); return those that are none any more.
+
+        Raises:
+            UnsupportedCollectionError: the vector of one is not of unit length under Dot.
+        """
+        stored = with_direction(self.stored(candidates), self._searcher.info)
         found = self._index.numbers([record.id for record in stored])
         vectors = [record.vector for record in stored if record.vector is not None]
         marks = [_mark(vector) for vector in vectors]

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from tsds_qdrant.collections.cluster import Cluster
-from tsds_qdrant.collections.places import FOLDER_HINT
+from tsds_qdrant.collections.graph import in_graph
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import CollectionInfo
-from tsds_qdrant.errors import InputError, PoisonedCollectionError
+from tsds_qdrant.collections.spaces import Space
+from tsds_qdrant.collections.values import CollectionInfo, PointId
+from tsds_qdrant.errors import (
+    InputError,
+    PoisonedCollectionError,
+    RequestRejectedError,
+    UnsupportedCollectionError,
+)
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
-from tsds_qdrant.planning.cluster_state import figures_of, notes_on
+from tsds_qdrant.planning.cluster_state import figures_of, placing_of, troubles_of
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
+from tsds_qdrant.planning.findings import notes_on, warnings_on
+from tsds_qdrant.pool.members import members
+from tsds_qdrant.pool.pool import with_direction
 
 PROBED_POINTS = 64
 USUAL = 200, 1_000
 """Task examples and size of the selection whose cost is predicted."""
+Verdict = Literal["works", "works with a warning", "does not work"]
+REFUSALS = (
+    InputError,
+    PoisonedCollectionError,
+    RequestRejectedError,
+    UnsupportedCollectionError,
+)
+"""What a selection would end with too."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +45,38 @@ class CheckReport:
 
     Attributes:
         info: the collection.
+        space: the searched vector.
+        having: how many points have it.
+        in_graph: about how many of these are in an HNSW graph.
+        zero: those whose vector is zero where distances are those of directions; no candidates.
         ef: of approximate searches that reach the recall; None where everything is scanned.
         scan_reason: why everything is scanned, or "".
         cost: of one search, timed here; None if none could be run.
         problems: sentences on what keeps a selection from working; empty if nothing does.
-        notes: sentences on what makes it slower or less exact.
-        cluster: how a server keeps it; None where none does.
+        warnings: sentences on what makes it slower, less exact, or leaves points out by mistake.
+        notes: sentences on what else there is to know.
+        cluster: how a server keeps the collection; None where none does.
     """
 
     info: CollectionInfo
-    ef: int | None
-    scan_reason: str
-    cost: SearchCost | None
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
+    space: Space
+    having: int
+    in_graph: int
+    zero: tuple[PointId, ...] = ()
+    ef: int | None = None
+    scan_reason: str = ""
+    cost: SearchCost | None = None
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     cluster: Cluster | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether a selection will work."""
+        if self.problems:
+            return "does not work"
+        return "works with a warning" if self.warnings else "works"
 
     @property
     def expected(self) -> dict[str, float] | None:
@@ -55,17 +89,21 @@ class CheckReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report for a machine to read."""
-        info = self.info
+        info, space = self.info, self.space
         return {
             "collection": info.name,
             "location": info.location,
             "engine": info.engine,
             "points": info.count,
+            "points_with_vector": self.having,
+            "zero_vectors": {"count": len(self.zero), "ids": list(self.zero[:10])},
             "dimension": info.dimension,
             "metric": info.metric,
             "datatype": info.datatype,
+            "on_disk": space.on_disk,
             "vector": info.vector,
-            "indexed_vectors": info.indexed,
+            "indexed_vectors": self.in_graph,
+            "graph": {"m": space.m, "payload_m": space.payload_m},
             "segments": info.segments,
             "shards": info.shards,
             "quantization": info.quantization,
@@ -83,7 +121,9 @@ class CheckReport:
             },
             "expected": self.expected,
             "problems": list(self.problems),
+            "warnings": list(self.warnings),
             "notes": list(self.notes),
+            "verdict": self.verdict,
             "ok": not self.problems,
         }
 
@@ -97,53 +137,50 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
     """
     settings = SearchSettings(recall=recall)
     info = collection.info()
+    space = collection.spaces[info.vector]
+    candidates = members(collection, info, None, scans=info.limits.exact)
+    held = min(candidates.found, in_graph(collection, info))
+    ef, scan_reason, cost = None, "", None
+    problems: tuple[str, ...] = ()
     try:
         searcher = Searcher(collection, settings, seed=seed)
-    except InputError as error:
-        return CheckReport(info, None, "", None, (f"{error}.",), ())
-    page = next(iter(collection.scroll_ids()))
-    ids = [page[k] for k in np.random.default_rng(seed).permutation(len(page))[:PROBED_POINTS]]
-    stored = [record.vector for record in collection.retrieve(ids, payloads=False, vectors=True)]
-    finite = [vector for vector in stored if vector is not None and np.isfinite(vector).all()]
-    if not finite:
-        what = f"none of {len(ids)} points tried has a usable vector '{info.vector}'"
-        return CheckReport(info, None, "", None, (f"{what}; choose another with --vector.",), ())
-    vectors = np.stack(finite)
-    problems: list[str] = []
-    cost = None
-    try:
-        searcher.preflight(vectors[0])
-        cost = measure_cost(searcher, vectors)
-    except PoisonedCollectionError as error:
-        problems.append(f"{error}.")
-    cluster = collection.cluster()
-    notes = (*notes_on(info, cluster), *_notes(info))
-    return CheckReport(
-        info, searcher.ef, searcher.scan_reason, cost, tuple(problems), notes, cluster
+        cost = _tried(searcher, seed)
+        ef, scan_reason = searcher.ef, searcher.scan_reason
+    except REFUSALS as error:
+        problems = (f"{error}.",)
+    found = CheckReport(
+        info,
+        space,
+        having=candidates.found,
+        in_graph=held,
+        zero=candidates.zero,
+        ef=ef,
+        scan_reason=scan_reason,
+        cost=cost,
+        problems=problems,
+        cluster=collection.cluster(),
     )
+    warnings = (*warnings_on(found), *troubles_of(found.cluster))
+    return replace(found, warnings=warnings, notes=(*notes_on(found), *placing_of(info)))
 
 
-def _notes(info: CollectionInfo) -> tuple[str, ...]:
-    notes = []
-    if info.indexed < 0.9 * info.count and info.count > 10_000:
-        notes.append(
-            f"{info.count - info.indexed} of {info.count} vectors are in no HNSW graph yet, so "
-            f"searches are slow; wait for the optimizer, or lower its indexing_threshold."
+def _tried(searcher: Searcher, seed: int) -> SearchCost:
+    """What searches around a few candidates take.
+
+    Raises:
+        InputError: none of those that were looked at has a usable vector.
+        TsdsError: whatever a selection would raise.
+    """
+    page = next(iter(searcher.members.pages()))
+    ids = [page[k] for k in np.random.default_rng(seed).permutation(len(page))[:PROBED_POINTS]]
+    stored = searcher.collection.retrieve(ids, payloads=False, vectors=True)
+    usable = (record.vector for record in with_direction(stored, searcher.info))
+    rows = [row for row in usable if row is not None and np.isfinite(row).all()]
+    if not rows:
+        raise InputError(
+            f"none of {len(ids)} points tried has a usable vector '{searcher.info.vector}'; "
+            f"choose another with --vector"
         )
-    if info.quantization:
-        notes.append(
-            f"vectors are quantised ({info.quantization}); scores are rescored, and the measured "
-            f"recall shows what is lost."
-        )
-    if not info.metadata.get("model"):
-        notes.append(
-            "the collection does not say which model made its vectors; give task examples as "
-            ".npy, or name the model with --model."
-        )
-    if not info.limits.writes:
-        notes.append(f"{FOLDER_HINT}.")
-    if not info.limits.exact:
-        notes.append("exact search is not allowed here (strict mode), so recall is not measured.")
-    if not info.limits.unindexed_filter:
-        notes.append("filters work on indexed payload fields only (strict mode).")
-    return tuple(notes)
+    vectors = np.stack(rows)
+    searcher.preflight(vectors[0])
+    return measure_cost(searcher, vectors)

@@ -39,9 +39,14 @@ def figures_of(info: CollectionInfo, cluster: Cluster | None) -> dict[str, Any]:
     }
 
 
-def notes_on(info: CollectionInfo, cluster: Cluster | None) -> tuple[str, ...]:
+def troubles_of(cluster: Cluster | None) -> tuple[str, ...]:
     """Sentences on what makes a selection less certain, or a write fail."""
-    notes = [f"{trouble}." for trouble in (cluster.troubles() if cluster else ())]
+    return tuple(f"{trouble}." for trouble in (cluster.troubles() if cluster else ()))
+
+
+def placing_of(info: CollectionInfo) -> tuple[str, ...]:
+    """Sentences on which points count, and what the name stands for."""
+    notes = []
     if info.alias_of:
         notes.append(f"'{info.name}' is an alias of collection '{info.alias_of}'.")
     if info.shard_keys is not None and info.shard_key is None:

@@ -26,6 +26,7 @@ from tsds_qdrant.planning.comparison import Comparison, Run
 from tsds_qdrant.planning.contestants import METHODS, Contestant, settings_of
 from tsds_qdrant.planning.quality import Quality, measure
 from tsds_qdrant.planning.settings import CompareSettings
+from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.pool import vectors_of
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records.fields import field_values, label
@@ -69,6 +70,7 @@ def compare(
     """
     compared = compared or CompareSettings()
     check_comparison(settings)
+    check_fields(collection, {} if compared.by is None else {compared.by: "--by"})
     searcher = _searcher(collection, settings, progress)
     task = task_of(queries, searcher, query_weights)
     size = settings.wanted_sizes(searcher.candidates)[0]

@@ -1,32 +1,57 @@
-"""The candidates of a selection."""
+"""The vectors of candidates, as far as a selection can work with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array
+from tsds_qdrant.collections.lengths import (
+    check_unit_length,
+    is_zero,
+    needs_direction,
+    tolerance_of,
+)
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import CollectionInfo, PointId
+from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
 from tsds_qdrant.errors import UnsupportedCollectionError
 
 VECTOR_PAGE = 1_000
 
 
+def with_direction(records: Iterable[Record], info: CollectionInfo) -> list[Record]:
+    """Those of ``records`` that have a vector, and one that is not zero where that matters.
+
+    Raises:
+        UnsupportedCollectionError: a vector under Dot is not of unit length.
+    """
+    found = [record for record in records if record.vector is not None]
+    if needs_direction(info.metric):
+        found = [one for one in found if one.vector is not None and not is_zero(one.vector)]
+    if info.metric == "Dot":
+        check_unit_length(found, f"collection '{info.name}'", tolerance_of(info))
+    return found
+
+
 def vectors_found(
     collection: Collection, ids: Sequence[PointId], info: CollectionInfo
 ) -> tuple[BoolArray, Float32Array]:
-    """(n,) which of ``ids`` have a vector now, and their (k, D) vectors, fetched page by page."""
+    """(n,) which of ``ids`` have a usable vector now, and their (k, D) vectors, page by page.
+
+    Raises:
+        UnsupportedCollectionError: see :func:`with_direction`.
+    """
     pages = [np.empty((0, info.dimension), dtype=np.float32)]
     has = np.zeros(len(ids), dtype=np.bool_)
     for start in range(0, len(ids), VECTOR_PAGE):
         wanted = ids[start : start + VECTOR_PAGE]
         records = collection.retrieve(wanted, payloads=False, vectors=True)
-        found = {record.id: record.vector for record in records if record.vector is not None}
+        found = {record.id: record.vector for record in with_direction(records, info)}
         has[start : start + VECTOR_PAGE] = [point_id in found for point_id in wanted]
-        if found:
-            pages.append(np.stack([found[point_id] for point_id in wanted if point_id in found]))
+        rows = [row for point_id in wanted if (row := found.get(point_id)) is not None]
+        if rows:
+            pages.append(np.stack(rows))
     return has, np.concatenate(pages)
 
 
@@ -36,13 +61,14 @@ def vectors_of(
     """(n, D) stored vectors of ``ids``.
 
     Raises:
-        UnsupportedCollectionError: a point has none, or has been deleted meanwhile.
+        UnsupportedCollectionError: a point has none, or one of zeros under Cosine or Dot, or has
+            been deleted meanwhile; or see :func:`with_direction`.
     """
     has, rows = vectors_found(collection, ids, info)
     if not has.all():
+        lost = ids[int(np.argmin(has))]
         raise UnsupportedCollectionError(
-            f"point {ids[int(np.argmin(has))]} of collection '{info.name}' was chosen and has no "
-            f"vector '{info.vector}'; leave such points out with "
-            f'--filter \'{{"must": [{{"has_vector": "{info.vector}"}}]}}\''
+            f"point {lost} of collection '{info.name}' was chosen, but has no vector "
+            f"'{info.vector}' now, or one of zeros; select again, or delete that point"
         )
     return rows

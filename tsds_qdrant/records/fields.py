@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from tsds_qdrant.errors import BadRecordError, InputError
+from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.records.dialogue import parsed
 from tsds_qdrant.records.entries import Place
 from tsds_qdrant.records.headers import table_advice
@@ -55,17 +55,14 @@ def missing_field(record: Mapping[str, Any], path: str, place: Place | None) -> 
     )
 
 
-def missing_everywhere(record: Mapping[str, Any], path: str, count: int) -> InputError:
-    """Say that none of ``count`` candidates has the field, and which fields ``record`` has."""
-    fact = f"none of the {count} candidates looked at has the field '{path}'"
-    listed = listed_fields(record).replace("its fields", "the fields of one")
-    return InputError(f"{fact} ({listed}); {_probably_meant(record, path)}")
+def likely_field(path: str, names: Collection[str]) -> str | None:
+    """Which of ``names`` was probably meant by ``path``; None if none is like it."""
+    return next(iter(difflib.get_close_matches(path, names, n=1)), None)
 
 
 def _probably_meant(record: Mapping[str, Any], path: str) -> str:
-    names = list(islice(_paths(record), _MOST_COMPARED))
-    close = difflib.get_close_matches(path, names, n=1)
-    return f"did you mean '{close[0]}'?" if close else "name one of them"
+    close = likely_field(path, list(islice(_paths(record), _MOST_COMPARED)))
+    return f"did you mean '{close}'?" if close else "name one of them"
 
 
 def listed_fields(record: Mapping[str, Any]) -> str:

@@ -12,6 +12,10 @@ import numpy.typing as npt
 
 from tsds_qdrant.errors import InputError
 
+FLOAT32_BITS = 24
+"""float32 holds whole numbers of this many bits exactly, times any power of two."""
+BLOCK_NUMBERS = 4_000_000
+
 
 @contextmanager
 def naming_file(vectors: npt.NDArray[Any]) -> Iterator[None]:
@@ -25,16 +29,16 @@ def naming_file(vectors: npt.NDArray[Any]) -> Iterator[None]:
         raise InputError(f"'{file}': {error}") from None
 
 
-def load_vectors(path: str | Path, *, whole: bool = False) -> npt.NDArray[Any]:
-    """Map the (n, d) float16, float32 or float64 array of a ``.npy`` file into memory.
+def load_vectors(path: str | Path) -> npt.NDArray[Any]:
+    """Map the (n, d) array of a ``.npy`` file into memory: float16 to float64, or whole numbers.
 
-    ``whole`` numbers may stand there too, as for a collection of uint8.
-
-    The rows are read from disk when they are used, so any number of them may be opened.
+    The rows are read from disk when they are used, so any number of them may be opened; whole
+    numbers of 32 and 64 bits are read once more before, as float32 has to hold them exactly.
 
     Raises:
         InputError: no such file, no ``.npy`` file, Python objects inside, or an array that is
-            not two-dimensional, is empty, or is of another type.
+            not two-dimensional, is empty, or is of another type; or a whole number that float32
+            cannot hold.
     """
     source = Path(path)
     try:
@@ -64,6 +68,28 @@ def load_vectors(path: str | Path, *, whole: bool = False) -> npt.NDArray[Any]:
     if vectors.size == 0:
         raise InputError(f"'{source}' is empty, its shape is {vectors.shape}; give some vectors")
     floats = vectors.dtype.kind == "f" and vectors.dtype.itemsize in (2, 4, 8)
-    if not floats and not (whole and vectors.dtype.kind in "iu"):
+    if not floats and vectors.dtype.kind not in "iu":
         raise InputError(f"'{source}' holds {vectors.dtype}; convert it with .astype('float32')")
+    if not floats and vectors.dtype.itemsize > 2:
+        with naming_file(vectors):
+            _check_exact(vectors)
     return vectors
+
+
+def _check_exact(vectors: npt.NDArray[Any]) -> None:
+    """Check that float32 holds each whole number of ``vectors`` (n, d) as it is."""
+    step = max(1, BLOCK_NUMBERS // vectors.shape[1])
+    for start in range(0, len(vectors), step):
+        rows = np.asarray(vectors[start : start + step])
+        signed = rows.dtype.kind == "i"
+        size = np.abs(rows.astype(np.int64)).view(np.uint64) if signed else rows.astype(np.uint64)
+        # Bits below the lowest one that is set are the exponent's.
+        lowest = np.maximum(size & (~size + np.uint64(1)), np.uint64(1))
+        bad = size // lowest >= np.uint64(1 << FLOAT32_BITS)
+        if bad.any():
+            row, column = np.argwhere(bad)[0].tolist()
+            raise InputError(
+                f"vector {start + row} holds {rows[row, column]} in column {column}, which float32 "
+                f"cannot hold exactly; scale the vectors down, or convert them with "
+                f".astype('float32'), which rounds"
+            )

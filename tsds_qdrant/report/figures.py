@@ -93,7 +93,7 @@ def figures_of(
         template = TextTemplate.from_dict(info.metadata.get("text") or {})
     chosen = Chosen.of(selection)
     reader = PointReader(collection, selection, template)
-    pool = draw_pool(collection, settings.search.where, selection.candidates, settings.wanted.seed)
+    pool = draw_pool(run.known.searcher.members, settings.wanted.seed)
     queries: Float32Array = run.known.queries
     transport, near = transport_figures(run, chosen), None
     if transport is None:
@@ -113,13 +113,13 @@ def figures_of(
         map=_map(reader, queries, chosen, pool, texts),
         transport=transport,
         nearest=near,
-        shares=_shares(by, reader, chosen, pool) if by is not None else None,
+        shares=_shares(by, run, reader, chosen, pool) if by is not None else None,
         example_texts=texts,
         texts=reader.texts(named),
     )
 
 
-def _shares(by: str, reader: PointReader, chosen: Chosen, pool: PoolSample) -> Shares:
+def _shares(by: str, run: Run, reader: PointReader, chosen: Chosen, pool: PoolSample) -> Shares:
     selection = reader.selection
     support, p = None, selection.preference.probabilities
     if p is not None:
@@ -130,9 +130,7 @@ def _shares(by: str, reader: PointReader, chosen: Chosen, pool: PoolSample) -> S
     ]
     return shares_of(
         by,
-        reader.collection,
-        selection.settings.search.where,
-        selection.candidates,
+        run.known.searcher.members,
         pool=payloads,
         support=support,
         selected=reader.weighed(chosen.rows, chosen.shares),

@@ -8,9 +8,11 @@ from itertools import chain, islice
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId, Record
 from tsds_qdrant.errors import RequestRejectedError, UnsupportedCollectionError
+from tsds_qdrant.pool.members import Members
 
 POOL_SAMPLE = 2_000
 """At most this many points of the pool are looked at."""
@@ -39,15 +41,8 @@ class PoolSample:
         return np.stack(rows)
 
 
-def draw_pool(
-    collection: Collection,
-    where: Filter | None,
-    candidates: int,
-    seed: int,
-    *,
-    size: int = POOL_SAMPLE,
-) -> PoolSample:
-    """Draw about ``size`` of the ``candidates`` points that match ``where``.
+def draw_pool(members: Members, seed: int, *, size: int = POOL_SAMPLE) -> PoolSample:
+    """Draw about ``size`` of the candidates.
 
     Qdrant shares out all ids into slices by a hash, so one slice is a sample of the pool, and
     only its ids are sent. Servers before 1.19 know no slices: there, the first ids must do.
@@ -55,19 +50,23 @@ def draw_pool(
     Raises:
         UnsupportedCollectionError: none of the sampled points has the vector.
     """
-    slices = max(1, candidates // (2 * size))
+    collection, where = members.collection, members.where
+    slices = max(1, members.found // (2 * size))
     first = None
     try:
-        ids = _ids(collection, _sliced(where, slices, seed % slices) if slices > 1 else where)
+        sliced = {"slice": {"total": slices, "index": seed % slices}}
+        ids = _ids(collection, joined(where, sliced) if slices > 1 else where)
     except RequestRejectedError:
         ids = list(islice(chain.from_iterable(collection.scroll_ids(where)), FIRST_IDS))
-        first = len(ids) if len(ids) < candidates else None
+        first = len(ids) if len(ids) < members.found else None
     whole = slices == 1 and len(ids) <= size
     if len(ids) > size:
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(ids))[:size])
         ids = [ids[row] for row in rows.tolist()]
-    records = [r for r in collection.retrieve(ids, vectors=True) if r.vector is not None]
+    zero = set(members.zero)
+    stored = collection.retrieve([i for i in ids if i not in zero], vectors=True)
+    records = [record for record in stored if record.vector is not None]
     if not records:
         info = collection.info()
         raise UnsupportedCollectionError(
@@ -79,8 +78,3 @@ def draw_pool(
 
 def _ids(collection: Collection, where: Filter | None) -> list[PointId]:
     return list(chain.from_iterable(collection.scroll_ids(where)))
-
-
-def _sliced(where: Filter | None, total: int, index: int) -> Filter:
-    conditions = [{"slice": {"total": total, "index": index}}]
-    return {"must": conditions if where is None else [where, *conditions]}

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, Payload
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.files.json_values import json_safe
+from tsds_qdrant.pool.members import Members
 from tsds_qdrant.records.fields import field_values, label
 
 LISTED = 20
@@ -53,9 +53,7 @@ class Shares:
 
 def shares_of(
     field: str,
-    collection: Collection,
-    where: Filter | None,
-    candidates: int,
+    members: Members,
     *,
     pool: Weighed,
     support: Weighed | None,
@@ -65,9 +63,7 @@ def shares_of(
 
     Args:
         field: dots reach into nested records; every item of a list counts.
-        collection: asked for exact counts where that is cheap.
-        where: the filter of the candidates.
-        candidates: how many there are.
+        members: the candidates; their collection is asked for exact counts where that is cheap.
         pool: a sample of the pool.
         support: candidates by p; None where there are no probabilities.
         selected: the selection.
@@ -80,7 +76,7 @@ def shares_of(
     known = {key for part in parts for key in part if key is not None}
     if not known:
         raise missing_by(field, [payload for payload, _ in pool])
-    info = collection.info()
+    info = members.collection.info()
     cheap = info.count <= COUNTED_POINTS and info.limits.unindexed_filter
     shown = sorted(known, key=lambda key: (-parts[1][key], -parts[0][key], key))[:LISTED]
     values = {key: json.loads(key) for key in shown}
@@ -90,8 +86,7 @@ def shares_of(
             key: {"key": field, "match": {"value": value}} for key, value in values.items()
         }
         for key, test in {**tests, None: {"is_empty": {"key": field}}}.items():
-            conditions = [test] if where is None else [where, test]
-            parts[0][key] = collection.count({"must": conditions}) / candidates
+            parts[0][key] = members.having(test) / members.count
     rows = [(label(values[key]), [part[key] for part in parts]) for key in shown]
     if rest := known - {*shown}:
         rows.append((OTHERS, [sum(part[key] for key in rest) for part in parts]))

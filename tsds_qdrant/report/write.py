@@ -11,6 +11,7 @@ from tsds_qdrant.errors import OutputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.files.outputs import atomic_write, check_writable
 from tsds_qdrant.files.streams import is_stream
+from tsds_qdrant.pool.fields import check_fields, check_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.figures import figures_of
 from tsds_qdrant.report.page import page_of
@@ -58,10 +59,12 @@ def write_report(
 
     Raises:
         MissingPackageError: plotly is not installed.
-        InputError: no candidate has the field ``by``.
+        InputError: no point has the field ``by``, or one that ``template`` needs.
         OutputError: the file cannot be written.
     """
     check_report(path)
+    check_template(collection, template or TextTemplate())
+    check_fields(collection, {} if by is None else {by: "--by"})
     if facts is None:
         facts = manifest(run.selection, queries={"source": run.queries.get("source")})
     figures = figures_of(collection, run, manifest=json_safe(facts), template=template, by=by)

@@ -9,10 +9,10 @@ from typing import Any
 
 from tsds_qdrant.collections import (
     collection_exists,
-    is_server,
     open_collection,
     remembered_location,
 )
+from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
@@ -83,13 +83,21 @@ def _check_alias(now: Mapping[str, Any], stored: Mapping[str, Any], *, same: boo
     raise CollectionMismatchError(f"{what}; point it back, or select again with --state")
 
 
-def reached_as(stored: Mapping[str, Any], connection: Connection | None = None) -> Connection:
+def reached_as(
+    stored: Mapping[str, Any],
+    *,
+    location: str | None = None,
+    connection: Connection | None = None,
+) -> Connection:
     """How a run reaches its collection of the facts ``stored``, but for what ``connection`` says.
 
-    A run of version 0.2 or older keeps the port of gRPC alone.
+    At another ``location`` the nodes that it remembers are none. An older run keeps the port of
+    gRPC alone.
     """
-    kept = {"grpc_port": stored.get("grpc_port"), **stored.get("reached", {})}
-    return (connection or Connection()).over(Connection.of(kept))
+    remembered = Connection.of({"grpc_port": stored.get("grpc_port"), **stored.get("reached", {})})
+    if location is not None:
+        remembered = remembered.elsewhere(location)
+    return (connection or Connection()).over(remembered)
 
 
 def open_of_run(
@@ -114,7 +122,7 @@ def open_of_run(
     stored = state.fact("collection")
     if stored is None:
         raise StateError(f"run state '{state.path}' is empty; select again with --state")
-    reached = reached_as(stored, connection)
+    reached = reached_as(stored, location=location, connection=connection)
     if location is not None:
         return _opened(stored, location, reached, checked=True)
     if is_server(stored["location"]):

@@ -12,9 +12,11 @@ import numpy.typing as npt
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.stored import check_guard, stored_guard
+from tsds_qdrant.pool.members import having_vector
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.changes import first_mark
 from tsds_qdrant.runs.history import selection_figures
+from tsds_qdrant.runs.membership import without
 from tsds_qdrant.runs.run import Run, check_settings, keep_run, load_run
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.tagging import Tagging, agreed_tagging
@@ -115,13 +117,17 @@ def new_run(
             check_settings(kept.path, before.settings, settings)
             check_guard(kept.path, stored_guard(facts, arrays), guard)
             tagging = agreed_tagging(kept.path, before.tagging, tagging)
+        candidates, _ = having_vector(collection, collection.info(), settings.search.where)
         mark = first_mark(
             collection,
-            settings.search.where,
+            candidates,
             since_field=keeping.since_field,
             detect_updates=keeping.detect_updates,
         )
+    if guard is not None:
+        guard.check_texts(collection)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
+    mark = None if mark is None else without(mark, set(known.searcher.members.zero))
     sizes = settings.wanted_sizes(known.searcher.candidates)
     selection = select_for(known, settings, sizes, guard=guard, count_tokens=keeping.count_tokens)
     facts = source_of(queries, keeping.query_facts)

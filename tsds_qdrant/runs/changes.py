@@ -29,6 +29,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.runs.marks import Changes, Mark
 from tsds_qdrant.runs.writers import read_now, written_since
 
@@ -45,11 +46,13 @@ def first_mark(
     """How far a first run looks; call it before anything is searched.
 
     Raises:
-        SettingsError: ``since_field`` is not in the collection, or asked for with updates.
+        InputError: no point has ``since_field``.
+        SettingsError: it holds no number or date, or is asked for with updates.
     """
     if since_field is not None:
         if detect_updates:
             raise SettingsError("since_field and detect_updates do not go together; leave one out")
+        check_fields(collection, {since_field: "--since-field"})
         largest = _largest(collection, since_field)
         return Mark("field", since_field, largest, count=collection.count(where))
     metadata = collection.info().metadata

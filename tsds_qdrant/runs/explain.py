@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.ids import checked_ids
-from tsds_qdrant.collections.values import PointId, Record
+from tsds_qdrant.collections.lengths import is_zero, needs_direction
+from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.pool.texts import text_of
 from tsds_qdrant.records import TextTemplate
@@ -37,18 +38,21 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
             look for; for ``tsds`` the exact alpha at which points without mass would enter,
             which is a bound where they do not suffice.
 
+    Those that the collection does not hold are ``missing`` in what is returned.
+
     Raises:
-        InputError: an id that is none, or that the collection does not hold.
+        InputError: an id that is none, or the collection holds none of them.
         CollectionError: Qdrant fails.
     """
-    wanted = list(dict.fromkeys(checked_ids(ids)))
+    asked = list(dict.fromkeys(checked_ids(ids)))
     selection, searcher = run.selection, run.known.searcher
     before = _searches(run)
-    records = {record.id: record for record in searcher.collection.retrieve(wanted, vectors=True)}
-    missing = [point_id for point_id in wanted if point_id not in records]
-    if missing:
-        raise InputError(_absent(run, missing[0]))
-    out = _no_candidates(run, wanted)
+    records = {record.id: record for record in searcher.collection.retrieve(asked, vectors=True)}
+    wanted = [point_id for point_id in asked if point_id in records]
+    missing = {point_id: _absent(run, point_id) for point_id in asked if point_id not in records}
+    if missing and not wanted:
+        raise InputError(". ".join(missing.values()))
+    out = _no_candidates(run, [records[point_id] for point_id in wanted])
     template = TextTemplate.from_dict(selection.collection.metadata.get("text", {}))
     question = Question(
         [records[point_id] for point_id in wanted if point_id not in out],
@@ -67,6 +71,7 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
         terms=selection.evidence.terms(),
         sampler=selection.settings.wanted.sampler,
         support=len(selection.support),
+        vector=selection.collection.vector,
         candidates=selection.candidates,
         queries=selection.queries,
         points=tuple(
@@ -76,6 +81,7 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
             for point_id in wanted
         ),
         searches=_searches(run) - before,
+        missing=missing,
     )
 
 
@@ -94,11 +100,18 @@ def _absent(run: Run, point_id: PointId) -> str:
     return f"there is no point {point_id} in collection '{name}'; check the id"
 
 
-def _no_candidates(run: Run, ids: Sequence[PointId]) -> dict[PointId, Verdict]:
-    """Which of ``ids`` the run's filter leaves out, or were kept out as copies of test items."""
+def _no_candidates(run: Run, records: Sequence[Record]) -> dict[PointId, Verdict]:
+    """Which of ``records`` lack a vector, do not match the run's filter, or copy test items."""
     index, where = run.known.index, run.selection.settings.search.where
+    ids = [record.id for record in records]
     numbers = index.lookup(ids).tolist()
+    preferred = set(run.selection.preference.candidates.tolist())
     out: dict[PointId, Verdict] = {
+        record.id: _lacking(record, run.selection.collection, number in preferred)
+        for record, number in zip(records, numbers, strict=True)
+    }
+    out = {point_id: verdict for point_id, verdict in out.items() if verdict}
+    out |= {
         point_id: "kept out"
         for point_id, number in zip(ids, numbers, strict=True)
         if number >= 0 and index.excluded[number]
@@ -108,6 +121,13 @@ def _no_candidates(run: Run, ids: Sequence[PointId]) -> dict[PointId, Verdict]:
     condition = both(where, {"must": [{"has_id": list(ids)}]})
     passed = {i for page in run.known.searcher.collection.scroll_ids(condition) for i in page}
     return out | {point_id: "filtered out" for point_id in ids if point_id not in passed}
+
+
+def _lacking(record: Record, info: CollectionInfo, known: bool) -> Verdict:
+    """That a point has no vector that can be compared, or lost it since the run; else ""."""
+    if record.vector is None:
+        return "lost vector" if known else "no vector"
+    return "zero vector" if needs_direction(info.metric) and is_zero(record.vector) else ""
 
 
 @dataclass(frozen=True)

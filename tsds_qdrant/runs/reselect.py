@@ -16,13 +16,14 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import CollectionMismatchError
 from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.neighbors.repair import RepairReport
+from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import check_identity, open_of_run
 from tsds_qdrant.runs.begin import source_of
-from tsds_qdrant.runs.changes import find_changes
 from tsds_qdrant.runs.difference import Difference, difference_of
 from tsds_qdrant.runs.history import reselection_figures
 from tsds_qdrant.runs.marks import Changes
+from tsds_qdrant.runs.membership import changes_among
 from tsds_qdrant.runs.owed import Ledger
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
@@ -96,12 +97,13 @@ def reselect(
         check_identity(opened.info(), run.collection)
         cluster = opened.cluster()
         known = resume_knowledge(opened, run, arrays, facts, progress)
-        changes = _changes(opened, run, known, named)
+        changes = _changes(run, known, named)
+        untouched = not (changes.came or changes.gone or queries is not None)
+        check_fields(opened, {} if untouched else run.settings.bounds.fields)
         looked = time.perf_counter()
         repaired = known.update(changes.came, changes.gone)
         if queries is not None:
             known.retarget(task_of(queries, known.searcher))
-        untouched = not (changes.came or changes.gone or queries is not None)
         guard = stored_guard(facts, arrays)
         if guard is not None:
             guard.forget([*changes.came, *changes.gone])
@@ -142,12 +144,9 @@ def reselect(
     return replace(done, number=number, run=figures)
 
 
-def _changes(
-    collection: Collection, run: StoredRun, known: Knowledge, named: Sequence[PointId] | None
-) -> Changes:
+def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) -> Changes:
     """What changed; places whose vector is another one now came again."""
-    where = run.settings.search.where
-    changes = find_changes(collection, where, run.mark, known.used(), named=named)
+    changes = changes_among(known.searcher.members, run.mark, known.used(), named)
     seen = {*changes.came, *changes.gone}
     moved, checked = known.moved()
     silently = [point_id for point_id in moved if point_id not in seen]

@@ -7,24 +7,7 @@ from pathlib import Path
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.settings.fields import setting
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds_of(text: str, flag: str = "--every") -> float:
-    """Seconds from ``60s``, ``5m``, ``1.5h``, ``1d`` or plain ``60``.
-
-    Raises:
-        SettingsError: something else, or not positive.
-    """
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in UNITS else (text, "s")
-    try:
-        seconds = float(number) * UNITS[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise SettingsError(f"{flag} is '{text}'; give a time like 60s, 5m or 1h")
-    return seconds
+from tsds_qdrant.settings.texts import seconds_of
 
 
 @dataclass(frozen=True)
@@ -82,6 +65,8 @@ class WatchSettings:
         max_failures: give up after this many checks in a row without a server; None: never.
         out: where every new selection is written.
         on_change: a command that runs after every new selection.
+        health: a JSON file that every check replaces, for probes.
+        metrics: the same in the text format of Prometheus.
     """
 
     every: float = setting(
@@ -93,3 +78,9 @@ class WatchSettings:
     )
     out: Path | None = setting(None, "The selection; replaced whenever it changes.", metavar="FILE")
     on_change: str | None = setting(None, "Shell command to run after each change.", metavar="CMD")
+    health: Path | None = setting(
+        None, "JSON file that every check replaces: time, ok, run, error.", metavar="FILE"
+    )
+    metrics: Path | None = setting(
+        None, "Figures for Prometheus, replaced at every check.", metavar="FILE.prom"
+    )

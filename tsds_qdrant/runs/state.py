@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.errors import StateError
+from tsds_qdrant.errors import StateError, StateLockedError
 
 FORMAT = 1
 APPLICATION_ID = 0x54534453
@@ -159,7 +159,7 @@ class RunState:
         """Hold the state for one process, until the block ends or the process dies.
 
         Raises:
-            StateError: another process holds it.
+            StateLockedError: another process holds it.
         """
         lock = self.path.with_name(self.path.name + ".lock")
         try:
@@ -172,7 +172,7 @@ class RunState:
             try:
                 database.execute("BEGIN EXCLUSIVE")
             except sqlite3.OperationalError:
-                raise StateError(
+                raise StateLockedError(
                     f"run state '{self.path}' is in use by another process; wait for it, "
                     f"or stop the watch"
                 ) from None

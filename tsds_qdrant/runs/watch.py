@@ -6,16 +6,20 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections.connection import Connection
-from tsds_qdrant.errors import CollectionLockedError, UnreachableError
+from tsds_qdrant.collections.server.retries import Patience
+from tsds_qdrant.errors import CollectionLockedError, TsdsError, UnreachableError
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.runs.address import open_of_run
+from tsds_qdrant.runs.address import open_of_run, reached_as
 from tsds_qdrant.runs.reselect import Reselection, reselect
 from tsds_qdrant.runs.settings import WatchSettings
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.vitals import FAILED, Vitals, failure_facts, utc
 from tsds_qdrant.selection.results import sample_paths, write_samples
 
 LONGEST_PAUSE_S = 600.0
@@ -35,12 +39,13 @@ def watch(
     """Yield one event for each check until ``stop`` is set.
 
     A lost server, or an embedded collection that another process has open, is tried again with
-    growing pauses; every other error ends the watch.
+    growing pauses; every other error ends the watch. Where ``settings`` name files of health and
+    metrics, these are replaced before the first check and after each one.
 
     Args:
         state: the run's state; it is held for as long as the watch goes on.
         settings: how to watch.
-        stop: ends the watch between two checks.
+        stop: ends the watch between two checks, and every wait for a server.
         location: where the collection is now, if it was moved.
         connection: how a server is reached; as the run did by default.
         progress: called as searches go on.
@@ -55,24 +60,52 @@ def watch(
     behind = True  # the run may have gone on without our file
     owed = threading.Event()  # a change that no event has named, as the write-back failed then
     with state.held():
+        vitals = Vitals.of(state, settings)
         while not stop.is_set():
             started = time.perf_counter()
             try:
-                event = _check(state, settings, (location, connection), progress, behind, owed)
+                reached = (location, _until(stop, state, connection))
+                event = _check(state, settings, reached, progress, behind, owed)
                 failures, behind = 0, False
                 delay = settings.every
-            except (UnreachableError, CollectionLockedError) as error:
+            except (TsdsError, OSError) as error:
+                if stop.is_set() and not isinstance(error, OSError) and _passing(error) != FAILED:
+                    return
                 failures, behind = failures + 1, True
-                if settings.max_failures is not None and failures >= settings.max_failures:
+                name = _passing(error)
+                event = {"event": name, "failures": failures, **failure_facts(error)}
+                if name == FAILED or failures == settings.max_failures:
+                    with suppress(TsdsError, OSError):
+                        vitals.note({**event, "event": FAILED, **_elapsed(started)})
                     raise
                 delay = min(settings.every * 2 ** (failures - 1), LONGEST_PAUSE_S)
-                name = "unreachable" if isinstance(error, UnreachableError) else "locked"
-                event = {"event": name, "failures": failures, "error": str(error)}
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            yield {"time": now, **event, "elapsed": round(time.perf_counter() - started, 3)}
+            event = {"time": utc(time.time()), **event, **_elapsed(started)}
+            vitals.note(event)
+            yield event
             if settings.once:
                 return
             wait(delay)
+
+
+def _passing(error: Exception) -> str:
+    """The event of an error that may pass; ``FAILED`` for others."""
+    names = {UnreachableError: "unreachable", CollectionLockedError: "locked"}
+    return next((name for kind, name in names.items() if isinstance(error, kind)), FAILED)
+
+
+def _elapsed(started: float) -> dict[str, float]:
+    return {"elapsed": round(time.perf_counter() - started, 3)}
+
+
+def _until(
+    stop: threading.Event, state: RunState, connection: Connection | None
+) -> Connection | None:
+    """As ``connection`` says, but whoever waits for the server waits until ``stop`` at most."""
+    stored = state.fact("collection")
+    if stored is None:
+        return connection
+    patience = reached_as(stored, connection=connection).patience or Patience()
+    return replace(connection or Connection(), patience=replace(patience, sleep=stop.wait))
 
 
 def _check(

@@ -17,9 +17,16 @@ from tsds_qdrant.strategies.reasons import Reasons
 
 Verdict = str
 """``drawn``, ``not drawn`` (it could have been), ``not preferred``, ``filtered out`` (by the run's
-filter), ``kept out`` (as a copy of a test item), or what the strategy says of a point that could
-not be drawn: one of its ``VERDICTS``."""
-NO_CANDIDATE: tuple[Verdict, ...] = ("filtered out", "kept out")
+filter), ``kept out`` (as a copy of a test item), ``no vector`` (in the searched space), ``lost
+vector`` (since the run's last selection), ``zero vector`` (which has no direction), or what the
+strategy says of a point that could not be drawn: one of its ``VERDICTS``."""
+NO_CANDIDATE: tuple[Verdict, ...] = (
+    "filtered out",
+    "kept out",
+    "no vector",
+    "lost vector",
+    "zero vector",
+)
 LEAST_P = 1e-290
 """Smaller p, as of texts that weigh next to nothing, are beyond what chances can be given for."""
 
@@ -96,6 +103,8 @@ class Explanation:
         queries: number of task examples.
         points: in the order asked for.
         searches: made for the answers.
+        vector: name of the searched vector, "" for the unnamed one.
+        missing: points that the collection does not hold -> a sentence on that.
     """
 
     strategy: str
@@ -106,6 +115,8 @@ class Explanation:
     queries: int
     points: tuple[PointExplanation, ...]
     searches: int = 0
+    vector: str = ""
+    missing: Mapping[PointId, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -114,10 +125,12 @@ class Explanation:
             **self.terms,
             "sampler": self.sampler,
             "support": self.support,
+            "vector": self.vector,
             "candidates": self.candidates,
             "queries": self.queries,
             "points": [point.as_dict() for point in self.points],
             "searches": self.searches,
+            "missing": [{"id": i, "message": text} for i, text in self.missing.items()],
         }
 
 

@@ -123,6 +123,7 @@ def provenance(info: CollectionInfo) -> dict[str, Any]:
         },
         "collection": {
             "location": remembered_location(info.location),
+            **({"reached": dict(info.reached)} if info.reached else {}),
             "name": info.name,
             "vector": info.vector,
             "dimension": info.dimension,

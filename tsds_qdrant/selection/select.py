@@ -16,6 +16,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.neighbors.measure import nearest_to
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.pool import vectors_found, vectors_of
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.selection.asking import Asking
@@ -70,14 +71,16 @@ def select(
         progress: called as the searches go on.
 
     Raises:
-        InputError: the vectors do not fit, there is no candidate, or texts are missing that the
-            strategy needs.
+        InputError: the vectors do not fit, there is no candidate, no point has a field that bounds
+            look at, or texts are missing that strategy or guard need.
         SupportError: fewer candidates than wanted can be drawn (the message names what would do),
             or quotas, budget and groups leave fewer.
         ContaminationError: copies of test items were met, and the guard is strict.
         DepthError: neighbour lists would not fit into memory.
         CollectionError: Qdrant fails.
     """
+    if guard is not None:
+        guard.check_texts(collection)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
     sizes = settings.wanted_sizes(known.searcher.candidates)
     return select_for(known, settings, sizes, guard=guard, count_tokens=count_tokens)
@@ -93,6 +96,7 @@ def begin(
 ) -> Any:
     """What the strategy knows before it is asked; see :func:`select`."""
     seed = settings.wanted.seed
+    check_fields(collection, settings.bounds.fields)
     searcher = Searcher(collection, settings.search, seed=seed, progress=progress)
     task = task_of(queries, searcher, query_weights)
     return settings.strategy.begin(searcher, task)
@@ -152,13 +156,19 @@ def select_for(
     asking = Asking(known, settings, guard, drawing, earlier.unchanged)
     preference = asking.preference(max(sizes, default=0))
     sizes = tuple(settings.fits(size, len(preference.candidates)) for size in sizes)
-    found = None if guard is None else guard.found(known)
+    found = None
+    if guard is not None:
+        found = guard.found(known)
+        guard.check_compared(searcher.info.name)
     searched = time.perf_counter()
     samples = drawing.samples(preference, sizes)
     drawn = time.perf_counter()
     seed = settings.wanted.seed
     preference = settings.strategy.concluded(known, preference, seed, earlier.evidence)
     query, distance = preference.nearest or _measured(known, samples, earlier.reopened)
+    if preference.nearest and searcher.info.metric == "Dot" and not earlier.reopened:
+        # Where densities were not asked for, nobody has looked at these vectors yet.
+        vectors_found(searcher.collection, _drawn(known, samples), searcher.info)
     seen = len(query)
     ids = known.index.ids(range(seen))
     return Selection(
@@ -185,14 +195,21 @@ def select_for(
     )
 
 
+def _drawn(known: Knowledge, samples: Mapping[int, Sample]) -> list[PointId]:
+    """The ids in the largest of ``samples``; none where there is no sample."""
+    if not samples:
+        return []
+    return known.index.ids(samples[max(samples)].candidates.tolist())
+
+
 def _measured(
     known: Knowledge, samples: Mapping[int, Sample], reopened: bool
 ) -> tuple[IntArray, FloatArray]:
     """(n,) nearest task example of each candidate that was drawn, and its distance."""
     searcher, seen = known.searcher, len(known.index)
     query, distance = np.full(seen, -1, dtype=np.int64), np.full(seen, np.nan)
-    chosen = samples[max(samples)].candidates if samples else np.empty(0, dtype=np.int64)
-    ids = known.index.ids(chosen.tolist())
+    ids = _drawn(known, samples)
+    chosen = known.index.numbers(ids)
     if not ids:
         return query, distance
     if reopened:

@@ -13,7 +13,7 @@ from tsds_qdrant.collections.ids import KeyArray, id_order
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.guards.contamination import Contamination
-from tsds_qdrant.neighbors.search import SearchCounts
+from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.settings import SelectionSettings

@@ -121,6 +121,13 @@ class Bounds:
         return bool(self.quotas) or self.token_budget is not None or self.max_per_group is not None
 
     @property
+    def fields(self) -> dict[str, str]:
+        """Payload field -> the flag that names it."""
+        named = {quota.field: "--quota" for quota in self.quotas}
+        others = {"--group-field": self.group_field, "--token-field": self.token_field}
+        return named | {name: flag for flag, name in others.items() if name is not None}
+
+    @property
     def near_duplicates(self) -> bool:
         """Whether near-duplicates are one group."""
         return self.max_per_group is not None and self.group_field is None

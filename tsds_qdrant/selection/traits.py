@@ -10,7 +10,7 @@ from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.records.fields import field_values, label, missing_everywhere, shown
+from tsds_qdrant.records.fields import field_values, label, shown
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 from tsds_qdrant.selection.quotas import NULL, Traits
 from tsds_qdrant.selection.settings import Bounds
@@ -49,7 +49,6 @@ class TraitReader:
         self._count_tokens = count_tokens
         self._progress = progress
         self._known = dict(known or {})
-        self._never_seen = set() if known else set(self._fields)
 
     @property
     def known(self) -> Mapping[PointId, Traits]:
@@ -60,11 +59,11 @@ class TraitReader:
         """The traits of ``ids``; those of a point that is gone are empty.
 
         Raises:
-            InputError: no candidate has a field, or one has no number of tokens.
+            InputError: a candidate has no number of tokens.
             SettingsError: tokens are to be counted and it is not known how.
         """
         new = iter([point_id for point_id in ids if point_id not in self._known])
-        done, record = 0, None
+        done = 0
         while page := list(islice(new, PAGE)):
             stored = {r.id: r.content for r in self._collection.retrieve(page)}
             tokens = self._tokens(stored)
@@ -74,23 +73,10 @@ class TraitReader:
                 self._known[point_id] = Traits(values, tokens.get(point_id, 1))
             done += len(page)
             self._progress("payloads", done, len(ids))
-        if record is not None and self._never_seen:
-            self._never_seen = {name for name in self._never_seen if not self._somewhere(name)}
-            if self._never_seen:
-                raise missing_everywhere(record, min(self._never_seen), len(self._known))
         return [self._known[point_id] for point_id in ids]
-
-    def _somewhere(self, name: str) -> bool:
-        """Whether any point has a field; no where the server does not say."""
-        info = self._collection.info()
-        if not info.limits.unindexed_filter and name not in info.payload_indexes:
-            return False
-        return self._collection.count({"must_not": [{"is_empty": {"key": name}}]}) > 0
 
     def _values(self, record: Payload, name: str) -> tuple[str, ...]:
         found = field_values(record, name)
-        if found:
-            self._never_seen.discard(name)
         items = [item for one in found for item in (one if isinstance(one, list) else [one])]
         return tuple(dict.fromkeys(map(label, items))) or (NULL,)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from tsds_qdrant.errors import SettingsError
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 
 def number_or_auto(text: str, flag: str) -> float | None:
     """A number, or None for ``auto``.
@@ -74,3 +76,19 @@ def json_object(text: str, flag: str) -> dict[str, Any]:
             '{"must": [{"key": "lang", "match": {"value": "en"}}]}'
         )
     return parsed
+
+
+def seconds_of(text: str, flag: str) -> float:
+    """Seconds from ``60s``, ``5m``, ``1.5h``, ``1d`` or plain ``60``.
+
+    Raises:
+        SettingsError: something else, or not positive.
+    """
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(f"{flag} is '{text}'; give a time like 60s, 5m or 1h")
+    return seconds

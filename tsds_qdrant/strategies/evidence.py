@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsds_qdrant.arrays import FloatArray
-from tsds_qdrant.neighbors.search import SearchCounts
+from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.transport import TransportSolution
 from tsds_qdrant.strategies.base import Evidence

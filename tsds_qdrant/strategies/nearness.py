@@ -40,7 +40,7 @@ class ByDistance(Reasons):
     """How near a point is, and how near the last one selected.
 
     Attributes:
-        nearest: the nearest task example, or the mean example; None for a point without a vector.
+        nearest: the nearest task example, or the mean example; None for what is no candidate.
         last: distance of the last candidate of the largest sample; None where none was drawn.
     """
 
@@ -76,9 +76,6 @@ def by_distance(
     found = []
     for record in question.records:
         far = distances_from(near.queries, record, near.searcher)
-        if far is None:
-            found.append(ByDistance("no vector"))
-            continue
         candidate = int(near.index.lookup([record.id])[0])
         far = with_listed(far, lists, candidate)
         row, verdict = int(np.argmin(far)), ""

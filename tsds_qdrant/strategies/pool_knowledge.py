@@ -64,7 +64,7 @@ class PoolKnowledge:
     def read(self) -> None:
         """Number the pool from scratch, in the order of its ids."""
         self.index, self._left = PointIndex(), set()
-        for page in self.searcher.collection.scroll_ids(self.searcher.where):
+        for page in self.searcher.members.pages():
             self.index.numbers(page)
 
     @property

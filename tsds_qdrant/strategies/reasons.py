@@ -17,8 +17,8 @@ class Question:
     """Which points are to be explained, and what the answer needs.
 
     Attributes:
-        records: the points, with payload and vector; none is filtered out, or kept out as a copy
-            of a test item.
+        records: the points, with payload and vector; none is filtered out, lacks a vector that can
+            be compared, or was kept out as a copy of a test item.
         texts: number of a task example -> its text, where that is known.
         text_of: gives the text of a point.
         ranks: candidate -> its rank in the largest sample.

@@ -121,9 +121,7 @@ def by_turns(near: Neighborhoods, ranked: Ranked, question: Question) -> list[By
     for record in question.records:
         far = distances_from(near.queries, record, near.searcher)
         candidate = int(near.index.lookup([record.id])[0])
-        if far is None:
-            found.append(ByTurns("no vector"))
-        elif candidate >= 0 and turns.taker[candidate] >= 0:
+        if candidate >= 0 and turns.taker[candidate] >= 0:
             found.append(ByTurns(taken=turns.taken(candidate, question)))
         else:
             found.append(turns.untaken(candidate, far, question))

@@ -15,10 +15,7 @@ from tsds_qdrant.solver.lists import NeighborLists
 
 MISSED_MARGIN = 1e-3
 """Engines compute in float32: a point counts as missed where it is nearer by this much."""
-UNSEEN = {
-    "missed": "it is near enough, but no search of the run found it",
-    "no vector": "it has no such vector, so no search can find it",
-}
+UNSEEN = {"missed": "it is near enough, but no search of the run found it"}
 """Verdicts of rankings on points that their lists lack."""
 MISSED = "approximate search missed it, or it came after the run's last selection"
 
@@ -44,10 +41,9 @@ class Unfetched:
     missed_by: int | None
 
 
-def distances_from(queries: Float32Array, record: Record, searcher: Searcher) -> FloatArray | None:
-    """(M,) distances from ``queries`` (M, D) to a point; None where it has no vector."""
-    if record.vector is None:
-        return None
+def distances_from(queries: Float32Array, record: Record, searcher: Searcher) -> FloatArray:
+    """(M,) distances from ``queries`` (M, D) to a point that has a vector."""
+    assert record.vector is not None  # or it would be no candidate
     distances: FloatArray = distances_to(searcher, queries, [record.id], record.vector[None, :])
     return distances[:, 0]
 

@@ -45,7 +45,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], count: int) -> 
 
 def too_few(known: Knowledge, there: int, size: int) -> str:
     """One sentence on a ``size`` beyond the candidates that ``there`` are."""
-    has = f"the pool has {there}"
-    if there < known.pool:
-        has = f"only {there} have a vector '{known.searcher.info.vector}'"
+    has, searcher = f"the pool has {there}", known.searcher
+    lacking = searcher.where is None and searcher.members.found < searcher.info.count
+    if lacking or there < known.pool:
+        has = f"only {there} have a vector '{searcher.info.vector}'"
     return f"{size} candidates are wanted but {has}; ask for at most {there}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
 from tsds_qdrant.collections import open_collection
-from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.checked import check_made, checked_examples
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import (
@@ -98,6 +98,7 @@ def task_examples(
             form=reading.form,
             progress=progress,
         )
+        check_made(found.vectors, info, reading.model or info.metadata["model"])
     return replace(found, template=template)
 
 
@@ -157,12 +158,12 @@ def examples_of_vectors(source: str, info: CollectionInfo) -> TaskExamples:
     Raises:
         InputError: the file cannot be used, or a row of it.
     """
-    mapped = load_vectors(source, whole=info.datatype == "uint8")
+    mapped = load_vectors(source)
     # What float32 cannot hold becomes infinity, and is refused as such.
     with np.errstate(over="ignore"):
         vectors = np.asarray(mapped, dtype=np.float32)
     with naming_file(mapped):
-        vectors = checked_queries(vectors, info, what="row")
+        vectors = checked_examples(vectors, info, what="row")
     return TaskExamples(vectors, [""] * len(vectors), np.ones(len(vectors)))
 
 
@@ -184,7 +185,7 @@ def examples_of_collection(
     """
     if (location, name) == (like.location, like.name):
         raise _holds_candidates(name)
-    reached = (connection or Connection()).elsewhere()
+    reached = (connection or Connection()).beside()
     collection = open_collection(location, name, vector=vector, connection=reached)
     try:
         info = collection.info()

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, PointId
@@ -124,7 +125,8 @@ def _stored_texts(
     ids: list[PointId] = []
     texts: list[str] = []
     vectors: list[Float32Array] = []
-    page = next(iter(collection.scroll_ids()), []) if template.to_dict() else []
+    where = joined(None, {"has_vector": info.vector})
+    page = next(iter(collection.scroll_ids(where)), []) if template.to_dict() else []
     for record in collection.retrieve(page[:LOOKED_AT], vectors=True):
         try:
             text = template.render(record.content)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
-from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.checked import checked_examples
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.records import TextTemplate
@@ -48,7 +48,7 @@ class Task:
             InputError: the vectors do not fit the collection, or there is none.
             SettingsError: weights that are not positive, or not M of them.
         """
-        rows = checked_queries(np.atleast_2d(np.asarray(vectors)), info, what="query example")
+        rows = checked_examples(np.atleast_2d(np.asarray(vectors)), info)
         if not len(rows):
             raise InputError("there is no query example; give at least one")
         given = np.asarray([] if weights is None else weights, dtype=np.float64)

@@ -12,6 +12,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.records.fields import field_values, likely_field, listed_names
 from tsds_qdrant.selection.results import PAYLOAD_PAGE
 from tsds_qdrant.training.examples import Example, UnfitError
 from tsds_qdrant.training.forms import PLAIN, Survey, check_fit
@@ -47,6 +48,7 @@ class Gathered:
         self._surveys = {False: self.survey, True: Survey(settings.form)}
         self._mendable = False
         self._used: set[str] = set()
+        self._unseen = set(settings.fields.values())
         self._gone: list[PointId] = []
         self._ids: list[PointId] = []
         self._weights: list[int] = []
@@ -57,8 +59,8 @@ class Gathered:
         """Take all ``rows``; ``total`` is for the progress.
 
         Raises:
-            InputError: points are gone, records do not fit and are not to be left out, or
-                nothing is left.
+            InputError: points are gone, records do not fit and are not to be left out, nothing is
+                left, or no point has a field of the field map.
         """
         seen = 0
         for row in rows:
@@ -78,6 +80,8 @@ class Gathered:
                 f"{len(self.unfit)} of {seen} records do not fit the format "
                 f"'{self._settings.form}' (first: point {point_id} {reason}); {self._advice()}"
             )
+        if self._unseen:
+            raise InputError(self._unknown(min(self._unseen), seen))
         if not len(self.kept):
             raise InputError("the selection holds no rows; select some first")
 
@@ -111,6 +115,7 @@ class Gathered:
             self._gone.append(row.id)
             return
         payload: dict[str, Any] = json_safe(row.payload)
+        self._unseen -= {path for path in self._unseen if field_values(payload, path)}
         if self._settings.form != PLAIN:
             try:
                 example = self._fitting(payload)
@@ -128,6 +133,14 @@ class Gathered:
             self._vectors.append(row.vector)
         traced = {"id": row.id, "rank": row.rank, "probability": row.probability}
         self.spool.append({**traced, "weight": row.weight, "payload": payload})
+
+    def _unknown(self, path: str, seen: int) -> str:
+        close = likely_field(path, self.fields)
+        hint = f"did you mean '{close}'?" if close else "name one of them"
+        return (
+            f"none of {seen} selected points has the field '{path}' that --map names "
+            f"({listed_names(self.fields)}); {hint}, or leave it out"
+        )
 
     def _advice(self) -> str:
         ways = ["name their fields with --map"] if self._mendable else []

@@ -27,10 +27,9 @@ from tsds_qdrant.collections.edge.directory import (
 )
 from tsds_qdrant.collections.edge.failures import edge_failures, without_reports
 from tsds_qdrant.collections.edge.known import spaces_of
+from tsds_qdrant.collections.edge.lengths import EdgeLengths
 from tsds_qdrant.collections.edge.making import make_shard
 from tsds_qdrant.collections.edge.room import check_room
-from tsds_qdrant.collections.edge.scan import fits
-from tsds_qdrant.collections.edge.spaces import EdgeSpaces
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.refusals import Place
@@ -45,7 +44,7 @@ from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 
 
-class EdgeCollection(EdgeSpaces):
+class EdgeCollection(EdgeLengths):
     """One space of an embedded collection; see :class:`Collection` for the methods."""
 
     @classmethod
@@ -122,11 +121,6 @@ class EdgeCollection(EdgeSpaces):
             metadata=read_metadata(self._path),
         )
 
-    def _is_scanned(self, count: int) -> bool:
-        """Whether exact searches of the searched space, of ``count`` points, are scans in numpy."""
-        info = self._description
-        return info.recomputable and fits(count, info.dimension, info.metric)
-
     def search(
         self,
         vectors: Float32Array,
@@ -142,12 +136,12 @@ class EdgeCollection(EdgeSpaces):
         info = self._description
         checked_kind(self._known.spaces[info.vector], "dense", info.name)
         metric = info.metric
-        queries = checked_queries(vectors, info, unit=False)
+        queries = checked_queries(vectors, info)
         if exact and self._is_scanned(self.count()):
             loaded = self.loaded(where)
             # Whoever is near is found by distances there, which products alone do not say.
             if info.geometry in ("Cosine", "Euclid") or (
-                are_unit_rows(queries) and are_unit_rows(loaded.matrix)
+                are_unit_rows(queries) and are_unit_rows(loaded.matrix, or_zero=True)
             ):
                 return loaded.search(queries, limit, max_distance, on_batch)
         walk = None if ef is None or exact else max(ef, limit)

@@ -20,17 +20,20 @@ class Known:
         searched: the space of the collection as it was opened, of which the others are views.
         points: how many, None where they were not counted since the last write.
         loaded: space -> filter and the vectors that match it, read since the last write.
+        lengths: spaces whose lengths were checked since the last write.
     """
 
     spaces: dict[str, Space]
     searched: str
     points: int | None = None
     loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)
+    lengths: set[str] = field(default_factory=set)
 
     def forget(self) -> None:
         """Forget what a write may have changed."""
         self.points = None
         self.loaded.clear()
+        self.lengths.clear()
 
 
 def spaces_of(config: Mapping[str, Any]) -> dict[str, Space]:
@@ -38,6 +41,7 @@ def spaces_of(config: Mapping[str, Any]) -> dict[str, Space]:
     spaces = {}
     for name, params in (config.get("vectors") or {}).items():
         codes = params.get("quantization_config") or config.get("quantization_config")
+        graph = {**(config.get("hnsw_config") or {}), **(params.get("hnsw_config") or {})}
         spaces[name] = Space(
             name,
             "dense",
@@ -46,6 +50,9 @@ def spaces_of(config: Mapping[str, Any]) -> dict[str, Space]:
             multivector=bool(params.get("multivector_config")),
             datatype=params.get("datatype") or FLOAT32,
             quantization=next(iter(codes)) if codes else None,
+            m=graph.get("m"),
+            payload_m=graph.get("payload_m"),
+            on_disk=bool(params.get("on_disk")) or params.get("memory") == "cold",
         )
     for name, params in (config.get("sparse_vectors") or {}).items():
         idf = str(params.get("modifier") or "").lower() == "idf"

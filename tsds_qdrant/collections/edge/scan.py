@@ -54,6 +54,8 @@ class LoadedVectors:
         """The ``limit`` nearest points of every row of ``queries`` (B, D); see Collection."""
         rows = normalized(queries, self.metric)
         lengths = np.einsum("ij,ij->i", self.matrix, self.matrix)
+        if self.metric == "Cosine":  # a vector of zeros is at the chord of product 0
+            lengths[lengths < np.finfo(np.float32).eps] = 1.0
         block = max(1, BLOCK_FLOATS // max(1, len(self.ids)))
         parts = []
         for start in range(0, len(rows), block):

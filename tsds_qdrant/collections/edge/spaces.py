@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any
 
@@ -23,9 +22,7 @@ from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads, paths_of
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
-    UNIT_SAMPLE,
     Space,
-    check_unit_length,
     checked_kind,
     is_new,
     plain_space,
@@ -185,22 +182,6 @@ class EdgeSpaces(EdgePoints):
         vectors = [edge.PointVectors(edge_id(point_id), {name: row}) for point_id, row in points]
         size = FLOAT_BYTES * (self._known.spaces[name].dimension or SPARSE_FLOATS) * len(points)
         self._write(edge.UpdateOperation.update_vectors(vectors), len(points), size)
-
-    def check_distances(self) -> None:
-        """Check that scores of the searched space say distances."""
-        info = self._description
-        checked_kind(self._known.spaces[info.vector], "dense", info.name)
-        if info.metric != "Dot":
-            return
-        several = len(self._known.spaces) > 1
-        where = {"must": [{"has_vector": info.vector}]} if several else None
-        ids = list(islice(chain.from_iterable(self.scroll_ids(where)), UNIT_SAMPLE))
-        sample = self.retrieve(ids, payloads=False, vectors=True)
-        check_unit_length(
-            ((record.id, record.vector) for record in sample),
-            f"'{info.name}'",
-            rough=not info.recomputable,
-        )
 
 
 def _batch_rows(dimension: int | None) -> int:

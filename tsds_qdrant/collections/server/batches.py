@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Any, Generic, TypeVar
 
-from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.failures import explain
+from tsds_qdrant.collections.server.line import Line
 from tsds_qdrant.collections.server.pace import Allowance, Pace
-from tsds_qdrant.collections.server.retries import Patience
 
 T = TypeVar("T")
 
@@ -21,38 +20,41 @@ class Piece:
     """Consecutive rows that are asked for together.
 
     Attributes:
-        failures: how often they were asked for in vain.
         most: no request for some of them may hold more.
-        sent: when (seconds of the clock).
+        failures: how often they were asked for in vain.
+        first: when that was so for the first time (seconds of the clock).
+        sent: when they were asked for this time.
+        turn: of the line, at that time.
     """
 
     rows: range
-    failures: int
     most: int
-    sent: float
+    failures: int = 0
+    first: float | None = None
+    sent: float = 0.0
+    turn: int = 0
 
 
 class Rest:
     """The rows that are still to be asked for, the earliest first."""
 
     def __init__(self, count: int, most: int) -> None:
-        self._ranges = [(0, count, 0, most)] if count else []
+        self._pieces = [(0, Piece(range(count), most))] if count else []
 
     def __bool__(self) -> bool:
-        return bool(self._ranges)
+        return bool(self._pieces)
 
-    def cut(self, most: int, now: float) -> Piece:
-        """Take out at most ``most`` rows, to be sent ``now``."""
-        start, stop, failures, own = heappop(self._ranges)
-        end = min(stop, start + min(most, own))
-        if end < stop:
-            heappush(self._ranges, (end, stop, failures, own))
-        return Piece(range(start, end), failures, own, now)
+    def cut(self, most: int) -> Piece:
+        """Take out at most ``most`` rows."""
+        _, piece = heappop(self._pieces)
+        size = min(most, piece.most)
+        if size < len(piece.rows):
+            self.put_back(replace(piece, rows=piece.rows[size:]))
+        return replace(piece, rows=piece.rows[:size])
 
     def put_back(self, piece: Piece) -> None:
         """Rows that must be asked for again."""
-        rows = piece.rows
-        heappush(self._ranges, (rows.start, rows.stop, piece.failures, piece.most))
+        heappush(self._pieces, (piece.rows.start, piece))
 
 
 class Batches(Generic[T]):
@@ -68,15 +70,14 @@ class Batches(Generic[T]):
     def __init__(
         self,
         size: int,
-        place: Place,
-        patience: Patience,
+        line: Line,
         *,
         first: int | None = None,
         executor: Executor | None = None,
         in_flight: int = 1,
         writes: bool = False,
     ) -> None:
-        """``size`` rows at most in a request, ``first`` in the first one of a kind.
+        """``size`` rows at most in a request over ``line``, ``first`` in the first one of a kind.
 
         ``in_flight`` requests at most are under way in ``executor``; without one, each runs in
         the thread that asks. ``writes`` says that they are writes, which may be stored in part.
@@ -84,8 +85,7 @@ class Batches(Generic[T]):
         self._writes = writes
         self._size = max(1, size)
         self._first = min(self._size, first or self._size)
-        self._place = place
-        self._patience = patience
+        self._line = line
         self._executor = executor or _Here()
         self._allowance = Allowance(in_flight, float(in_flight))
         self._paces: dict[Hashable, Pace] = {}
@@ -138,16 +138,15 @@ class Batches(Generic[T]):
 
     def _next(self, rest: Rest, kind: Hashable) -> Piece:
         """What to ask for next, once the server may be asked again."""
-        pause = self._allowance.wait(self._patience.clock())
-        if pause:
-            self._patience.sleep(pause)
+        self._line.wait(self._allowance.wait(self._line.now()))
         pace = self._paces.setdefault(kind, Pace(self._size, self._first))
-        return rest.cut(pace.rows, self._patience.clock())
+        return replace(rest.cut(pace.rows), sent=self._line.now(), turn=self._line.turn)
 
     def _timed(self, call: Callable[[range], T], rows: range) -> tuple[T, float]:
-        started = self._patience.clock()
-        answer = call(rows)
-        return answer, self._patience.clock() - started
+        started = self._line.now()
+        with self._line.asking():
+            answer = call(rows)
+        return answer, self._line.now() - started
 
     def _failed(self, piece: Piece, kind: Hashable, error: Exception) -> Piece:
         """Learn from ``error``, and say how to ask for ``piece`` again.
@@ -155,9 +154,10 @@ class Batches(Generic[T]):
         Raises:
             TsdsError: that makes no sense.
         """
-        failure = explain(error, self._place, write=self._writes)
+        failure = explain(error, self._line.place_of(piece.turn), write=self._writes)
         if failure is None:
             raise error
+        failure = self._line.weighed(failure, piece.turn)
         rows, pace = len(piece.rows), self._paces[kind]
         if failure.course == "split" and rows > 1:
             self._paces[kind] = pace.refused(rows)
@@ -166,15 +166,16 @@ class Batches(Generic[T]):
             self._paces[kind] = pace.timed_out(rows)
             self._trouble(piece, 0.0)
             return replace(piece, most=max(1, rows // 4))
-        failures = piece.failures + 1
-        pause = self._patience.pause_after(failure, failures)
+        failures, now = piece.failures + 1, self._line.now()
+        first = now if piece.first is None else piece.first
+        pause = self._line.pause_after(failure, piece.turn, failures, first)
         if pause is None:
             raise failure.error from error
         self._trouble(piece, pause)
-        return replace(piece, failures=failures)
+        return replace(piece, failures=failures, first=first)
 
     def _trouble(self, piece: Piece, pause: float) -> None:
-        now = self._patience.clock()
+        now = self._line.now()
         self._allowance = self._allowance.troubled(piece.sent, now, pause)
 
 

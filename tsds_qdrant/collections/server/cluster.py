@@ -38,7 +38,7 @@ def fetch_cluster(session: Session) -> Cluster | None:
         return None
     name = session.place.collection
     try:
-        found = session.send(lambda client: client.collection_cluster_info(name), attempts=2)
+        found = session.send(lambda client: client.collection_cluster_info(name), once=True)
     except CollectionError:  # a key without that right, say
         return None
     own = (
@@ -85,7 +85,7 @@ def agreed_counts(
     name, condition = session.place.collection, server_filter(where)
     with suppress(CollectionError):
         return tuple(
-            session.send(partial(count, name, condition, key, way), attempts=1) for way in WAYS
+            session.send(partial(count, name, condition, key, way), once=True) for way in WAYS
         )
     return ()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -22,9 +21,10 @@ from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.cluster import options_of, placed
 from tsds_qdrant.collections.server.copies import Copies
 from tsds_qdrant.collections.server.failures import server_failures
+from tsds_qdrant.collections.server.lengths import ServerLengths
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
-from tsds_qdrant.collections.server.session import TIMEOUT_S, Session
-from tsds_qdrant.collections.server.spaces import ServerSpaces
+from tsds_qdrant.collections.server.session import Session
+from tsds_qdrant.collections.server.threads import DaemonThreads
 from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
@@ -32,19 +32,19 @@ from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 GREEN_WITHIN_S = 600.0
 
 
-class ServerCollection(ServerSpaces):
+class ServerCollection(ServerLengths):
     """One space of a collection on a server; see :class:`Collection` for the methods."""
 
     def __init__(self, session: Session, vector: str | None) -> None:
-        found = description.fetch(session, attempts=2)
+        found = description.fetch(session, opening=True)
         spaces = description.spaces_of(found, session)
         default = description.metadata_of(found).get(REPRESENTATION)
         space = chosen_space(spaces, vector, default, session.place.collection)
         described = description.describe(found, session, space, session.engine())
         described = placed(described, found, session)
         super().__init__(session, described, spaces)
-        self._timeout = description.longest_timeout(found, TIMEOUT_S)
-        self._threads = ThreadPoolExecutor(IN_FLIGHT, "tsds-qdrant")
+        self._timeout = description.longest_timeout(found, session.timeout)
+        self._threads = DaemonThreads(IN_FLIGHT)
         self._searches = Searches(session, self._threads, described.dimension)
         self._repeats = description.may_repeat(found)
         self._copies = Copies(session.place, self._under)
@@ -125,7 +125,7 @@ class ServerCollection(ServerSpaces):
                     metadata={description.METADATA_KEY: dict(metadata)} if metadata else None,
                     **options_of(layout),
                 ),
-                attempts=1,
+                once=True,
             )
             return cls(session, vector)
 
@@ -159,7 +159,7 @@ class ServerCollection(ServerSpaces):
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         info = self._description
         checked_kind(self._space, "dense", info.name)
-        queries = checked_queries(vectors, info, unit=False)
+        queries = checked_queries(vectors, info)
         walk = None if ef is None or exact else max(ef, limit)
         search = wire.Search(
             collection=self._name,
@@ -170,6 +170,7 @@ class ServerCollection(ServerSpaces):
             threshold=None if max_distance is None else score_threshold(max_distance, info.metric),
             where=where,
             timeout=self._timeout,
+            consistency=self._session.connection.consistency,
             key=info.shard_key,
             told=info.shard_keys is not None and info.shard_key is None,
         )
@@ -198,6 +199,7 @@ class ServerCollection(ServerSpaces):
             threshold=None,
             where=where,
             timeout=self._timeout,
+            consistency=self._session.connection.consistency,
             key=info.shard_key,
             told=info.shard_keys is not None and info.shard_key is None,
         )

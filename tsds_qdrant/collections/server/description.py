@@ -22,7 +22,7 @@ METADATA_VERSION = (1, 16)
 SPACES_VERSION = (1, 18)
 
 
-def fetch(session: Session, *, attempts: int | None = None) -> models.CollectionInfo:
+def fetch(session: Session, *, opening: bool = False) -> models.CollectionInfo:
     """Qdrant's own description of the session's collection.
 
     Raises:
@@ -30,9 +30,7 @@ def fetch(session: Session, *, attempts: int | None = None) -> models.Collection
     """
     place = session.place
     try:
-        return session.send(
-            lambda client: client.get_collection(place.collection), attempts=attempts
-        )
+        return session.send(lambda client: client.get_collection(place.collection), opening=opening)
     except CollectionNotFoundError as error:
         known = ""
         with suppress(CollectionError):
@@ -50,6 +48,7 @@ def spaces_of(found: models.CollectionInfo, session: Session) -> dict[str, Space
     spaces = {}
     for name, dense in (vectors if isinstance(vectors, dict) else {"": vectors}).items():
         codes = dense.quantization_config or found.config.quantization_config
+        own, usual = dense.hnsw_config or models.HnswConfigDiff(), found.config.hnsw_config
         spaces[name] = Space(
             name,
             "dense",
@@ -58,6 +57,9 @@ def spaces_of(found: models.CollectionInfo, session: Session) -> dict[str, Space
             multivector=dense.multivector_config is not None,
             datatype=FLOAT32 if session.local or not dense.datatype else dense.datatype.value,
             quantization=next(iter(codes.model_dump()), None) if codes else None,
+            m=usual.m if own.m is None else own.m,
+            payload_m=usual.payload_m if own.payload_m is None else own.payload_m,
+            on_disk=bool(dense.on_disk) or getattr(dense, "memory", None) == "cold",
         )
     for name, sparse in (params.sparse_vectors or {}).items():
         idf = sparse.modifier == models.Modifier.IDF
@@ -75,7 +77,7 @@ def describe(
 ) -> CollectionInfo:
     """``found`` as ours, searched in ``space``."""
     return CollectionInfo(
-        location=session.place.location,
+        location=session.location,
         name=session.place.collection,
         vector=space.name,
         dimension=space.dimension or 0,

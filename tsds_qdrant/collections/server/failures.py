@@ -59,6 +59,14 @@ AGAIN = "run the same command again"
 TOO_MUCH = "refuses a request of that size"
 
 
+NO_LINE = (
+    r"failed to connect to all addresses|Connection (refused|reset)|Socket closed|"
+    r"DNS resolution|name resolution"
+)
+"""Words of gRPC where it has no connection at all."""
+NO_ENCRYPTION = r"WRONG_VERSION_NUMBER|wrong version number|UNKNOWN_PROTOCOL|RECORD_LAYER"
+
+
 class OversizedError(RequestRejectedError):
     """A request that Qdrant may accept in smaller pieces."""
 
@@ -67,13 +75,15 @@ class OversizedError(RequestRejectedError):
 class Failure:
     """An error of a Qdrant package: our ``error``, its course, and the wait Qdrant asks for.
 
-    ``partly`` says that the request, if it was a write, may have been carried out in part.
+    ``partly`` says that the request, if it was a write, may have been carried out in part, and
+    ``elsewhere`` that another node of the same server may answer.
     """
 
     error: TsdsError
     course: Course = "final"
     wait: float | None = None
     partly: bool = False
+    elsewhere: bool = False
 
     def of_a_write(self) -> Failure:
         """What it means where the request was a write."""
@@ -150,23 +160,40 @@ def _busy(place: Place, words: str, wait: float | None) -> Failure:
     return Failure(error, "retry", wait, partly="write rate" in words.lower())
 
 
+def _silent(words: str, place: Place) -> UnreachableError:
+    advice = "check the address and that Qdrant runs"
+    return UnreachableError(place.sentence("gives no answer", words, advice))
+
+
+def _distrusted(words: str, place: Place) -> UnreachableError | None:
+    """The error of an encrypted line that cannot be made; None if ``words`` are of another."""
+    if not re.search(r"SSL|CERTIFICATE|certificate", words):
+        return None
+    if re.search(NO_ENCRYPTION, words):
+        advice = "it speaks no TLS there, so write http://, or check the port"
+    elif re.search(r"not valid for|[Mm]ismatch|peer name", words):
+        advice = "use a name of the server that its certificate holds"
+    else:
+        advice = "name the file with the certificates to trust with --ca-cert"
+    return UnreachableError(place.sentence("cannot be trusted", words, advice))
+
+
 def _from_transport(source: Exception, place: Place) -> Failure:
     import httpx
 
     words = str(source) or type(source).__name__
-    silent = UnreachableError(
-        place.sentence("gives no answer", words, "check the address and that Qdrant runs")
-    )
+    if distrusted := _distrusted(words, place):
+        return Failure(distrusted)
+    silent = _silent(words, place)
     if isinstance(source, httpx.ConnectTimeout | httpx.PoolTimeout):
-        return Failure(silent, "retry")
+        return Failure(silent, "retry", elsewhere=True)
     if isinstance(source, httpx.TimeoutException | httpx.WriteError):
         return Failure(silent, "slow", partly=True)
     if isinstance(source, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         return Failure(silent)
     if isinstance(source, httpx.TransportError):
         partly = not isinstance(source, httpx.ConnectError | httpx.ProxyError)
-        course: Course = "final" if re.search(r"SSL|CERTIFICATE", words) else "retry"
-        return Failure(silent, course, partly=partly)
+        return Failure(silent, "retry", partly=partly, elsewhere=True)
     if isinstance(source, RuntimeError) and "closed" in words:
         return Failure(error_from_words(words, place))
     advice = "check that the address is Qdrant's and that qdrant-client fits its version"
@@ -180,6 +207,10 @@ def _from_status(
 ) -> Failure:
     words = briefly(words)
     said = words if words == label else f"{label}: {words}"
+    if distrusted := _distrusted(words, place):
+        return Failure(distrusted)
+    if re.search(NO_LINE, words):
+        return Failure(_silent(words, place), "retry", wait, partly=True, elsewhere=True)
     if status in (401, 403):
         return Failure(access_error(said, place))
     if status == 413 or too_large(words):
@@ -224,5 +255,5 @@ def _from_trouble(status: int, said: str, place: Place, wait: float | None) -> F
         return Failure(error, "slow", partly=not says(READS))
     if status in (502, 503, 504) or says(AWAY):
         error = away("is not available", "check that all its nodes run")
-        return Failure(error, "retry", wait, partly=not says(READS))
+        return Failure(error, "retry", wait, partly=not says(READS), elsewhere=True)
     return Failure(error_from_words(said, place), partly=True)

@@ -25,7 +25,7 @@ from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.values import CollectionInfo, PointId, Record, Wanted
+from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record, Wanted
 from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRejectedError
 
 
@@ -80,6 +80,11 @@ class FolderCollection(ServerCollection):
         """Find the nearest points of every row of ``vectors`` (B, D)."""
         self._unit_rows()
         return super().search(vectors, **asked)
+
+    def faintest(self, limit: int, where: Filter | None = None) -> list[Record]:
+        """The points whose vectors have the smallest products with a few directions."""
+        self._unit_rows()
+        return super().faintest(limit, where)
 
     def _points(
         self, ids: list[PointId], *, payloads: Wanted, vectors: bool

@@ -43,7 +43,7 @@ class ServerPoints(ServerReads):
     def _write_batches(self, described: CollectionInfo) -> Batches[Any]:
         """Requests that write vectors of the space that ``described`` names."""
         rows = min(POINT_BATCH, REQUEST_FLOATS // (described.dimension or SPARSE_FLOATS))
-        return Batches(rows, self._session.place, self._session.patience, writes=True)
+        return Batches(rows, self._session.line, writes=True)
 
     @property
     def _replicated(self) -> bool:
@@ -130,8 +130,7 @@ class ServerPoints(ServerReads):
             sent = self._session.client.batch_update_points(self._name, [operation], wait=True)
             self._check_confirmed(sent, f"that '{key}' is cleared")
 
-        session = self._session
-        batches: Batches[None] = Batches(span, session.place, session.patience, writes=True)
+        batches: Batches[None] = Batches(span, self._session.line, writes=True)
         batches.run(span, write)
 
     def _update(

@@ -37,9 +37,7 @@ class ServerReads(Closing):
         self._spaces = spaces
         self._name = session.place.collection
         self._description = described
-        self._reads: Batches[list[models.Record]] = Batches(
-            POINT_BATCH, session.place, session.patience
-        )
+        self._reads: Batches[list[models.Record]] = Batches(POINT_BATCH, session.line)
 
     @property
     def _space(self) -> Space:
@@ -184,6 +182,12 @@ class ServerReads(Closing):
         page = min(SCROLL_PAGE, most or SCROLL_PAGE)
         return ordered_pages(ask, page=page, descending=descending, limit=limit, most=most)
 
+    @property
+    def _own_vectors(self) -> Any:
+        """How a request asks for the vectors of the searched space alone."""
+        name = self._description.vector
+        return [name] if name or len(self._spaces) > 1 else True
+
     def cluster(self, where: Filter | None = None) -> Cluster | None:
         """How the server keeps the collection, and whether replicas agree on those that match."""
         found = fetch_cluster(self._session)
@@ -217,15 +221,13 @@ class ServerReads(Closing):
     ) -> list[Any]:
         """Points as Qdrant gives them, of one shard key or all."""
         wanted: list[Any] = list(ids)
-        name = self._description.vector
-        own: Any = [name] if name or len(self._spaces) > 1 else True
         pages = self._reads.run(
             len(ids),
             lambda rows: self._session.client.retrieve(
                 self._name,
                 wanted[rows.start : rows.stop],
                 with_payload=_wanted(payloads),
-                with_vectors=own if vectors else False,
+                with_vectors=self._own_vectors if vectors else False,
                 shard_key_selector=key,
             ),
             kind=(bool(payloads), vectors),

@@ -34,8 +34,7 @@ class Searches:
             self._ask = wire.ask_grpc
         self._batches: Batches[answers.Answer] = Batches(
             min(SEARCH_BATCH, REQUEST_FLOATS // (dimension or SPARSE_FLOATS)),
-            session.place,
-            session.patience,
+            session.line,
             first=FIRST_SEARCHES,
             executor=None if session.local else threads,
             in_flight=1 if session.local else IN_FLIGHT,

@@ -1,78 +1,93 @@
-"""A session with one Qdrant server: a client, whom it talks to, and how patiently."""
+"""A session with one Qdrant server: its clients, whom they talk to, and how patiently."""
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from functools import partial
+from threading import Lock
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-import httpx
 from qdrant_client import QdrantClient
 
-from tsds_qdrant.collections.connection import GRPC_PORT, Connection
+from tsds_qdrant.collections.addresses import way_to
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.refusals import Place
-from tsds_qdrant.collections.server.failures import server_failures
+from tsds_qdrant.collections.server.clients import TIMEOUT_S, answers, connected, is_local
+from tsds_qdrant.collections.server.line import Line, Node
 from tsds_qdrant.collections.server.retries import Patience, retrying
 from tsds_qdrant.errors import AccessDeniedError, CollectionError, RequestRejectedError
 
 T = TypeVar("T")
-CONNECTIONS = 8
-TIMEOUT_S = 60
-"""Seconds that Qdrant may take for one request."""
-GRACE_S = 5
-"""Seconds that the client waits longer than Qdrant, so that Qdrant's own words arrive."""
 
 
 class Session:
     """Sends requests for one collection and tries them again while that can help.
 
     Attributes:
+        location: the address that was given, the first of several.
         connection: how the server is reached.
+        line: which node is asked, and how long it is waited for.
         local: whether qdrant-client runs in local mode, without a server.
-        grpc: whether searches go over gRPC.
+        grpc: whether gRPC is spoken.
+        timeout: seconds that Qdrant may take for one request.
     """
 
     def __init__(self, location: str, name: str = "", connection: Connection | None = None) -> None:
+        self.location = location
         self.connection = connection = connection or Connection()
-        self.place = Place(location, name, connection.api_key or "")
-        self.patience = connection.patience or Patience()
-        self._own = connection.client is None
-        self._client: QdrantClient | None = connection.client or _connect(self.place, connection)
-        self.local = _is_local(self._client)
-        self.grpc = connection.search_port is not None and not self.local
+        self.timeout = connection.timeout or TIMEOUT_S
+        self._clients: dict[int, QdrantClient] = {}
+        self._guard = Lock()
+        self._closed = False
+        self._nodes = connection.nodes(location)
+        secret = connection.api_key or ""
+        self.line = Line(
+            [
+                Node(
+                    Place(address, name, secret, way_to(address, port)),
+                    partial(self._answers, number),
+                )
+                for number, (address, port) in enumerate(self._nodes)
+            ],
+            connection.patience or Patience(),
+            connection.on_wait,
+        )
+        with self.closed_on_error():
+            self.local = is_local(self._client_of(0))
+            self.grpc = connection.over_grpc and not self.local
+            self.line.begin()
+
+    @property
+    def place(self) -> Place:
+        """Where requests go now."""
+        return self.line.place
 
     @property
     def client(self) -> QdrantClient:
-        """The client.
+        """The client of the node that is asked now.
 
         Raises:
             CollectionError: the session is closed.
         """
-        if self._client is None:
-            raise CollectionError(f"{self.place} is closed; open it again")
-        return self._client
+        return self._client_of(self.line.node)
 
-    def send(self, call: Callable[[QdrantClient], T], *, attempts: int | None = None) -> T:
-        """Return what ``call`` returns, after at most ``attempts``; see :func:`retrying`."""
-        patience = self.patience
-        if attempts is not None:
-            patience = replace(patience, attempts=min(attempts, patience.attempts))
-        return retrying(lambda: call(self.client), self.place, patience)
+    def send(
+        self, call: Callable[[QdrantClient], T], *, once: bool = False, opening: bool = False
+    ) -> T:
+        """Return what ``call`` returns; see :func:`retrying`."""
+        return retrying(lambda: call(self.client), self.line, once=once, opening=opening)
 
     def engine(self) -> str:
         """Name and version of what answers; without version where that is not known."""
         name = "qdrant-client local" if self.local else "qdrant"
         with suppress(CollectionError):
-            return f"{name} {self.send(lambda client: client.info(), attempts=2).version}"
+            return f"{name} {self.send(lambda client: client.info(), opening=True).version}"
         return name
 
     def collection_names(self) -> list[str]:
         """Names of all collections of the server, and their aliases, sorted."""
-        found = self.send(lambda client: client.get_collections(), attempts=2)
+        found = self.send(lambda client: client.get_collections(), opening=True)
         names = {collection.name for collection in found.collections}
         with suppress(AccessDeniedError, RequestRejectedError):
             names |= self.aliases().keys()
@@ -80,7 +95,7 @@ class Session:
 
     def aliases(self) -> dict[str, str]:
         """Alias -> name of the collection that it stands for."""
-        found = self.send(lambda client: client.get_aliases(), attempts=2)
+        found = self.send(lambda client: client.get_aliases())
         return {one.alias_name: one.collection_name for one in found.aliases}
 
     def alias_target(self) -> str | None:
@@ -93,10 +108,14 @@ class Session:
         return None
 
     def close(self) -> None:
-        """Close the client, unless it came from outside."""
-        if self._own and self._client is not None:
-            self._client.close()
-        self._client = None
+        """Close the clients, unless they came from outside."""
+        self._closed = True
+        self.line.close()
+        with self._guard:
+            clients = list(self._clients.values()) if self.connection.client is None else []
+            self._clients.clear()
+        for client in clients:
+            client.close()
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
@@ -107,32 +126,16 @@ class Session:
             self.close()
             raise
 
+    def _client_of(self, number: int) -> QdrantClient:
+        with self._guard:
+            if self._closed:
+                raise CollectionError(f"{self.place} is closed; open it again")
+            if number not in self._clients:
+                place, (_, port) = self.line.place_of(number), self._nodes[number]
+                outside = self.connection.client
+                self._clients[number] = outside or connected(place, self.connection, port)
+            return self._clients[number]
 
-def _connect(place: Place, connection: Connection) -> QdrantClient:
-    api_key = connection.api_key
-    if place.location == ":memory:":
-        return QdrantClient(":memory:")
-    if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
-        raise AccessDeniedError(
-            f"the API key for {place.location} is empty or holds a space, a line break or another "
-            f"sign that cannot be sent; check TSDS_QDRANT_API_KEY"
-        )
-    with server_failures(place), warnings.catch_warnings():
-        if urlsplit(place.location).hostname in ("localhost", "127.0.0.1", "::1"):
-            warnings.filterwarnings("ignore", message="Api key is used with an insecure")
-        return QdrantClient(
-            url=place.location,
-            api_key=api_key,
-            prefer_grpc=connection.search_port is not None,
-            grpc_port=connection.search_port or GRPC_PORT,
-            timeout=TIMEOUT_S + GRACE_S,
-            check_compatibility=False,
-            limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=3.0),
-        )
-
-
-def _is_local(client: QdrantClient) -> bool:
-    try:
-        return client.http is None
-    except NotImplementedError:
-        return True
+    def _answers(self, number: int) -> bool:
+        client = self._client_of(number)
+        return self.local or answers(client, grpc=self.grpc)

@@ -26,9 +26,7 @@ from tsds_qdrant.collections.server.points import REQUEST_BYTES, ServerPoints
 from tsds_qdrant.collections.server.upserts import Upserts, vectors_operation
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
-    UNIT_SAMPLE,
     Space,
-    check_unit_length,
     checked_kind,
     is_new,
 )
@@ -174,25 +172,3 @@ class ServerSpaces(ServerPoints):
             return [vectors_operation(part, values, own.name, key)]
 
         self._update(list(row_of), operations, "vectors")
-
-    def check_distances(self) -> None:
-        """Check that scores of the searched space say distances."""
-        info = self._description
-        checked_kind(self._space, "dense", info.name)
-        if info.metric != "Dot":
-            return
-        several = len(self._spaces) > 1
-        has_vector = models.HasVectorCondition(has_vector=info.vector)
-        own: Any = [info.vector] if several else True
-        points, _ = self._session.send(
-            lambda client: client.scroll(
-                self._name,
-                scroll_filter=models.Filter(must=[has_vector]) if several else None,
-                limit=min(UNIT_SAMPLE, info.limits.limit or UNIT_SAMPLE),
-                with_payload=False,
-                with_vectors=own,
-                shard_key_selector=self._key,
-            )
-        )
-        sample = ((p.id, description.vector_of(p.vector, info.vector)[0]) for p in points)
-        check_unit_length(sample, str(self._session.place), rough=not info.recomputable)

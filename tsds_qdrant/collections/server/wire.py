@@ -20,10 +20,11 @@ from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
 from tsds_qdrant.collections.cluster import ShardKey
+from tsds_qdrant.collections.connection import Consistency
 from tsds_qdrant.collections.distance import oversampling
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.server.answers import Answer, read_grpc, read_models, read_rest
-from tsds_qdrant.collections.server.session import GRACE_S
+from tsds_qdrant.collections.server.clients import GRACE_S, said
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import Filter
 
@@ -39,6 +40,7 @@ class Search:
         using: name of the vector, "" for the default one.
         threshold: Qdrant's ``score_threshold``.
         timeout: seconds that Qdrant may take.
+        consistency: how many replicas must agree; None for Qdrant's default.
         key: the shard key of the points to be found; None for all.
         told: whether hits come with their shard keys.
     """
@@ -51,6 +53,7 @@ class Search:
     threshold: float | None
     where: Filter | None
     timeout: int
+    consistency: Consistency | None = None
     key: ShardKey | None = None
     told: bool = False
 
@@ -70,13 +73,18 @@ def ask_rest(client: QdrantClient, search: Search, rows: Rows) -> Answer:
     reply: Any = connection.request(
         type_=object,
         method="POST",
-        url=f"/collections/{{collection_name}}/points/query/batch?timeout={search.timeout}",
+        url=f"/collections/{{collection_name}}/points/query/batch?{_asked(search)}",
         path_params={"collection_name": search.collection},
         headers={"Content-Type": "application/json"},
         content=rest_body(search, rows),
         timeout=search.timeout + GRACE_S,
     )
     return replace(read_rest(reply, keyed=search.told), moved=moved)
+
+
+def _asked(search: Search) -> str:
+    agreed = "" if search.consistency is None else f"&consistency={search.consistency}"
+    return f"timeout={search.timeout}{agreed}"
 
 
 def ask_grpc(client: QdrantClient, search: Search, rows: Rows) -> Answer:
@@ -155,9 +163,13 @@ def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
             rescore=True, oversampling=oversampling(search.ef, search.limit)
         ),
     )
+    agreed = None
+    if search.consistency is not None:
+        agreed = RestToGrpc.convert_read_consistency(said(search.consistency, grpc=True))
     return messages.QueryBatchPoints(
         collection_name=search.collection,
         timeout=search.timeout,
+        read_consistency=agreed,
         query_points=[
             messages.QueryPoints(
                 collection_name=search.collection,

@@ -31,7 +31,7 @@ def explained(
     at which points without mass would enter; the alpha is a bound where they do not suffice.
     """
     near = known.neighborhoods
-    ids = [record.id for record in question.records if record.vector is not None]
+    ids = [record.id for record in question.records]
     numbers = near.index.numbers(ids)
     unknown = numbers[np.isnan(near.densities[numbers])]
     if len(unknown):
@@ -52,10 +52,8 @@ class _Explaining:
     turns: Turns | None
 
     def reasons(self, record: Record) -> TransportReasons:
-        """The reasons of one point; its density is known if it has a vector."""
+        """The reasons of one point, whose density is known."""
         far = distances_from(self.known.queries, record, self.known.searcher)
-        if far is None:
-            return TransportReasons("no vector")
         number = int(self.known.index.lookup([record.id])[0])
         listings = listings_of(self.evidence.solution, number, self.question.texts)
         p = self._p(number)

@@ -91,7 +91,6 @@ class TransportReasons(Reasons):
     VERDICTS: ClassVar = {
         "no mass": "nearer candidates use up what task examples have to give",
         "not fetched": "farther from every task example than what they use",
-        "no vector": "it has no such vector, so no search can find it",
     }
 
     listings: tuple[Listing, ...] = ()

@@ -1,0 +1,133 @@
+"""Searches of one selection, asked and counted; what they find are candidates."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.distance import checked_vectors, normalized
+from tsds_qdrant.collections.hits import Hits
+from tsds_qdrant.collections.values import CollectionInfo, Filter
+from tsds_qdrant.errors import DepthError
+from tsds_qdrant.neighbors.usable import unusable, usable_hits
+from tsds_qdrant.pool.members import Members
+from tsds_qdrant.progress import Progress
+
+EF_LADDER = (128, 256, 512, 1024)
+
+
+@dataclass(frozen=True)
+class SearchCounts:
+    """Work done: searches by kind, hits received, bytes on the wire, and seconds waited."""
+
+    neighbor_searches: int = 0
+    density_searches: int = 0
+    probe_searches: int = 0
+    hits: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+class CountedSearches:
+    """Runs searches over one collection and filter.
+
+    Attributes:
+        collection: what is searched.
+        info: what is known of it.
+        members: the candidates.
+        where: payload filter of the searches, which find only what has the vector.
+        progress: called as searches go on.
+        counts: what was done so far.
+        ef: of approximate searches; None as long as none is chosen.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        info: CollectionInfo,
+        where: Filter | None,
+        progress: Progress,
+    ) -> None:
+        self.collection = members.collection
+        self.info = info
+        self.members = members
+        self.where = where
+        self.progress = progress
+        self.counts = SearchCounts()
+        self.ef: int | None = None
+        self._zero = frozenset(members.zero)
+
+    def _run(
+        self,
+        vectors: Float32Array,
+        *,
+        limit: int,
+        exact: bool,
+        kind: str,
+        radius: float | None = None,
+        ef: int | None = None,
+        where: Filter | None = None,
+    ) -> Hits:
+        """Hits that are candidates, at most ``limit`` of each row."""
+
+        def ask(depth: int) -> Hits:
+            if depth > limit and depth > (self.info.limits.limit or depth):
+                raise self._too_deep(depth)
+            return self._ask(
+                vectors, limit=depth, exact=exact, kind=kind, radius=radius, ef=ef, where=where
+            )
+
+        return usable_hits(
+            ask, limit, lambda hits: unusable(hits, self.info, self._zero, exact=exact)
+        )
+
+    def _ask(
+        self,
+        vectors: Float32Array,
+        *,
+        limit: int,
+        exact: bool,
+        kind: str,
+        radius: float | None,
+        ef: int | None,
+        where: Filter | None,
+    ) -> Hits:
+        done = 0
+        stage = {"neighbor_searches": "neighbours", "density_searches": "densities"}.get(kind, "")
+
+        def on_batch(searches: int) -> None:
+            nonlocal done
+            done += searches
+            if stage:
+                self.progress(stage, done, len(vectors))
+
+        if self.info.metric == "Dot":  # products of unit vectors alone are distances
+            if not self.info.recomputable:  # read back roughly
+                vectors = normalized(vectors, "Cosine")
+            checked_vectors(vectors, self.info.dimension, self.info.metric, what="query")
+        started, moved = time.perf_counter(), self.collection.bytes_moved
+        hits = self.collection.search(
+            vectors,
+            limit=limit,
+            max_distance=radius,
+            exact=exact,
+            ef=max(ef or self.ef or EF_LADDER[0], 2 * limit) if not exact else None,
+            where=self.where if where is None else where,
+            on_batch=on_batch,
+        )
+        self.counts = replace(
+            self.counts,
+            **{kind: getattr(self.counts, kind) + len(vectors)},
+            hits=self.counts.hits + len(hits.ids),
+            bytes=self.counts.bytes + self.collection.bytes_moved - moved,
+            seconds=self.counts.seconds + time.perf_counter() - started,
+        )
+        return hits
+
+    def _too_deep(self, limit: int) -> DepthError:
+        return DepthError(
+            f"the selection needs searches of limit {limit} but collection '{self.info.name}' "
+            f"allows {self.info.limits.limit} (strict mode, max_query_limit); lower the size, or "
+            f"have the limit raised"
+        )

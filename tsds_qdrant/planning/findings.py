@@ -1,0 +1,103 @@
+"""What is to be said of a deployment beside its figures: warnings, and notes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tsds_qdrant.collections.lengths import UNIT_SAMPLE
+from tsds_qdrant.collections.places import FOLDER_HINT
+from tsds_qdrant.collections.spaces import Space
+from tsds_qdrant.collections.values import CollectionInfo, PointId
+from tsds_qdrant.neighbors.search import SCAN_COUNT
+
+INDEXED_SHARE = 0.9
+SHOWN = 3
+
+
+class Checked(Protocol):
+    """What was found of a deployment."""
+
+    @property
+    def info(self) -> CollectionInfo:
+        """The collection."""
+
+    @property
+    def space(self) -> Space:
+        """The searched vector."""
+
+    @property
+    def having(self) -> int:
+        """How many points have it."""
+
+    @property
+    def in_graph(self) -> int:
+        """About how many of these are in an HNSW graph."""
+
+    @property
+    def zero(self) -> tuple[PointId, ...]:
+        """Those whose vector is zero."""
+
+
+def warnings_on(found: Checked) -> tuple[str, ...]:
+    """What makes a selection slower, less exact, or leaves points out by mistake."""
+    info, space, warnings = found.info, found.space, []
+    large = found.having > SCAN_COUNT
+    if large and space.m == 0:
+        tenants = ""
+        if space.payload_m:
+            tenants = f", but for those of single payload values (payload_m {space.payload_m})"
+        warnings.append(
+            f"vectors get no HNSW graph, as m is 0{tenants}, so searches scan everything; raise m, "
+            f"or narrow the candidates with --filter."
+        )
+    elif large and found.in_graph < INDEXED_SHARE * found.having:
+        warnings.append(
+            f"{found.having - found.in_graph} of {found.having} vectors are in no HNSW graph yet, "
+            f"so searches are slow; wait for the optimizer, or lower its indexing_threshold."
+        )
+    if found.zero:
+        warnings.append(
+            f"{len(found.zero)} points have a vector of zeros ({named(found.zero)}), which is near "
+            f"to nothing: they are no candidates; make their vectors again, or delete them."
+        )
+    if not info.limits.exact:
+        warnings.append(
+            "exact search is not allowed here (strict mode), so recall is not measured."
+        )
+    return tuple(warnings)
+
+
+def notes_on(found: Checked) -> tuple[str, ...]:
+    """What else there is to know."""
+    info, notes = found.info, []
+    if lacking := max(0, info.count - found.having):
+        notes.append(
+            f"{lacking} of {info.count} points have no vector '{info.vector}': they are no "
+            f"candidates."
+        )
+    if info.metric == "Dot" and info.scanner != "numpy" and info.count > UNIT_SAMPLE:
+        notes.append(
+            f"under Dot all vectors must be of length 1: {UNIT_SAMPLE} were looked at, others are "
+            f"as searches meet them."
+        )
+    if info.quantization:
+        notes.append(
+            f"vectors are quantised ({info.quantization}); scores are rescored, and the measured "
+            f"recall shows what is lost."
+        )
+    if not info.metadata.get("model"):
+        notes.append(
+            "the collection does not say which model made its vectors; give task examples as "
+            ".npy, or name the model with --model."
+        )
+    if not info.limits.writes:
+        notes.append(f"{FOLDER_HINT}.")
+    if not info.limits.unindexed_filter:
+        notes.append("filters work on indexed payload fields only (strict mode).")
+    return tuple(notes)
+
+
+def named(ids: tuple[PointId, ...]) -> str:
+    """The first of ``ids``, and that there are more."""
+    more = ", .." if len(ids) > SHOWN else ""
+    return ", ".join(str(point_id) for point_id in ids[:SHOWN]) + more
