@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from tsds_qdrant.runs.reopen import reopen
     from tsds_qdrant.runs.reselect import reselect
     from tsds_qdrant.runs.run import Run
-    from tsds_qdrant.runs.write_back import Tagging, write_back
+    from tsds_qdrant.runs.tagging import Tagging
+    from tsds_qdrant.runs.write_back import write_back
     from tsds_qdrant.selection.quotas import Quota
     from tsds_qdrant.selection.select import select
     from tsds_qdrant.selection.selection import Selection
@@ -73,7 +74,7 @@ _HOMES = {
     "Selection": "tsds_qdrant.selection.selection",
     "SelectionSettings": "tsds_qdrant.selection.settings",
     "SentenceTransformerEmbedder": "tsds_qdrant.representations.text",
-    "Tagging": "tsds_qdrant.runs.write_back",
+    "Tagging": "tsds_qdrant.runs.tagging",
     "TaskExamples": "tsds_qdrant.task.examples",
     "TextTemplate": "tsds_qdrant.records",
     "TransportProblem": "tsds_qdrant.solver.transport",

@@ -141,10 +141,11 @@ def test_old_points_of_several_spaces_are_updated() -> None:
     described = description("a", metadata={"tsds_qdrant": {REPRESENTATION: ""}})
     with opened(server := Recorder(described)) as collection:
         collection.upsert([1, 2], np.ones((2, 2), np.float32), [{"a": 1}, {"a": 2}])
-    (_, first, new), (_, second, known) = server.sent
-    assert (first, second) == ("/points", "/points/batch")
-    assert (new["batch"]["ids"], new["batch"]["payloads"]) == ([2], [{"a": 2}])
-    vectors, payload = known["operations"]
+    ((_, path, content),) = server.sent
+    assert path == "/points/batch"
+    new, vectors, payload = content["operations"]
+    batch = new["upsert"]["batch"]
+    assert (batch["ids"], batch["payloads"]) == ([2], [{"a": 2}])
     assert vectors["update_vectors"]["points"] == [{"id": 1, "vector": {"": [1.0, 1.0]}}]
     assert payload["overwrite_payload"]["payload"] == {"a": 1}
     assert payload["overwrite_payload"]["points"] == [1]

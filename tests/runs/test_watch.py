@@ -26,8 +26,8 @@ from tsds_qdrant.runs import address
 from tsds_qdrant.runs import watch as watch_module
 from tsds_qdrant.runs.begin import Keeping, begin_run
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.tagging import Tagging
 from tsds_qdrant.runs.watch import LONGEST_PAUSE_S, WatchSettings, watch
-from tsds_qdrant.runs.write_back import Tagging
 from tsds_qdrant.settings.texts import seconds_of
 
 RNG = np.random.default_rng(5)

@@ -168,6 +168,8 @@ class Playback:
     def __call__(self, method: str, path: str, body: bytes) -> Reply:
         if path == "/":
             return 200, {}, {"title": "qdrant", "version": "1.19.0"}
+        if path == "/aliases":
+            return 200, {}, {"result": {"aliases": []}, "status": "ok", "time": 0.0}
         if path == "/collections/texts":
             return 200, {}, {"result": self.description, "status": "ok", "time": 0.0}
         with self.lock:

@@ -47,6 +47,8 @@ def check(where: Where, search: SearchSettings, as_json: JsonOption = False) -> 
 
 
 def _show(report: CheckReport) -> None:
+    from tsds_qdrant.planning.cluster_state import layout_of
+
     info = report.info
     facts = {
         "collection": f"{info.name} in {info.location} ({info.engine})",
@@ -56,7 +58,7 @@ def _show(report: CheckReport) -> None:
         + (f", named '{info.vector}'" if info.vector else "")
         + (", on disk" if report.space.on_disk else ""),
         **_graph(report),
-        "layout": f"{info.shards} shards, {info.segments} segments, "
+        "layout": f"{layout_of(info, report.cluster)}, {info.segments} segments, "
         f"quantisation {info.quantization or 'none'}",
         "payload indexes": ", ".join(info.payload_indexes) or "none",
         "model": info.metadata.get("model") or "unknown",

@@ -13,6 +13,7 @@ from tsds_qdrant.cli.flags import only, taking
 from tsds_qdrant.cli.groups import Where
 from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.collections.cluster import Layout
 from tsds_qdrant.collections.values import METRICS, Metric
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.records.settings import RecordSettings
@@ -42,6 +43,9 @@ class Points:
         metric: of a new collection.
         overwrite: change points that something else made, where the ids are theirs.
         wait_index: wait until a server has built its index.
+        shards: of a new collection.
+        replicas: of each of its shards.
+        write_consistency: replicas that must confirm a write.
     """
 
     vectors: Path | None = setting(None, "Ready vectors, one row for each record.", metavar="X.npy")
@@ -56,6 +60,16 @@ class Points:
         False, "Change points of equal ids that something else made: vector and fields alone."
     )
     wait_index: bool = setting(False, "Wait until a server has built its index.", hidden=True)
+    shards: int | None = setting(None, "Shards of a new collection on a server.", least=1)
+    replicas: int | None = setting(None, "Replicas of each shard of a new collection.", least=1)
+    write_consistency: int | None = setting(
+        None, "How many replicas must confirm a write to a new collection.", least=1
+    )
+
+    @property
+    def layout(self) -> Layout:
+        """How a server is to keep a new collection."""
+        return Layout(self.shards, self.replicas, self.write_consistency)
 
 
 @taking(
@@ -107,6 +121,7 @@ def ingest(
         where.connection,
         overwrite=points.overwrite,
         wait_index=points.wait_index,
+        layout=points.layout,
     )
     rows = None
     if points.vectors is not None:

@@ -96,6 +96,7 @@ class Reached:
         ca_cert: certificates that are trusted.
         timeout: seconds for one request.
         patience: seconds to wait for a server that is away.
+        shard_key: which points, where the collection is sharded by key.
     """
 
     ask_api_key: bool = setting(
@@ -141,6 +142,12 @@ class Reached:
         parse=seconds_of,
         hidden=True,
     )
+    shard_key: str | None = setting(
+        None,
+        "Under custom sharding: the key (a tenant, say) whose points alone count.",
+        metavar="KEY",
+        hidden=True,
+    )
 
     def __post_init__(self) -> None:
         self.connection_of(None, ())
@@ -166,6 +173,7 @@ class Reached:
             timeout=self.timeout,
             patience=None if self.patience is None else Patience.of(self.patience),
             on_wait=say,
+            shard_key=self.shard_key,
         )
 
     @cached_property

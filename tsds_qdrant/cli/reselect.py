@@ -21,7 +21,7 @@ from tsds_qdrant.cli.outputs import (
 )
 from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
-from tsds_qdrant.cli.write_back import in_words
+from tsds_qdrant.cli.write_back import in_words, warned
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.settings.fields import setting
@@ -197,5 +197,7 @@ def reselect(
     )
     if "kept_out" in done.run:
         say(f"kept out {done.run['kept_out']} copies of test items")
+    for line in warned(done.run):
+        say(line)
     if "write_back" in done.run:
         say(in_words(done.run))

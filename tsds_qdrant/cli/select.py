@@ -21,7 +21,7 @@ from tsds_qdrant.cli.outputs import (
 )
 from tsds_qdrant.cli.summary import summary
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say, wrote
-from tsds_qdrant.cli.write_back import in_words, written_back
+from tsds_qdrant.cli.write_back import in_words, warned, written_back
 from tsds_qdrant.errors import ContaminationError, SettingsError
 from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.runs.settings import RunSettings
@@ -142,7 +142,7 @@ def select(
     from tsds_qdrant.collections.places import FOLDER_HINT
     from tsds_qdrant.pool.fields import check_fields
     from tsds_qdrant.runs.begin import Keeping, new_run
-    from tsds_qdrant.runs.write_back import Tagging
+    from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.selection.results import manifest, with_manifest, write_results
 
     _check_size(settings, run, outputs)
@@ -192,7 +192,7 @@ def select(
             write_report(outputs.report, opened, made, facts=facts, by=outputs.by)
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
-        tagged = written_back(opened, selection, tagging, dry_run=run.dry_run, quiet=quiet)
+        tagged = written_back(opened, selection, tagging, run, quiet=quiet)
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
@@ -204,7 +204,7 @@ def select(
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")
     if tagged:
-        say(in_words(tagged))
+        say("\n".join([in_words(tagged), *warned(tagged)]))
 
 
 def select_by(name: str) -> Callable[..., None]:

@@ -9,7 +9,8 @@ from tsds_qdrant.cli.terminal import progress_bars
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
-    from tsds_qdrant.runs.write_back import Tagging
+    from tsds_qdrant.runs.settings import RunSettings
+    from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.selection.selection import Selection
 
 
@@ -17,18 +18,25 @@ def written_back(
     collection: Collection,
     selection: Selection,
     tagging: Tagging | None,
+    run: RunSettings,
     *,
-    dry_run: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Write back with a progress bar; a part of what ``--json`` prints, empty if not asked for."""
+    from tsds_qdrant.runs.owed import Ledger
+    from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.runs.write_back import write_back
 
     if tagging is None:
         return {}
+    ledger = Ledger(None if run.state is None else RunState(run.state))
     with progress_bars(quiet=quiet) as progress:
-        report = write_back(collection, selection, tagging, dry_run=dry_run, progress=progress)
-    return {"write_back": vars(report)}
+        report = write_back(
+            collection, selection, tagging, ledger=ledger, dry_run=run.dry_run, progress=progress
+        )
+    cluster = collection.cluster() if run.dry_run else None
+    warnings = cluster.troubles() if cluster else ()
+    return {"write_back": vars(report), **({"warnings": list(warnings)} if warnings else {})}
 
 
 def in_words(figures: Mapping[str, Any]) -> str:
@@ -37,11 +45,17 @@ def in_words(figures: Mapping[str, Any]) -> str:
     done = "nothing was written back" if report["dry_run"] else "wrote back"
     would = "would be " if report["dry_run"] else ""
     missing = f", {report['missing']} no longer stored" if report["missing"] else ""
+    again = ", all of them again as replicas may differ" if report["whole"] else ""
     return (
         f"{done} as tsds.{report['name']}, run {report['run']}: {report['written']} points "
-        f"{would}set, {report['cleared']} {would}cleared, {report['unchanged']} right already"
-        f"{missing}{_taken(report)}"
+        f"{would}set{again}, {report['cleared']} {would}cleared, {report['unchanged']} right "
+        f"already{missing}{_taken(report)}"
     )
+
+
+def warned(figures: Mapping[str, Any]) -> list[str]:
+    """What to say of the replicas of a server, where they are not as they should be."""
+    return [f"warning: {warning}" for warning in figures.get("warnings", ())]
 
 
 def _taken(report: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tsds_qdrant.collections.addresses import is_server as is_server
+from tsds_qdrant.collections.cluster import Layout, chosen_key
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.places import (
     check_new,
@@ -15,7 +16,7 @@ from tsds_qdrant.collections.places import (
 )
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric
-from tsds_qdrant.errors import UnsupportedCollectionError
+from tsds_qdrant.errors import SettingsError, UnsupportedCollectionError
 from tsds_qdrant.paths import absolute, expanded
 
 
@@ -45,6 +46,7 @@ def open_collection(
 
     Raises:
         CollectionNotFoundError: no such collection or vector, or several and no default.
+        SettingsError: no such shard key, or the collection is not sharded by key.
         UnsupportedCollectionError: no dense vector, or a multivector.
         UnreachableError: no server answers.
     """
@@ -53,6 +55,8 @@ def open_collection(
 
         reached = (connection or Connection()).with_key(api_key)
         return ServerCollection.open(location, name, vector=vector, connection=reached)
+    if connection and not connection.optional_key:
+        chosen_key(connection.shard_key, None, name)
     place = str(expanded(location))
     if holds_for_client(place, name):
         from tsds_qdrant.collections.server.folder import FolderCollection
@@ -72,13 +76,16 @@ def create_collection(
     metadata: Mapping[str, Any] | None = None,
     connection: Connection | None = None,
     api_key: str | None = None,
+    layout: Layout | None = None,
 ) -> Collection:
     """Create an empty collection of ``dimension`` under ``metric``.
 
-    ``connection`` says how a server is reached, ``api_key`` is the same as that of it.
+    ``connection`` says how a server is reached, ``api_key`` is the same as that of it, and
+    ``layout`` says how the server is to keep the collection.
 
     Raises:
         CollectionExistsError: there is one of that name.
+        SettingsError: a ``layout`` for a directory.
         UnsupportedCollectionError: ``location`` is part of something else of Qdrant's.
     """
     if is_server(location):
@@ -91,7 +98,9 @@ def create_collection(
             metric=metric,
             metadata=metadata,
             connection=(connection or Connection()).with_key(api_key),
+            layout=layout,
         )
+    check_layout(location, layout or Layout())
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 
     location = str(expanded(location))
@@ -99,6 +108,17 @@ def create_collection(
     return EdgeCollection.create(
         location, name, dimension=dimension, metric=metric, metadata=metadata
     )
+
+
+def check_layout(location: str, layout: Layout) -> None:
+    """Check that a collection at ``location`` can be kept as ``layout`` says.
+
+    Raises:
+        SettingsError: it is a directory, which has one shard and no replicas.
+    """
+    if layout.given and not is_server(location):
+        flags = " and ".join(layout.given)
+        raise SettingsError(f"{flags} are for servers, and '{location}' is none; leave that out")
 
 
 def check_writes(location: str) -> None:

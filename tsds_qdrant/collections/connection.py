@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tsds_qdrant.collections.addresses import API_KEY_VARIABLE, GRPC_PORT, is_server
+from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.server.retries import DEFAULT_PATIENCE_S, Patience
 from tsds_qdrant.errors import SettingsError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Consistency = int | Literal["majority", "quorum", "all"]
 """How many replicas a read asks, and must hear the same from."""
 HIGHEST_PORT = 65_535
-REMEMBERED = ("others", "grpc_port", "consistency", "ca_cert", "timeout")
+REMEMBERED = ("others", "grpc_port", "consistency", "ca_cert", "timeout", "shard_key")
 """What a run keeps as it is; see :meth:`Connection.remembered`."""
 
 
@@ -36,6 +37,8 @@ class Connection:
         patience: how to wait for a server that is busy or away.
         on_wait: called with a sentence when a wait begins, and every half minute of it.
         client: of qdrant-client, used instead of a new one and left open.
+        shard_key: under custom sharding, the key whose points alone are read and written.
+        optional_key: a collection that is not sharded by key is read whole, and no error.
 
     Raises:
         SettingsError: a value that cannot be right.
@@ -51,6 +54,8 @@ class Connection:
     patience: Patience | None = None
     on_wait: Callable[[str], object] | None = field(default=None, repr=False, compare=False)
     client: QdrantClient | None = field(default=None, repr=False, compare=False)
+    shard_key: ShardKey | None = None
+    optional_key: bool = False
 
     def __post_init__(self) -> None:
         for port in self._ports():
@@ -94,6 +99,10 @@ class Connection:
         """The same with ``api_key``, else its own, else that of the environment."""
         known = next((key for key in (api_key, self.api_key) if key is not None), None)
         return replace(self, api_key=os.environ.get(API_KEY_VARIABLE) if known is None else known)
+
+    def beside(self) -> Connection:
+        """The same for another collection there, which need not be sharded by key."""
+        return replace(self, optional_key=True)
 
     def over(self, remembered: Connection) -> Connection:
         """``remembered``, except for what this one says otherwise."""

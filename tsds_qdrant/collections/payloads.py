@@ -130,6 +130,16 @@ def paths_of(names: Sequence[str]) -> list[str]:
     ]
 
 
+def in_order(value: Any) -> Any:
+    """``value`` of a payload with the keys of all objects in it in ascending order.
+
+    A server answers in an order that differs between its nodes and between REST and gRPC.
+    """
+    if isinstance(value, dict):
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return [in_order(one) for one in value] if isinstance(value, list) else value
+
+
 def same_payload(stored: Any, given: Any) -> bool:
     """Whether ``stored``, as it was read back, is the payload ``given``.
 

@@ -219,6 +219,13 @@ class Collection(Readable, Protocol):
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
 
+    def clear_payload(self, key: str, where: Filter, *, by: str) -> None:
+        """Delete what is at the payload path ``key`` of all that match, in every replica.
+
+        Where that is too much for one request, it is cut by the whole numbers, from 0 on, that
+        the points that match have at the path ``by``.
+        """
+
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
         """Make an index on a payload field of integers, other numbers, or keywords.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from tsds_qdrant.collections.cluster import Cluster
 from tsds_qdrant.collections.ordered import Valued
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record, Wanted
 
@@ -17,6 +18,12 @@ class Readable(Protocol):
 
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
+
+    def cluster(self, where: Filter | None = None) -> Cluster | None:
+        """How a server keeps the collection, and whether replicas agree on how many points match.
+
+        None where no server does, or where it does not say so.
+        """
 
     def retrieve(
         self, ids: Sequence[PointId], *, payloads: Wanted = True, vectors: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, STAMP_FIELD, TAG_FIELD, is_tag
 from tsds_qdrant.collections.sparse import SparseRows
 
@@ -90,6 +91,10 @@ class CollectionInfo:
         scanner: what computes the distances of exact searches; two scanners may differ in the
             last bits of a float32.
         reached: how the server is reached, as :meth:`Connection.remembered` says it.
+        confirmations: replicas that must confirm a write.
+        shard_keys: those of custom sharding; None where the collection is not sharded by key.
+        shard_key: the one whose points alone are read and written; None for all.
+        alias_of: the collection that is meant, where ``name`` is an alias.
     """
 
     location: str
@@ -110,6 +115,10 @@ class CollectionInfo:
     engine: str = ""
     scanner: str = "qdrant"
     reached: Mapping[str, Any] = field(default_factory=dict)
+    confirmations: int = 1
+    shard_keys: tuple[ShardKey, ...] | None = None
+    shard_key: ShardKey | None = None
+    alias_of: str | None = None
 
     @property
     def geometry(self) -> Geometry:

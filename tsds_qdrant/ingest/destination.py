@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from tsds_qdrant.collections import check_writes, collection_exists, open_collection
+from tsds_qdrant.collections import (
+    check_layout,
+    check_writes,
+    collection_exists,
+    open_collection,
+)
+from tsds_qdrant.collections.cluster import Layout, check_placed
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Metric
@@ -31,6 +37,7 @@ class Destination:
         connection: how a server is reached.
         overwrite: change points that something else made, where ids are theirs.
         wait_index: wait until a server has built its index.
+        layout: how a server is to keep a new collection; an existing one must be kept so.
     """
 
     location: str
@@ -40,6 +47,7 @@ class Destination:
     connection: Connection | None = None
     overwrite: bool = False
     wait_index: bool = False
+    layout: Layout = field(default_factory=Layout)
 
     def existing(self) -> Collection | None:
         """The collection, open, or None if there is none of that name.
@@ -85,15 +93,12 @@ class Destination:
         Raises:
             CollectionMismatchError: another model made its vectors, from other texts, or another
                 metric is wanted.
-            SettingsError: a vector is named and there is no collection.
+            SettingsError: there is no collection and a vector or shard key is named, or the
+                collection is sharded by key and none is.
         """
         collection = self.existing()
         if collection is None:
-            if self.vector:
-                raise SettingsError(
-                    f"collection '{self.name}' does not exist and would be made with one unnamed "
-                    f"vector, not '{self.vector}'; leave --vector out"
-                )
+            self._check_new()
             return None
         try:
             problem = self._problem(collection, model, text, embedder)
@@ -105,6 +110,25 @@ class Destination:
             raise CollectionMismatchError(problem)
         return collection
 
+    def _check_new(self) -> None:
+        """Check that a new collection can be as it is wanted.
+
+        Raises:
+            SettingsError: a vector or a shard key is named, or a layout for a directory.
+        """
+        if self.vector:
+            raise SettingsError(
+                f"collection '{self.name}' does not exist and would be made with one unnamed "
+                f"vector, not '{self.vector}'; leave --vector out"
+            )
+        key = self.connection and self.connection.shard_key
+        if key is not None:
+            raise SettingsError(
+                f"collection '{self.name}' does not exist and would not be sharded by key; make it "
+                f"with the shard key '{key}', or leave --shard-key out"
+            )
+        check_layout(self.location, self.layout)
+
     def _problem(
         self,
         collection: Collection,
@@ -114,6 +138,8 @@ class Destination:
     ) -> str:
         """What keeps vectors of ``model`` out of the collection, or ""."""
         info, problem = collection.info(), ""
+        check_placed(info.name, info.shard_keys, info.shard_key)
+        kept_as = Layout(info.shards, info.replicas, info.confirmations)
         theirs = info.metadata.get("model")
         same, kept = not (theirs and model) or same_model(theirs, model or ""), theirs
         if theirs and model and not same and embedder and may_be_same(theirs, model):
@@ -136,6 +162,11 @@ class Destination:
             problem = (
                 f"collection '{self.name}' compares by {info.metric}, not {self.metric}; "
                 f"leave --metric out, or use another collection"
+            )
+        elif differing := self.layout.differs(kept_as):
+            problem = (
+                f"collection '{self.name}' has {differing}; leave that out, or use another "
+                f"collection"
             )
         if kept != theirs and not problem:
             with suppress(AccessDeniedError):  # a key may write points, and no metadata

@@ -250,6 +250,7 @@ class StoringRun:
                 metric=self._metric,
                 metadata=self._birth(),
                 connection=place.connection,
+                layout=place.layout,
             )
         except CollectionExistsError:
             self._collection = place.checked(

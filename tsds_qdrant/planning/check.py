@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tsds_qdrant.collections.cluster import Cluster
 from tsds_qdrant.collections.graph import in_graph
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import Space
@@ -19,6 +20,7 @@ from tsds_qdrant.errors import (
 )
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.planning.cluster_state import figures_of, placing_of, troubles_of
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 from tsds_qdrant.planning.findings import notes_on, warnings_on
 from tsds_qdrant.pool.members import members
@@ -53,6 +55,7 @@ class CheckReport:
         problems: sentences on what keeps a selection from working; empty if nothing does.
         warnings: sentences on what makes it slower, less exact, or leaves points out by mistake.
         notes: sentences on what else there is to know.
+        cluster: how a server keeps the collection; None where none does.
     """
 
     info: CollectionInfo
@@ -66,6 +69,7 @@ class CheckReport:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    cluster: Cluster | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -103,6 +107,7 @@ class CheckReport:
             "segments": info.segments,
             "shards": info.shards,
             "quantization": info.quantization,
+            "cluster": figures_of(info, self.cluster),
             "payload_indexes": dict(info.payload_indexes),
             "model": info.metadata.get("model"),
             "limits": vars(info.limits),
@@ -153,8 +158,10 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         scan_reason=scan_reason,
         cost=cost,
         problems=problems,
+        cluster=collection.cluster(),
     )
-    return replace(found, warnings=warnings_on(found), notes=notes_on(found))
+    warnings = (*warnings_on(found), *troubles_of(found.cluster))
+    return replace(found, warnings=warnings, notes=(*notes_on(found), *placing_of(info)))
 
 
 def _tried(searcher: Searcher, seed: int) -> SearchCost:

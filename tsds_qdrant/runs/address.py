@@ -20,7 +20,7 @@ from tsds_qdrant.errors import CollectionMismatchError, CollectionNotFoundError,
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.runs.state import RunState
 
-IDENTITY = ("name", "vector", "dimension", "metric")
+IDENTITY = ("name", "vector", "dimension", "metric", "shard_key", "alias_of")
 REACHED_BY = ("location", "reached", "grpc_port")
 """How a collection is reached, which may change while it stays the same."""
 
@@ -43,8 +43,10 @@ def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
         CollectionMismatchError: the message says what differs.
     """
     now = identity_of(info)
+    known = bool(now["identity"]) and now["identity"] == stored.get("identity")
+    _check_alias(now, stored, same=known)
     for name, value in stored.items():
-        if name in REACHED_BY or now[name] == value:
+        if name in (*REACHED_BY, "alias_of") or now[name] == value:
             continue
         if name == "identity":
             raise CollectionMismatchError(
@@ -52,13 +54,33 @@ def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
                 f"name; select again with --state"
             )
         # The model of one and the same collection is another name for the same one.
-        known = now["identity"] and now["identity"] == stored.get("identity")
         if name == "model" and (known or (value and now[name] and same_model(value, now[name]))):
             continue
         raise CollectionMismatchError(
-            f"{name} of collection '{info.name}' is '{now[name]}', in the run it was '{value}'; "
-            f"select again with --state"
+            f"{name.replace('_', ' ')} of collection '{info.name}' is '{now[name]}', in the run it "
+            f"was '{value}'; select again with --state"
         )
+
+
+def _check_alias(now: Mapping[str, Any], stored: Mapping[str, Any], *, same: bool) -> None:
+    """Check that the name of the run's collection stands for the same one, or for the same points.
+
+    Raises:
+        CollectionMismatchError: it is an alias that was moved.
+    """
+    name, before, target = now["name"], stored.get("alias_of"), now["alias_of"]
+    if "alias_of" not in stored or same or before == target:
+        return
+    if before is None:
+        what = f"'{name}' was a collection in the run, and is an alias of collection '{target}' now"
+    elif target is None:
+        what = f"'{name}' was an alias of collection '{before}' in the run, and is none now"
+    else:
+        what = (
+            f"alias '{name}' pointed to collection '{before}' in the run, and points to "
+            f"'{target}' now"
+        )
+    raise CollectionMismatchError(f"{what}; point it back, or select again with --state")
 
 
 def reached_as(

@@ -19,7 +19,7 @@ from tsds_qdrant.runs.history import selection_figures
 from tsds_qdrant.runs.membership import without
 from tsds_qdrant.runs.run import Run, check_settings, keep_run, load_run
 from tsds_qdrant.runs.state import RunState
-from tsds_qdrant.runs.write_back import Tagging, agreed_tagging
+from tsds_qdrant.runs.tagging import Tagging, agreed_tagging
 from tsds_qdrant.selection.select import begin, select_for
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings

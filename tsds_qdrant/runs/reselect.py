@@ -24,6 +24,7 @@ from tsds_qdrant.runs.difference import Difference, difference_of
 from tsds_qdrant.runs.history import reselection_figures
 from tsds_qdrant.runs.marks import Changes
 from tsds_qdrant.runs.membership import changes_among
+from tsds_qdrant.runs.owed import Ledger
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
@@ -94,6 +95,7 @@ def reselect(
     with nullcontext(collection) if collection else open_of_run(state) as opened:
         started = time.perf_counter()
         check_identity(opened.info(), run.collection)
+        cluster = opened.cluster()
         known = resume_knowledge(opened, run, arrays, facts, progress)
         changes = _changes(run, known, named)
         untouched = not (changes.came or changes.gone or queries is not None)
@@ -126,6 +128,8 @@ def reselect(
             look_s=looked - started,
             repair_s=time.perf_counter() - looked - selection.seconds["measure"],
         )
+        if cluster and (troubles := cluster.troubles()):
+            figures["warnings"] = list(troubles)
         next_number = len(state.runs()) + 1
         done = Reselection(selection, changes, repaired, difference, next_number, figures)
         if deliver is not None:
@@ -134,7 +138,8 @@ def reselect(
         now = Run(selection, known, source, changes.mark, guard, run.tagging)
         number = keep_run(state, now, figures)
         if run.tagging:
-            written = write_back(opened, selection, run.tagging, progress=progress)
+            ledger = Ledger(state)
+            written = write_back(opened, selection, run.tagging, ledger=ledger, progress=progress)
             figures = {**figures, "write_back": vars(written)}
     return replace(done, number=number, run=figures)
 

@@ -22,7 +22,7 @@ from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import identity_of
 from tsds_qdrant.runs.marks import Mark
 from tsds_qdrant.runs.state import RunState
-from tsds_qdrant.runs.write_back import Tagging
+from tsds_qdrant.runs.tagging import Tagging
 from tsds_qdrant.runs.writers import restored_readings, stored_readings
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.selection import Selection

@@ -46,7 +46,7 @@ class RunSettings:
         if self.state is None and (self.since_field is not None or self.detect_updates):
             raise SettingsError("--since-field and --detect-updates need a run; give --state RUN")
         if self.write_back is not None:
-            from tsds_qdrant.runs.write_back import Tagging
+            from tsds_qdrant.runs.tagging import Tagging
 
             Tagging(self.write_back, "")
         elif self.dry_run:

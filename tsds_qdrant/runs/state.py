@@ -24,6 +24,9 @@ APPLICATION_ID = 0x54534453
 PART_BYTES = 256 * 2**20
 """Arrays are cut into parts of this size, as SQLite limits a blob to 1e9 bytes."""
 
+OWED = "owed: "
+"""Begins the names of facts that stay until they are settled."""
+
 SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE arrays (
@@ -98,6 +101,20 @@ class RunState:
             row = database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
             return None if row is None else json.loads(row[0])
 
+    def owe(self, what: str) -> None:
+        """Remember that ``what`` is to be done, whatever is saved meanwhile."""
+        with self._connected() as database, database:
+            database.execute("INSERT OR REPLACE INTO facts VALUES (?, 'true')", (OWED + what,))
+
+    def settle(self, what: str) -> None:
+        """Remember that ``what`` was done."""
+        with self._connected() as database, database:
+            database.execute("DELETE FROM facts WHERE name = ?", (OWED + what,))
+
+    def owes(self, what: str) -> bool:
+        """Whether ``what`` was owed, and not settled since."""
+        return bool(self.fact(OWED + what))
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays."""
         parts: dict[str, list[npt.NDArray[Any]]] = {}
@@ -124,9 +141,9 @@ class RunState:
             StateError: the file cannot be written; it is as it was.
         """
         with self._connected() as database, database:
-            database.execute("DELETE FROM facts")
+            database.execute("DELETE FROM facts WHERE substr(name, 1, ?) <> ?", (len(OWED), OWED))
             database.executemany(
-                "INSERT INTO facts VALUES (?, ?)",
+                "INSERT OR REPLACE INTO facts VALUES (?, ?)",
                 ((name, json.dumps(value)) for name, value in facts.items()),
             )
             database.execute("DELETE FROM arrays")

@@ -3,89 +3,32 @@
 The payload of a selected point gets ``tsds.NAME``: its probability, its rank in the largest sample,
 and the run that selected it. Several names live side by side; nothing else of a payload is touched.
 What the collection holds is compared with what it should hold, so that only the difference is
-written, and so that a killed write goes on where it was.
+written. That is what one replica holds: where a write-back was not confirmed to its end, or
+replicas are seen to differ, all tags are cleared by a filter and set again, in every replica.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from tsds_qdrant.collections.places import read_only
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import TAG_FIELD, is_tag
-from tsds_qdrant.collections.values import CollectionInfo, Payload, PointId
-from tsds_qdrant.errors import RequestRejectedError, SettingsError, StateError
+from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.runs.owed import Ledger
+from tsds_qdrant.runs.tagging import Tagging, check_taggable
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.selection.settings import SelectionSettings
 
 PAGE = 1_000
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SAME_PROBABILITY = 1e-9
 """Relative difference that the order of a sum or the engine may make; no reason to write again."""
 NAMED = 5
 """Maximum number of ids of points that cannot be tagged that are named."""
 _TAKEN = object()
 """Stands for the tag of a point whose payload has something else where that would go."""
-
-
-@dataclass(frozen=True)
-class Tagging:
-    """Under which name points are tagged, and for which run.
-
-    Attributes:
-        name: the tags are at ``tsds.name`` of the payloads.
-        run: what stands in a tag; equal selections have the same.
-    """
-
-    name: str
-    run: str
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise SettingsError(
-                f"'{self.name}' is no name for --write-back; use up to 64 letters, digits, "
-                f"'_' and '-'"
-            )
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        info: CollectionInfo,
-        settings: SelectionSettings,
-        queries: npt.ArrayLike,
-        query_weights: npt.ArrayLike | None = None,
-    ) -> Tagging:
-        """The tagging of one selection: its run is a hash of all that it depends on.
-
-        Raises:
-            SettingsError: another sign than a letter, digit, ``_`` or ``-`` in ``name``.
-            RequestRejectedError: tags could not be found again, see :func:`check_taggable`.
-        """
-        tagging = cls(name, "")
-        check_taggable(info, tagging)
-        basis = [info.name, info.vector, info.metadata.get("identity"), _plain(settings)]
-        text = json.dumps(basis, sort_keys=True, default=str)
-        digest = hashlib.blake2b(text.encode(), digest_size=8)
-        digest.update(np.ascontiguousarray(queries, dtype=np.float32).tobytes())
-        if query_weights is not None:
-            digest.update(np.ascontiguousarray(query_weights, dtype=np.float64).tobytes())
-        return cls(name, digest.hexdigest())
-
-    @property
-    def key(self) -> str:
-        """Where tags are in a payload, as a path of Qdrant's."""
-        return f"{TAG_FIELD}.{self.name}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +46,7 @@ class WriteBackReport:
             own where the tag would go.
         taken_ids: the first few of these, best rank first.
         dry_run: nothing was written.
+        whole: all tags were cleared and set again, whatever was there.
     """
 
     name: str
@@ -114,6 +58,7 @@ class WriteBackReport:
     taken: int = 0
     taken_ids: tuple[PointId, ...] = ()
     dry_run: bool = False
+    whole: bool = False
 
 
 def write_back(
@@ -121,6 +66,7 @@ def write_back(
     selection: Selection,
     tagging: Tagging,
     *,
+    ledger: Ledger | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> WriteBackReport:
@@ -132,14 +78,19 @@ def write_back(
         collection: where the sample was drawn from; it is written to.
         selection: its largest sample is tagged.
         tagging: the name of the tags, and the run that they name.
+        ledger: remembers a write-back that fails, so that the next one writes everything again.
+            Without one, or with one that remembers nothing, that is done wherever there are
+            replicas.
         dry_run: count only.
         progress: stage ``write back``.
 
     Raises:
         RequestRejectedError: see :func:`check_taggable`.
         AccessDeniedError: the API key may only read.
+        UnconfirmedWriteError: too few replicas confirm a write; write back again.
     """
-    check_taggable(collection.info(), tagging)
+    info, ledger = collection.info(), ledger or Ledger(None)
+    check_taggable(info, tagging)
     # Where nothing is left to chance there are no probabilities: null is no value to Qdrant.
     tags = {
         row["id"]: {"probability": row["probability"], "rank": row["rank"], "run": tagging.run}
@@ -147,82 +98,57 @@ def write_back(
     }
     carriers = {i for page in collection.scroll_ids(_tagged(tagging)) for i in page}
     stored = dict(_stored(collection, tags, tagging))
+    others = dict(_stored(collection, sorted(carriers - tags.keys(), key=str), tagging))
     taken = tuple(i for i in tags if stored.get(i) is _TAKEN)
-    changed = [
-        i for i in tags if i in stored and stored[i] is not _TAKEN and not _same(stored[i], tags[i])
-    ]
-    leavers = [
-        i
-        for i, tag in _stored(collection, sorted(carriers - tags.keys(), key=str), tagging)
-        if is_tag(tag)
-    ]
-    if not dry_run:
+    leavers = [i for i, tag in others.items() if is_tag(tag)]
+    whole = _starts_over(collection, tagging, ledger, info.replicas)
+    fitting = [i for i in tags if stored.get(i) is not _TAKEN]
+    changed = [i for i in fitting if whole or (i in stored and not _same(stored[i], tags[i]))]
+    if not dry_run and (leavers or changed or whole):
         total = len(leavers) + len(changed)
-        for done, page in _pages(leavers):
-            collection.delete_payload(tagging.key, page)
-            progress("write back", done, total)
-        for done, page in _pages(changed):
-            collection.set_payload(tagging.key, page, [tags[i] for i in page])
-            progress("write back", len(leavers) + done, total)
+        with ledger.written():
+            if whole:
+                foreign = [i for i in (*taken, *others) if i not in set(leavers)]
+                where = _tagged(tagging, but=foreign)
+                collection.clear_payload(tagging.key, where, by=f"{tagging.key}.rank")
+                progress("write back", len(leavers), total)
+            else:
+                for done, page in _pages(leavers):
+                    collection.delete_payload(tagging.key, page)
+                    progress("write back", done, total)
+            for done, page in _pages(changed):
+                collection.set_payload(tagging.key, page, [tags[i] for i in page])
+                progress("write back", len(leavers) + done, total)
+    missing = len(tags) - len(stored)
+    written = sum(i in stored for i in changed)
     return WriteBackReport(
         tagging.name,
         tagging.run,
-        written=len(changed),
+        written=written,
         cleared=len(leavers),
-        unchanged=len(stored) - len(changed) - len(taken),
-        missing=len(tags) - len(stored),
+        unchanged=len(stored) - written - len(taken),
+        missing=missing,
         taken=len(taken),
         taken_ids=taken[:NAMED],
         dry_run=dry_run,
+        whole=whole,
     )
 
 
-def check_taggable(info: CollectionInfo, tagging: Tagging) -> None:
-    """Check that tags can be found again.
-
-    Raises:
-        RequestRejectedError: strict mode asks for an index that is not there; or it is only read.
-    """
-    if not info.limits.writes:
-        raise RequestRejectedError(f"{read_only(info.location)}, or leave --write-back out")
-    field = f"{tagging.key}.rank"
-    if not info.limits.unindexed_filter and field not in info.payload_indexes:
-        raise RequestRejectedError(
-            f"collection '{info.name}' refuses filters without a payload index (strict mode), so "
-            f"that tags cannot be found again; create an integer index on '{field}' first"
-        )
+def _starts_over(collection: Collection, tagging: Tagging, ledger: Ledger, replicas: int) -> bool:
+    """Whether what one replica holds says too little of the others to write a difference."""
+    if ledger.owed or (replicas > 1 and not ledger.remembers):
+        return True
+    if replicas < 2:
+        return False
+    cluster = collection.cluster(_tagged(tagging))
+    return cluster is not None and len(set(cluster.counts)) > 1
 
 
-def agreed_tagging(path: object, stored: Tagging | None, wanted: Tagging | None) -> Tagging | None:
-    """What a selection into an existing state tags; a run that tags goes on with that.
-
-    Raises:
-        StateError: under another name than it did.
-    """
-    if stored and wanted and stored.name != wanted.name:
-        raise StateError(
-            f"run state '{path}' writes back as '{stored.name}', not '{wanted.name}'; "
-            f"use that name, or another --state"
-        )
-    return wanted or stored
-
-
-def _plain(settings: SelectionSettings) -> dict[str, Any]:
-    """Settings as plain values; those of tsds as they have always been hashed."""
-    flat = {name: _value(value) for name, value in settings.flat().items()}
-    name = settings.strategy.name
-    return flat if name == "tsds" else {"strategy": name, **flat}
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_value(one) for one in value]
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def _tagged(tagging: Tagging) -> dict[str, Any]:
-    """The filter that points with a tag match."""
-    return {"must": [{"key": f"{tagging.key}.rank", "range": {"gte": 0}}]}
+def _tagged(tagging: Tagging, but: Sequence[PointId] = ()) -> dict[str, Any]:
+    """The filter that points with a tag match, ``but`` for those."""
+    where: dict[str, Any] = {"must": [{"key": f"{tagging.key}.rank", "range": {"gte": 0}}]}
+    return {**where, "must_not": [{"has_id": list(but)}]} if but else where
 
 
 def _stored(

@@ -184,13 +184,13 @@ def examples_of_collection(
         UnsupportedCollectionError: a point has no vector.
     """
     if (location, name) == (like.location, like.name):
-        raise SettingsError(
-            f"collection '{name}' holds the candidates and cannot give the task examples too; "
-            f"ingest those into a collection of their own"
-        )
-    collection = open_collection(location, name, vector=vector, connection=connection)
+        raise _holds_candidates(name)
+    reached = (connection or Connection()).beside()
+    collection = open_collection(location, name, vector=vector, connection=reached)
     try:
         info = collection.info()
+        if (info.alias_of or name) == (like.alias_of or like.name) and location == like.location:
+            raise _holds_candidates(name)
         mine, theirs = info.metadata.get("model"), like.metadata.get("model")
         if mine and theirs and not same_model(mine, theirs):
             raise CollectionMismatchError(
@@ -214,6 +214,13 @@ def examples_of_collection(
     if not vectors:
         raise InputError(f"collection '{name}' holds no task example; ingest some first")
     return TaskExamples(np.stack(vectors), texts, np.ones(len(vectors)))
+
+
+def _holds_candidates(name: str) -> SettingsError:
+    return SettingsError(
+        f"collection '{name}' holds the candidates and cannot give the task examples too; "
+        f"ingest those into a collection of their own"
+    )
 
 
 def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:

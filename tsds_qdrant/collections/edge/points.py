@@ -11,9 +11,11 @@ import qdrant_edge as edge
 from tsds_qdrant.collections.edge.forms import edge_id
 from tsds_qdrant.collections.edge.reads import EdgeReads
 from tsds_qdrant.collections.edge.room import check_room, written_bytes
+from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads, levels_of
 from tsds_qdrant.collections.values import (
+    Filter,
     IndexKind,
     Payload,
     PointId,
@@ -59,6 +61,13 @@ class EdgePoints(EdgeReads):
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
         stored: list[int | UUID | str] = [edge_id(point_id) for point_id in self.existing(ids)]
         self._write(edge.UpdateOperation.delete_payload(stored, [key]), len(stored))
+
+    def clear_payload(self, key: str, where: Filter, *, by: str) -> None:
+        """Delete what is at the payload path ``key`` of all points that match ``where``."""
+        condition = edge_filter(where)
+        assert condition is not None
+        operation = edge.UpdateOperation.delete_payload_by_filter(condition, [key])
+        self._write(operation, self.count(where))
 
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
         """Make an index on a payload field of integers, other numbers, or keywords."""

@@ -85,6 +85,9 @@ class EdgeReads(Closing):
             self._known.loaded[info.vector] = about, loaded
         return loaded
 
+    def cluster(self, where: Filter | None = None) -> None:
+        """No server keeps the collection."""
+
     def retrieve(
         self, ids: Sequence[PointId], *, payloads: Wanted = True, vectors: bool = False
     ) -> list[Record]:

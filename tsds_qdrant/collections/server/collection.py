@@ -13,10 +13,13 @@ from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import checked_queries
+from tsds_qdrant.collections.cluster import Layout
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.distance import score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
+from tsds_qdrant.collections.server.cluster import options_of, placed
+from tsds_qdrant.collections.server.copies import Copies
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.lengths import ServerLengths
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
@@ -38,11 +41,13 @@ class ServerCollection(ServerLengths):
         default = description.metadata_of(found).get(REPRESENTATION)
         space = chosen_space(spaces, vector, default, session.place.collection)
         described = description.describe(found, session, space, session.engine())
+        described = placed(described, found, session)
         super().__init__(session, described, spaces)
         self._timeout = description.longest_timeout(found, session.timeout)
         self._threads = DaemonThreads(IN_FLIGHT)
         self._searches = Searches(session, self._threads, described.dimension)
         self._repeats = description.may_repeat(found)
+        self._copies = Copies(session.place, self._under)
         self._searched = space.name
         self._views: dict[str, ServerCollection] = {}
         self._is_view = False
@@ -81,6 +86,7 @@ class ServerCollection(ServerLengths):
 
         Raises:
             CollectionNotFoundError: no such collection or vector.
+            SettingsError: no such shard key.
             UnsupportedCollectionError: no dense vector, or a multivector.
             UnreachableError: no server answers.
         """
@@ -99,6 +105,7 @@ class ServerCollection(ServerLengths):
         vector: str = "",
         metadata: Mapping[str, Any] | None = None,
         connection: Connection | None = None,
+        layout: Layout | None = None,
     ) -> ServerCollection:
         """Create an empty collection on the server at ``location``, reached by ``connection``.
 
@@ -116,6 +123,7 @@ class ServerCollection(ServerLengths):
                     name,
                     vectors_config={vector: params} if vector else params,
                     metadata={description.METADATA_KEY: dict(metadata)} if metadata else None,
+                    **options_of(layout),
                 ),
                 once=True,
             )
@@ -127,8 +135,15 @@ class ServerCollection(ServerLengths):
         engine = self._description.engine
         described = description.describe(found, self._session, self._space, engine)
         self._repeats = description.may_repeat(found)
-        reached = {} if self._session.local else self._session.connection.remembered()
-        return replace(described, count=self.count(), reached=reached)
+        known = self._description
+        return replace(
+            described,
+            count=self.count(),
+            reached={} if self._session.local else self._session.connection.remembered(),
+            shard_keys=known.shard_keys,
+            shard_key=known.shard_key,
+            alias_of=self._session.alias_target(),
+        )
 
     def search(
         self,
@@ -156,6 +171,8 @@ class ServerCollection(ServerLengths):
             where=where,
             timeout=self._timeout,
             consistency=self._session.connection.consistency,
+            key=info.shard_key,
+            told=info.shard_keys is not None and info.shard_key is None,
         )
         answer = self._answer(search, queries, on_batch)
         hits = Hits.of_scores(answer.ids, answer.scores, answer.counts, info.metric)
@@ -170,11 +187,12 @@ class ServerCollection(ServerLengths):
         on_batch: Callable[[int], None] | None = None,
     ) -> Hits:
         """Find the points of the largest dot products with each of B sparse ``rows``."""
+        info = self._description
         checked_kind(self._space, "sparse", self._name)
         queries = checked_sparse(rows, what="query")
         search = wire.Search(
             collection=self._name,
-            using=self._description.vector,
+            using=info.vector,
             limit=limit,
             exact=False,  # a sparse search always is, and strict mode refuses the word
             ef=None,
@@ -182,6 +200,8 @@ class ServerCollection(ServerLengths):
             where=where,
             timeout=self._timeout,
             consistency=self._session.connection.consistency,
+            key=info.shard_key,
+            told=info.shard_keys is not None and info.shard_key is None,
         )
         # A row without entries finds nothing, and Qdrant is not asked for it.
         asked = np.flatnonzero(queries.lengths)
@@ -196,8 +216,16 @@ class ServerCollection(ServerLengths):
         rows: Float32Array | SparseRows,
         on_batch: Callable[[int], None] | None,
     ) -> answers.Answer:
-        answer = self._searches.run(search, rows, self._description.limits.batch, on_batch)
-        return answers.without_repeats(answer) if self._repeats else answer
+        limits = self._description.limits
+        if not self._repeats:
+            return self._searches.run(search, rows, limits.batch, on_batch)
+
+        def ask(wanted: wire.Search, part: wire.Rows) -> answers.Answer:
+            return self._searches.run(
+                wanted, part, limits.batch, on_batch if wanted is search else None
+            )
+
+        return self._copies.once_each(ask, search, rows, limits.limit)
 
     @property
     def bytes_moved(self) -> int:
@@ -224,7 +252,7 @@ class ServerCollection(ServerLengths):
 
 
 def list_collections(location: str, connection: Connection | None = None) -> list[str]:
-    """Names of the collections at ``location``, sorted."""
+    """Names of the collections at ``location``, and their aliases, sorted."""
     session = Session(location, connection=connection)
     try:
         return session.collection_names()

@@ -95,13 +95,18 @@ def describe(
         metadata=metadata_of(found),
         limits=_limits(found.config.strict_mode_config),
         engine=engine,
+        confirmations=found.config.params.write_consistency_factor or 1,
     )
+
+
+def by_key(found: models.CollectionInfo) -> bool:
+    """Whether the collection is sharded by key."""
+    return found.config.params.sharding_method == models.ShardingMethod.CUSTOM
 
 
 def may_repeat(found: models.CollectionInfo) -> bool:
     """Whether one search could find a point twice, on two shards."""
-    params = found.config.params
-    return params.shard_number != 1 or params.sharding_method == models.ShardingMethod.CUSTOM
+    return found.config.params.shard_number != 1 or by_key(found)
 
 
 def longest_timeout(found: models.CollectionInfo, wanted: int) -> int:
@@ -145,6 +150,11 @@ def vector_of(stored: Any, name: str) -> tuple[Float32Array | None, SparseRows |
     if isinstance(own, models.SparseVector):
         return None, SparseRows.of([dict(zip(own.indices, own.values, strict=True))])
     return None if own is None else np.array(own, dtype=np.float32), None
+
+
+def inserts_only(engine: str) -> bool:
+    """Whether an upsert can be asked to leave points alone that are there."""
+    return not _is_older(engine, SPACES_VERSION)
 
 
 def _is_older(engine: str, version: tuple[int, int]) -> bool:

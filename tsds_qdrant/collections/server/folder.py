@@ -127,8 +127,8 @@ class FolderCollection(ServerCollection):
         """Refuse to write, whatever was to be written."""
         raise RequestRejectedError(read_only(self._session.place.location))
 
-    upsert = amend = write_again = set_vectors = set_payload = delete_payload = delete = _refuse
-    add_space = index_payload = update_metadata = _refuse
+    upsert = amend = set_vectors = set_payload = delete_payload = clear_payload = _refuse
+    delete = write_again = add_space = index_payload = update_metadata = _refuse
 
 
 def _read_only(info: CollectionInfo) -> CollectionInfo:

@@ -31,6 +31,7 @@ class ServerLengths(ServerSpaces):
                 limit=min(UNIT_SAMPLE, info.limits.limit or UNIT_SAMPLE),
                 with_payload=False,
                 with_vectors=self._own_vectors,
+                shard_key_selector=self._key,
             )
         )
         check_unit_length(map(self._read, points), str(self._session.place), tolerance_of(info))
@@ -54,6 +55,7 @@ class ServerLengths(ServerSpaces):
                 search_params=None if self._session.local else models.SearchParams(exact=True),
                 with_payload=False,
                 with_vectors=self._own_vectors,
+                shard_key_selector=self._key,
             )
         )
         return [self._read(point) for point in found.points]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.collections.closing import Closing
+from tsds_qdrant.collections.cluster import Cluster, ShardKey
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
+from tsds_qdrant.collections.payloads import in_order
 from tsds_qdrant.collections.server.batches import Batches
+from tsds_qdrant.collections.server.cluster import agreed_counts, fetch_cluster
 from tsds_qdrant.collections.server.description import vector_of
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.spaces import Space, plain_space
-from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record, Wanted
+from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record, Wanted
 from tsds_qdrant.errors import RequestRejectedError
 
 POINT_BATCH = 1_000
@@ -40,11 +44,20 @@ class ServerReads(Closing):
         """The searched space."""
         return plain_space(self._spaces, self._description.vector, self._name)
 
+    @property
+    def _key(self) -> ShardKey | None:
+        """The shard key of all that is read and written; None for all keys."""
+        return self._description.shard_key
+
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
         condition = server_filter(where)
         return self._session.send(
-            lambda client: client.count(self._name, count_filter=condition, exact=True).count
+            lambda client: (
+                client.count(
+                    self._name, count_filter=condition, exact=True, shard_key_selector=self._key
+                ).count
+            )
         )
 
     def retrieve(
@@ -70,7 +83,8 @@ class ServerReads(Closing):
         """All points without their vectors, page by page."""
         for page in self._scrolled(payloads, where):
             ids = checked_ids([point.id for point in page])
-            yield [Record(i, point.payload or {}) for i, point in zip(ids, page, strict=True)]
+            content = self._content
+            yield [Record(i, content(point.payload)) for i, point in zip(ids, page, strict=True)]
 
     def _scrolled(self, payloads: Wanted, where: Filter | None) -> Iterator[list[models.Record]]:
         condition = server_filter(where)
@@ -85,6 +99,7 @@ class ServerReads(Closing):
                 offset=offset,
                 with_payload=_wanted(payloads),
                 with_vectors=False,
+                shard_key_selector=self._key,
             )
 
         while True:
@@ -100,7 +115,12 @@ class ServerReads(Closing):
         limit = min(FACET_VALUES, self._description.limits.limit or FACET_VALUES)
         found = self._session.send(
             lambda client: client.facet(
-                self._name, field, facet_filter=condition, limit=limit, exact=True
+                self._name,
+                field,
+                facet_filter=condition,
+                limit=limit,
+                exact=True,
+                shard_key_selector=self._key,
             )
         ).hits
         if len(found) == limit < FACET_VALUES:
@@ -115,7 +135,12 @@ class ServerReads(Closing):
         with ordering(self._session.place, field):
             found, _ = self._session.send(
                 lambda client: client.scroll(
-                    self._name, limit=1, order_by=order, with_payload=[field], with_vectors=False
+                    self._name,
+                    limit=1,
+                    order_by=order,
+                    with_payload=[field],
+                    with_vectors=False,
+                    shard_key_selector=self._key,
                 )
             )
         return largest_in(found[0].payload if found else None, field)
@@ -147,6 +172,7 @@ class ServerReads(Closing):
                         order_by=order,
                         with_payload=False,
                         with_vectors=False,
+                        shard_key_selector=self._key,
                     )
                 )
             ids = checked_ids([point.id for point in points])
@@ -162,25 +188,62 @@ class ServerReads(Closing):
         name = self._description.vector
         return [name] if name or len(self._spaces) > 1 else True
 
+    def cluster(self, where: Filter | None = None) -> Cluster | None:
+        """How the server keeps the collection, and whether replicas agree on those that match."""
+        found = fetch_cluster(self._session)
+        counts = agreed_counts(self._session, found, where, self._key)
+        needed = self._description.confirmations
+        return found and replace(found, counts=counts, confirmations=needed)
+
     def _points(
         self, ids: list[PointId], *, payloads: Wanted, vectors: bool
     ) -> dict[PointId, Record]:
-        name = self._description.vector
+        return self._records(self._fetched(ids, payloads=payloads, vectors=vectors, key=self._key))
+
+    def _records(self, points: Sequence[Any]) -> dict[PointId, Record]:
+        name, content = self._description.vector, self._content
+        return {
+            point.id: Record(point.id, content(point.payload), *vector_of(point.vector, name))
+            for point in points
+        }
+
+    def _content(self, payload: Payload | None) -> Payload:
+        """``payload`` in a fixed order; local mode alone keeps that in which it was written."""
+        kept = payload or {}
+        return kept if self._session.local else in_order(kept)
+
+    def _under(self, ids: Sequence[PointId], key: ShardKey | None) -> dict[PointId, Record]:
+        """Points with their vectors, of one shard key."""
+        return self._records(self._fetched(ids, payloads=False, vectors=True, key=key))
+
+    def _fetched(
+        self, ids: Sequence[PointId], *, payloads: Wanted, vectors: bool, key: ShardKey | None
+    ) -> list[Any]:
+        """Points as Qdrant gives them, of one shard key or all."""
+        wanted: list[Any] = list(ids)
         pages = self._reads.run(
             len(ids),
             lambda rows: self._session.client.retrieve(
                 self._name,
-                ids[rows.start : rows.stop],
+                wanted[rows.start : rows.stop],
                 with_payload=_wanted(payloads),
                 with_vectors=self._own_vectors if vectors else False,
+                shard_key_selector=key,
             ),
             kind=(bool(payloads), vectors),
         )
-        points: list[Any] = [point for page in pages for point in page]
-        return {
-            point.id: Record(point.id, point.payload or {}, *vector_of(point.vector, name))
-            for point in points
-        }
+        return [point for page in pages for point in page]
+
+    def _by_key(self, ids: Sequence[PointId]) -> dict[ShardKey | None, list[PointId]]:
+        """``ids`` by the shard key that writes to them have to name; None for those not found."""
+        if self._key is not None or self._description.shard_keys is None:
+            return {self._key: list(ids)} if ids else {}
+        found = self._fetched(ids, payloads=False, vectors=False, key=None)
+        key_of = {point.id: point.shard_key for point in found}
+        groups: dict[ShardKey | None, list[PointId]] = {}
+        for point_id in ids:
+            groups.setdefault(key_of.get(point_id), []).append(point_id)
+        return groups
 
 
 def _wanted(payloads: Wanted) -> bool | list[str]:

@@ -16,7 +16,7 @@ from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.clients import TIMEOUT_S, answers, connected, is_local
 from tsds_qdrant.collections.server.line import Line, Node
 from tsds_qdrant.collections.server.retries import Patience, retrying
-from tsds_qdrant.errors import CollectionError
+from tsds_qdrant.errors import AccessDeniedError, CollectionError, RequestRejectedError
 
 T = TypeVar("T")
 
@@ -86,9 +86,26 @@ class Session:
         return name
 
     def collection_names(self) -> list[str]:
-        """Names of all collections of the server, sorted."""
+        """Names of all collections of the server, and their aliases, sorted."""
         found = self.send(lambda client: client.get_collections(), opening=True)
-        return sorted(collection.name for collection in found.collections)
+        names = {collection.name for collection in found.collections}
+        with suppress(AccessDeniedError, RequestRejectedError):
+            names |= self.aliases().keys()
+        return sorted(names)
+
+    def aliases(self) -> dict[str, str]:
+        """Alias -> name of the collection that it stands for."""
+        found = self.send(lambda client: client.get_aliases())
+        return {one.alias_name: one.collection_name for one in found.aliases}
+
+    def alias_target(self) -> str | None:
+        """The collection that the session's one is an alias of; None if it is none.
+
+        That is not known either where the server does not say it.
+        """
+        with suppress(AccessDeniedError, RequestRejectedError):
+            return self.aliases().get(self.place.collection)
+        return None
 
     def close(self) -> None:
         """Close the clients, unless they came from outside."""

@@ -18,10 +18,12 @@ from tsds_qdrant.collections.checked import (
     checked_rows,
     parts_by_size,
 )
+from tsds_qdrant.collections.cluster import check_placed
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads
 from tsds_qdrant.collections.server import description
-from tsds_qdrant.collections.server.points import REQUEST_BYTES, ServerPoints, vectors_operation
+from tsds_qdrant.collections.server.points import REQUEST_BYTES, ServerPoints
+from tsds_qdrant.collections.server.upserts import Upserts, vectors_operation
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     Space,
@@ -103,6 +105,7 @@ class ServerSpaces(ServerPoints):
         """Insert or replace points; returns when they are stored."""
         info = self._description
         checked_kind(self._space, "dense", info.name)
+        check_placed(info.name, info.shard_keys, info.shard_key)
         points = checked_ids(ids)
         rows = checked_dense(vectors, self._space)
         check_pairs(len(points), len(rows), payloads)
@@ -116,54 +119,31 @@ class ServerSpaces(ServerPoints):
     def _upsert(
         self, points: list[PointId], rows: Float32Array, payloads: list[Payload] | None
     ) -> None:
+        """Write ``points``; whatever depends on a look at them is decided before any is sent.
+
+        *subtle*: after a write that too few replicas confirm, one of them says nothing of what
+        the others have, so all is repeated as it was.
+        """
+        info = self._description
+        upserts = Upserts(info.vector, info.shard_key, points, rows, payloads)
+
+        several = len(self._spaces) > 1
+        stored = self.existing(points) if several and not self._replicated else set()
+
         def write(batch: range) -> None:
-            part = slice(batch.start, batch.stop)
-            contents = None if payloads is None else payloads[part]
-            if len(self._spaces) > 1:
-                self._write_beside(points[part], rows[part], contents)
+            client = self._session.client
+            if not several:
+                key = info.shard_key
+                whole = upserts.batch(batch)
+                sent = [client.upsert(self._name, whole, wait=True, shard_key_selector=key)]
             else:
-                self._write_whole(points[part], rows[part], contents)
+                operations = (
+                    upserts.everywhere(batch) if self._replicated else upserts.beside(batch, stored)
+                )
+                sent = client.batch_update_points(self._name, operations, wait=True)
+            self._check_confirmed(sent, f"{len(batch)} points")
 
         self._writes.run(len(rows), write, kind="upsert")
-
-    def _write_whole(
-        self, ids: Sequence[Any], rows: Float32Array, payloads: list[Payload] | None
-    ) -> None:
-        """Insert points, or replace them with all their vectors."""
-        name, values = self._description.vector, rows.tolist()
-        vectors: Any = {name: values} if name else values
-        batch = models.Batch(ids=list(ids), vectors=vectors, payloads=payloads)
-        operation = self._session.client.upsert(self._name, batch, wait=True)
-        self._check_confirmed([operation], len(ids))
-
-    def _write_beside(
-        self, ids: Sequence[PointId], rows: Float32Array, payloads: list[Payload] | None
-    ) -> None:
-        """Insert points, or replace their payload and their vector in the searched space.
-
-        *subtle*: the vectors come before the payloads; where a run is killed in between, the old
-        payloads say that the points are still to be written.
-        """
-        stored = self.existing(ids)
-        new = [k for k, point_id in enumerate(ids) if point_id not in stored]
-        known = [k for k, point_id in enumerate(ids) if point_id in stored]
-        if new:
-            contents = None if payloads is None else [payloads[k] for k in new]
-            self._write_whole([ids[k] for k in new], rows[new], contents)
-        if known:
-            numbers: list[Any] = [ids[k] for k in known]
-            values = rows[known].tolist()
-            operations: list[Any] = [vectors_operation(numbers, values, self._description.vector)]
-            operations += [
-                models.OverwritePayloadOperation(
-                    overwrite_payload=models.SetPayload(
-                        payload={} if payloads is None else payloads[k], points=[ids[k]]
-                    )
-                )
-                for k in known
-            ]
-            sent = self._session.client.batch_update_points(self._name, operations, wait=True)
-            self._check_confirmed(sent, len(known))
 
     def set_vectors(
         self,
@@ -182,13 +162,13 @@ class ServerSpaces(ServerPoints):
         check_pairs(len(points), len(rows))
         row_of = {point_id: row for row, point_id in enumerate(points)}
 
-        def operations(part: list[Any]) -> list[Any]:
+        def operations(part: list[Any], key: Any) -> list[Any]:
             wanted = [row_of[point_id] for point_id in part]
             if isinstance(rows, SparseRows):
                 pairs = rows.take(wanted).pairs()
                 values: list[Any] = [models.SparseVector(indices=i, values=v) for i, v in pairs]
             else:
                 values = rows[wanted].tolist()
-            return [vectors_operation(part, values, own.name)]
+            return [vectors_operation(part, values, own.name, key)]
 
         self._update(list(row_of), operations, "vectors")

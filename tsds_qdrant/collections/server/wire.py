@@ -19,6 +19,7 @@ from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
+from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.connection import Consistency
 from tsds_qdrant.collections.distance import oversampling
 from tsds_qdrant.collections.filters import server_filter
@@ -40,6 +41,8 @@ class Search:
         threshold: Qdrant's ``score_threshold``.
         timeout: seconds that Qdrant may take.
         consistency: how many replicas must agree; None for Qdrant's default.
+        key: the shard key of the points to be found; None for all.
+        told: whether hits come with their shard keys.
     """
 
     collection: str
@@ -51,6 +54,8 @@ class Search:
     where: Filter | None
     timeout: int
     consistency: Consistency | None = None
+    key: ShardKey | None = None
+    told: bool = False
 
 
 def ask_rest(client: QdrantClient, search: Search, rows: Rows) -> Answer:
@@ -74,7 +79,7 @@ def ask_rest(client: QdrantClient, search: Search, rows: Rows) -> Answer:
         content=rest_body(search, rows),
         timeout=search.timeout + GRACE_S,
     )
-    return replace(read_rest(reply), moved=moved)
+    return replace(read_rest(reply, keyed=search.told), moved=moved)
 
 
 def _asked(search: Search) -> str:
@@ -86,7 +91,7 @@ def ask_grpc(client: QdrantClient, search: Search, rows: Rows) -> Answer:
     """Search the nearest of ``rows`` (B) over gRPC."""
     message = grpc_message(search, rows)
     reply = client.grpc_points.QueryBatch(message, timeout=search.timeout + GRACE_S)
-    return replace(read_grpc(reply), moved=message.ByteSize() + reply.ByteSize())
+    return replace(read_grpc(reply, keyed=search.told), moved=message.ByteSize() + reply.ByteSize())
 
 
 def ask_local(client: QdrantClient, search: Search, rows: Rows) -> Answer:
@@ -125,6 +130,8 @@ def rest_body(search: Search, rows: Rows) -> bytes:
         shared["score_threshold"] = search.threshold
     if search.where is not None:
         shared["filter"] = search.where
+    if search.key is not None:
+        shared["shard_key"] = search.key
     return to_json({"searches": [{"query": row, **shared} for row in _json_queries(rows)]})
 
 
@@ -148,6 +155,7 @@ def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
     """Build the message of a batch search for ``rows`` (B)."""
     where = server_filter(search.where)
     condition = None if where is None else RestToGrpc.convert_filter(where)
+    key = None if search.key is None else RestToGrpc.convert_shard_key_selector(search.key)
     params = messages.SearchParams(
         exact=search.exact,
         hnsw_ef=search.ef,
@@ -173,6 +181,7 @@ def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
                 limit=search.limit,
                 with_payload=messages.WithPayloadSelector(enable=False),
                 with_vectors=messages.WithVectorsSelector(enable=False),
+                shard_key_selector=key,
             )
             for row in _grpc_queries(rows)
         ],
