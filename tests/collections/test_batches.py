@@ -67,7 +67,7 @@ def test_what_is_cut_and_put_back_comes_once(
 ) -> None:
     rest, done, sent = Rest(count, 20), [], 0
     while rest:
-        piece = rest.cut(sizes[sent % len(sizes)], float(sent))
+        piece = rest.cut(sizes[sent % len(sizes)])
         sent += 1
         assert 1 <= len(piece.rows) <= sizes[(sent - 1) % len(sizes)]
         if sent < 200 and data.draw(st.booleans()):

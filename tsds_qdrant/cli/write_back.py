@@ -22,11 +22,13 @@ def written_back(
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Write back with a progress bar; a part of what ``--json`` prints, empty if not asked for."""
+    from tsds_qdrant.runs.permitted import announce_tags
     from tsds_qdrant.runs.write_back import write_back
 
     if tagging is None:
         return {}
     with progress_bars(quiet=quiet) as progress:
+        announce_tags(collection, selection)
         report = write_back(collection, selection, tagging, dry_run=dry_run, progress=progress)
     return {"write_back": vars(report)}
 

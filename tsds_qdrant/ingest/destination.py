@@ -86,6 +86,7 @@ class Destination:
             CollectionMismatchError: another model made its vectors, from other texts, or another
                 metric is wanted.
             SettingsError: a vector is named and there is no collection.
+            AccessDeniedError: the API key may only read.
         """
         collection = self.existing()
         if collection is None:
@@ -96,6 +97,9 @@ class Destination:
                 )
             return None
         try:
+            rights = collection.rights()
+            if rights.writes is False:
+                raise AccessDeniedError(rights.refusal)
             problem = self._problem(collection, model, text, embedder)
         except BaseException:
             collection.close()

@@ -11,9 +11,11 @@ from typing import Any, Generic, TypeVar
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.failures import explain
 from tsds_qdrant.collections.server.pace import Allowance, Pace
+from tsds_qdrant.collections.server.rates import Cost, Rate
 from tsds_qdrant.collections.server.retries import Patience
 
 T = TypeVar("T")
+FREE = Cost()
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Piece:
     rows: range
     failures: int
     most: int
-    sent: float
+    sent: float = 0.0
 
 
 class Rest:
@@ -41,13 +43,13 @@ class Rest:
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
-    def cut(self, most: int, now: float) -> Piece:
-        """Take out at most ``most`` rows, to be sent ``now``."""
+    def cut(self, most: int) -> Piece:
+        """Take out at most ``most`` rows."""
         start, stop, failures, own = heappop(self._ranges)
         end = min(stop, start + min(most, own))
         if end < stop:
             heappush(self._ranges, (end, stop, failures, own))
-        return Piece(range(start, end), failures, own, now)
+        return Piece(range(start, end), failures, own)
 
     def put_back(self, piece: Piece) -> None:
         """Rows that must be asked for again."""
@@ -75,11 +77,13 @@ class Batches(Generic[T]):
         executor: Executor | None = None,
         in_flight: int = 1,
         writes: bool = False,
+        rate: Rate | None = None,
     ) -> None:
         """``size`` rows at most in a request, ``first`` in the first one of a kind.
 
         ``in_flight`` requests at most are under way in ``executor``; without one, each runs in
         the thread that asks. ``writes`` says that they are writes, which may be stored in part.
+        No more is asked for than ``rate`` allows.
         """
         self._writes = writes
         self._size = max(1, size)
@@ -87,6 +91,7 @@ class Batches(Generic[T]):
         self._place = place
         self._patience = patience
         self._executor = executor or _Here()
+        self._rate = rate or Rate(None, "reads", "", patience.clock)
         self._allowance = Allowance(in_flight, float(in_flight))
         self._paces: dict[Hashable, Pace] = {}
 
@@ -97,6 +102,7 @@ class Batches(Generic[T]):
         *,
         kind: Hashable = None,
         at_most: int | None = None,
+        cost: Cost = FREE,
         on_batch: Callable[[int], None] | None = None,
     ) -> list[T]:
         """Collect what ``call`` returns for consecutive ranges that cover ``range(count)``.
@@ -106,19 +112,23 @@ class Batches(Generic[T]):
             call: is given a range of rows; may run in another thread.
             kind: requests of one kind cost about the same for each row.
             at_most: no request holds more rows than this.
+            cost: what a request takes of the rate.
             on_batch: called with the number of rows of each request that is answered.
 
         Raises:
             OversizedError: a single row is too large.
+            RequestRejectedError: a single row takes more than the rate allows in a minute.
             TsdsError: the failure is final, or there were too many.
         """
-        rest = Rest(count, min(self._size, at_most or self._size))
+        most = self._rate.rows(cost, min(self._size, at_most or self._size)) if count else 1
+        self._rate.announce(cost.of(count) + cost.request * (count // most))
+        rest = Rest(count, most)
         under_way: dict[Future[tuple[T, float]], Piece] = {}
         answers: dict[int, T] = {}
         try:
             while rest or under_way:
                 while rest and len(under_way) < int(self._allowance.width):
-                    piece = self._next(rest, kind)
+                    piece = self._next(rest, kind, cost)
                     under_way[self._executor.submit(self._timed, call, piece.rows)] = piece
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     piece = under_way.pop(future)
@@ -136,13 +146,16 @@ class Batches(Generic[T]):
                 future.cancel()
         return [answers[start] for start in sorted(answers)]
 
-    def _next(self, rest: Rest, kind: Hashable) -> Piece:
+    def _next(self, rest: Rest, kind: Hashable, cost: Cost) -> Piece:
         """What to ask for next, once the server may be asked again."""
-        pause = self._allowance.wait(self._patience.clock())
+        pace = self._paces.setdefault(kind, Pace(self._size, self._first))
+        piece = rest.cut(pace.rows)
+        tokens = cost.of(len(piece.rows))
+        pause = max(self._allowance.wait(self._patience.clock()), self._rate.pause(tokens))
         if pause:
             self._patience.sleep(pause)
-        pace = self._paces.setdefault(kind, Pace(self._size, self._first))
-        return rest.cut(pace.rows, self._patience.clock())
+        self._rate.spend(tokens)
+        return replace(piece, sent=self._patience.clock())
 
     def _timed(self, call: Callable[[range], T], rows: range) -> tuple[T, float]:
         started = self._patience.clock()
@@ -171,6 +184,8 @@ class Batches(Generic[T]):
         if pause is None:
             raise failure.error from error
         self._trouble(piece, pause)
+        if failure.wait is not None:
+            self._rate.exhausted()
         return replace(piece, failures=failures)
 
     def _trouble(self, piece: Piece, pause: float) -> None:

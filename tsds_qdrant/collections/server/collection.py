@@ -15,7 +15,7 @@ from qdrant_client import models
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import checked_queries
 from tsds_qdrant.collections.connection import Connection
-from tsds_qdrant.collections.distance import score_threshold
+from tsds_qdrant.collections.distance import is_similarity, oversampling, score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.failures import server_failures
@@ -41,7 +41,7 @@ class ServerCollection(ServerLengths):
         super().__init__(session, described, spaces)
         self._timeout = description.longest_timeout(found, TIMEOUT_S)
         self._threads = ThreadPoolExecutor(IN_FLIGHT, "tsds-qdrant")
-        self._searches = Searches(session, self._threads, described.dimension)
+        self._searches = self._searches_of(described)
         self._repeats = description.may_repeat(found)
         self._searched = space.name
         self._views: dict[str, ServerCollection] = {}
@@ -63,10 +63,14 @@ class ServerCollection(ServerLengths):
             quantization=space.quantization,
         )
         view._writes = view._write_batches(view._description)
-        view._searches = Searches(self._session, self._threads, view._description.dimension)
+        view._searches = self._searches_of(view._description)
         view._is_view = True
         self._views[name] = view
         return view
+
+    def _searches_of(self, described: CollectionInfo) -> Searches:
+        limits, rate = described.limits, self._read_rate
+        return Searches(self._session, self._threads, described.dimension, limits, rate)
 
     @classmethod
     def open(
@@ -128,7 +132,9 @@ class ServerCollection(ServerLengths):
         described = description.describe(found, self._session, self._space, engine)
         self._repeats = description.may_repeat(found)
         reached = {} if self._session.local else self._session.connection.remembered()
-        return replace(described, count=self.count(), reached=reached)
+        # Where exact counts are refused, Qdrant's own figure is near enough for a description.
+        count = self.count() if described.limits.exact else described.count
+        return replace(described, count=count, reached=reached)
 
     def search(
         self,
@@ -145,16 +151,19 @@ class ServerCollection(ServerLengths):
         info = self._description
         checked_kind(self._space, "dense", info.name)
         queries = checked_queries(vectors, info)
-        walk = None if ef is None or exact else max(ef, limit)
+        walk = None if ef is None or exact else info.limits.allowed_ef(max(ef, limit))
+        codes = None if self._space.quantization is None else oversampling(walk, limit)
         search = wire.Search(
             collection=self._name,
             using=info.vector,
             limit=limit,
             exact=exact,
-            ef=walk if walk is None else min(walk, info.limits.ef or walk),
+            ef=walk,
             threshold=None if max_distance is None else score_threshold(max_distance, info.metric),
             where=where,
             timeout=self._timeout,
+            oversampling=info.limits.allowed_oversampling(codes),
+            descending=is_similarity(info.metric),
         )
         answer = self._answer(search, queries, on_batch)
         hits = Hits.of_scores(answer.ids, answer.scores, answer.counts, info.metric)
@@ -194,7 +203,7 @@ class ServerCollection(ServerLengths):
         rows: Float32Array | SparseRows,
         on_batch: Callable[[int], None] | None,
     ) -> answers.Answer:
-        answer = self._searches.run(search, rows, self._description.limits.batch, on_batch)
+        answer = self._searches.run(search, rows, on_batch)
         return answers.without_repeats(answer) if self._repeats else answer
 
     @property

@@ -10,9 +10,12 @@ from qdrant_client import models
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import check_pairs, checked_dense, parts_by_size
 from tsds_qdrant.collections.ids import checked_ids
+from tsds_qdrant.collections.limits import Rights
 from tsds_qdrant.collections.payloads import checked_payloads, levels_of, paths_of
 from tsds_qdrant.collections.server.batches import Batches
+from tsds_qdrant.collections.server.rates import Cost, Rate
 from tsds_qdrant.collections.server.reads import POINT_BATCH, ServerReads
+from tsds_qdrant.collections.server.rights import rights_of
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.spaces import Space, checked_kind
 from tsds_qdrant.collections.values import CollectionInfo, IndexKind, Payload, PointId
@@ -22,6 +25,15 @@ REQUEST_FLOATS = 500_000
 """Numbers in one request: about 10 MB of JSON, a third of what Qdrant accepts by default."""
 REQUEST_BYTES = 10_000_000
 """Of payloads in one request, a third of what Qdrant accepts by default."""
+WRITES = {
+    "upsert": Cost(row=1),
+    "beside": Cost(row=2),
+    "amend": Cost(row=3),
+    "payload": Cost(row=1),
+    "vectors": Cost(row=1),
+    "delete": Cost(row=1),
+}
+"""What the writes of a point cost: Qdrant counts the points that each operation names."""
 SPARSE_FLOATS = 1_000
 """Numbers of a sparse vector, reckoned generously."""
 
@@ -33,12 +45,23 @@ class ServerPoints(ServerReads):
         self, session: Session, described: CollectionInfo, spaces: dict[str, Space]
     ) -> None:
         super().__init__(session, described, spaces)
+        allowed, clock = described.limits.write_rate, session.patience.clock
+        self._write_rate = Rate(allowed, "writes", self._name, clock)
         self._writes = self._write_batches(described)
+
+    def rights(self) -> Rights:
+        """What the key may do here; nothing is written to find out."""
+        return rights_of(self._session)
 
     def _write_batches(self, described: CollectionInfo) -> Batches[Any]:
         """Requests that write vectors of the space that ``described`` names."""
-        rows = min(POINT_BATCH, REQUEST_FLOATS // (described.dimension or SPARSE_FLOATS))
-        return Batches(rows, self._session.place, self._session.patience, writes=True)
+        rows = min(
+            POINT_BATCH,
+            REQUEST_FLOATS // (described.dimension or SPARSE_FLOATS),
+            described.limits.upsert_batch or POINT_BATCH,
+        )
+        session = self._session
+        return Batches(rows, session.place, session.patience, writes=True, rate=self._write_rate)
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""
@@ -111,7 +134,7 @@ class ServerPoints(ServerReads):
             self._check_confirmed(sent, len(part))
 
         try:
-            self._writes.run(len(points), write, kind=kind)
+            self._writes.run(len(points), write, kind=kind, cost=WRITES[kind])
         except (RequestRejectedError, KeyError):  # local mode raises the key that it misses
             stored = self.existing(points)
             left = [point_id for point_id in points if point_id in stored]
@@ -174,6 +197,7 @@ class ServerPoints(ServerReads):
                 wait=True,
             ),
             kind="delete",
+            cost=WRITES["delete"],
         )
 
 

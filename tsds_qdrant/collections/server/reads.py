@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
+from tsds_qdrant.collections.limits import Limits, check_filter_limits, conditions
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.server.batches import Batches
 from tsds_qdrant.collections.server.description import vector_of
+from tsds_qdrant.collections.server.rates import Cost, Rate
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.spaces import Space, plain_space
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record, Wanted
 from tsds_qdrant.errors import RequestRejectedError
 
+T = TypeVar("T")
 POINT_BATCH = 1_000
 SCROLL_PAGE = 10_000
+LISTED = Cost(request=2)
+"""What a page of a scroll costs whose filter lists ids."""
 FACET_VALUES = 100_000
 
 
@@ -33,9 +38,16 @@ class ServerReads(Closing):
         self._spaces = spaces
         self._name = session.place.collection
         self._description = described
+        clock = session.patience.clock
+        self._read_rate = Rate(described.limits.read_rate, "reads", self._name, clock)
         self._reads: Batches[list[models.Record]] = Batches(
-            POINT_BATCH, session.place, session.patience
+            POINT_BATCH, session.place, session.patience, rate=self._read_rate
         )
+
+    @property
+    def limits(self) -> Limits:
+        """What the collection allows, as of its opening."""
+        return self._description.limits
 
     @property
     def _space(self) -> Space:
@@ -43,11 +55,38 @@ class ServerReads(Closing):
         return plain_space(self._spaces, self._description.vector, self._name)
 
     def count(self, where: Filter | None = None) -> int:
-        """Count the points, exactly."""
-        condition = server_filter(where)
-        return self._session.send(
-            lambda client: client.count(self._name, count_filter=condition, exact=True).count
+        """Count the points, exactly; by paging through their ids where exact counts are refused."""
+        if not self.limits.exact:
+            return sum(len(page) for page in self.scroll_ids(where))
+        condition = self._condition(where)
+        return self._read(
+            lambda client: client.count(self._name, count_filter=condition, exact=True).count, where
         )
+
+    def _condition(self, where: Filter | None) -> models.Filter | None:
+        """``where`` for qdrant-client.
+
+        Raises:
+            SettingsError: its form is wrong.
+            RequestRejectedError: the collection allows no filter that large.
+        """
+        condition = server_filter(where)
+        check_filter_limits(where, self.limits, self._name)
+        return condition
+
+    def _read(
+        self, call: Callable[[QdrantClient], T], where: Filter | None = None, tokens: int = 1
+    ) -> T:
+        """Send one request that reads with the filter ``where``, once the rate allows it.
+
+        It counts as that many ``tokens``, and one for each condition.
+        """
+        tokens += conditions(where)
+        self._read_rate.rows(Cost(tokens), 1)
+        if pause := self._read_rate.pause(tokens):
+            self._session.patience.sleep(pause)
+        self._read_rate.spend(tokens)
+        return self._session.send(call)
 
     def retrieve(
         self, ids: Sequence[PointId], *, payloads: Wanted = True, vectors: bool = False
@@ -75,8 +114,10 @@ class ServerReads(Closing):
             yield [Record(i, point.payload or {}) for i, point in zip(ids, page, strict=True)]
 
     def _scrolled(self, payloads: Wanted, where: Filter | None) -> Iterator[list[models.Record]]:
-        condition = server_filter(where)
-        limit = min(SCROLL_PAGE, self._description.limits.limit or SCROLL_PAGE)
+        condition = self._condition(where)
+        limit = min(SCROLL_PAGE, self.limits.limit or SCROLL_PAGE)
+        pages = 1 if where else 1 + self._description.count // limit
+        self._read_rate.announce(pages * (1 + conditions(where)))
         offset: Any = None
 
         def page(client: QdrantClient) -> tuple[list[models.Record], Any]:
@@ -90,7 +131,7 @@ class ServerReads(Closing):
             )
 
         while True:
-            points, offset = self._session.send(page)
+            points, offset = self._read(page, where)
             if points:
                 yield points
             if offset is None:
@@ -98,12 +139,17 @@ class ServerReads(Closing):
 
     def facet(self, field: str, where: Filter | None = None) -> dict[str | int | bool, int]:
         """How many points have each value of ``field``."""
-        condition = server_filter(where)
-        limit = min(FACET_VALUES, self._description.limits.limit or FACET_VALUES)
-        found = self._session.send(
+        if not self.limits.exact:
+            raise RequestRejectedError(
+                f"{self._session.place} allows no exact counts (strict mode)"
+            )
+        condition = self._condition(where)
+        limit = min(FACET_VALUES, self.limits.limit or FACET_VALUES)
+        found = self._read(
             lambda client: client.facet(
                 self._name, field, facet_filter=condition, limit=limit, exact=True
-            )
+            ),
+            where,
         ).hits
         if len(found) == limit < FACET_VALUES:
             raise RequestRejectedError(
@@ -115,7 +161,7 @@ class ServerReads(Closing):
         """The largest number, or latest date, that any point has in ``field``."""
         order = models.OrderBy(key=field, direction=models.Direction.DESC)
         with ordering(self._session.place, field):
-            found, _ = self._session.send(
+            found, _ = self._read(
                 lambda client: client.scroll(
                     self._name, limit=1, order_by=order, with_payload=[field], with_vectors=False
                 )
@@ -131,8 +177,8 @@ class ServerReads(Closing):
         where: Filter | None = None,
     ) -> Iterator[list[Valued]]:
         """Points in the order of the number in ``field``, with that number, page by page."""
-        condition = server_filter(where)
-        most = self._description.limits.limit
+        condition = self._condition(where)
+        most = self.limits.limit
 
         def ask(wanted: int, start: Any) -> list[Valued]:
             order = models.OrderBy(
@@ -141,7 +187,7 @@ class ServerReads(Closing):
                 start_from=start,
             )
             with ordering(self._session.place, field):
-                points, _ = self._session.send(
+                points, _ = self._read(
                     lambda client: client.scroll(
                         self._name,
                         scroll_filter=condition,
@@ -149,14 +195,26 @@ class ServerReads(Closing):
                         order_by=order,
                         with_payload=False,
                         with_vectors=False,
-                    )
+                    ),
+                    where,
                 )
             ids = checked_ids([point.id for point in points])
             values: list[Any] = [point.order_value for point in points]
             return list(zip(ids, values, strict=True))
 
-        page = min(SCROLL_PAGE, most or SCROLL_PAGE)
-        return ordered_pages(ask, page=page, descending=descending, limit=limit, most=most)
+        def equal(value: int | float) -> list[PointId]:
+            test = {"key": field, "range": {"gte": value, "lte": value}}
+            among = {"must": [test] if where is None else [where, test]}
+            return [point_id for page in self.scroll_ids(among) for point_id in page]
+
+        return ordered_pages(
+            ask,
+            page=min(SCROLL_PAGE, most or SCROLL_PAGE),
+            descending=descending,
+            limit=limit,
+            most=most,
+            equal=equal if self.limits.has_room(where) else None,
+        )
 
     @property
     def _own_vectors(self) -> Any:
@@ -168,15 +226,28 @@ class ServerReads(Closing):
         self, ids: list[PointId], *, payloads: Wanted, vectors: bool
     ) -> dict[PointId, Record]:
         name = self._description.vector
+        shown: dict[str, Any] = {
+            "with_payload": _wanted(payloads),
+            "with_vectors": self._own_vectors if vectors else False,
+        }
+
+        def by_id(client: QdrantClient, part: list[Any]) -> list[models.Record]:
+            return client.retrieve(self._name, part, **shown)
+
+        def listed(client: QdrantClient, part: list[Any]) -> list[models.Record]:
+            where = models.Filter(must=[models.HasIdCondition(has_id=part)])
+            return client.scroll(self._name, where, limit=len(part), **shown)[0]
+
+        ask, most, cost = by_id, POINT_BATCH, Cost(row=1)
+        listable = self.limits.ids_listed(min(POINT_BATCH, self.limits.limit or POINT_BATCH))
+        if listable > LISTED.request and LISTED.request <= (self.limits.read_rate or 0):
+            ask, most, cost = listed, listable, LISTED  # as the rate counts every id otherwise
         pages = self._reads.run(
             len(ids),
-            lambda rows: self._session.client.retrieve(
-                self._name,
-                ids[rows.start : rows.stop],
-                with_payload=_wanted(payloads),
-                with_vectors=self._own_vectors if vectors else False,
-            ),
+            lambda rows: ask(self._session.client, ids[rows.start : rows.stop]),
             kind=(bool(payloads), vectors),
+            at_most=most,
+            cost=cost,
         )
         points: list[Any] = [point for page in pages for point in page]
         return {

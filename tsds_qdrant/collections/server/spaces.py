@@ -21,7 +21,12 @@ from tsds_qdrant.collections.checked import (
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads
 from tsds_qdrant.collections.server import description
-from tsds_qdrant.collections.server.points import REQUEST_BYTES, ServerPoints, vectors_operation
+from tsds_qdrant.collections.server.points import (
+    REQUEST_BYTES,
+    WRITES,
+    ServerPoints,
+    vectors_operation,
+)
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     Space,
@@ -124,7 +129,8 @@ class ServerSpaces(ServerPoints):
             else:
                 self._write_whole(points[part], rows[part], contents)
 
-        self._writes.run(len(rows), write, kind="upsert")
+        kind = "beside" if len(self._spaces) > 1 else "upsert"
+        self._writes.run(len(rows), write, kind=kind, cost=WRITES[kind])
 
     def _write_whole(
         self, ids: Sequence[Any], rows: Float32Array, payloads: list[Payload] | None

@@ -6,7 +6,7 @@ answers stay plain JSON and gRPC answers are read from the messages themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,7 +19,6 @@ from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
-from tsds_qdrant.collections.distance import oversampling
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.server.answers import Answer, read_grpc, read_models, read_rest
 from tsds_qdrant.collections.server.session import GRACE_S
@@ -28,6 +27,8 @@ from tsds_qdrant.collections.values import Filter
 
 Rows = Float32Array | SparseRows
 """Queries: dense (B, D), or B sparse ones."""
+Wheres = Sequence[Filter] | None
+"""B filters, one for each query, instead of the one of the search."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Search:
         using: name of the vector, "" for the default one.
         threshold: Qdrant's ``score_threshold``.
         timeout: seconds that Qdrant may take.
+        oversampling: of quantised vectors; None leaves that to Qdrant.
+        descending: larger scores are nearer.
     """
 
     collection: str
@@ -48,9 +51,11 @@ class Search:
     threshold: float | None
     where: Filter | None
     timeout: int
+    oversampling: float | None = None
+    descending: bool = True
 
 
-def ask_rest(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+def ask_rest(client: QdrantClient, search: Search, rows: Rows, wheres: Wheres = None) -> Answer:
     """Search the nearest of ``rows`` (B) over REST."""
     moved = 0
 
@@ -68,22 +73,21 @@ def ask_rest(client: QdrantClient, search: Search, rows: Rows) -> Answer:
         url=f"/collections/{{collection_name}}/points/query/batch?timeout={search.timeout}",
         path_params={"collection_name": search.collection},
         headers={"Content-Type": "application/json"},
-        content=rest_body(search, rows),
+        content=rest_body(search, rows, wheres),
         timeout=search.timeout + GRACE_S,
     )
     return replace(read_rest(reply), moved=moved)
 
 
-def ask_grpc(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+def ask_grpc(client: QdrantClient, search: Search, rows: Rows, wheres: Wheres = None) -> Answer:
     """Search the nearest of ``rows`` (B) over gRPC."""
-    message = grpc_message(search, rows)
+    message = grpc_message(search, rows, wheres)
     reply = client.grpc_points.QueryBatch(message, timeout=search.timeout + GRACE_S)
     return replace(read_grpc(reply), moved=message.ByteSize() + reply.ByteSize())
 
 
-def ask_local(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+def ask_local(client: QdrantClient, search: Search, rows: Rows, wheres: Wheres = None) -> Answer:
     """Search the nearest of ``rows`` (B) in local mode, which is always exact."""
-    condition = server_filter(search.where)
     requests = [
         models.QueryRequest(
             query=row,
@@ -94,13 +98,13 @@ def ask_local(client: QdrantClient, search: Search, rows: Rows) -> Answer:
             with_payload=False,
             with_vector=False,
         )
-        for row in _local_queries(rows)
+        for row, condition in zip(_local_queries(rows), _filters(search, rows, wheres), strict=True)
     ]
     replies = client.query_batch_points(search.collection, requests)
     return read_models([reply.points for reply in replies])
 
 
-def rest_body(search: Search, rows: Rows) -> bytes:
+def rest_body(search: Search, rows: Rows, wheres: Wheres = None) -> bytes:
     """Write the JSON body of a batch search for ``rows`` (B)."""
     shared: dict[str, Any] = {
         "limit": search.limit,
@@ -110,14 +114,18 @@ def rest_body(search: Search, rows: Rows) -> bytes:
     }
     if search.ef is not None:
         shared["params"]["hnsw_ef"] = search.ef
-        shared["params"]["quantization"]["oversampling"] = oversampling(search.ef, search.limit)
+    if search.oversampling is not None:
+        shared["params"]["quantization"]["oversampling"] = search.oversampling
     if search.using:
         shared["using"] = search.using
     if search.threshold is not None:
         shared["score_threshold"] = search.threshold
     if search.where is not None:
         shared["filter"] = search.where
-    return to_json({"searches": [{"query": row, **shared} for row in _json_queries(rows)]})
+    searches = [{"query": row, **shared} for row in _json_queries(rows)]
+    for own, where in zip(searches, wheres or (), strict=False):
+        own["filter"] = where
+    return to_json({"searches": searches})
 
 
 def shortened(rows: Float32Array) -> FloatArray:
@@ -136,15 +144,22 @@ def shortened(rows: Float32Array) -> FloatArray:
     return short
 
 
-def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
+def grpc_message(search: Search, rows: Rows, wheres: Wheres = None) -> messages.QueryBatchPoints:
     """Build the message of a batch search for ``rows`` (B)."""
-    where = server_filter(search.where)
-    condition = None if where is None else RestToGrpc.convert_filter(where)
+    converted: dict[int, Any] = {}
+
+    def message_of(where: models.Filter | None) -> Any:
+        """Most often all are the same one."""
+        if where is not None and id(where) not in converted:
+            converted[id(where)] = RestToGrpc.convert_filter(where)
+        return converted.get(id(where))
+
+    filters = _filters(search, rows, wheres)
     params = messages.SearchParams(
         exact=search.exact,
         hnsw_ef=search.ef,
         quantization=messages.QuantizationSearchParams(
-            rescore=True, oversampling=oversampling(search.ef, search.limit)
+            rescore=True, oversampling=search.oversampling
         ),
     )
     return messages.QueryBatchPoints(
@@ -155,21 +170,32 @@ def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
                 collection_name=search.collection,
                 query=messages.Query(nearest=row),
                 using=search.using or None,
-                filter=condition,
+                filter=message_of(where),
                 params=params,
                 score_threshold=search.threshold,
                 limit=search.limit,
                 with_payload=messages.WithPayloadSelector(enable=False),
                 with_vectors=messages.WithVectorsSelector(enable=False),
             )
-            for row in _grpc_queries(rows)
+            for row, where in zip(_grpc_queries(rows), filters, strict=True)
         ],
     )
+
+
+def _filters(search: Search, rows: Rows, wheres: Wheres) -> list[models.Filter | None]:
+    if wheres is None:
+        return [server_filter(search.where)] * len(rows)
+    return [server_filter(where) for where in wheres]
 
 
 def part_of(rows: Rows, start: int, stop: int) -> Rows:
     """The rows from ``start`` up to ``stop``, which is not one of them."""
     return rows.part(start, stop) if isinstance(rows, SparseRows) else rows[start:stop]
+
+
+def taken(rows: Rows, numbers: Sequence[int]) -> Rows:
+    """The rows of those ``numbers``."""
+    return rows.take(numbers) if isinstance(rows, SparseRows) else rows[list(numbers)]
 
 
 def _json_queries(rows: Rows) -> list[Any]:
