@@ -164,3 +164,27 @@ def test_more_ties_than_one_request_may_ask_for() -> None:
 
     with pytest.raises(RequestRejectedError, match=r"at least 10 points share the value 1.*10"):
         list(ordered_pages(ask, page=4, most=10))
+
+
+@pytest.mark.parametrize("kind", [int, float])
+@given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 9), st.booleans(), st.randoms())
+def test_ties_beyond_one_request_are_asked_for_by_their_value(
+    kind: type[float], drawn: list[int], most: int, descending: bool, chance: random.Random
+) -> None:
+    numbers, sign = [kind(n) for n in drawn], -1 if descending else 1
+
+    def ask(wanted: int, start: Any) -> list[Valued]:
+        assert 1 <= wanted <= most
+        points: list[Valued] = [
+            (k, n) for k, n in enumerate(numbers) if start is None or sign * n >= sign * start
+        ]
+        chance.shuffle(points)
+        return sorted(points, key=lambda point: sign * point[1])[:wanted]
+
+    def equal(value: float) -> list[PointId]:
+        return [k for k, n in enumerate(numbers) if n == value]
+
+    pages = ordered_pages(ask, page=most, descending=descending, most=most, equal=equal)
+    found = list(chain.from_iterable(pages))
+    assert dict(found) == dict(enumerate(numbers))
+    assert [n for _, n in found] == sorted(numbers, reverse=descending)

@@ -25,9 +25,10 @@ from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant import errors
 from tsds_qdrant.collections.connection import Connection
+from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.server.collection import ServerCollection, list_collections
 from tsds_qdrant.collections.server.searches import FIRST_SEARCHES
-from tsds_qdrant.collections.values import CollectionInfo, Limits
+from tsds_qdrant.collections.values import CollectionInfo
 
 
 @pytest.mark.parametrize("prefer_grpc", [False, True])

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from playback import GrpcPlayback, grpc_server
 from qdrant_client import grpc as messages
 from qdrant_client import models
+from qdrant_client.conversions.conversion import RestToGrpc
 
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.server.answers import (
@@ -26,7 +27,7 @@ from tsds_qdrant.errors import InputError
 
 UUID_ID = "5b1d9a1c-0000-4000-8000-000000000000"
 WHERE = {"must": [{"key": "source", "match": {"value": "wiki"}}]}
-FULL = Search("texts", "text", 7, False, 64, 0.25, WHERE, 60)
+FULL = Search("texts", "text", 7, False, 64, 0.25, WHERE, 60, oversampling=64 / 7)
 BARE = Search("texts", "", 7, True, None, None, None, 60)
 ROWS = np.array([[1, 2], [0.1, -3]], np.float32)
 
@@ -90,6 +91,16 @@ def test_the_message_says_the_same() -> None:
     for name in ("using", "filter", "score_threshold"):
         assert not bare.HasField(name)
     assert not bare.params.HasField("hnsw_ef")
+
+
+def test_every_search_may_have_a_filter_of_its_own() -> None:
+    own = [{"must_not": [{"has_id": [3, 4]}]}, {"must": [WHERE], "must_not": [{"has_id": [5]}]}]
+    searches = json.loads(rest_body(FULL, ROWS, own))["searches"]
+    assert [search["filter"] for search in searches] == own
+    sent = grpc_message(FULL, ROWS, own).query_points
+    wanted = [RestToGrpc.convert_filter(models.Filter.model_validate(one)) for one in own]
+    assert [search.filter for search in sent] == wanted
+    assert json.loads(rest_body(BARE, ROWS, own))["searches"][1]["filter"] == own[1]
 
 
 def test_json_answers() -> None:

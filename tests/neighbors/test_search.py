@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pool_oracle import (
     Lazy,
+    LimitedCollection,
     UnscannableCollection,
     brute_force_by_id,
     clustered_rows,
@@ -20,9 +21,10 @@ from pool_oracle import (
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.hits import Hits, recall_of
-from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError
-from tsds_qdrant.neighbors import search
-from tsds_qdrant.neighbors.counted import EF_LADDER
+from tsds_qdrant.collections.limits import Limits
+from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError, SettingsError
+from tsds_qdrant.neighbors import allowed
+from tsds_qdrant.neighbors.allowed import EF_LADDER
 from tsds_qdrant.neighbors.search import SCAN_SHARE, Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.neighbors.usable import unusable
@@ -104,7 +106,9 @@ def test_a_filter_needs_a_payload_index(graph: EdgeCollection, rows: np.ndarray)
 
 
 def test_a_deployment_without_scans_is_walked(graph: EdgeCollection, rows: np.ndarray) -> None:
-    searcher = Searcher(UnscannableCollection(graph), SearchSettings(exact=True))
+    with pytest.raises(SettingsError, match=r"refuses exact searches .*leave --exact out"):
+        Searcher(UnscannableCollection(graph), SearchSettings(exact=True))
+    searcher = Searcher(UnscannableCollection(graph))
     assert (searcher.scan_reason, searcher.is_exact(COUNT)) == ("", False)
     _, exact = searcher.nearest(rows[:4].astype(np.float32), 10)
     assert (exact, searcher.ef, searcher.counts.probe_searches) == (False, EF_LADDER[1], 0)
@@ -148,13 +152,32 @@ def test_two_recalls_need_two_efs(graph: EdgeCollection, rows: np.ndarray) -> No
 def test_everything_is_scanned_if_no_ef_does(
     graph: EdgeCollection, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "EF_LADDER", (1, 2))
+    monkeypatch.setattr(allowed, "EF_LADDER", (1, 2))
     searcher = Searcher(graph, SearchSettings(recall=1.0))
     queries = near_queries(rows, 40).astype(np.float32)
     hits, exact = searcher.nearest(queries, 32)
     assert (exact, searcher.ef) == (True, None)
     assert searcher.scan_reason == "no ef up to 2 reaches recall 1.0"
     assert hits.ids == graph.search(queries, limit=32, exact=True).ids
+
+
+@pytest.mark.parametrize(
+    ("most", "reason"),
+    [
+        (1, "no ef up to 1, all that is allowed, reaches recall 1.0"),
+        (100, "no ef up to 100, all that is allowed, reaches recall 1.0"),
+        (0, "no walk that is allowed reaches recall 1.0"),
+    ],
+)
+def test_a_bound_of_ef_below_the_ladder_is_tried(
+    graph: EdgeCollection, rows: np.ndarray, most: int, reason: str
+) -> None:
+    searcher = Searcher(LimitedCollection(graph, Limits(ef=most)), SearchSettings(recall=1.0))
+    _, exact = searcher.nearest(near_queries(rows, 40).astype(np.float32), 32)
+    assert (exact, searcher.scan_reason) == (True, reason)
+    easy = Searcher(LimitedCollection(graph, Limits(ef=most)), SearchSettings(recall=0.01))
+    easy.nearest(near_queries(rows, 40).astype(np.float32), 32)
+    assert (easy.ef, easy.scan_reason) == (most, "")
 
 
 def test_poison_is_named(poisoned: tuple[EdgeCollection, np.ndarray]) -> None:
@@ -243,6 +266,10 @@ def test_limits_are_cut_to_the_pool_and_to_what_is_allowed() -> None:
         assert searcher.checked_limit(1_000) == 301
         assert searcher.checked_limit(64, spare=1) == 65
         object.__setattr__(searcher.info.limits, "limit", 64)
+        assert searcher.checked_limit(64, spare=1) == 65  # in pieces
+        object.__setattr__(searcher.info.limits, "conditions", 0)
         assert searcher.checked_limit(64, spare=1) == 64
-        with pytest.raises(DepthError, match=r"limit 65 .* allows 64 .*max_query_limit"):
+        with pytest.raises(
+            DepthError, match=r"needs 65 hits .* give 64 .*filter_max_conditions raised to 1"
+        ):
             searcher.checked_limit(65)

@@ -24,10 +24,11 @@ from qdrant_client import QdrantClient, models
 from tsds_qdrant import Keeping, SelectionSettings, begin_run, open_collection, reselect, select
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, TAG_FIELD
 from tsds_qdrant.collections.server.collection import ServerCollection
-from tsds_qdrant.collections.values import CollectionInfo, Limits, Payload, PointId, Record
+from tsds_qdrant.collections.values import CollectionInfo, Payload, PointId, Record
 from tsds_qdrant.errors import AccessDeniedError, RequestRejectedError, SettingsError, StateError
 from tsds_qdrant.runs.run import load_run
 from tsds_qdrant.runs.state import RunState

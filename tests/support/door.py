@@ -23,7 +23,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from door_engine import READS, WRITES, Facts, Node, engine_errors, operations_of, parsed
+from door_engine import (
+    READS,
+    WRITES,
+    Facts,
+    Node,
+    engine_errors,
+    names_nothing,
+    operations_of,
+    parsed,
+)
 from door_keys import Access, access_of, check_collection, check_global
 from door_limits import Limits, RefusedError
 from playback import Reply, listening
@@ -296,6 +305,8 @@ class Door:
 
     def _write(self, name: str, facts: Facts, operations: list[Any], nodes: list[Node]) -> Any:
         for operation in operations:
+            if names_nothing(operation):
+                raise RefusedError(400, "Bad request: Empty update request")
             cost = facts.limits.check_write(operation, facts.indexes)
             if facts.limits.writes:
                 facts.limits.writes.take(cost)

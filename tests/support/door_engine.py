@@ -48,6 +48,12 @@ def operations_of(method: str, tail: str, body: Any) -> list[Any]:
     return [parsed(models.UpdateOperation, {WRITES[method, tail]: body})]
 
 
+def names_nothing(operation: Any) -> bool:
+    """Whether a write names no point, which Qdrant refuses after it has looked at the rights."""
+    (asked,) = vars(operation).values()
+    return not points_of(operation) and getattr(asked, "filter", asked) is None
+
+
 @dataclass
 class Facts:
     """What local mode does not keep of a collection.

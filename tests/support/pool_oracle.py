@@ -15,8 +15,9 @@ from oracles import Array, brute_force_probabilities
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import CollectionInfo, Limits, Metric, PointId
+from tsds_qdrant.collections.values import CollectionInfo, Metric, PointId
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
@@ -44,11 +45,22 @@ class OtherCollection:
         return getattr(self.collection, name)
 
 
-class UnscannableCollection(OtherCollection):
-    """A collection that, like some servers, allows no exact search."""
+class LimitedCollection(OtherCollection):
+    """A collection that, like some servers, has ``limits``; whoever searches has to keep them."""
+
+    def __init__(self, collection: Collection, limits: Limits) -> None:
+        super().__init__(collection)
+        self.limits = limits
 
     def info(self) -> CollectionInfo:
-        return replace(self.collection.info(), limits=Limits(exact=False))
+        return replace(self.collection.info(), limits=self.limits)
+
+
+class UnscannableCollection(LimitedCollection):
+    """A collection that, like some servers, allows no exact search."""
+
+    def __init__(self, collection: Collection) -> None:
+        super().__init__(collection, Limits(exact=False))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, say
 from tsds_qdrant.collections.values import FLOAT32
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.progress import notices_to
 
 if TYPE_CHECKING:
     from tsds_qdrant.planning.check import CheckReport
@@ -36,7 +37,7 @@ def check(where: Where, search: SearchSettings, as_json: JsonOption = False) -> 
     """
     from tsds_qdrant.planning.check import check as check_collection
 
-    with where.open() as opened:
+    with notices_to(say), where.open() as opened:
         report = check_collection(opened, recall=search.recall)
     if as_json:
         print_json(report.as_dict())
@@ -64,6 +65,7 @@ def _show(report: CheckReport) -> None:
         "model": info.metadata.get("model") or "unknown",
         **_searches(report),
         **costs(report),
+        **{name.replace("_", "-"): str(able) for name, able in report.abilities.items()},
     }
     for name, fact in facts.items():
         typer.echo(f"{name:>16}: {fact}")

@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import typer
 
 from tsds_qdrant.errors import TsdsError
-from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.progress import Progress, notices_to, silent
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -58,9 +59,10 @@ def naming(written: Sequence[object]) -> Iterator[None]:
 
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
-    """A progress callback that draws bars on stderr, if that is a terminal."""
+    """A progress callback that draws bars on stderr, if that is a terminal; shows notices too."""
     if quiet or not sys.stderr.isatty():
-        yield silent
+        with notices_to(partial(say, quiet=quiet)):
+            yield silent
         return
     from rich.console import Console
     from rich.progress import (
@@ -93,5 +95,5 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
         if task.speed:
             bars.update(task.id, rate=f"{task.speed:.0f}/s")
 
-    with bars:
+    with bars, notices_to(partial(bars.console.print, markup=False, highlight=False)):
         yield show

@@ -24,6 +24,7 @@ def written_back(
 ) -> dict[str, Any]:
     """Write back with a progress bar; a part of what ``--json`` prints, empty if not asked for."""
     from tsds_qdrant.runs.owed import Ledger
+    from tsds_qdrant.runs.permitted import announce_tags
     from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.runs.write_back import write_back
 
@@ -31,6 +32,7 @@ def written_back(
         return {}
     ledger = Ledger(None if run.state is None else RunState(run.state))
     with progress_bars(quiet=quiet) as progress:
+        announce_tags(collection, selection)
         report = write_back(
             collection, selection, tagging, ledger=ledger, dry_run=run.dry_run, progress=progress
         )

@@ -17,7 +17,7 @@ def in_graph(collection: Collection, info: CollectionInfo) -> int:
     own = spaces[info.vector]
     if own.m == 0 or not info.indexed:
         return 0
-    if len(spaces) == 1:
+    if len(spaces) == 1 or not collection.limits.has_room(None):
         return min(info.indexed, info.count)
     held = {name: collection.count({"must": [{"has_vector": name}]}) for name in spaces}
     dense = sum(held[name] for name, space in spaces.items() if space.kind == "dense")

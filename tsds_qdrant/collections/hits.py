@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import chain, compress
 
 import numpy as np
 
@@ -91,3 +92,17 @@ def within(hits: Hits, max_distance: float | None) -> Hits:
     if keep.all():
         return hits
     return hits.only(keep)
+
+
+def beside(parts: Sequence[Hits]) -> Hits:
+    """The hits of several answers to the same B searches as one, every search's nearest first."""
+    search = np.concatenate([search_numbers(part) for part in parts])
+    distances = np.concatenate([part.distances for part in parts])
+    order = np.lexsort((distances, search))
+    ids = list(chain.from_iterable(part.ids for part in parts))
+    return Hits(
+        [ids[k] for k in order.tolist()],
+        distances[order],
+        np.sum([part.counts for part in parts], axis=0),
+        np.concatenate([part.scores for part in parts])[order],
+    )

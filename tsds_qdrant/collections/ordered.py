@@ -30,6 +30,7 @@ def ordered_pages(
     descending: bool = False,
     limit: int | None = None,
     most: int | None = None,
+    equal: Callable[[int | float], list[PointId]] | None = None,
 ) -> Iterator[list[Valued]]:
     """Pages of all points that have the number, each once.
 
@@ -39,9 +40,11 @@ def ordered_pages(
         descending: whether ``ask`` gives the largest numbers first.
         limit: at most this many points in all.
         most: no request may have a larger limit.
+        equal: gives all points with one value, whatever ``most`` is.
 
     Raises:
-        RequestRejectedError: ``most`` is too small for the points that share one value.
+        RequestRejectedError: ``most`` is too small for the points that share one value, and they
+            cannot be asked for by that value.
     """
     start: int | float | None = None
     seen: set[Valued] = set()
@@ -52,7 +55,12 @@ def ordered_pages(
             wanted = most
         found = ask(wanted, start)
         new = [*dict.fromkeys(pair for pair in found if pair not in seen)]
-        if not new and wanted == most and len(found) == wanted:
+        crowded = not new and wanted == most and len(found) == wanted and start is not None
+        if crowded and equal is not None and abs(start or 0) <= EXACT:
+            value = found[-1][1]
+            new = [(point, value) for point in equal(value) if (point, value) not in seen]
+            start, seen = _behind(value, descending), set()
+        elif crowded:
             raise RequestRejectedError(
                 f"at least {len(seen)} points share the value {start}, and one request may ask "
                 f"for {most} (strict mode); have max_query_limit raised, or filter by that field"
@@ -61,6 +69,8 @@ def ordered_pages(
             kept = new if left is None else new[:left]
             left = None if left is None else left - len(kept)
             yield kept
+        if crowded:
+            continue
         if len(found) < wanted:
             return
         start = _start_from(found[-1][1], descending)
@@ -79,6 +89,13 @@ def _start_from(last: int | float, descending: bool) -> int | float:
     if abs(last) <= EXACT:
         return last
     return math.nextafter(float(last), math.inf if descending else -math.inf)
+
+
+def _behind(value: int | float, descending: bool) -> int | float:
+    """The next value behind ``value`` that a point may have."""
+    if isinstance(value, int):
+        return value - 1 if descending else value + 1
+    return math.nextafter(value, -math.inf if descending else math.inf)
 
 
 @contextmanager

@@ -106,6 +106,7 @@ class Collection(Readable, Protocol):
 
         Raises:
             UnsupportedCollectionError: the searched space is sparse.
+            DepthError: the collection's limits allow no such number of hits, however asked for.
             InputError: a row of another dimension, with NaN or infinity, or of length zero under
                 the Cosine metric.
         """

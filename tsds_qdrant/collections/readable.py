@@ -6,12 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from tsds_qdrant.collections.cluster import Cluster
+from tsds_qdrant.collections.limits import Limits, Rights
 from tsds_qdrant.collections.ordered import Valued
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record, Wanted
 
 
 class Readable(Protocol):
     """The reading half of :class:`~tsds_qdrant.collections.protocol.Collection`, but searches."""
+
+    @property
+    def limits(self) -> Limits:
+        """What the collection allows, as of its opening."""
+
+    def rights(self) -> Rights:
+        """What the key may do here; nothing is written to find out."""
 
     def info(self) -> CollectionInfo:
         """Describe the collection."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.cluster import ShardKey
+from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, STAMP_FIELD, TAG_FIELD, is_tag
 from tsds_qdrant.collections.sparse import SparseRows
 
@@ -54,21 +55,6 @@ class Record:
             if not own[TAG_FIELD]:
                 del own[TAG_FIELD]
         return own
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a deployment allows (Qdrant strict mode); None where there is no limit.
-
-    ``writes`` is False where a collection is only read, whoever asks.
-    """
-
-    limit: int | None = None
-    batch: int | None = None
-    ef: int | None = None
-    exact: bool = True
-    unindexed_filter: bool = True
-    writes: bool = True
 
 
 @dataclass(frozen=True)

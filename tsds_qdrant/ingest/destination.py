@@ -95,12 +95,16 @@ class Destination:
                 metric is wanted.
             SettingsError: there is no collection and a vector or shard key is named, or the
                 collection is sharded by key and none is.
+            AccessDeniedError: the API key may only read.
         """
         collection = self.existing()
         if collection is None:
             self._check_new()
             return None
         try:
+            rights = collection.rights()
+            if rights.writes is False:
+                raise AccessDeniedError(rights.refusal)
             problem = self._problem(collection, model, text, embedder)
         except BaseException:
             collection.close()

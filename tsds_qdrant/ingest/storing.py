@@ -224,7 +224,7 @@ class StoringRun:
     def _writing(self) -> Writer:
         assert self._collection is not None
         if self._writer is None:
-            self._writer = Writer(self._collection)
+            self._writer = Writer(self._collection, self._total)
         return self._writer
 
     def _compare(self, items: list[Item], rows: Float32Array | None) -> Compared:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.limits import announce
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import (
     CONFIRMED,
@@ -28,12 +29,16 @@ DIGITS = 16
 class Writer:
     """Writes items to a collection; see :class:`~tsds_qdrant.collections.reserved.Stamp`."""
 
-    def __init__(self, collection: Collection) -> None:
-        """Index the stamps of a collection that ``ingest`` made; others are left as they are."""
+    def __init__(self, collection: Collection, items: int = 0) -> None:
+        """Index the stamps of a collection that ``ingest`` made; others are left as they are.
+
+        About ``items`` will be written; 0 if that is not known.
+        """
         self._collection = collection
         self._stamp = Stamp(uuid4().hex[:DIGITS], 0)
         self._last: PointId | None = None
-        info = collection.info()
+        info, rate = collection.info(), collection.limits.write_rate
+        announce(info.name, "writes", rate, items - (rate or 0))
         if "sequence" in info.metadata:
             # Without an index changes are found as well, by reading all points.
             with suppress(AccessDeniedError, RequestRejectedError):

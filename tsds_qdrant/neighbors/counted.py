@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.hits import Hits
+from tsds_qdrant.collections.limits import check_depth
 from tsds_qdrant.collections.values import CollectionInfo, Filter
-from tsds_qdrant.errors import DepthError
+from tsds_qdrant.neighbors.allowed import EF_LADDER, check_searchable
 from tsds_qdrant.neighbors.usable import unusable, usable_hits
 from tsds_qdrant.pool.members import Members
 from tsds_qdrant.progress import Progress
-
-EF_LADDER = (128, 256, 512, 1024)
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class CountedSearches:
         """Hits that are candidates, at most ``limit`` of each row."""
 
         def ask(depth: int) -> Hits:
-            if depth > limit and depth > (self.info.limits.limit or depth):
-                raise self._too_deep(depth)
+            if depth > limit:
+                check_depth(depth, self.info.limits, self.where, self.info.name)
             return self._ask(
                 vectors, limit=depth, exact=exact, kind=kind, radius=radius, ef=ef, where=where
             )
@@ -93,6 +92,7 @@ class CountedSearches:
         ef: int | None,
         where: Filter | None,
     ) -> Hits:
+        check_searchable(self.info, self.where)
         done = 0
         stage = {"neighbor_searches": "neighbours", "density_searches": "densities"}.get(kind, "")
 
@@ -124,10 +124,3 @@ class CountedSearches:
             seconds=self.counts.seconds + time.perf_counter() - started,
         )
         return hits
-
-    def _too_deep(self, limit: int) -> DepthError:
-        return DepthError(
-            f"the selection needs searches of limit {limit} but collection '{self.info.name}' "
-            f"allows {self.info.limits.limit} (strict mode, max_query_limit); lower the size, or "
-            f"have the limit raised"
-        )

@@ -44,7 +44,8 @@ def whole_list(neighborhoods: Neighborhoods) -> IntArray:
         DepthError: the deployment allows no search that deep.
     """
     if not neighborhoods.complete[0]:
-        neighborhoods.deepen(np.zeros(1, np.int64), np.array([neighborhoods.searcher.candidates]))
+        everything = np.array([neighborhoods.searcher.candidates])
+        neighborhoods.deepen(np.zeros(1, np.int64), everything, at_least=True)
     first = neighborhoods.candidates[0]
     return first[~neighborhoods.excluded[first]]
 

@@ -129,14 +129,20 @@ class Neighborhoods:
             return float(self.pool)
         return float(np.nansum(1.0 / self.densities))
 
-    def deepen(self, rows: IntArray, limits: IntArray) -> None:
+    def deepen(self, rows: IntArray, limits: IntArray, *, at_least: bool = False) -> None:
         """Fetch the lists of ``rows`` (r,) to the depths ``limits`` (r,), or as far as ties reach.
 
+        Lists that are begun may get less where a deployment gives less, unless ``at_least``.
+
         Raises:
-            DepthError: the lists would not fit into memory.
+            DepthError: the lists would not fit into memory, or the deployment does not give them.
         """
         while len(rows):
             limits = np.maximum(limits, 2 * self.fetched[rows])
+            deepest = self.searcher.depth
+            if deepest is not None and not at_least:
+                fetched, less = self.fetched[rows], np.minimum(limits, deepest)
+                limits = np.where((fetched > 0) & (fetched < deepest), less, limits)
             self._check_size(rows, limits)
             for limit in np.unique(limits):
                 self._fetch(rows[limits == limit], int(limit))

@@ -22,6 +22,8 @@ PAGE = 1_000
 NEW_SHARE = 0.3
 """Above this share of new points, starting again takes fewer searches: at 100,000 candidates a
 page of new points touches about 40 lists and places, and a selection from scratch asks 2,300."""
+MOST_PIECES = 50
+"""The same where a deployment lets few ids be asked about at once, or none."""
 MARGIN = 1e-3
 """Local distances are float32: a new point this much farther still counts as near."""
 
@@ -55,14 +57,16 @@ def repair(
         came: points that are new, or whose vector changed, and that match the filter.
         gone: points that were deleted, or no longer match.
     """
-    if len(came) > NEW_SHARE * neighborhoods.searcher.candidates:
+    searcher = neighborhoods.searcher
+    few = MOST_PIECES * searcher.listable(PAGE)
+    if len(came) > min(NEW_SHARE * searcher.candidates, few):
         neighborhoods.forget()
         return RepairReport(len(came), len(gone), 0, 0, from_scratch=True)
     index = neighborhoods.index
     known = index.lookup([*gone, *came])
     neighborhoods.drop(known[known >= 0])
     lists = places = 0
-    collection = neighborhoods.searcher.collection
+    collection = searcher.collection
     for start in range(0, len(came), PAGE):
         records = collection.retrieve(came[start : start + PAGE], payloads=False, vectors=True)
         records = with_direction(records, neighborhoods.searcher.info)

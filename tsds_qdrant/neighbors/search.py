@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.filter_keys import filtered_fields
 from tsds_qdrant.collections.graph import no_graph
-from tsds_qdrant.collections.hits import Hits, first_hits, recall_of
+from tsds_qdrant.collections.hits import Hits, beside, first_hits, recall_of
+from tsds_qdrant.collections.limits import check_depth
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.neighbors.counted import EF_LADDER, CountedSearches
+from tsds_qdrant.neighbors.allowed import EF_LADDER, check_exact, ladder, too_low
+from tsds_qdrant.neighbors.counted import CountedSearches
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.pool.members import members, no_candidate
 from tsds_qdrant.progress import Progress, silent
@@ -48,6 +51,7 @@ class Searcher(CountedSearches):
         settings = settings or SearchSettings()
         collection.check_distances()
         info, where = collection.info(), settings.where
+        check_exact(info, settings)
         info = replace(
             info, limits=replace(info.limits, exact=info.limits.exact and settings.scans)
         )
@@ -131,15 +135,19 @@ class Searcher(CountedSearches):
         kind: str,
         radius: float | None = None,
     ) -> Hits:
-        """Which of the points ``ids`` lie within ``radius`` of each row (B, D); always exact."""
-        return self._run(
-            vectors,
-            limit=len(ids),
-            exact=self.info.limits.exact,
-            kind=kind,
-            radius=radius,
-            where={"must": [{"has_id": list(ids)}]},
-        )
+        """Which of the points ``ids`` lie within ``radius`` of each row (B, D); always exact.
+
+        Raises:
+            RequestRejectedError: the deployment allows no filter that lists ids.
+        """
+        exact, size = self.info.limits.exact, max(1, self.listable(len(ids)))
+        parts = []
+        for start in range(0, len(ids), size):
+            part = list(ids[start : start + size])
+            where = {"must": [{"has_id": part}]}
+            asked: Any = {"limit": len(part), "radius": radius, "where": where}
+            parts.append(self._run(vectors, exact=exact, kind=kind, **asked))
+        return parts[0] if len(parts) == 1 else beside(parts)
 
     def repeat_exactly(self, vectors: Float32Array, limit: int) -> Hits:
         """The same as :meth:`nearest` by a scan, counted as a probe; not asked twice in a row."""
@@ -155,13 +163,23 @@ class Searcher(CountedSearches):
         """``limit``, and ``spare`` more where that is allowed, cut to the pool's size.
 
         Raises:
-            DepthError: the deployment allows no such limit.
+            DepthError: the deployment gives no search that many hits.
         """
-        limit = min(limit, self.candidates + 1)
-        allowed = self.info.limits.limit
-        if allowed is not None and limit > allowed:
-            raise self._too_deep(limit)
-        return min(limit + spare, self.candidates + 1, allowed or limit + spare)
+        limit, most = min(limit, self.candidates + 1), self.candidates + 1
+        if limit > (self.depth or limit):
+            wanted = min(limit + spare, most)
+            check_depth(wanted, self.info.limits, self.where, self.info.name, most=most)
+        return min(limit + spare, most, self.depth or limit + spare)
+
+    def listable(self, most: int) -> int:
+        """How many ids, at most ``most``, one search can be about; 0 if none."""
+        limits = self.info.limits
+        return limits.ids_listed(min(most, limits.limit or most))
+
+    @property
+    def depth(self) -> int | None:
+        """How many hits the deployment gives of one search; None if any number."""
+        return self.info.limits.depth(self.where)
 
     def _probe(self, vectors: Float32Array, limit: int) -> None:
         """Choose ef, or to scan, by the recall on a seeded handful of ``vectors``."""
@@ -171,10 +189,9 @@ class Searcher(CountedSearches):
         rows = self._rng.permutation(len(vectors))[:PROBED_SEARCHES]
         sample = vectors[np.sort(rows)]
         truth = self.repeat_exactly(sample, limit)
-        ladder = [ef for ef in EF_LADDER if ef <= (self.info.limits.ef or ef)]
-        for ef in ladder:
+        for ef in ladder(self.info.limits.ef):
             found = self._run(sample, limit=limit, exact=False, kind="probe_searches", ef=ef)
             if recall_of(found, truth) >= self.recall:
                 self.ef = ef
                 return
-        self.scan_reason = f"no ef up to {ladder[-1] if ladder else 0} reaches recall {self.recall}"
+        self.scan_reason = too_low(ef, self.info, self.recall)

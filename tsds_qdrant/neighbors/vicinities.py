@@ -206,6 +206,7 @@ class Vicinities:
         limit = FIRST_LIMIT
         if exact or self._searcher.is_exact(limit):
             limit = FIRST_SCAN_LIMIT
+        limit = min(limit, self._searcher.depth or limit)
         while len(rows):
             depth = self._searcher.checked_limit(min(limit, self.limit))
             hits = self._searcher.around(matrix[rows], depth, self._bandwidth, exact=exact)

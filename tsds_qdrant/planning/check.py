@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import (
+    DepthError,
     InputError,
     PoisonedCollectionError,
     RequestRejectedError,
@@ -20,6 +22,7 @@ from tsds_qdrant.errors import (
 )
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.planning.abilities import USUAL, Ability, abilities_of
 from tsds_qdrant.planning.cluster_state import figures_of, placing_of, troubles_of
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 from tsds_qdrant.planning.findings import notes_on, warnings_on
@@ -27,10 +30,11 @@ from tsds_qdrant.pool.members import members
 from tsds_qdrant.pool.pool import with_direction
 
 PROBED_POINTS = 64
-USUAL = 200, 1_000
-"""Task examples and size of the selection whose cost is predicted."""
+RATE_SHARE = 4
+"""At most this part of the reads of a minute are spent on points."""
 Verdict = Literal["works", "works with a warning", "does not work"]
 REFUSALS = (
+    DepthError,
     InputError,
     PoisonedCollectionError,
     RequestRejectedError,
@@ -56,6 +60,7 @@ class CheckReport:
         warnings: sentences on what makes it slower, less exact, or leaves points out by mistake.
         notes: sentences on what else there is to know.
         cluster: how a server keeps the collection; None where none does.
+        abilities: what the commands will be able to do, by rights and limits alone.
     """
 
     info: CollectionInfo
@@ -70,6 +75,7 @@ class CheckReport:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     cluster: Cluster | None = None
+    abilities: Mapping[str, Ability] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -120,6 +126,10 @@ class CheckReport:
                 "walk_milliseconds": self.cost and self.cost.walk,
             },
             "expected": self.expected,
+            "abilities": {
+                name: {"possible": ability.possible, "why": list(ability.why)}
+                for name, ability in self.abilities.items()
+            },
             "problems": list(self.problems),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
@@ -138,16 +148,19 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
     settings = SearchSettings(recall=recall)
     info = collection.info()
     space = collection.spaces[info.vector]
+    abilities = abilities_of(info, collection.rights())
     candidates = members(collection, info, None, scans=info.limits.exact)
     held = min(candidates.found, in_graph(collection, info))
     ef, scan_reason, cost = None, "", None
-    problems: tuple[str, ...] = ()
-    try:
-        searcher = Searcher(collection, settings, seed=seed)
-        cost = _tried(searcher, seed)
-        ef, scan_reason = searcher.ef, searcher.scan_reason
-    except REFUSALS as error:
-        problems = (f"{error}.",)
+    problems = tuple(f"{clause}." for clause in abilities["select"].problems)
+    if not problems:
+        try:
+            searcher = Searcher(collection, settings, seed=seed)
+            cost = _tried(searcher, seed)
+            ef, scan_reason = searcher.ef, searcher.scan_reason
+        except REFUSALS as error:
+            problems = (f"{error}.",)
+            abilities |= dict.fromkeys(("select", "reselect"), Ability(False, (str(error),)))
     found = CheckReport(
         info,
         space,
@@ -159,6 +172,7 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         cost=cost,
         problems=problems,
         cluster=collection.cluster(),
+        abilities=abilities,
     )
     warnings = (*warnings_on(found), *troubles_of(found.cluster))
     return replace(found, warnings=warnings, notes=(*notes_on(found), *placing_of(info)))
@@ -172,7 +186,9 @@ def _tried(searcher: Searcher, seed: int) -> SearchCost:
         TsdsError: whatever a selection would raise.
     """
     page = next(iter(searcher.members.pages()))
-    ids = [page[k] for k in np.random.default_rng(seed).permutation(len(page))[:PROBED_POINTS]]
+    rate = searcher.info.limits.read_rate
+    probed = PROBED_POINTS if rate is None else min(PROBED_POINTS, max(1, rate // RATE_SHARE))
+    ids = [page[k] for k in np.random.default_rng(seed).permutation(len(page))[:probed]]
     stored = searcher.collection.retrieve(ids, payloads=False, vectors=True)
     usable = (record.vector for record in with_direction(stored, searcher.info))
     rows = [row for row in usable if row is not None and np.isfinite(row).all()]

@@ -1,8 +1,7 @@
 """Cost: what a selection will take on a collection, from a few searches timed there.
 
-The number of searches follows from the task and the size alone, not from the pool: one or two for
-each task example and one for each candidate in the support, which is little larger than the size
-(scripts/README.md, "What a selection costs"). How long one takes is measured.
+The number of searches follows from the task and the size alone, see
+:func:`~tsds_qdrant.neighbors.expected.expected_searches`. How long one takes is measured.
 """
 
 from __future__ import annotations
@@ -14,11 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.neighbors.expected import expected_searches
 from tsds_qdrant.neighbors.search import Searcher
 
-SEARCHES_PER_EXAMPLE = 1.5
-SEARCHES_PER_SELECTED = 1.13
-"""Medians of selections of 100 to 5,000 for 10 to 2,000 task examples."""
 REPEATED_EXACTLY = 64
 """Scans that choose ef and measure recall, where searches are approximate."""
 LIMIT = 64
@@ -38,7 +35,7 @@ class SearchCost:
 
     def expected(self, task_examples: int, size: int) -> tuple[int, float]:
         """Searches and seconds of a selection of ``size`` for that many ``task_examples``."""
-        searches = SEARCHES_PER_EXAMPLE * task_examples + SEARCHES_PER_SELECTED * size
+        searches = expected_searches(task_examples, size)
         if self.walk is None:
             return round(searches), searches * (self.scan or 0.0) / 1000
         repeated = REPEATED_EXACTLY if self.scan is not None else 0
@@ -51,14 +48,15 @@ def measure_cost(searcher: Searcher, vectors: Float32Array) -> SearchCost:
 
     Scans and walks are timed by the same batch, as one search takes less in a larger one.
     """
-    hits, _ = searcher.nearest(vectors, LIMIT)  # which chooses ef, and warms caches
+    limit = min(LIMIT, searcher.depth or LIMIT)
+    hits, _ = searcher.nearest(vectors, limit)  # which chooses ef, and warms caches
     radius = float(np.median(hits.distances))
-    usual = _milliseconds(lambda: searcher.around(vectors, LIMIT, radius), len(vectors))
-    if searcher.is_exact(LIMIT):
+    usual = _milliseconds(lambda: searcher.around(vectors, limit, radius), len(vectors))
+    if searcher.is_exact(limit):
         return SearchCost(usual, None)
     if not searcher.info.limits.exact:
         return SearchCost(None, usual)
-    scan = _milliseconds(lambda: searcher.around(vectors, LIMIT, radius, exact=True), len(vectors))
+    scan = _milliseconds(lambda: searcher.around(vectors, limit, radius, exact=True), len(vectors))
     return SearchCost(scan, usual)
 
 

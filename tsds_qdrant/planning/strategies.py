@@ -9,7 +9,7 @@ from typing import Any
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Record
 from tsds_qdrant.errors import BadRecordError
-from tsds_qdrant.pool.members import having_vector
+from tsds_qdrant.pool.members import Members, having_vector
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
@@ -83,8 +83,9 @@ def catalogue(collection: Collection | None = None) -> list[Listing]:
     if collection is None:
         return [Listing(name, card) for name, card in cards.items()]
     info = collection.info()
-    where, found = having_vector(collection, info, None)
-    ids = next(iter(collection.scroll_ids(where if found else None)), [])[:PROBED_POINTS]
+    there = having_vector(collection, info, None)
+    ids = next(iter((there if there.found else Members(collection, None, 0)).pages()), [])
+    ids = ids[:PROBED_POINTS]
     probed = collection.retrieve(ids, vectors=True) if ids else []
     return [Listing(name, card, _lacking(card, info, probed)) for name, card in cards.items()]
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from tsds_qdrant.collections.conditions import joined
+from tsds_qdrant.collections.conditions import excluding, joined
 from tsds_qdrant.collections.filters import check_filter
 from tsds_qdrant.collections.lengths import is_zero, needs_direction
+from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
-from tsds_qdrant.errors import RequestRejectedError
 from tsds_qdrant.pool.fields import unknown_in
 
 FIRST_LOOK = 16
@@ -33,12 +33,20 @@ class Members:
         where: what makes a point one, but for a vector of zeros; None where all points are.
         found: how many match it.
         zero: those of them whose vector is zero under Cosine or Dot, ascending; no candidates.
+        lacking: points without the vector that ``where`` lets pass, as strict mode has no room for
+            the condition that would not; no candidates either, and not counted in ``found``.
     """
 
     collection: Collection
     where: Filter | None
     found: int
     zero: tuple[PointId, ...] = ()
+    lacking: tuple[PointId, ...] = ()
+
+    @property
+    def outside(self) -> frozenset[PointId]:
+        """Points that match ``where`` and are no candidates."""
+        return frozenset((*self.zero, *self.lacking))
 
     @property
     def count(self) -> int:
@@ -47,21 +55,21 @@ class Members:
 
     def having(self, condition: Mapping[str, Any]) -> int:
         """How many candidates meet ``condition``, exactly."""
-        zero = [{"must_not": [{"has_id": list(self.zero)}]}] if self.zero else []
-        return self.collection.count(joined(self.where, condition, *zero))
+        meeting = joined(self.where, condition)
+        return self.collection.count(meeting) - len(
+            matching(self.collection, meeting, [*self.outside])
+        )
 
     def pages(self) -> Iterator[list[PointId]]:
         """Their ids, page by page, in ascending order."""
-        zero = set(self.zero)
+        outside = self.outside
         for page in self.collection.scroll_ids(self.where):
-            if kept := [i for i in page if i not in zero] if zero else page:
+            if kept := [i for i in page if i not in outside] if outside else page:
                 yield kept
 
 
-def having_vector(
-    collection: Collection, info: CollectionInfo, where: Filter | None
-) -> tuple[Filter | None, int]:
-    """The filter of the points that match ``where`` and have the vector, and how many do.
+def having_vector(collection: Collection, info: CollectionInfo, where: Filter | None) -> Members:
+    """The points that match ``where`` and have the vector, those of zeros too.
 
     ``info`` is the collection's own of now. Where no point lacks the vector, nothing is asked for
     beside ``where``, which costs least.
@@ -71,10 +79,26 @@ def having_vector(
     """
     if where is not None:
         check_filter(where)
+    if not collection.limits.has_room(where):
+        return _having_by_reading(collection, info, where)
     condition = joined(where, {"has_vector": info.vector})
     found = collection.count(condition)
     whole = where is None and found >= info.count
-    return None if whole else condition, found
+    return Members(collection, None if whole else condition, found)
+
+
+def _having_by_reading(
+    collection: Collection, info: CollectionInfo, where: Filter | None
+) -> Members:
+    """The same without a condition beside ``where``, for which there is no room."""
+    ids = list(chain.from_iterable(collection.scroll_ids(where)))
+    if collection.limits.has_room(None):
+        having = matching(collection, joined(None, {"has_vector": info.vector}), ids)
+    else:
+        stored = collection.retrieve(ids, payloads=False, vectors=True)
+        having = {record.id for record in stored if record.vector is not None}
+    lacking = tuple(point_id for point_id in ids if point_id not in having)
+    return Members(collection, where, len(ids) - len(lacking), lacking=lacking)
 
 
 def members(
@@ -85,11 +109,10 @@ def members(
     Vectors of zeros are not looked for without ``scans``, as finding them all takes one, nor in a
     large pool; searches leave them out all the same.
     """
-    condition, found = having_vector(collection, info, where)
-    zero: tuple[PointId, ...] = ()
-    if scans and found and looks_for_zero(info):
-        zero = _zero_ids(collection, info, condition)
-    return Members(collection, condition, found, zero)
+    found = having_vector(collection, info, where)
+    if scans and found.found and looks_for_zero(info):
+        return replace(found, zero=_zero_ids(collection, info, found.where))
+    return found
 
 
 def looks_for_zero(info: CollectionInfo) -> bool:
@@ -105,25 +128,26 @@ def _zero_ids(
     """
     found: list[PointId] = []
     passed: list[PointId] = []
-    look = FIRST_LOOK
-    with suppress(RequestRejectedError):  # strict mode bounds what a filter may hold
-        while True:
-            look = min(look, info.limits.limit or look)
-            known = [{"must_not": [{"has_id": list(passed)}]}] if passed else []
-            records = collection.faintest(look, joined(where, *known))
-            zero = [one.id for one in records if one.vector is not None and is_zero(one.vector)]
-            # NaN comes before everything.
-            odd = [
-                one.id
-                for one in records
-                if one.vector is not None and not np.isfinite(one.vector).all()
-            ]
-            found += zero
-            passed += [*zero, *odd]
-            if not (zero or odd) or len(records) < look:
-                break
-            look = NEXT_LOOK
-    return tuple(sorted(found, key=lambda one: (isinstance(one, str), one)))
+    look, limits = FIRST_LOOK, info.limits
+    most = limits.excludable(where)
+    while True:
+        look = min(look, limits.limit or look)
+        if most is not None and len(passed) > most:
+            page = chain.from_iterable(collection.scroll_ids(where))
+            records, look = collection.retrieve([*page], payloads=False, vectors=True), 0
+            found = []
+        else:
+            known = excluding(where, passed, limits.condition_size) if passed else where
+            records = collection.faintest(look, known)
+        rows = [(one.id, one.vector) for one in records if one.vector is not None]
+        zero = [point_id for point_id, row in rows if is_zero(row)]
+        found += zero
+        # NaN comes before everything.
+        odd = [point_id for point_id, row in rows if not np.isfinite(row).all()]
+        passed += [*zero, *odd]
+        if not (zero or odd) or not look or len(records) < look:
+            return tuple(sorted(found, key=lambda one: (isinstance(one, str), one)))
+        look = NEXT_LOOK
 
 
 def no_candidate(info: CollectionInfo, members: Members, where: Filter | None) -> str:

@@ -64,8 +64,8 @@ def draw_pool(members: Members, seed: int, *, size: int = POOL_SAMPLE) -> PoolSa
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(ids))[:size])
         ids = [ids[row] for row in rows.tolist()]
-    zero = set(members.zero)
-    stored = collection.retrieve([i for i in ids if i not in zero], vectors=True)
+    outside = members.outside
+    stored = collection.retrieve([i for i in ids if i not in outside], vectors=True)
     records = [record for record in stored if record.vector is not None]
     if not records:
         info = collection.info()

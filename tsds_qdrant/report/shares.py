@@ -81,6 +81,8 @@ def shares_of(
     shown = sorted(known, key=lambda key: (-parts[1][key], -parts[0][key], key))[:LISTED]
     values = {key: json.loads(key) for key in shown}
     counted = (cheap or field in info.payload_indexes) and all(map(_countable, values.values()))
+    limits, own = info.limits, members.where
+    counted = counted and limits.exact and limits.has_room(own)
     if counted:
         tests: dict[str | None, Filter] = {
             key: {"key": field, "match": {"value": value}} for key, value in values.items()

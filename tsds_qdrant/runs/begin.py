@@ -17,9 +17,11 @@ from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.changes import first_mark
 from tsds_qdrant.runs.history import selection_figures
 from tsds_qdrant.runs.membership import without
+from tsds_qdrant.runs.permitted import check_write_back
 from tsds_qdrant.runs.run import Run, check_settings, keep_run, load_run
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.tagging import Tagging, agreed_tagging
+from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.select import begin, select_for
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
@@ -117,7 +119,10 @@ def new_run(
             check_settings(kept.path, before.settings, settings)
             check_guard(kept.path, stored_guard(facts, arrays), guard)
             tagging = agreed_tagging(kept.path, before.tagging, tagging)
-        candidates, _ = having_vector(collection, collection.info(), settings.search.where)
+    check_write_back(collection, tagging)
+    announce_reads(collection, queries, settings)
+    if state is not None:
+        candidates = having_vector(collection, collection.info(), settings.search.where).where
         mark = first_mark(
             collection,
             candidates,
@@ -127,7 +132,7 @@ def new_run(
     if guard is not None:
         guard.check_texts(collection)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
-    mark = None if mark is None else without(mark, set(known.searcher.members.zero))
+    mark = None if mark is None else without(mark, known.searcher.members.outside)
     sizes = settings.wanted_sizes(known.searcher.candidates)
     selection = select_for(known, settings, sizes, guard=guard, count_tokens=keeping.count_tokens)
     facts = source_of(queries, keeping.query_facts)

@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.ids import KeyArray, point_ids, point_keys
+from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.collections.values import Filter, PointId
@@ -32,8 +34,6 @@ from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.runs.marks import Changes, Mark
 from tsds_qdrant.runs.writers import read_now, written_since
-
-PAGE = 10_000
 
 
 def first_mark(
@@ -84,10 +84,10 @@ def find_changes(
     Raises:
         InputError: the field's largest value has fallen, so it does not only grow.
     """
-    present = _matching(collection, where, used)
+    present = matching(collection, where, used)
     gone = [point_id for point_id in used if point_id not in present]
     if named is not None:
-        came = sorted(_matching(collection, where, named), key=_order)
+        came = sorted(matching(collection, where, named), key=_order)
         if mark.count is not None:  # some of these may be new, and the run's way blind to them
             mark = replace(mark, count=mark.count + len(came))
         return Changes(came, gone, mark)
@@ -122,9 +122,13 @@ def _since(collection: Collection, where: Filter | None, mark: Mark) -> tuple[li
             f"it does not only grow, or the collection was made again; select again with --state"
         )
     if last is None or last != mark.value:
-        newer: dict[str, Any] = {"must": [{"key": mark.field_name, "range": {bound: mark.value}}]}
-        condition = both(where, newer if mark.value is not None else {})
-        came += [point_id for page in collection.scroll_ids(condition) for point_id in page]
+        newer = [{"key": mark.field_name, "range": {bound: mark.value}}]
+        if mark.value is None:
+            newer = []
+        room = not newer or collection.limits.has_room(where)
+        condition = joined(where if room else None, *newer)
+        found = [point_id for page in collection.scroll_ids(condition) for point_id in page]
+        came += found if room else sorted(matching(collection, where, found), key=_order)
     return came, replace(mark, value=now, readings=readings)
 
 
@@ -137,12 +141,6 @@ def _settled(metadata: Mapping[str, Any]) -> int:
     return max(int(metadata.get("settled", 0)), int(metadata.get("sequence", 0)) - 1)
 
 
-def both(where: Filter | None, extra: Mapping[str, Any]) -> Filter | None:
-    """Both conditions at once."""
-    parts = [dict(part) for part in (where, extra) if part]
-    return {"must": parts} if parts else None
-
-
 def _largest(collection: Collection, name: str) -> Any:
     largest = collection.largest(name)
     if largest is None and collection.count():
@@ -150,19 +148,6 @@ def _largest(collection: Collection, name: str) -> Any:
             f"no point has a number or date in '{name}'; name another field, or leave it out"
         )
     return largest
-
-
-def _matching(collection: Collection, where: Filter | None, ids: Sequence[PointId]) -> set[PointId]:
-    """Which of ``ids`` are stored and match ``where``."""
-    found: set[PointId] = set()
-    for start in range(0, len(ids), PAGE):
-        part = list(ids[start : start + PAGE])
-        if where is None:
-            found |= collection.existing(part)
-        else:
-            condition = both(where, {"must": [{"has_id": part}]})
-            found.update(i for page in collection.scroll_ids(condition) for i in page)
-    return found
 
 
 def _everything(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.lengths import is_zero, needs_direction
+from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.pool.texts import text_of
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.runs.changes import both
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.selection.explanation import (
     Explanation,
@@ -118,8 +118,7 @@ def _no_candidates(run: Run, records: Sequence[Record]) -> dict[PointId, Verdict
     }
     if where is None:
         return out
-    condition = both(where, {"must": [{"has_id": list(ids)}]})
-    passed = {i for page in run.known.searcher.collection.scroll_ids(condition) for i in page}
+    passed = matching(run.known.searcher.collection, where, ids)
     return out | {point_id: "filtered out" for point_id in ids if point_id not in passed}
 
 

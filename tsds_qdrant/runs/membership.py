@@ -24,14 +24,14 @@ def changes_among(
     gets one came, where ``mark`` can see that.
     """
     changes = find_changes(members.collection, members.where, mark, used, named=named)
-    if not members.zero:
+    outside, gone = members.outside, set(changes.gone)
+    if not outside:
         return changes
-    zero, gone = set(members.zero), set(changes.gone)
     return replace(
         changes,
-        came=[point_id for point_id in changes.came if point_id not in zero],
-        gone=[*changes.gone, *(one for one in used if one in zero and one not in gone)],
-        mark=without(changes.mark, zero),
+        came=[point_id for point_id in changes.came if point_id not in outside],
+        gone=[*changes.gone, *(one for one in used if one in outside and one not in gone)],
+        mark=without(changes.mark, outside),
     )
 
 

@@ -25,6 +25,7 @@ from tsds_qdrant.runs.history import reselection_figures
 from tsds_qdrant.runs.marks import Changes
 from tsds_qdrant.runs.membership import changes_among
 from tsds_qdrant.runs.owed import Ledger
+from tsds_qdrant.runs.permitted import announce_tags, check_write_back
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
@@ -88,6 +89,7 @@ def reselect(
         StateError: the state cannot be used.
         CollectionMismatchError: the collection is another one than in the run.
         CollectionNotFoundError: it is gone.
+        AccessDeniedError: the run writes back, and the API key may only read.
         SupportError: see :func:`~tsds_qdrant.selection.select.select`.
     """
     state = state if isinstance(state, RunState) else RunState(state)
@@ -96,6 +98,7 @@ def reselect(
         started = time.perf_counter()
         check_identity(opened.info(), run.collection)
         cluster = opened.cluster()
+        check_write_back(opened, run.tagging)
         known = resume_knowledge(opened, run, arrays, facts, progress)
         changes = _changes(run, known, named)
         untouched = not (changes.came or changes.gone or queries is not None)
@@ -138,6 +141,7 @@ def reselect(
         now = Run(selection, known, source, changes.mark, guard, run.tagging)
         number = keep_run(state, now, figures)
         if run.tagging:
+            announce_tags(opened, selection)
             ledger = Ledger(state)
             written = write_back(opened, selection, run.tagging, ledger=ledger, progress=progress)
             figures = {**figures, "write_back": vars(written)}

@@ -21,6 +21,7 @@ from tsds_qdrant.pool.pool import vectors_found, vectors_of
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing
+from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.selection import Selection
@@ -81,6 +82,7 @@ def select(
     """
     if guard is not None:
         guard.check_texts(collection)
+    announce_reads(collection, queries, settings)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
     sizes = settings.wanted_sizes(known.searcher.candidates)
     return select_for(known, settings, sizes, guard=guard, count_tokens=count_tokens)

@@ -14,9 +14,10 @@ from pydantic_core import to_json
 from qdrant_client import grpc as messages
 
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
-from tsds_qdrant.collections.server.points import POINT_BATCH, REQUEST_FLOATS
+from tsds_qdrant.collections.server.fetching import POINT_BATCH
 from tsds_qdrant.collections.server.searches import SEARCH_BATCH, SEARCH_HITS
 from tsds_qdrant.collections.server.wire import Search, grpc_message, rest_body
+from tsds_qdrant.collections.server.writes import REQUEST_FLOATS
 from tsds_qdrant.collections.values import PointId, Record
 
 VERSION = 100

@@ -21,7 +21,7 @@ from pool_oracle import (
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.neighbors import search
+from tsds_qdrant.neighbors import allowed
 from tsds_qdrant.runs.begin import begin_run
 from tsds_qdrant.runs.reselect import reselect
 from tsds_qdrant.selection.select import select
@@ -63,7 +63,7 @@ def run(
     graph: EdgeCollection, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[SelectionSettings, int, bool], Selection]:
     """Select for this many queries, with scans or with the worst walk there is."""
-    monkeypatch.setattr(search, "EF_LADDER", (1,))
+    monkeypatch.setattr(allowed, "EF_LADDER", (1,))
 
     def select_for(settings: SelectionSettings, queries: int, exact: bool) -> Selection:
         settings = settings.altered(exact=exact, recall=0.01)
@@ -142,7 +142,7 @@ def test_a_better_walk_errs_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     bounds: dict[int, float] = {}
     exact = [probabilities_of(run(settings, 40, True)) for settings in CASES[1:]]
     for ef in (1, 1024):
-        monkeypatch.setattr(search, "EF_LADDER", (ef,))
+        monkeypatch.setattr(allowed, "EF_LADDER", (ef,))
         found = [run(settings, 40, False) for settings in CASES[1:]]
         pairs = zip(found, exact, strict=True)
         errors[ef] = sum(variation(probabilities_of(one), right) for one, right in pairs)

@@ -22,6 +22,7 @@ from tsds_qdrant.collections.edge.known import Known, spaces_of
 from tsds_qdrant.collections.edge.scan import LoadedVectors
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
+from tsds_qdrant.collections.limits import Limits, Rights
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.sparse import SparseRows
@@ -51,6 +52,15 @@ class EdgeReads(Closing):
             config = read_config(description.location, description.name)
             known = Known(spaces_of(config), description.vector)
         self._known = known
+
+    @property
+    def limits(self) -> Limits:
+        """The embedded engine has none."""
+        return self._description.limits
+
+    def rights(self) -> Rights:
+        """Whoever has opened the collection may do everything."""
+        return Rights()
 
     @property
     def bytes_moved(self) -> int:

@@ -11,8 +11,10 @@ from typing import Any, Generic, TypeVar
 from tsds_qdrant.collections.server.failures import explain
 from tsds_qdrant.collections.server.line import Line
 from tsds_qdrant.collections.server.pace import Allowance, Pace
+from tsds_qdrant.collections.server.rates import Cost, Rate
 
 T = TypeVar("T")
+FREE = Cost()
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,20 @@ class Batches(Generic[T]):
         executor: Executor | None = None,
         in_flight: int = 1,
         writes: bool = False,
+        rate: Rate | None = None,
     ) -> None:
         """``size`` rows at most in a request over ``line``, ``first`` in the first one of a kind.
 
         ``in_flight`` requests at most are under way in ``executor``; without one, each runs in
         the thread that asks. ``writes`` says that they are writes, which may be stored in part.
+        No more is asked for than ``rate`` allows.
         """
         self._writes = writes
         self._size = max(1, size)
         self._first = min(self._size, first or self._size)
         self._line = line
         self._executor = executor or _Here()
+        self._rate = rate or Rate(None, "reads", "", line.now)
         self._allowance = Allowance(in_flight, float(in_flight))
         self._paces: dict[Hashable, Pace] = {}
 
@@ -97,6 +102,7 @@ class Batches(Generic[T]):
         *,
         kind: Hashable = None,
         at_most: int | None = None,
+        cost: Cost = FREE,
         on_batch: Callable[[int], None] | None = None,
     ) -> list[T]:
         """Collect what ``call`` returns for consecutive ranges that cover ``range(count)``.
@@ -106,19 +112,23 @@ class Batches(Generic[T]):
             call: is given a range of rows; may run in another thread.
             kind: requests of one kind cost about the same for each row.
             at_most: no request holds more rows than this.
+            cost: what a request takes of the rate.
             on_batch: called with the number of rows of each request that is answered.
 
         Raises:
             OversizedError: a single row is too large.
+            RequestRejectedError: a single row takes more than the rate allows in a minute.
             TsdsError: the failure is final, or there were too many.
         """
-        rest = Rest(count, min(self._size, at_most or self._size))
+        most = self._rate.rows(cost, min(self._size, at_most or self._size)) if count else 1
+        self._rate.announce(cost.of(count) + cost.request * (count // most))
+        rest = Rest(count, most)
         under_way: dict[Future[tuple[T, float]], Piece] = {}
         answers: dict[int, T] = {}
         try:
             while rest or under_way:
                 while rest and len(under_way) < int(self._allowance.width):
-                    piece = self._next(rest, kind)
+                    piece = self._next(rest, kind, cost)
                     under_way[self._executor.submit(self._timed, call, piece.rows)] = piece
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     piece = under_way.pop(future)
@@ -136,11 +146,18 @@ class Batches(Generic[T]):
                 future.cancel()
         return [answers[start] for start in sorted(answers)]
 
-    def _next(self, rest: Rest, kind: Hashable) -> Piece:
+    def _next(self, rest: Rest, kind: Hashable, cost: Cost) -> Piece:
         """What to ask for next, once the server may be asked again."""
-        self._line.wait(self._allowance.wait(self._line.now()))
         pace = self._paces.setdefault(kind, Pace(self._size, self._first))
-        return replace(rest.cut(pace.rows), sent=self._line.now(), turn=self._line.turn)
+        piece = rest.cut(pace.rows)
+        tokens = cost.of(len(piece.rows))
+        try:
+            self._line.wait(max(self._allowance.wait(self._line.now()), self._rate.pause(tokens)))
+        except BaseException:
+            rest.put_back(piece)
+            raise
+        self._rate.spend(tokens)
+        return replace(piece, sent=self._line.now(), turn=self._line.turn)
 
     def _timed(self, call: Callable[[range], T], rows: range) -> tuple[T, float]:
         started = self._line.now()
@@ -172,6 +189,8 @@ class Batches(Generic[T]):
         if pause is None:
             raise failure.error from error
         self._trouble(piece, pause)
+        if failure.wait is not None:
+            self._rate.exhausted()
         return replace(piece, failures=failures, first=first)
 
     def _trouble(self, piece: Piece, pause: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -15,7 +14,7 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import checked_queries
 from tsds_qdrant.collections.cluster import Layout
 from tsds_qdrant.collections.connection import Connection
-from tsds_qdrant.collections.distance import score_threshold
+from tsds_qdrant.collections.distance import is_similarity, oversampling, score_threshold
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.cluster import options_of, placed
@@ -28,8 +27,6 @@ from tsds_qdrant.collections.server.threads import DaemonThreads
 from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
-
-GREEN_WITHIN_S = 600.0
 
 
 class ServerCollection(ServerLengths):
@@ -45,7 +42,7 @@ class ServerCollection(ServerLengths):
         super().__init__(session, described, spaces)
         self._timeout = description.longest_timeout(found, session.timeout)
         self._threads = DaemonThreads(IN_FLIGHT)
-        self._searches = Searches(session, self._threads, described.dimension)
+        self._searches = self._searches_of(described)
         self._repeats = description.may_repeat(found)
         self._copies = Copies(session.place, self._under)
         self._searched = space.name
@@ -68,10 +65,14 @@ class ServerCollection(ServerLengths):
             quantization=space.quantization,
         )
         view._writes = view._write_batches(view._description)
-        view._searches = Searches(self._session, self._threads, view._description.dimension)
+        view._searches = self._searches_of(view._description)
         view._is_view = True
         self._views[name] = view
         return view
+
+    def _searches_of(self, described: CollectionInfo) -> Searches:
+        limits, rate = described.limits, self._read_rate
+        return Searches(self._session, self._threads, described.dimension, limits, rate)
 
     @classmethod
     def open(
@@ -138,7 +139,8 @@ class ServerCollection(ServerLengths):
         known = self._description
         return replace(
             described,
-            count=self.count(),
+            # Where exact counts are refused, Qdrant's own figure is near enough here.
+            count=self.count() if described.limits.exact else described.count,
             reached={} if self._session.local else self._session.connection.remembered(),
             shard_keys=known.shard_keys,
             shard_key=known.shard_key,
@@ -160,19 +162,22 @@ class ServerCollection(ServerLengths):
         info = self._description
         checked_kind(self._space, "dense", info.name)
         queries = checked_queries(vectors, info)
-        walk = None if ef is None or exact else max(ef, limit)
+        walk = None if ef is None or exact else info.limits.allowed_ef(max(ef, limit))
+        codes = None if self._space.quantization is None else oversampling(walk, limit)
         search = wire.Search(
             collection=self._name,
             using=info.vector,
             limit=limit,
             exact=exact,
-            ef=walk if walk is None else min(walk, info.limits.ef or walk),
+            ef=walk,
             threshold=None if max_distance is None else score_threshold(max_distance, info.metric),
             where=where,
             timeout=self._timeout,
             consistency=self._session.connection.consistency,
             key=info.shard_key,
             told=info.shard_keys is not None and info.shard_key is None,
+            oversampling=info.limits.allowed_oversampling(codes),
+            descending=is_similarity(info.metric),
         )
         answer = self._answer(search, queries, on_batch)
         hits = Hits.of_scores(answer.ids, answer.scores, answer.counts, info.metric)
@@ -216,31 +221,18 @@ class ServerCollection(ServerLengths):
         rows: Float32Array | SparseRows,
         on_batch: Callable[[int], None] | None,
     ) -> answers.Answer:
-        limits = self._description.limits
         if not self._repeats:
-            return self._searches.run(search, rows, limits.batch, on_batch)
+            return self._searches.run(search, rows, on_batch)
 
         def ask(wanted: wire.Search, part: wire.Rows) -> answers.Answer:
-            return self._searches.run(
-                wanted, part, limits.batch, on_batch if wanted is search else None
-            )
+            return self._searches.run(wanted, part, on_batch if wanted is search else None)
 
-        return self._copies.once_each(ask, search, rows, limits.limit)
+        return self._copies.once_each(ask, search, rows, self._description.limits.limit)
 
     @property
     def bytes_moved(self) -> int:
         """Bytes of all searches so far, questions and answers, without headers."""
         return self._searches.moved
-
-    def optimize(self) -> None:
-        """Wait until the server has built its index, which it does by itself."""
-        deadline = time.monotonic() + GREEN_WITHIN_S
-        pause = 0.1
-        while description.fetch(self._session).status == models.CollectionStatus.YELLOW:
-            if time.monotonic() > deadline:
-                return
-            time.sleep(pause)
-            pause = min(5.0, pause * 2)
 
     def close(self) -> None:
         """Release the client, and with it all views; closing a view does nothing."""

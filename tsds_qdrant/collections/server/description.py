@@ -11,10 +11,11 @@ import numpy as np
 from qdrant_client import models
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.sparse import SparseRows
-from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Limits
+from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, UnsupportedCollectionError
 
 METADATA_KEY = "tsds_qdrant"
@@ -93,7 +94,7 @@ def describe(
             field: index.data_type.value for field, index in found.payload_schema.items()
         },
         metadata=metadata_of(found),
-        limits=_limits(found.config.strict_mode_config),
+        limits=limits_of(found, space),
         engine=engine,
         confirmations=found.config.params.write_consistency_factor or 1,
     )
@@ -102,6 +103,32 @@ def describe(
 def by_key(found: models.CollectionInfo) -> bool:
     """Whether the collection is sharded by key."""
     return found.config.params.sharding_method == models.ShardingMethod.CUSTOM
+
+
+def limits_of(found: models.CollectionInfo, space: Space) -> Limits:
+    """What the collection that ``found`` describes allows, searched in ``space``."""
+    strict = found.config.strict_mode_config
+    if strict is None or not strict.enabled:
+        return Limits()
+    exact = strict.search_allow_exact is not False
+    return Limits(
+        limit=strict.max_query_limit,
+        batch=getattr(strict, "search_max_batchsize", None),
+        ef=strict.search_max_hnsw_ef,
+        exact=exact,
+        searches=exact or space.dimension is None or space.m != 0,
+        oversampling=strict.search_max_oversampling,
+        conditions=strict.filter_max_conditions,
+        condition_size=strict.condition_max_size,
+        unindexed_filter=strict.unindexed_filtering_retrieve is not False,
+        unindexed_update=strict.unindexed_filtering_update is not False,
+        upsert_batch=strict.upsert_max_batchsize,
+        read_rate=strict.read_rate_limit,
+        write_rate=strict.write_rate_limit,
+        timeout=strict.max_timeout,
+        points=strict.max_points_count,
+        payload_indexes=getattr(strict, "max_payload_index_count", None),
+    )
 
 
 def may_repeat(found: models.CollectionInfo) -> bool:
@@ -161,15 +188,3 @@ def _is_older(engine: str, version: tuple[int, int]) -> bool:
     """Whether ``engine`` names a version, and one before ``version``."""
     numbers = tuple(int(number) for number in re.findall(r"\d+", engine)[:2])
     return bool(numbers) and numbers < version
-
-
-def _limits(strict: models.StrictModeConfigOutput | None) -> Limits:
-    if strict is None or not strict.enabled:
-        return Limits()
-    return Limits(
-        limit=strict.max_query_limit,
-        batch=getattr(strict, "search_max_batchsize", None),
-        ef=strict.search_max_hnsw_ef,
-        exact=strict.search_allow_exact is not False,
-        unindexed_filter=strict.unindexed_filtering_retrieve is not False,
-    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import Any
 
 from qdrant_client import models
 
 from tsds_qdrant.collections.conditions import joined
-from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.lengths import UNIT_SAMPLE, check_unit_length, probes, tolerance_of
 from tsds_qdrant.collections.server.description import vector_of
 from tsds_qdrant.collections.server.spaces import ServerSpaces
@@ -24,17 +24,10 @@ class ServerLengths(ServerSpaces):
         checked_kind(self._space, "dense", info.name)
         if info.metric != "Dot":
             return
-        points, _ = self._session.send(
-            lambda client: client.scroll(
-                self._name,
-                scroll_filter=server_filter(joined(None, {"has_vector": info.vector})),
-                limit=min(UNIT_SAMPLE, info.limits.limit or UNIT_SAMPLE),
-                with_payload=False,
-                with_vectors=self._own_vectors,
-                shard_key_selector=self._key,
-            )
-        )
-        check_unit_length(map(self._read, points), str(self._session.place), tolerance_of(info))
+        having = joined(None, {"has_vector": info.vector}) if self.limits.has_room(None) else None
+        ids = list(islice(chain.from_iterable(self.scroll_ids(having)), UNIT_SAMPLE))
+        sample = self.retrieve(ids, payloads=False, vectors=True)
+        check_unit_length(sample, str(self._session.place), tolerance_of(info))
 
     def faintest(self, limit: int, where: Filter | None = None) -> list[Record]:
         """The points whose vectors have the smallest products with a few directions."""
@@ -44,21 +37,22 @@ class ServerLengths(ServerSpaces):
         asked = models.RecommendInput(
             negative=negative, strategy=models.RecommendStrategy.BEST_SCORE
         )
-        found = self._session.send(
+        condition = self._condition(where)
+        found = self._read(
             lambda client: client.query_points(
                 self._name,
                 query=models.RecommendQuery(recommend=asked),
                 using=info.vector or None,
                 limit=limit,
-                query_filter=server_filter(where),
+                query_filter=condition,
                 # Local mode always is exact, and warns of whoever says so.
                 search_params=None if self._session.local else models.SearchParams(exact=True),
                 with_payload=False,
                 with_vectors=self._own_vectors,
                 shard_key_selector=self._key,
-            )
+            ),
+            where,
+            tokens=len(negative),
         )
-        return [self._read(point) for point in found.points]
-
-    def _read(self, point: Any) -> Record:
-        return Record(point.id, {}, *vector_of(point.vector, self._description.vector))
+        points: list[Any] = found.points
+        return [Record(one.id, {}, *vector_of(one.vector, info.vector)) for one in points]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from qdrant_client import models
@@ -15,41 +15,17 @@ from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads, levels_of
 from tsds_qdrant.collections.server.batches import Batches
-from tsds_qdrant.collections.server.description import inserts_only
-from tsds_qdrant.collections.server.reads import POINT_BATCH, ServerReads
-from tsds_qdrant.collections.server.session import Session
+from tsds_qdrant.collections.server.description import fetch
 from tsds_qdrant.collections.server.upserts import Upserts
-from tsds_qdrant.collections.spaces import Space, checked_kind
-from tsds_qdrant.collections.values import CollectionInfo, Filter, IndexKind, Payload, PointId
-from tsds_qdrant.errors import RequestRejectedError, UnconfirmedWriteError
+from tsds_qdrant.collections.server.writes import REQUEST_BYTES, WRITES, ServerWrites
+from tsds_qdrant.collections.spaces import checked_kind
+from tsds_qdrant.collections.values import Filter, IndexKind, Payload, PointId
 
-REQUEST_FLOATS = 500_000
-"""Numbers in one request: about 10 MB of JSON, a third of what Qdrant accepts by default."""
-REQUEST_BYTES = 10_000_000
-"""Of payloads in one request, a third of what Qdrant accepts by default."""
-SPARSE_FLOATS = 1_000
-"""Numbers of a sparse vector, reckoned generously."""
+GREEN_WITHIN_S = 600.0
 
 
-class ServerPoints(ServerReads):
+class ServerPoints(ServerWrites):
     """What :class:`Collection` does with points, except searching them."""
-
-    def __init__(
-        self, session: Session, described: CollectionInfo, spaces: dict[str, Space]
-    ) -> None:
-        super().__init__(session, described, spaces)
-        self._writes = self._write_batches(described)
-
-    def _write_batches(self, described: CollectionInfo) -> Batches[Any]:
-        """Requests that write vectors of the space that ``described`` names."""
-        rows = min(POINT_BATCH, REQUEST_FLOATS // (described.dimension or SPARSE_FLOATS))
-        return Batches(rows, self._session.line, writes=True)
-
-    @property
-    def _replicated(self) -> bool:
-        """Whether points may be missing in a replica, and can be inserted there alone."""
-        info = self._description
-        return info.replicas > 1 and inserts_only(info.engine)
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point."""
@@ -67,15 +43,6 @@ class ServerPoints(ServerReads):
             ]
 
         self._update(list(value_of), operations, everywhere=not self._session.local)
-
-    def _only(self, point_id: Any) -> dict[str, Any]:
-        """What names one point in an operation that is to do nothing where it is not stored.
-
-        *subtle*: an operation on its id fails in a replica that lacks it, and with it in all.
-        """
-        if self._session.local:  # where a filter looks at every point
-            return {"points": [point_id]}
-        return {"filter": models.Filter(must=[models.HasIdCondition(has_id=[point_id])])}
 
     def amend(
         self,
@@ -133,72 +100,6 @@ class ServerPoints(ServerReads):
         batches: Batches[None] = Batches(span, self._session.line, writes=True)
         batches.run(span, write)
 
-    def _update(
-        self,
-        points: list[PointId],
-        operations: Callable[[list[Any], Any], list[Any]],
-        kind: str = "payload",
-        *,
-        everywhere: bool = False,
-    ) -> None:
-        """Send the ``operations`` on ``points`` in batches, those of one shard key together.
-
-        What is not found is left out, unless it is to be written ``everywhere``: another replica
-        may have it.
-        """
-        for key, group in self._by_key(points).items():
-            if key is not None or self._description.shard_keys is None:
-                self._update_at(key, group, operations, kind)
-            elif everywhere and self._description.shard_keys:
-                self._update_at(list(self._description.shard_keys), group, operations, kind)
-
-    def _update_at(
-        self,
-        key: Any,
-        points: list[PointId],
-        operations: Callable[[list[Any], Any], list[Any]],
-        kind: str,
-    ) -> None:
-        """Send the ``operations`` on ``points`` of one shard key.
-
-        One point that is not stored fails a whole request; then all is sent once more without
-        such points, as it does not matter how often it is done. A write that too few replicas
-        confirm is repeated as it was: what one of them has says nothing of the others.
-
-        Raises:
-            UnconfirmedWriteError: a replica lacks a point that another one has.
-        """
-
-        def write(batch: range) -> None:
-            part = points[batch.start : batch.stop]
-            sent = self._session.client.batch_update_points(
-                self._name, operations(part, key), wait=True
-            )
-            self._check_confirmed(sent, f"{len(part)} points")
-
-        try:
-            self._writes.run(len(points), write, kind=kind)
-        except (RequestRejectedError, KeyError) as error:  # local mode raises the missing id
-            stored = self.existing(points)
-            left = [point_id for point_id in points if point_id in stored]
-            if len(left) < len(points):
-                self._update_at(key, left, operations, kind)
-            elif re.search("no point with id", str(error), re.IGNORECASE):
-                raise UnconfirmedWriteError(
-                    f"a replica of {self._session.place} lacks points that another one has "
-                    f"({error}); store them again"
-                ) from error
-            else:
-                raise
-
-    def _check_confirmed(self, operations: Sequence[models.UpdateResult], what: str) -> None:
-        for operation in operations:
-            if operation.status != models.UpdateStatus.COMPLETED:
-                raise UnconfirmedWriteError(
-                    f"{self._session.place} does not confirm {what} ({operation.status.value}); "
-                    f"write them again"
-                )
-
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
         """Make an index on a payload field of integers, other numbers, or keywords.
 
@@ -241,7 +142,7 @@ class ServerPoints(ServerReads):
                 sent = client.upsert(self._name, whole, wait=True, **placed)
                 self._check_confirmed([sent], f"{len(whole)} points")
 
-        self._writes.run(len(points), write, kind="again")
+        self._writes.run(len(points), write, kind="again", cost=WRITES["again"])
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
@@ -251,6 +152,16 @@ class ServerPoints(ServerReads):
             return [models.DeleteOperation(delete=gone)]
 
         self._update(checked_ids(ids), operations, "delete", everywhere=True)
+
+    def optimize(self) -> None:
+        """Wait until the server has built its index, which it does by itself."""
+        deadline = time.monotonic() + GREEN_WITHIN_S
+        pause = 0.1
+        while fetch(self._session).status == models.CollectionStatus.YELLOW:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(pause)
+            pause = min(5.0, pause * 2)
 
 
 def vectors_of(point: models.Record) -> Any:

@@ -22,8 +22,9 @@ from tsds_qdrant.collections.cluster import check_placed
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads
 from tsds_qdrant.collections.server import description
-from tsds_qdrant.collections.server.points import REQUEST_BYTES, ServerPoints
+from tsds_qdrant.collections.server.points import ServerPoints
 from tsds_qdrant.collections.server.upserts import Upserts, vectors_operation
+from tsds_qdrant.collections.server.writes import REQUEST_BYTES, WRITES
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     Space,
@@ -143,7 +144,8 @@ class ServerSpaces(ServerPoints):
                 sent = client.batch_update_points(self._name, operations, wait=True)
             self._check_confirmed(sent, f"{len(batch)} points")
 
-        self._writes.run(len(rows), write, kind="upsert")
+        kind = "beside" if len(self._spaces) > 1 else "upsert"
+        self._writes.run(len(rows), write, kind=kind, cost=WRITES[kind])
 
     def set_vectors(
         self,

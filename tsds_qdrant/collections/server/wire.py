@@ -6,7 +6,7 @@ answers stay plain JSON and gRPC answers are read from the messages themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,7 +21,6 @@ from qdrant_client.conversions.conversion import RestToGrpc
 from tsds_qdrant.arrays import Float32Array, FloatArray
 from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.connection import Consistency
-from tsds_qdrant.collections.distance import oversampling
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.server.answers import Answer, read_grpc, read_models, read_rest
 from tsds_qdrant.collections.server.clients import GRACE_S, said
@@ -30,6 +29,8 @@ from tsds_qdrant.collections.values import Filter
 
 Rows = Float32Array | SparseRows
 """Queries: dense (B, D), or B sparse ones."""
+Wheres = Sequence[Filter] | None
+"""B filters, one for each query, instead of the one of the search."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Search:
         consistency: how many replicas must agree; None for Qdrant's default.
         key: the shard key of the points to be found; None for all.
         told: whether hits come with their shard keys.
+        oversampling: of quantised vectors; None leaves that to Qdrant.
+        descending: larger scores are nearer.
     """
 
     collection: str
@@ -56,9 +59,11 @@ class Search:
     consistency: Consistency | None = None
     key: ShardKey | None = None
     told: bool = False
+    oversampling: float | None = None
+    descending: bool = True
 
 
-def ask_rest(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+def ask_rest(client: QdrantClient, search: Search, rows: Rows, wheres: Wheres = None) -> Answer:
     """Search the nearest of ``rows`` (B) over REST."""
     moved = 0
 
@@ -76,7 +81,7 @@ def ask_rest(client: QdrantClient, search: Search, rows: Rows) -> Answer:
         url=f"/collections/{{collection_name}}/points/query/batch?{_asked(search)}",
         path_params={"collection_name": search.collection},
         headers={"Content-Type": "application/json"},
-        content=rest_body(search, rows),
+        content=rest_body(search, rows, wheres),
         timeout=search.timeout + GRACE_S,
     )
     return replace(read_rest(reply, keyed=search.told), moved=moved)
@@ -87,16 +92,15 @@ def _asked(search: Search) -> str:
     return f"timeout={search.timeout}{agreed}"
 
 
-def ask_grpc(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+def ask_grpc(client: QdrantClient, search: Search, rows: Rows, wheres: Wheres = None) -> Answer:
     """Search the nearest of ``rows`` (B) over gRPC."""
-    message = grpc_message(search, rows)
+    message = grpc_message(search, rows, wheres)
     reply = client.grpc_points.QueryBatch(message, timeout=search.timeout + GRACE_S)
     return replace(read_grpc(reply, keyed=search.told), moved=message.ByteSize() + reply.ByteSize())
 
 
-def ask_local(client: QdrantClient, search: Search, rows: Rows) -> Answer:
+def ask_local(client: QdrantClient, search: Search, rows: Rows, wheres: Wheres = None) -> Answer:
     """Search the nearest of ``rows`` (B) in local mode, which is always exact."""
-    condition = server_filter(search.where)
     requests = [
         models.QueryRequest(
             query=row,
@@ -107,13 +111,13 @@ def ask_local(client: QdrantClient, search: Search, rows: Rows) -> Answer:
             with_payload=False,
             with_vector=False,
         )
-        for row in _local_queries(rows)
+        for row, condition in zip(_local_queries(rows), _filters(search, rows, wheres), strict=True)
     ]
     replies = client.query_batch_points(search.collection, requests)
     return read_models([reply.points for reply in replies])
 
 
-def rest_body(search: Search, rows: Rows) -> bytes:
+def rest_body(search: Search, rows: Rows, wheres: Wheres = None) -> bytes:
     """Write the JSON body of a batch search for ``rows`` (B)."""
     shared: dict[str, Any] = {
         "limit": search.limit,
@@ -123,7 +127,8 @@ def rest_body(search: Search, rows: Rows) -> bytes:
     }
     if search.ef is not None:
         shared["params"]["hnsw_ef"] = search.ef
-        shared["params"]["quantization"]["oversampling"] = oversampling(search.ef, search.limit)
+    if search.oversampling is not None:
+        shared["params"]["quantization"]["oversampling"] = search.oversampling
     if search.using:
         shared["using"] = search.using
     if search.threshold is not None:
@@ -132,7 +137,10 @@ def rest_body(search: Search, rows: Rows) -> bytes:
         shared["filter"] = search.where
     if search.key is not None:
         shared["shard_key"] = search.key
-    return to_json({"searches": [{"query": row, **shared} for row in _json_queries(rows)]})
+    searches = [{"query": row, **shared} for row in _json_queries(rows)]
+    for own, where in zip(searches, wheres or (), strict=False):
+        own["filter"] = where
+    return to_json({"searches": searches})
 
 
 def shortened(rows: Float32Array) -> FloatArray:
@@ -151,16 +159,23 @@ def shortened(rows: Float32Array) -> FloatArray:
     return short
 
 
-def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
+def grpc_message(search: Search, rows: Rows, wheres: Wheres = None) -> messages.QueryBatchPoints:
     """Build the message of a batch search for ``rows`` (B)."""
-    where = server_filter(search.where)
-    condition = None if where is None else RestToGrpc.convert_filter(where)
     key = None if search.key is None else RestToGrpc.convert_shard_key_selector(search.key)
+    converted: dict[int, Any] = {}
+
+    def message_of(where: models.Filter | None) -> Any:
+        """Most often all are the same one."""
+        if where is not None and id(where) not in converted:
+            converted[id(where)] = RestToGrpc.convert_filter(where)
+        return converted.get(id(where))
+
+    filters = _filters(search, rows, wheres)
     params = messages.SearchParams(
         exact=search.exact,
         hnsw_ef=search.ef,
         quantization=messages.QuantizationSearchParams(
-            rescore=True, oversampling=oversampling(search.ef, search.limit)
+            rescore=True, oversampling=search.oversampling
         ),
     )
     agreed = None
@@ -175,7 +190,7 @@ def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
                 collection_name=search.collection,
                 query=messages.Query(nearest=row),
                 using=search.using or None,
-                filter=condition,
+                filter=message_of(where),
                 params=params,
                 score_threshold=search.threshold,
                 limit=search.limit,
@@ -183,14 +198,25 @@ def grpc_message(search: Search, rows: Rows) -> messages.QueryBatchPoints:
                 with_vectors=messages.WithVectorsSelector(enable=False),
                 shard_key_selector=key,
             )
-            for row in _grpc_queries(rows)
+            for row, where in zip(_grpc_queries(rows), filters, strict=True)
         ],
     )
+
+
+def _filters(search: Search, rows: Rows, wheres: Wheres) -> list[models.Filter | None]:
+    if wheres is None:
+        return [server_filter(search.where)] * len(rows)
+    return [server_filter(where) for where in wheres]
 
 
 def part_of(rows: Rows, start: int, stop: int) -> Rows:
     """The rows from ``start`` up to ``stop``, which is not one of them."""
     return rows.part(start, stop) if isinstance(rows, SparseRows) else rows[start:stop]
+
+
+def taken(rows: Rows, numbers: Sequence[int]) -> Rows:
+    """The rows of those ``numbers``."""
+    return rows.take(numbers) if isinstance(rows, SparseRows) else rows[list(numbers)]
 
 
 def _json_queries(rows: Rows) -> list[Any]:

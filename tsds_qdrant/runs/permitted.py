@@ -1,0 +1,39 @@
+"""Whether a write-back will be possible, before anything is searched for it."""
+
+from __future__ import annotations
+
+from tsds_qdrant.collections.limits import announce
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.errors import AccessDeniedError, RequestRejectedError
+from tsds_qdrant.runs.tagging import Tagging, check_taggable
+from tsds_qdrant.selection.selection import Selection
+
+
+def check_write_back(collection: Collection, tagging: Tagging | None) -> None:
+    """Check that the points of ``collection`` may get tags, where any are wanted; none is written.
+
+    Raises:
+        RequestRejectedError: tags could not be found again.
+        AccessDeniedError: the API key may only read.
+    """
+    if tagging is None:
+        return
+    check_taggable(collection.info(), tagging)
+    if not collection.limits.has_room(None):
+        raise RequestRejectedError(
+            f"nothing can be written back as '{tagging.name}': the collection allows no filter "
+            f"(strict mode, filter_max_conditions), which finds tags again; leave --write-back "
+            f"out, or have that raised to 1"
+        )
+    rights = collection.rights()
+    if rights.writes is False:
+        raise AccessDeniedError(
+            f"nothing can be written back as '{tagging.name}': {rights.refusal}, or leave "
+            f"--write-back out"
+        )
+
+
+def announce_tags(collection: Collection, selection: Selection) -> None:
+    """Say how long it takes to tag the largest sample of ``selection``, if that is long."""
+    rate, points = collection.limits.write_rate, max(selection.samples, default=0)
+    announce(selection.collection.name, "writes", rate, points - (rate or 0))
