@@ -1,4 +1,4 @@
-"""Kill ``ingest`` and ``reselect`` at random moments, run them again, and compare.
+"""Kill ``ingest``, ``select`` and ``reselect`` at random moments, run them again, and compare.
 
 An undisturbed run and a killed one, repeated until it ends by itself, must leave the same
 collection (ids, payloads, vectors), the same run state and the same selection.
@@ -40,7 +40,7 @@ RESELECT = ("reselect", "task.run", "--out", "selected.jsonl")
 class Tally:
     """What happened: kills that hit a living command, by command, and runs that were needed."""
 
-    kills: dict[str, int] = field(default_factory=lambda: {"ingest": 0, "reselect": 0})
+    kills: dict[str, int] = field(default_factory=lambda: {"ingest": 0, "select": 0, "reselect": 0})
     runs: int = 0
     histories: int = 0
 
@@ -147,14 +147,13 @@ def kill_test(directory: Path, kills: int, seed: int = 0) -> Tally:
         place = directory / f"killed-{tally.histories}"
         place.mkdir()
         write_inputs(place, seed)
-        for words, name, ready in (
-            (INGEST, "ingest", False),
-            (SELECT, "select", True),
-            (MORE_INGEST, "more", False),
-            (RESELECT, "reselect", False),
+        for words, name in (
+            (INGEST, "ingest"),
+            (SELECT, "select"),
+            (MORE_INGEST, "more"),
+            (RESELECT, "reselect"),
         ):
-            shots = 0 if ready else int(rng.integers(1, 4))
-            for _ in range(min(shots, left)):
+            for _ in range(min(int(rng.integers(1, 4)), left)):
                 tally.runs += 1
                 if kill(place, words, float(rng.uniform(0.0, times[name]))):
                     tally.kills[words[0]] += 1

@@ -10,6 +10,7 @@ import pytest
 from pool_oracle import (
     Lazy,
     LimitedCollection,
+    OtherCollection,
     UnscannableCollection,
     brute_force_by_id,
     clustered_rows,
@@ -137,7 +138,7 @@ def test_the_probe_chooses_the_smallest_ef_that_does(
     steps = EF_LADDER.index(searcher.ef) + 1
     assert searcher.counts.probe_searches == 10 * (1 + steps)
     assert searcher.counts.neighbor_searches == 10
-    assert searcher.counts.hits == 32 * 10 * (2 + steps)
+    assert searcher.counts.hits == 10 * (32 * (1 + steps) + int(SCAN_SHARE * COUNT))
 
 
 def test_two_recalls_need_two_efs(graph: EdgeCollection, rows: np.ndarray) -> None:
@@ -178,6 +179,52 @@ def test_a_bound_of_ef_below_the_ladder_is_tried(
     easy = Searcher(LimitedCollection(graph, Limits(ef=most)), SearchSettings(recall=0.01))
     easy.nearest(near_queries(rows, 40).astype(np.float32), 32)
     assert (easy.ef, easy.scan_reason) == (most, "")
+
+
+class Shortsighted(OtherCollection):
+    """Walks deeper than ``depth`` find two of three, unless ef is ``enough`` times the limit."""
+
+    def __init__(self, collection: EdgeCollection, depth: int, enough: float) -> None:
+        super().__init__(collection)
+        self.depth, self.enough = depth, enough
+
+    def search(self, vectors: Any, *, limit: int, **asked: Any) -> Hits:
+        hits: Hits = self.collection.search(vectors, limit=limit, **{**asked, "exact": True})
+        if asked["exact"] or limit <= self.depth or asked["ef"] >= self.enough * limit:
+            return hits
+        return hits.only(np.arange(len(hits.ids)) % 3 > 0)
+
+
+@pytest.mark.parametrize("strategy", ["tsds", "round-robin", "similarity-max"])
+@pytest.mark.parametrize(("enough", "scanned"), [(4, False), (8, False), (16, False), (99, True)])
+def test_walks_are_probed_where_lists_grow_deeper(
+    graph: EdgeCollection, rows: np.ndarray, strategy: str, enough: float, scanned: bool
+) -> None:
+    queries, settings = near_queries(rows, 6), SelectionSettings.of(strategy, sizes=(500,))
+    if strategy == "tsds":
+        settings = settings.altered(bandwidth=0.0)
+    found = select(Shortsighted(graph, 40, enough), queries, settings)
+    wanted = select(graph, queries, settings.altered(exact=True))
+    assert found.scan_reason == ""
+    assert found.selected_ids == wanted.selected_ids
+    if strategy == "tsds":
+        assert found.transport.accuracy.recall == 1.0
+        assert (found.transport.scanned_from is not None) == scanned
+        words = " ".join(found.evidence.in_words())
+        assert ("lists deeper than 128 by scans" in words) == scanned
+
+
+def test_a_probe_of_deeper_lists_needs_no_other_scan(
+    graph: EdgeCollection, rows: np.ndarray
+) -> None:
+    queries = near_queries(rows, 10).astype(np.float32)
+    searcher = Searcher(graph)
+    for limit in (32, 64, 64, 128):
+        before = searcher.counts.probe_searches
+        searcher.nearest(queries, limit)
+    assert before > 0
+    walked = [ef for ef in EF_LADDER if ef <= (searcher.ef or 0)]
+    assert searcher.counts.probe_searches == 10 * (1 + len(walked) + 2)
 
 
 def test_poison_is_named(poisoned: tuple[EdgeCollection, np.ndarray]) -> None:

@@ -78,8 +78,9 @@ def reported(words: Sequence[str], meta: dict[str, Any]) -> Iterator[None]:
         printed("system", message)
         say(f"error: {message}")
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        message = "interrupted; files that were written are whole, run it again"
+    except KeyboardInterrupt as interrupt:
+        kept = str(interrupt) or "files that were written are whole, run it again"
+        message = f"interrupted; {kept}"
         printed("interrupted", message, INTERRUPTED, retryable=True)
         say(message)
         raise typer.Exit(INTERRUPTED) from None

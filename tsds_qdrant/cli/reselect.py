@@ -178,6 +178,7 @@ def reselect(
         return
     if examples is not None:
         say(examples.note)
+    say(done.note)
     say(
         f"{len(done.changes.came)} points came or changed, {len(done.changes.gone)} in use left "
         f"(found by {done.changes.mark.way}; blind to {done.changes.mark.blind_to})"

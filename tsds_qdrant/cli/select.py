@@ -196,7 +196,7 @@ def select(
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
-    say(task.note)
+    say("\n".join(filter(None, (task.note, made.note))))
     say(summary(selection))
     if not info.limits.writes:
         say(FOLDER_HINT)

@@ -17,19 +17,22 @@ TIE_TOLERANCE = 1e-6
 
 
 def recall_of(found: Hits, truth: Hits) -> float:
-    """Share of the hits of ``truth`` that ``found`` makes up for, search by search.
+    """Share of the hits of ``truth`` that ``found`` makes up for, see :func:`made_up`."""
+    return float(made_up(found, truth).sum()) / len(truth.ids) if len(truth.ids) else 1.0
+
+
+def made_up(found: Hits, truth: Hits) -> IntArray:
+    """(B,) how many hits of ``truth`` ``found`` makes up for, search by search.
 
     A hit counts if it is no farther than the farthest true one: where many copies tie at the cut,
     which of them come along is chance and no error.
     """
-    if not len(truth.ids):
-        return 1.0
     farthest = np.full(len(truth.counts), -np.inf)
     np.maximum.at(farthest, search_numbers(truth), truth.distances)
     owner = search_numbers(found)
     near = found.distances <= farthest[owner] * (1 + TIE_TOLERANCE)
     good = np.bincount(owner[near], minlength=len(truth.counts))
-    return float(np.minimum(good, truth.counts).sum()) / len(truth.ids)
+    return np.minimum(good, truth.counts)
 
 
 def search_numbers(hits: Hits) -> IntArray:

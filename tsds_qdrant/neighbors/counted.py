@@ -1,16 +1,19 @@
-"""Searches of one selection, asked and counted; what they find are candidates."""
+"""Searches of one selection: asked, counted, and kept; what they find are candidates."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.limits import check_depth
-from tsds_qdrant.collections.values import CollectionInfo, Filter
+from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record
 from tsds_qdrant.neighbors.allowed import EF_LADDER, check_searchable
+from tsds_qdrant.neighbors.remembering import Memory, Remembering
 from tsds_qdrant.neighbors.usable import unusable, usable_hits
 from tsds_qdrant.pool.members import Members
 from tsds_qdrant.progress import Progress
@@ -18,11 +21,15 @@ from tsds_qdrant.progress import Progress
 
 @dataclass(frozen=True)
 class SearchCounts:
-    """Work done: searches by kind, hits received, bytes on the wire, and seconds waited."""
+    """Work done: searches by kind, hits received, bytes on the wire, and seconds waited.
+
+    ``kept_searches`` were not asked: an earlier attempt at the same selection had kept the answers.
+    """
 
     neighbor_searches: int = 0
     density_searches: int = 0
     probe_searches: int = 0
+    kept_searches: int = 0
     hits: int = 0
     bytes: int = 0
     seconds: float = 0.0
@@ -47,6 +54,7 @@ class CountedSearches:
         info: CollectionInfo,
         where: Filter | None,
         progress: Progress,
+        memory: Memory | None = None,
     ) -> None:
         self.collection = members.collection
         self.info = info
@@ -56,6 +64,29 @@ class CountedSearches:
         self.counts = SearchCounts()
         self.ef: int | None = None
         self._zero = frozenset(members.zero)
+        self.remember(memory)
+
+    def remember(self, memory: Memory | None) -> None:
+        """Let ``memory`` keep answers from now on, and give those that it has."""
+        self._memory = memory
+        self._remembering = Remembering(memory)
+
+    def stored(self, ids: Sequence[PointId]) -> list[Record]:
+        """The points ``ids`` with their vectors, to search around."""
+        records = self.collection.retrieve(ids, payloads=False, vectors=True)
+        if self._memory is not None:
+            self._memory.look_at(records)
+        return records
+
+    def listable(self, most: int) -> int:
+        """How many ids, at most ``most``, one search can be about; 0 if none."""
+        limits = self.info.limits
+        return limits.ids_listed(min(most, limits.limit or most))
+
+    @property
+    def depth(self) -> int | None:
+        """How many hits the deployment gives of one search; None if any number."""
+        return self.info.limits.depth(self.where)
 
     def _run(
         self,
@@ -106,19 +137,25 @@ class CountedSearches:
             if not self.info.recomputable:  # read back roughly
                 vectors = normalized(vectors, "Cosine")
             checked_vectors(vectors, self.info.dimension, self.info.metric, what="query")
+        shared: dict[str, Any] = {
+            "limit": limit,
+            "max_distance": radius,
+            "exact": exact,
+            "ef": max(ef or self.ef or EF_LADDER[0], 2 * limit) if not exact else None,
+            "where": self.where if where is None else where,
+        }
         started, moved = time.perf_counter(), self.collection.bytes_moved
-        hits = self.collection.search(
+        hits, known = self._remembering.ask(
+            lambda rows: self.collection.search(rows, **shared, on_batch=on_batch),
             vectors,
-            limit=limit,
-            max_distance=radius,
-            exact=exact,
-            ef=max(ef or self.ef or EF_LADDER[0], 2 * limit) if not exact else None,
-            where=self.where if where is None else where,
-            on_batch=on_batch,
+            shared,
+            self.info.metric,
+            on_batch,
         )
         self.counts = replace(
             self.counts,
-            **{kind: getattr(self.counts, kind) + len(vectors)},
+            **{kind: getattr(self.counts, kind) + len(vectors) - known},
+            kept_searches=self.counts.kept_searches + known,
             hits=self.counts.hits + len(hits.ids),
             bytes=self.counts.bytes + self.collection.bytes_moved - moved,
             seconds=self.counts.seconds + time.perf_counter() - started,

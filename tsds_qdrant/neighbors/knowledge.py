@@ -85,7 +85,7 @@ class NeighborKnowledge:
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Facts and arrays for :meth:`resumed`."""
-        facts = {"ef": self.searcher.ef, "scanner": _scanner(self.searcher)}
+        facts = {**self.searcher.walked(), "scanner": _scanner(self.searcher)}
         excluded = self.index.keys[self.neighborhoods.excluded]
         arrays = {"query_weights": self.query_weights, "excluded_keys": excluded}
         return facts, {**arrays, **to_arrays(self.neighborhoods)}
@@ -103,7 +103,7 @@ class NeighborKnowledge:
         Raises:
             KeyError: a part is missing.
         """
-        searcher.ef = facts["ef"]
+        searcher.walk_as(facts, int(arrays["list_fetched"].max(initial=0)) + 1)
         near = from_arrays(searcher, arrays, density_limit=density_limit)
         if _scanner(searcher) != facts.get("scanner", "qdrant"):
             near.forget()  # distances of two scanners must not be mixed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +18,18 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.allowed import EF_LADDER, check_exact, ladder, too_low
 from tsds_qdrant.neighbors.counted import CountedSearches
+from tsds_qdrant.neighbors.remembering import Memory
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.pool.members import members, no_candidate
 from tsds_qdrant.progress import Progress, silent
 
-LISTS_EF = 4
-"""Factor on the ef of the ladder, or on the limit, for neighbour lists: they are few beside
-densities, and a neighbour that is missed moves p more than one that a density lacks."""
+LISTS_EF = (4, 8, 16)
+"""Factors on the ef of the ladder, or on the limit, for neighbour lists: they are few beside
+densities, and a neighbour that is missed moves p more than one that a density lacks. Lists that
+are deeper than probed so far take the first factor that reaches the recall there."""
+TRUTH_DEPTH = 512
+"""A scan to this depth takes no longer than one to the depth of the first lists, and serves the
+probes of deeper ones."""
 PROBED_SEARCHES = 16
 SCAN_COUNT = 10_000
 """Up to this many points a scan costs no more than a walk (and Qdrant scans by itself)."""
@@ -33,11 +38,20 @@ SCAN_SHARE = 0.03
 
 
 class Searcher(CountedSearches):
-    """Runs the searches of one selection over one collection and filter.
+    """Decides how the searches of one selection are run: by scans, or by walks with which ef.
 
     A walk of the HNSW graph is only as good as its ``ef``: before the first one a seeded handful
     of queries is run exactly, and the smallest ef that finds ``recall`` of their neighbours is
-    used from then on; if none does, everything is scanned.
+    used from then on; if none does, everything is scanned. Whenever lists grow deeper than was
+    probed, the same is done at their depth, where a walk may find less; if no ef does there,
+    searches as deep as that are scans.
+
+    Attributes:
+        recall: that walks must reach.
+        candidates: size of the pool.
+        scan_reason: why everything is scanned, or "".
+        scanned_from: searches with this limit or a larger one are scans, as walks find too little
+            there; None for none.
     """
 
     def __init__(
@@ -47,6 +61,7 @@ class Searcher(CountedSearches):
         *,
         seed: int = 0,
         progress: Progress = silent,
+        memory: Memory | None = None,
     ) -> None:
         settings = settings or SearchSettings()
         collection.check_distances()
@@ -56,9 +71,14 @@ class Searcher(CountedSearches):
             info, limits=replace(info.limits, exact=info.limits.exact and settings.scans)
         )
         found = members(collection, info, where, scans=info.limits.exact)
-        super().__init__(found, info, where, progress)
+        super().__init__(found, info, where, progress, memory)
         self.recall = settings.recall
         self.candidates = found.count
+        self.scanned_from: int | None = None
+        self._probed = 0
+        self._factor = LISTS_EF[0]
+        self._sample: Float32Array | None = None
+        self._truth = 0, Hits([], np.empty(0), np.empty(0, dtype=np.int64))
         self._rng = np.random.default_rng(seed)
         self._repeated: tuple[Float32Array, int, Hits] | None = None
         self.scan_reason = self._scan_reason(settings.exact)
@@ -84,6 +104,8 @@ class Searcher(CountedSearches):
         """Whether searches of ``limit`` scan everything."""
         if not self.info.limits.exact:
             return False
+        if self.scanned_from is not None and limit >= self.scanned_from:
+            return True
         return bool(self.scan_reason) or limit > SCAN_SHARE * self.info.count
 
     def preflight(self, query: Float32Array) -> None:
@@ -102,11 +124,10 @@ class Searcher(CountedSearches):
     def nearest(self, vectors: Float32Array, limit: int) -> tuple[Hits, bool]:
         """The ``limit`` nearest candidates of each row (B, D), and whether they are exact."""
         exact = self.is_exact(limit)
-        if not exact and self.ef is None:
+        if not exact and limit > self._probed:
             self._probe(vectors, limit)
             exact = self.is_exact(limit)
-        ef = LISTS_EF * max(self.ef or EF_LADDER[0], limit)
-        kind = "neighbor_searches"
+        ef, kind = self._factor * max(self.ef or EF_LADDER[0], limit), "neighbor_searches"
         return self._run(vectors, limit=limit, exact=exact, kind=kind, ef=ef), exact
 
     def around(
@@ -171,27 +192,67 @@ class Searcher(CountedSearches):
             check_depth(wanted, self.info.limits, self.where, self.info.name, most=most)
         return min(limit + spare, most, self.depth or limit + spare)
 
-    def listable(self, most: int) -> int:
-        """How many ids, at most ``most``, one search can be about; 0 if none."""
-        limits = self.info.limits
-        return limits.ids_listed(min(most, limits.limit or most))
+    def walked(self) -> dict[str, Any]:
+        """How walks are made, for :meth:`walk_as`."""
+        return {
+            "ef": self.ef,
+            "probed": self._probed,
+            "lists_factor": self._factor,
+            "scanned_from": self.scanned_from,
+        }
 
-    @property
-    def depth(self) -> int | None:
-        """How many hits the deployment gives of one search; None if any number."""
-        return self.info.limits.depth(self.where)
+    def walk_as(self, facts: Mapping[str, Any], deepest: int) -> None:
+        """Walk as :meth:`walked` says; states of old say the ef alone, and nothing below it.
+
+        Args:
+            facts: what it gave.
+            deepest: the depth that the lists of that time have.
+        """
+        self.ef = facts["ef"]
+        self._probed = facts.get("probed", deepest if self.ef else 0)
+        self._factor = facts.get("lists_factor", LISTS_EF[0])
+        self.scanned_from = facts.get("scanned_from")
 
     def _probe(self, vectors: Float32Array, limit: int) -> None:
-        """Choose ef, or to scan, by the recall on a seeded handful of ``vectors``."""
-        if not self.info.limits.exact:
-            self.ef = min(EF_LADDER[1], self.info.limits.ef or EF_LADDER[1])
+        """Choose how lists of ``limit`` are walked, or that they are scanned."""
+        limits = self.info.limits
+        if not limits.exact:
+            self.ef = self.ef or min(EF_LADDER[1], limits.ef or EF_LADDER[1])
+            self._probed = self.candidates + 1
             return
-        rows = self._rng.permutation(len(vectors))[:PROBED_SEARCHES]
-        sample = vectors[np.sort(rows)]
-        truth = self.repeat_exactly(sample, limit)
-        for ef in ladder(self.info.limits.ef):
-            found = self._run(sample, limit=limit, exact=False, kind="probe_searches", ef=ef)
-            if recall_of(found, truth) >= self.recall:
-                self.ef = ef
-                return
-        self.scan_reason = too_low(ef, self.info, self.recall)
+        if self._sample is None:
+            rows = self._rng.permutation(len(vectors))[:PROBED_SEARCHES]
+            self._sample = vectors[np.sort(rows)]
+        if self.ef is None:
+            tried = ladder(limits.ef)
+            self.ef = self._first_to_reach(tried, limit)
+            if self.ef is None:
+                self.scan_reason = too_low(tried[-1], self.info, self.recall)
+        else:
+            shortest = max(self.ef, limit)
+            wanted = [factor * shortest for factor in LISTS_EF if factor >= self._factor]
+            ef = self._first_to_reach(wanted, limit)
+            if ef is None:
+                self.scanned_from = limit
+            else:
+                self._factor = ef // shortest
+        self._probed = limit
+
+    def _first_to_reach(self, efs: Sequence[int], limit: int) -> int | None:
+        """The first of ``efs`` whose walks find enough of what scans find; None if none does."""
+        assert self._sample is not None
+        depth, truth = self._truth
+        if depth < limit:
+            walked = int(SCAN_SHARE * self.info.count)  # no deeper search is a walk
+            depth = max(limit, min(TRUTH_DEPTH, walked, self.info.limits.limit or walked))
+            truth = self.repeat_exactly(self._sample, depth)
+            self._truth = depth, truth
+        sent = None
+        for ef in efs:
+            if sent is not None and sent == self.info.limits.allowed_ef(ef):
+                break  # all that is allowed was tried
+            sent = self.info.limits.allowed_ef(ef)
+            found = self._run(self._sample, limit=limit, exact=False, kind="probe_searches", ef=ef)
+            if recall_of(found, first_hits(truth, limit)) >= self.recall:
+                return ef
+        return None

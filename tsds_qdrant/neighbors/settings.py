@@ -29,13 +29,19 @@ class SearchSettings:
         metavar="JSON",
         parse=json_object,
     )
-    exact: bool = setting(False, "Scan everything in every search; slower.")
+    exact: bool = setting(
+        False, "Scan in every search: p as by brute force, up to Qdrant's rounding; slower."
+    )
     scans: bool = setting(
         True,
         "Never scan, for pools too large for it; recall is then unknown.",
         " /--no-scans",
     )
-    recall: float = setting(0.98, "Recall that approximate searches must reach.", metavar="R")
+    recall: float = setting(
+        0.98,
+        "Recall that approximate searches must reach, by a sample at every depth.",
+        metavar="R",
+    )
 
     def __post_init__(self) -> None:
         if self.exact and not self.scans:

@@ -119,9 +119,7 @@ class Vicinities:
 
     def stored(self, candidates: IntArray) -> list[Record]:
         """The points of ``candidates`` with their vectors."""
-        return self._searcher.collection.retrieve(
-            self._index.ids(candidates.tolist()), payloads=False, vectors=True
-        )
+        return self._searcher.stored(self._index.ids(candidates.tolist()))
 
     def exact(self, candidates: IntArray) -> FloatArray:
         """(c,) densities of ``candidates`` by scans; nothing known is changed."""

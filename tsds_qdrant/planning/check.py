@@ -25,7 +25,7 @@ from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.planning.abilities import USUAL, Ability, abilities_of
 from tsds_qdrant.planning.cluster_state import figures_of, placing_of, troubles_of
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
-from tsds_qdrant.planning.findings import notes_on, warnings_on
+from tsds_qdrant.planning.findings import notes_on, warnings_on, warnings_on_rounding
 from tsds_qdrant.pool.members import members
 from tsds_qdrant.pool.pool import with_direction
 
@@ -174,7 +174,8 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         cluster=collection.cluster(),
         abilities=abilities,
     )
-    warnings = (*warnings_on(found), *troubles_of(found.cluster))
+    rounding = warnings_on_rounding(info, cost.typical) if cost else ()
+    warnings = (*warnings_on(found), *rounding, *troubles_of(found.cluster))
     return replace(found, warnings=warnings, notes=(*notes_on(found), *placing_of(info)))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.neighbors.deepening import FIRST_DEPTH
 from tsds_qdrant.neighbors.expected import expected_searches
 from tsds_qdrant.neighbors.search import Searcher
 
@@ -28,10 +29,12 @@ class SearchCost:
     Attributes:
         scan: milliseconds of a search that scans everything; None if that is not allowed.
         walk: milliseconds of a search in the HNSW graph; None where everything is scanned.
+        typical: median distance from what was searched around to the 32nd neighbour.
     """
 
     scan: float | None
     walk: float | None
+    typical: float = 0.0
 
     def expected(self, task_examples: int, size: int) -> tuple[int, float]:
         """Searches and seconds of a selection of ``size`` for that many ``task_examples``."""
@@ -51,13 +54,15 @@ def measure_cost(searcher: Searcher, vectors: Float32Array) -> SearchCost:
     limit = min(LIMIT, searcher.depth or LIMIT)
     hits, _ = searcher.nearest(vectors, limit)  # which chooses ef, and warms caches
     radius = float(np.median(hits.distances))
+    ends = np.cumsum(hits.counts) - hits.counts + np.minimum(hits.counts, FIRST_DEPTH) - 1
+    typical = float(np.median(hits.distances[ends[hits.counts > 0]]))
     usual = _milliseconds(lambda: searcher.around(vectors, limit, radius), len(vectors))
     if searcher.is_exact(limit):
-        return SearchCost(usual, None)
+        return SearchCost(usual, None, typical)
     if not searcher.info.limits.exact:
-        return SearchCost(None, usual)
+        return SearchCost(None, usual, typical)
     scan = _milliseconds(lambda: searcher.around(vectors, limit, radius, exact=True), len(vectors))
-    return SearchCost(scan, usual)
+    return SearchCost(scan, usual, typical)
 
 
 def _milliseconds(search: Callable[[], object], searches: int) -> float:

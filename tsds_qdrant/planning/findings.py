@@ -8,7 +8,9 @@ from tsds_qdrant.collections.lengths import UNIT_SAMPLE, needs_direction
 from tsds_qdrant.collections.places import FOLDER_HINT
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import CollectionInfo, PointId
+from tsds_qdrant.neighbors.rounding import narrow_bandwidth
 from tsds_qdrant.neighbors.search import SCAN_COUNT
+from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE
 from tsds_qdrant.pool.members import looks_for_zero
 
 INDEXED_SHARE = 0.9
@@ -68,6 +70,12 @@ def warnings_on(found: Checked) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+def warnings_on_rounding(info: CollectionInfo, typical: float) -> tuple[str, ...]:
+    """What rounding leaves of densities for a task of ``typical`` distances."""
+    narrow = narrow_bandwidth(info, BANDWIDTH_SHARE * typical)
+    return (f"for a task like the stored points, {narrow}.",) if narrow else ()
+
+
 def notes_on(found: Checked) -> tuple[str, ...]:
     """What else there is to know."""
     info, notes = found.info, []
@@ -75,6 +83,11 @@ def notes_on(found: Checked) -> tuple[str, ...]:
         notes.append(
             f"{lacking} of {info.count} points have no vector '{info.vector}': they are no "
             f"candidates."
+        )
+    if info.geometry == "Product":
+        notes.append(
+            f"vectors are {info.datatype}, whose {info.metric} scores are rounded: that moves p by "
+            f"about 4e-4 in total variation, exact or not."
         )
     if info.metric == "Dot" and info.scanner != "numpy" and info.count > UNIT_SAMPLE:
         notes.append(

@@ -34,13 +34,20 @@ NAMES = {
     "search.neighbor_searches": "searches for neighbours",
     "search.density_searches": "searches for densities",
     "search.probe_searches": "searches to measure recall",
+    "search.kept_searches": "answers kept by an interrupted attempt",
+    "search.scanned_from": "depth from which lists are scans",
     "search.hits": "hits received",
     "search.seconds": "seconds spent searching",
     "search.densities_needed": "densities needed",
     "search.densities_capped": "densities that met their limit",
     "accuracy.recall": "recall, measured",
     "accuracy.density_error": "mean relative error of densities",
-    "accuracy.variation_bound": "bound on the total variation of p",
+    "accuracy.variation_bound": "total variation of p, by the errors met",
+    "accuracy.variation_limit": "limit on the total variation of p, at 95 %",
+    "accuracy.recall_limit": "lower limit on the recall of a list, at 95 %",
+    "accuracy.lists_missed": "lists that lacked something",
+    "accuracy.lists_limit": "limit on the share of such lists, at 95 %",
+    "accuracy.densities_limit": "limit on the share of wrong densities, at 95 %",
     "accuracy.lists": "lists repeated exactly",
     "accuracy.densities": "densities repeated exactly",
     "accuracy.searches_since": "searches of repairs since then",
@@ -63,7 +70,7 @@ TILES = (
     ("solution.effective_sample_size", "effective size"),
     ("solution.transport_cost", "mean distance"),
     ("accuracy.recall", "recall"),
-    ("accuracy.variation_bound", "bound on p"),
+    ("accuracy.recall_limit", "at least, at 95 %"),
 )
 """Paths in the manifest of the figures that matter most, as far as it has them, and their names."""
 HISTORY = ("number", "time", "kind", "searches", "support", "alpha", "came", "gone")
@@ -139,6 +146,8 @@ def _warnings(figures: ReportFigures, values: Mapping[str, Any]) -> Iterator[str
     evidence = figures.selection.evidence
     if isinstance(evidence, TransportEvidence) and evidence.why_even:
         yield f"The task has no influence here: {evidence.why_even}."
+    if isinstance(evidence, TransportEvidence) and evidence.narrow:
+        yield f"{evidence.narrow[0].upper()}{evidence.narrow[1:]}."
     if values.get("solution.converged") is False:
         yield "The lists do not reach far enough to prove that this is the optimum of the pool."
     if capped := values.get("search.densities_capped"):

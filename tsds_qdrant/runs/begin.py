@@ -7,17 +7,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.guards.guard import Guard
-from tsds_qdrant.guards.stored import check_guard, stored_guard
+from tsds_qdrant.guards.stored import check_guard, guard_arrays, guard_facts, stored_guard
 from tsds_qdrant.pool.members import having_vector
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.runs.address import identity_of
 from tsds_qdrant.runs.changes import first_mark
 from tsds_qdrant.runs.history import selection_figures
+from tsds_qdrant.runs.kept import KeptSearches
 from tsds_qdrant.runs.membership import without
 from tsds_qdrant.runs.permitted import check_write_back
+from tsds_qdrant.runs.resuming import (
+    CHANGED,
+    WITHOUT_STATE,
+    Attempt,
+    carried_out,
+    digest_of,
+    note_of,
+)
 from tsds_qdrant.runs.run import Run, check_settings, keep_run, load_run
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.tagging import Tagging, agreed_tagging
@@ -92,6 +103,19 @@ def begin_run(
     return RunState(path), run.selection
 
 
+def examples_of(
+    queries: npt.ArrayLike | TaskExamples, query_weights: npt.ArrayLike | None
+) -> tuple[Any, ...]:
+    """All that a selection depends on of its task examples, for :func:`.resuming.digest_of`."""
+    weights = None if query_weights is None else np.asarray(query_weights, dtype=np.float64)
+    if not isinstance(queries, TaskExamples):
+        return np.asarray(queries, dtype=np.float32), weights
+    if weights is None and queries.weights is not None:
+        weights = np.asarray(queries.weights, dtype=np.float64)
+    texts, way = list(queries.texts), queries.template.to_dict()
+    return np.asarray(queries.vectors, dtype=np.float32), weights, texts, way
+
+
 def source_of(queries: npt.ArrayLike | TaskExamples, given: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept of where task examples came from: what is ``given``, and their texts."""
     texts = {"texts": list(queries.texts)} if isinstance(queries, TaskExamples) else {}
@@ -111,7 +135,7 @@ def new_run(
 ) -> Run:
     """Select, and keep the run in ``state`` if one is given; see :func:`begin_run`."""
     keeping = keeping or Keeping()
-    kept, tagging, mark = None, keeping.tagging, None
+    kept, tagging, mark, attempt = None, keeping.tagging, None, None
     if state is not None:
         kept = RunState(state) if Path(state).exists() else None
         if kept is not None and kept.facts():
@@ -129,18 +153,38 @@ def new_run(
             since_field=keeping.since_field,
             detect_updates=keeping.detect_updates,
         )
+        examples = examples_of(queries, query_weights)
+        task = digest_of(
+            *("select", identity_of(collection.info()), settings.stored(), *examples),
+            *(guard_facts(guard), *guard_arrays(guard).values()),
+        )
+        attempt = Attempt(Path(state), task, collection, candidates, mark)
     if guard is not None:
         guard.check_texts(collection)
-    known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
-    mark = None if mark is None else without(mark, known.searcher.members.outside)
-    sizes = settings.wanted_sizes(known.searcher.candidates)
-    selection = select_for(known, settings, sizes, guard=guard, count_tokens=keeping.count_tokens)
-    facts = source_of(queries, keeping.query_facts)
-    run = Run(selection, known, facts, mark, guard, tagging)
-    if keeping.deliver is not None:
-        keeping.deliver(selection)
-    if state is not None:
-        kept = kept or RunState.create(state)
-        keep_run(kept, run, selection_figures(selection))
-        run = replace(run, history=tuple(kept.runs()))
-    return run
+
+    def do(memory: KeptSearches | None) -> Run:
+        if guard is not None and note_of(memory) == CHANGED:
+            guard.forget(list(guard.looked))
+        known = begin(
+            collection,
+            queries,
+            settings,
+            query_weights=query_weights,
+            progress=progress,
+            memory=memory,
+        )
+        sizes = settings.wanted_sizes(known.searcher.candidates)
+        count = keeping.count_tokens
+        selection = select_for(known, settings, sizes, guard=guard, count_tokens=count)
+        facts = source_of(queries, keeping.query_facts)
+        looked = None if mark is None else without(mark, known.searcher.members.outside)
+        run = Run(selection, known, facts, looked, guard, tagging, note=note_of(memory))
+        if keeping.deliver is not None:
+            keeping.deliver(selection)
+        if state is None:
+            return run
+        there = kept or RunState.create(state)
+        keep_run(there, run, selection_figures(selection))
+        return replace(run, history=tuple(there.runs()))
+
+    return carried_out(attempt, do, WITHOUT_STATE)

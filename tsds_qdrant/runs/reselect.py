@@ -19,13 +19,15 @@ from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import check_identity, open_of_run
-from tsds_qdrant.runs.begin import source_of
+from tsds_qdrant.runs.begin import examples_of, source_of
 from tsds_qdrant.runs.difference import Difference, difference_of
 from tsds_qdrant.runs.history import reselection_figures
+from tsds_qdrant.runs.kept import KeptSearches
 from tsds_qdrant.runs.marks import Changes
 from tsds_qdrant.runs.membership import changes_among
 from tsds_qdrant.runs.owed import Ledger
 from tsds_qdrant.runs.permitted import announce_tags, check_write_back
+from tsds_qdrant.runs.resuming import Attempt, carried_out, digest_of, note_of
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
@@ -50,6 +52,7 @@ class Reselection:
         difference: how the sample changed.
         number: of this run in the state's history.
         run: its facts, and what was written back where that was asked for.
+        note: what became of searches that an interrupted attempt had kept; "" for nothing.
     """
 
     selection: Selection
@@ -58,6 +61,7 @@ class Reselection:
     difference: Difference
     number: int
     run: dict[str, Any]
+    note: str = ""
 
 
 def reselect(
@@ -82,7 +86,8 @@ def reselect(
         named: look at these ids only, instead of looking for changes.
         count_tokens: counts the tokens of texts; the collection's own model by default.
         deliver: called with what is found, to write files, before the state is stored. Where it
-            fails, the state is as it was, and the next reselection finds the same changes again.
+            fails, the state is as it was, and the next reselection finds the same changes again
+            (and goes on from what was searched, where no more has changed).
         progress: called as searches go on.
 
     Raises:
@@ -95,57 +100,78 @@ def reselect(
     state = state if isinstance(state, RunState) else RunState(state)
     run, arrays, facts = load_run(state)
     with nullcontext(collection) if collection else open_of_run(state) as opened:
-        started = time.perf_counter()
         check_identity(opened.info(), run.collection)
-        cluster = opened.cluster()
         check_write_back(opened, run.tagging)
-        known = resume_knowledge(opened, run, arrays, facts, progress)
-        changes = _changes(run, known, named)
-        untouched = not (changes.came or changes.gone or queries is not None)
-        check_fields(opened, {} if untouched else run.settings.bounds.fields)
-        looked = time.perf_counter()
-        repaired = known.update(changes.came, changes.gone)
-        if queries is not None:
-            known.retarget(task_of(queries, known.searcher))
-        guard = stored_guard(facts, arrays)
-        if guard is not None:
-            guard.forget([*changes.came, *changes.gone])
-        selection = select_for(
-            known,
-            run.settings,
-            run.sizes,
-            guard=guard,
-            count_tokens=count_tokens,
-            earlier=Earlier(
-                evidence=None if repaired.from_scratch else run.drawn.evidence,
-                traits=run.drawn.traits if untouched else None,
-                unchanged=untouched,
-            ),
-        )
-        difference = difference_of(run.drawn, selection)
-        figures = reselection_figures(
-            selection,
-            changes,
-            repaired,
-            difference,
-            look_s=looked - started,
-            repair_s=time.perf_counter() - looked - selection.seconds["measure"],
-        )
-        if cluster and (troubles := cluster.troubles()):
-            figures["warnings"] = list(troubles)
-        next_number = len(state.runs()) + 1
-        done = Reselection(selection, changes, repaired, difference, next_number, figures)
-        if deliver is not None:
-            deliver(done)
-        source = run.queries if queries is None else source_of(queries, query_facts or {})
-        now = Run(selection, known, source, changes.mark, guard, run.tagging)
-        number = keep_run(state, now, figures)
+        cluster, history = opened.cluster(), state.runs()
+
+        def look() -> tuple[Knowledge, Changes, float]:
+            started = time.perf_counter()
+            known = resume_knowledge(opened, run, arrays, facts, progress)
+            return known, _changes(run, known, named), time.perf_counter() - started
+
+        looked = [look()]
+        attempt = None
+        if named is None:
+            examples = () if queries is None else examples_of(queries, None)
+            task = digest_of("reselect", history, *examples)
+            known, changes, _ = looked[0]
+            where = known.searcher.members.where
+            attempt = Attempt(state.path, task, opened, where, changes.mark)
+
+        def do(memory: KeptSearches | None) -> Reselection:
+            # A second time what was known has been repaired in part.
+            known, changes, look_s = looked.pop() if looked else look()
+            known.searcher.remember(memory)
+            started = time.perf_counter()
+            untouched = not (changes.came or changes.gone or queries is not None)
+            check_fields(opened, {} if untouched else run.settings.bounds.fields)
+            repaired = known.update(changes.came, changes.gone)
+            if queries is not None:
+                known.retarget(task_of(queries, known.searcher))
+            guard = stored_guard(facts, arrays)
+            if guard is not None:
+                guard.forget([*changes.came, *changes.gone])
+            selection = select_for(
+                known,
+                run.settings,
+                run.sizes,
+                guard=guard,
+                count_tokens=count_tokens,
+                earlier=Earlier(
+                    evidence=None if repaired.from_scratch else run.drawn.evidence,
+                    traits=run.drawn.traits if untouched else None,
+                    unchanged=untouched,
+                ),
+            )
+            difference = difference_of(run.drawn, selection)
+            figures = reselection_figures(
+                selection,
+                changes,
+                repaired,
+                difference,
+                look_s=look_s,
+                repair_s=time.perf_counter() - started - selection.seconds["measure"],
+            )
+            if cluster and (troubles := cluster.troubles()):
+                figures["warnings"] = list(troubles)
+            number, note = len(history) + 1, note_of(memory)
+            done = Reselection(selection, changes, repaired, difference, number, figures, note)
+            if deliver is not None:
+                deliver(done)
+            source = run.queries if queries is None else source_of(queries, query_facts or {})
+            now = Run(selection, known, source, changes.mark, guard, run.tagging)
+            return replace(done, number=keep_run(state, now, figures))
+
+        done = carried_out(attempt, do)
+        figures = done.run
         if run.tagging:
-            announce_tags(opened, selection)
+            announce_tags(opened, done.selection)
             ledger = Ledger(state)
-            written = write_back(opened, selection, run.tagging, ledger=ledger, progress=progress)
+            written = write_back(
+                opened, done.selection, run.tagging, ledger=ledger, progress=progress
+            )
             figures = {**figures, "write_back": vars(written)}
-    return replace(done, number=number, run=figures)
+    return replace(done, run=figures)
 
 
 def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) -> Changes:

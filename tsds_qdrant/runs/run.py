@@ -43,6 +43,7 @@ class Run:
         guard: what keeps copies of test items out.
         tagging: how selected points are tagged in the collection, if they are.
         history: figures of all selections so far, oldest first.
+        note: what became of searches that an interrupted attempt had kept; "" for nothing.
     """
 
     selection: Selection
@@ -52,6 +53,7 @@ class Run:
     guard: Guard | None = None
     tagging: Tagging | None = None
     history: tuple[Mapping[str, Any], ...] = ()
+    note: str = ""
 
     @property
     def texts(self) -> list[str]:

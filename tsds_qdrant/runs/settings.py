@@ -23,7 +23,9 @@ class RunSettings:
     """
 
     state: Path | None = setting(
-        None, "Keep the run here, for reselect, watch and more.", metavar="RUN"
+        None,
+        "Keep the run here, for reselect, watch and more; if interrupted, it goes on.",
+        metavar="RUN",
     )
     since_field: str | None = setting(
         None, "Find changes by this growing payload field.", metavar="FIELD", hidden=True

@@ -15,6 +15,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.neighbors.measure import nearest_to
+from tsds_qdrant.neighbors.remembering import Memory
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.pool import vectors_found, vectors_of
@@ -95,11 +96,15 @@ def begin(
     *,
     query_weights: npt.ArrayLike | None = None,
     progress: Progress = silent,
+    memory: Memory | None = None,
 ) -> Any:
-    """What the strategy knows before it is asked; see :func:`select`."""
+    """What the strategy knows before it is asked; see :func:`select`.
+
+    Answers to searches are kept in ``memory``, and those that it has are not asked for.
+    """
     seed = settings.wanted.seed
     check_fields(collection, settings.bounds.fields)
-    searcher = Searcher(collection, settings.search, seed=seed, progress=progress)
+    searcher = Searcher(collection, settings.search, seed=seed, progress=progress, memory=memory)
     task = task_of(queries, searcher, query_weights)
     return settings.strategy.begin(searcher, task)
 

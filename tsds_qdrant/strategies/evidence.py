@@ -16,13 +16,22 @@ from tsds_qdrant.strategies.base import Evidence
 class Accuracy:
     """What a sample of exact searches says about an approximate selection.
 
+    Limits hold at 95 %, whatever the searches that were not repeated are like; a search is the
+    unit, as its hits are right or wrong together.
+
     Attributes:
         recall: share of the neighbours in use that the lists hold; None if not measurable.
         density_error: mean relative error of the densities in use.
-        variation_bound: bound on the total variation between p and the exact p, estimated.
+        variation_bound: total variation between p and the exact p: the mean of what the sample
+            has met, plus two standard errors; None where it has met no error.
         lists: how many lists were repeated.
         densities: how many densities were repeated.
         searches_since: searches that a repaired selection has added since this was measured.
+        lists_missed: how many of the lists that were repeated lacked something.
+        recall_limit: a lower limit on the mean recall of a list.
+        lists_limit: an upper limit on the share of lists that lack something.
+        densities_limit: the same for densities, weighted by p.
+        variation_limit: an upper limit on the total variation.
     """
 
     recall: float | None
@@ -31,6 +40,32 @@ class Accuracy:
     lists: int = 0
     densities: int = 0
     searches_since: int = 0
+    lists_missed: int = 0
+    recall_limit: float | None = None
+    lists_limit: float | None = None
+    densities_limit: float | None = None
+    variation_limit: float | None = None
+
+    def in_words(self) -> str:
+        """What was measured, for a person."""
+        if self.recall is None:
+            return "recall not measurable"
+        repeated = self.lists + self.densities
+        if self.recall == 1 and not (
+            self.lists_missed or self.density_error or self.variation_bound
+        ):
+            limits = {"the lists": self.lists_limit, "the densities": self.densities_limit}
+            off = [f"{100 * limit:.0f} % of {what}" for what, limit in limits.items() if limit]
+            at_most = f", so at 95 % at most {' and '.join(off)} are off" if off else ""
+            return f"no miss in {repeated} repeated searches{at_most}"
+        words = f"recall {self.recall:.3f}"
+        if self.recall_limit is not None and self.recall_limit < self.recall:
+            words += f" (at 95 % at least {self.recall_limit:.2f})"
+        if self.variation_bound is not None:
+            words += f", p off by about {self.variation_bound:.4f} in total variation"
+            if self.variation_limit is not None:
+                words += f" (at 95 % at most {self.variation_limit:.2f})"
+        return f"{words}, by {repeated} repeated searches"
 
 
 @dataclass(frozen=True)
@@ -49,6 +84,8 @@ class TransportEvidence(Evidence):
         counts: searches done.
         ef: of approximate searches; None if there were none.
         scan_reason: why everything was scanned, or "".
+        scanned_from: searches with this limit or a larger one were scans; None for none.
+        narrow: what to mind of a bandwidth at which rounding shows, or "".
     """
 
     solution: TransportSolution
@@ -62,6 +99,8 @@ class TransportEvidence(Evidence):
     scan_reason: str
     accuracy: Accuracy | None = None
     alpha_given: bool = False
+    scanned_from: int | None = None
+    narrow: str = ""
 
     @property
     def alpha(self) -> float:
@@ -99,6 +138,7 @@ class TransportEvidence(Evidence):
             "search": {
                 "densities_needed": self.densities_needed,
                 "densities_capped": self.densities_capped,
+                **({} if self.scanned_from is None else {"scanned_from": self.scanned_from}),
             },
             "accuracy": self.stored().get("accuracy"),
         }
@@ -147,12 +187,14 @@ class TransportEvidence(Evidence):
         searches = counts.neighbor_searches + counts.density_searches
         how = f"exact, {self.scan_reason}"
         if not self.scan_reason:
-            recall = accuracy and accuracy.recall
-            bound = accuracy and accuracy.variation_bound
-            how = f"HNSW with ef {self.ef}, recall "
-            how += "not measurable" if recall is None else f"{recall:.3f}"
-            how += "" if bound is None else f", p within {bound:.4f} in total variation"
-        lines.append(f"{searches} searches in {counts.seconds:.2f} s ({how})")
+            how = f"HNSW with ef {self.ef}"
+            if self.scanned_from is not None:
+                how += f", lists deeper than {self.scanned_from - 1} by scans"
+            how += f", {accuracy.in_words()}" if accuracy else ""
+        kept = f" and {counts.kept_searches} that were kept" if counts.kept_searches else ""
+        lines.append(f"{searches} searches{kept} in {counts.seconds:.2f} s ({how})")
+        if self.narrow:
+            lines.append(self.narrow)
         if self.densities_capped:
             lines.append(
                 f"{self.densities_capped} densities met the limit of {self.density_limit} "

@@ -47,8 +47,8 @@ HEADS = (
     "recall of lists",
     "error of densities",
     "total variation of p (worst)",
-    "its measured bound",
-    "bound holds",
+    "its limit at 95 %",
+    "limit holds",
 )
 
 

@@ -149,7 +149,7 @@ class Judge:
             "recall": self._recall(found),
             "density_error": error,
             "variation": float(np.abs(self._spread(found) - self._spread(self.exact)).sum() / 2),
-            "bound": found.transport.accuracy.variation_bound,
+            "bound": found.transport.accuracy.variation_limit,
             "measured_recall": found.transport.accuracy.recall,
             "sample_differs": 1.0 - kept / len(self.exact.selected_ids),
         }

@@ -138,7 +138,7 @@ def _our_row(selection: Selection, truth: Truth, candidates: int) -> dict[str, A
     return {
         "what": "select --exact" if exact else f"select ({how})",
         "variation": variation(probabilities, truth.probabilities),
-        "bound": selection.transport.accuracy.variation_bound,
+        "bound": selection.transport.accuracy.variation_limit,
         "neighbors": int(selection.transport.solution.problem.lists.depths.sum()),
         "densities": selection.counts.density_searches,
         "needed": selection.transport.densities_needed,

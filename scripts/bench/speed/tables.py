@@ -65,7 +65,7 @@ def _case(case: Result) -> tuple[str, str, str]:
 
 def _selection(cases: Sequence[Result]) -> list[tuple[str, ...]]:
     head = (*CASE, "what", "seconds", "times as fast as plain", "total variation to the truth")
-    rows = [(*head, "bound stated", "neighbours", "densities", "densities / needed")]
+    rows = [(*head, "limit stated", "neighbours", "densities", "densities / needed")]
     rows += [
         (
             *_case(case),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import qdrant_edge as edge
 from oracles import pairwise_distances
 from pool_oracle import (
+    OtherCollection,
     UnscannableCollection,
     clustered_rows,
     edge_pool,
@@ -20,6 +22,7 @@ from pool_oracle import (
 )
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.hits import Hits, first_hits, search_numbers
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors import allowed
 from tsds_qdrant.runs.begin import begin_run
@@ -100,6 +103,57 @@ def test_the_bound_holds_on_average_where_lists_are_sampled(
     assert {one.transport.accuracy.lists for one in found} == {SAMPLED_LISTS}
     assert all(0 < one.transport.accuracy.densities <= SAMPLED_DENSITIES for one in found)
     assert 0.01 < np.mean(true) <= np.mean(bounds)
+
+
+@pytest.mark.parametrize("settings", CASES[1:])
+def test_limits_cover_what_no_sample_has_met(run: Run, settings: SelectionSettings) -> None:
+    exact = probabilities_of(run(settings, 48, True))
+    for seed in range(5):
+        found = run(settings.altered(seed=seed), 48, False)
+        accuracy = found.transport.accuracy
+        assert accuracy.variation_limit is not None
+        assert variation(probabilities_of(found), exact) <= accuracy.variation_limit
+        assert accuracy.recall_limit < accuracy.recall < 1
+        assert accuracy.lists_missed / accuracy.lists <= accuracy.lists_limit <= 1
+
+
+class RarelyWrong(OtherCollection):
+    """Its walks find all, but for the nearest point of one query."""
+
+    def __init__(self, collection: EdgeCollection, wrong: np.ndarray) -> None:
+        super().__init__(collection)
+        self.wrong = wrong.astype(np.float32)
+
+    def search(self, vectors: np.ndarray, *, limit: int, **asked: Any) -> Hits:
+        more = 0 if asked["exact"] else 1
+        asked["exact"] = True
+        hits: Hits = self.collection.search(vectors, limit=limit + more, **asked)
+        row = search_numbers(hits)
+        spoiled = (vectors == self.wrong).all(axis=1)[row] & bool(more)
+        first = np.r_[True, np.diff(row) > 0]
+        return first_hits(hits.only(~(spoiled & first)), limit)
+
+
+def test_no_miss_is_no_proof(graph: EdgeCollection, rows: np.ndarray) -> None:
+    queries, settings = near_queries(rows, 48), CASES[0]
+    exact = probabilities_of(select(graph, queries, settings.altered(exact=True)))
+    said = set()
+    for seed in range(8):
+        collection = RarelyWrong(graph, queries[5])
+        found = select(collection, queries, settings.altered(seed=seed))
+        accuracy = found.transport.accuracy
+        assert 0 < variation(probabilities_of(found), exact) <= accuracy.variation_limit
+        assert accuracy.lists_limit >= 1 / 48
+        met = accuracy.lists_missed > 0
+        assert (accuracy.variation_bound is None) == (accuracy.recall == 1.0) == (not met)
+        (line,) = [line for line in found.evidence.in_words() if "HNSW" in line]
+        if not met:
+            assert accuracy.lists_limit == pytest.approx(1 - 0.05 ** (1 / SAMPLED_LISTS))
+            assert line.endswith(
+                "no miss in 16 repeated searches, so at 95 % at most 17 % of the lists are off)"
+            )
+        said.add("0.0000" in line or "1.000" in line)
+    assert said == {False}
 
 
 def test_recall_is_that_of_the_neighbors_in_use(run: Run, rows: np.ndarray) -> None:

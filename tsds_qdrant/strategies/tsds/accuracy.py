@@ -4,22 +4,25 @@ A seeded sample of the searches is repeated by a scan. Three errors are distingu
 triangle inequality their sum bounds the total variation of p: neighbours that a list missed
 (total variation of the row, averaged over rows), densities that came out too low (relative error,
 averaged over p), both with two standard errors added, and the threshold that the first has moved.
+That is an estimate: it knows the errors that the sample has met. Where it has met none it says
+nothing, and what is stated is a limit at 95 % on the share of searches that err.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.collections.hits import Hits, recall_of, search_numbers
+from tsds_qdrant.collections.hits import TIE_TOLERANCE, Hits, made_up, search_numbers
 from tsds_qdrant.collections.ids import sorted_by_distance
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.transport import TransportSolution
 from tsds_qdrant.strategies.evidence import Accuracy
+from tsds_qdrant.strategies.tsds.limits import CHANCE, mean_limit
 
 SAMPLED_LISTS = 16
 SAMPLED_DENSITIES = 32
@@ -27,7 +30,9 @@ NEW_SHARE = 0.1
 """Accuracy is measured again once this share of the searches is new."""
 
 
-EXACT = Accuracy(recall=1.0, density_error=0.0, variation_bound=0.0)
+EXACT = Accuracy(
+    recall=1.0, density_error=0.0, variation_bound=0.0, recall_limit=1.0, variation_limit=0.0
+)
 UNKNOWN = Accuracy(recall=None, density_error=None, variation_bound=None)
 
 
@@ -57,21 +62,56 @@ def measure(neighborhoods: Neighborhoods, solution: TransportSolution, seed: int
     if not searcher.info.limits.exact:
         return UNKNOWN
     rng = np.random.default_rng(seed)
-    lists = solution.problem.lists
-    rows = np.sort(rng.permutation(lists.queries)[:SAMPLED_LISTS])
-    recall, row_error, slope_error = _list_errors(neighborhoods, solution, rows)
+    count = solution.problem.lists.queries
+    rows = np.sort(rng.permutation(count)[:SAMPLED_LISTS])
+    lists = _list_errors(neighborhoods, solution, rows)
+    wrong = (lists.missed > 0) | (lists.rows > 0)
+    measured = Accuracy(
+        lists.recall,
+        None,
+        None,
+        len(rows),
+        lists_missed=int(wrong.sum()),
+        lists_limit=mean_limit(wrong.astype(np.float64), count),
+        recall_limit=min(lists.recall, 1.0 - mean_limit(lists.missed, count)),
+    )
     if not np.isfinite(solution.threshold):
-        return Accuracy(recall, None, None, len(rows))
+        return measured
     errors, densities = _density_errors(neighborhoods, solution, rng)
-    bound = row_error + _upper(errors) + _threshold_shift(solution, slope_error)
-    mean = float(errors.mean()) if len(errors) else 0.0
-    return Accuracy(recall, mean, min(1.0, bound), len(rows), densities)
+    estimate = _upper(lists.rows) + _upper(errors) + _threshold_shift(solution, lists.slope)
+    return replace(
+        measured,
+        density_error=float(errors.mean()) if len(errors) else 0.0,
+        variation_bound=min(1.0, estimate) if wrong.any() or errors.any() else None,
+        densities=densities,
+        densities_limit=mean_limit(np.sign(errors)),
+        variation_limit=_variation_limit(solution, lists, errors),
+    )
+
+
+@dataclass(frozen=True)
+class _ListErrors:
+    """What r lists that were repeated lacked.
+
+    Attributes:
+        recall: share of their neighbours in use that were found.
+        missed: (r,) share of each that was not.
+        rows: (r,) total variation of each row, times its weight over the mean weight.
+        heaviest: the largest such factor of all rows.
+        slope: error of the mean slope T.
+    """
+
+    recall: float
+    missed: FloatArray
+    rows: FloatArray
+    heaviest: float
+    slope: float
 
 
 def _list_errors(
     neighborhoods: Neighborhoods, solution: TransportSolution, rows: IntArray
-) -> tuple[float, float, float]:
-    """Recall, mean total variation of a row, and the mean error of the slope T."""
+) -> _ListErrors:
+    """Repeat the lists of ``rows`` (r,) as deep as they are used."""
     lists = solution.problem.lists
     # Ties of the last candidate in use belong to it: any of them might have been in its place.
     in_use = np.where(solution.plan > 0, lists.distances, -1.0)
@@ -104,9 +144,31 @@ def _list_errors(
         table[one.query_of_entry, one.candidates] = sweep.plan(threshold)
         errors.append(table)
         slopes.append(sweep.slope_below(threshold))
-    row_error = _upper(np.abs(errors[0] - errors[1]).sum(axis=1) / 2 * len(rows))
-    recall = recall_of(_first(stored, used[rows]), _first(exact, used[rows]))
-    return recall, row_error, abs(slopes[0] - slopes[1])
+    variation = np.abs(errors[0] - errors[1]).sum(axis=1) / 2 * len(rows)
+    weight = solution.problem.query_weights * lists.queries
+    true = _first(exact, used[rows])
+    found = made_up(_first(stored, used[rows]), true)
+    return _ListErrors(
+        recall=float(found.sum()) / len(true.ids) if true.ids else 1.0,
+        missed=1.0 - found / np.maximum(true.counts, 1),
+        rows=np.where(variation > TIE_TOLERANCE, variation, 0.0) * weight[rows],
+        heaviest=float(weight.max()),
+        slope=abs(slopes[0] - slopes[1]),
+    )
+
+
+def _variation_limit(solution: TransportSolution, lists: _ListErrors, errors: FloatArray) -> float:
+    """A limit at 95 % on the total variation, whatever the errors that the sample has not met.
+
+    Half of the chance to be too low is given to lists, half to densities. What is unknown of the
+    slope T is taken to be as much of it as of the rows.
+    """
+    count, chance = solution.problem.lists.queries, CHANCE / 2
+    rows = lists.heaviest * mean_limit(lists.rows / lists.heaviest, count, chance)
+    mean = float(lists.rows.mean())
+    slope = max(lists.slope, lists.slope * rows / mean if mean else rows * solution.problem.budget)
+    limit = rows + mean_limit(errors.clip(0.0, 1.0), chance=chance)
+    return min(1.0, limit + _threshold_shift(solution, slope))
 
 
 def _first(lists: NeighborLists, depths: IntArray) -> Hits:
@@ -129,7 +191,8 @@ def _density_errors(
     chosen, times = np.unique(drawn, return_counts=True)
     exact = neighborhoods.vicinities.exact(chosen)
     mine = solution.problem.densities[chosen]
-    errors: FloatArray = np.abs(exact / mine - 1.0)
+    errors = np.abs(exact / mine - 1.0)
+    errors[errors < TIE_TOLERANCE] = 0.0
     return np.repeat(errors, times), len(chosen)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.errors import TsdsError
 from tsds_qdrant.neighbors.deepening import expand_to_radius
+from tsds_qdrant.neighbors.rounding import narrow_bandwidth
 from tsds_qdrant.solver.ends import alpha_of_effective_size, alpha_of_support, pool_alpha
 from tsds_qdrant.solver.tradeoff import slope_budget
 from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport
@@ -49,6 +50,7 @@ def solved(known: TaskProblem, ask: Ask) -> Preference:
         searcher.ef,
         searcher.scan_reason,
         alpha_given=settings.alpha is not None,
+        narrow=narrow_bandwidth(searcher.info, near.bandwidth),
     )
     p = solution.probabilities
     return Preference(np.flatnonzero(p), p, ordered=False, reached=not ended, evidence=evidence)

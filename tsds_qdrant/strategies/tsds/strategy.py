@@ -157,6 +157,7 @@ class Tsds(Strategy):
             counts=searcher.counts,
             ef=searcher.ef,
             scan_reason=searcher.scan_reason,
+            scanned_from=searcher.scanned_from,
         )
         nearest = solving.nearest_of(evidence.solution)
         return replace(preference, evidence=complete, nearest=nearest)
