@@ -192,3 +192,20 @@ def test_a_supervised_command_that_is_stopped(
     error = json.loads(printed)["error"]
     assert (error["kind"], error["exit_code"]) == (kind, code)
     assert error["message"] in spoken
+
+
+def test_an_explanation_of_some_points_of_several() -> None:
+    """What is found is printed as ever, and what is gone is said; the exit code is 1."""
+    with open_collection("store", "pool") as pool:
+        pool.delete([7])
+    words = ("explain", "task.run", "--id", 8, "--id", 7, "--id", 99, "--id", 9)
+    result = run(*words, "--json", code=1)
+    told = json.loads(result.stdout)
+    assert [point["id"] for point in told["points"]] == [8, 9]
+    assert [point["id"] for point in told["missing"]] == [7, 99]
+    plain = run(*words, code=1)
+    for point in told["missing"]:
+        assert f"error: {point['message']}" in plain.stderr.splitlines()
+        assert f"error: {point['message']}" in result.stderr.splitlines()
+    assert plain.stdout == run("explain", "task.run", "--id", 8, "--id", 9).stdout
+    run(*words[:4], "--json")
