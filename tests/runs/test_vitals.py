@@ -164,7 +164,7 @@ def test_what_passes_is_told(store: Path) -> None:
 
 
 def test_what_ends_a_watch_is_told(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "Patience", lambda *_, **__: Patience(attempts=1))
+    monkeypatch.setattr(session_module, "Patience", lambda *_, **__: Patience(seconds=0))
     state = RunState(store / "task.run")
     facts = state.facts()
     facts["collection"]["location"] = f"http://127.0.0.1:{free_port()}"
