@@ -26,6 +26,7 @@ from tsds_qdrant.runs.resuming import (
     Attempt,
     carried_out,
     digest_of,
+    looking,
     note_of,
 )
 from tsds_qdrant.runs.run import Run, check_settings, keep_run, load_run
@@ -141,13 +142,14 @@ def new_run(
             check_settings(kept.path, before.settings, settings)
             check_guard(kept.path, stored_guard(facts, arrays), guard)
             tagging = agreed_tagging(kept.path, before.tagging, tagging)
-        candidates, _ = having_vector(collection, collection.info(), settings.search.where)
-        mark = first_mark(
-            collection,
-            candidates,
-            since_field=keeping.since_field,
-            detect_updates=keeping.detect_updates,
-        )
+        with looking(Path(state)):
+            candidates, _ = having_vector(collection, collection.info(), settings.search.where)
+            mark = first_mark(
+                collection,
+                candidates,
+                since_field=keeping.since_field,
+                detect_updates=keeping.detect_updates,
+            )
         examples = examples_of(queries, query_weights)
         task = digest_of(
             *("select", identity_of(collection.info()), settings.stored(), *examples),
