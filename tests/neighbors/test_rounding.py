@@ -83,6 +83,8 @@ def test_check_says_what_a_task_would_get() -> None:
         (UNIT, "float16", ["vectors are float16, whose Cosine scores are rounded"]),
     ):
         with edge_pool(rows, "Cosine", datatype=datatype) as pool:
-            notes = [n for n in check(pool).notes if "rounded" in n or "narrow" in n]
+            report = check(pool)
+        said = (*report.warnings, *report.notes)
+        notes = [one for one in said if "rounded" in one or "narrow" in one]
         assert len(notes) == len(wanted)
         assert all(note.startswith(start) for note, start in zip(notes, wanted, strict=True))

@@ -63,7 +63,7 @@ def door() -> Iterator[Door]:
 
 @pytest.fixture
 def outage(door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Outage]:
-    monkeypatch.setattr(session, "Patience", lambda: Patience(seconds=0, sleep=lambda _: None))
+    monkeypatch.setattr(session, "Patience", lambda: Patience.of(0.0))
     monkeypatch.setattr(remembering, "FIRST_ROWS", 4)
     monkeypatch.setattr(remembering, "SLICE_S", 0.0)
     monkeypatch.chdir(tmp_path)

@@ -27,6 +27,7 @@ from tsds_qdrant.runs.resuming import (
     Attempt,
     carried_out,
     digest_of,
+    looking,
     note_of,
 )
 from tsds_qdrant.runs.run import Run, check_settings, keep_run, load_run
@@ -146,13 +147,14 @@ def new_run(
     check_write_back(collection, tagging)
     announce_reads(collection, queries, settings)
     if state is not None:
-        candidates = having_vector(collection, collection.info(), settings.search.where).where
-        mark = first_mark(
-            collection,
-            candidates,
-            since_field=keeping.since_field,
-            detect_updates=keeping.detect_updates,
-        )
+        with looking(Path(state)):
+            candidates = having_vector(collection, collection.info(), settings.search.where).where
+            mark = first_mark(
+                collection,
+                candidates,
+                since_field=keeping.since_field,
+                detect_updates=keeping.detect_updates,
+            )
         examples = examples_of(queries, query_weights)
         task = digest_of(
             *("select", identity_of(collection.info()), settings.stored(), *examples),

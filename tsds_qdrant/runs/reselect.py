@@ -27,7 +27,7 @@ from tsds_qdrant.runs.marks import Changes
 from tsds_qdrant.runs.membership import changes_among
 from tsds_qdrant.runs.owed import Ledger
 from tsds_qdrant.runs.permitted import announce_tags, check_write_back
-from tsds_qdrant.runs.resuming import Attempt, carried_out, digest_of, note_of
+from tsds_qdrant.runs.resuming import Attempt, carried_out, digest_of, looking, note_of
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
@@ -109,7 +109,8 @@ def reselect(
             known = resume_knowledge(opened, run, arrays, facts, progress)
             return known, _changes(run, known, named), time.perf_counter() - started
 
-        looked = [look()]
+        with looking(state.path):
+            looked = [look()]
         attempt = None
         if named is None:
             examples = () if queries is None else examples_of(queries, None)

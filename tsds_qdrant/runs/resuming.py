@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,7 +148,9 @@ def carried_out(
         raise
     except (TsdsError, KeyboardInterrupt) as error:
         memory.close()
-        raise _with(error, _words(memory)) from error.__cause__
+        if memory.kept or isinstance(error, UnreachableError | KeyboardInterrupt):
+            raise _with(error, _words(memory)) from error.__cause__
+        raise
     finally:
         memory.close()
     memory.drop()
@@ -175,6 +178,15 @@ def _with(error: BaseException, words: str) -> BaseException:
     said = f"{error}; {words}" if str(error) else words
     error.args = (said, *error.args[1:])
     return error
+
+
+@contextmanager
+def looking(state: Path) -> Iterator[None]:
+    """Where a server is lost before searching begins, say what earlier attempts have kept."""
+    try:
+        yield
+    except UnreachableError as error:
+        raise _with(error, _words(KeptSearches(searches_path(state)))) from error.__cause__
 
 
 def note_of(memory: KeptSearches | None) -> str:
