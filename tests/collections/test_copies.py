@@ -16,7 +16,7 @@ from tenants import Tenants
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.server.answers import Answer, first, joined, parts
 from tsds_qdrant.collections.server.collection import ServerCollection
-from tsds_qdrant.errors import RequestRejectedError, UnsupportedCollectionError
+from tsds_qdrant.errors import UnsupportedCollectionError
 
 ROWS = np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32)
 
@@ -82,14 +82,27 @@ def test_other_vectors_under_one_id_are_refused(limit: int) -> None:
                 assert hits.counts.tolist() == [count, count]
 
 
-def test_no_larger_limit_allowed_is_an_error() -> None:
+@pytest.mark.parametrize("limit", [3, 8, 20, 40])
+def test_lists_longer_than_one_request_may_be(limit: int) -> None:
     everything = batch(list(range(40)))
     with (
         tenants(everything, everything, max_query_limit=8) as url,
         ServerCollection.open(url, "t") as pool,
-        pytest.raises(RequestRejectedError, match=r"max_query_limit.*--shard-key"),
     ):
-        pool.search(ROWS[:1], limit=8, exact=True)
+        hits = pool.search(ROWS[:1], limit=limit, exact=True)
+    assert hits.ids == brute_force(ROWS[:1], limit)[0]
+
+
+def test_other_vectors_are_found_in_long_lists_too() -> None:
+    other = ROWS.copy()
+    other[39] = -ROWS[39]
+    here, there = batch(list(range(40))), batch([39], other)
+    with (
+        tenants(here, there, max_query_limit=8) as url,
+        ServerCollection.open(url, "t") as pool,
+        pytest.raises(UnsupportedCollectionError, match=r"point 39 .* different vectors"),
+    ):
+        pool.search(np.stack([ROWS[39], other[39]]), limit=20, exact=True)
 
 
 def test_answers_are_taken_apart_and_put_together() -> None:

@@ -66,6 +66,7 @@ class Tenants:
         return [{"points": self._nearest(search)} for search in body["searches"]]
 
     def _nearest(self, search: dict[str, Any]) -> list[Any]:
+        where = search.get("filter") and models.Filter.model_validate(search["filter"])
         hits = [
             hit.model_copy(update={"shard_key": key})
             for key, engine in self._asked(search).items()
@@ -73,6 +74,7 @@ class Tenants:
                 self.name,
                 json.loads(json.dumps(search["query"])),
                 limit=search["limit"],
+                query_filter=where,
                 score_threshold=search.get("score_threshold"),
             ).points
         ]

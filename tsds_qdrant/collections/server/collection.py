@@ -18,7 +18,7 @@ from tsds_qdrant.collections.distance import is_similarity, oversampling, score_
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.cluster import options_of, placed
-from tsds_qdrant.collections.server.copies import Copies
+from tsds_qdrant.collections.server.copies import Copies, once_each
 from tsds_qdrant.collections.server.failures import server_failures
 from tsds_qdrant.collections.server.lengths import ServerLengths
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
@@ -42,9 +42,9 @@ class ServerCollection(ServerLengths):
         super().__init__(session, described, spaces)
         self._timeout = description.longest_timeout(found, session.timeout)
         self._threads = DaemonThreads(IN_FLIGHT)
+        self._copies = Copies(session.place, self._under)
         self._searches = self._searches_of(described)
         self._repeats = description.may_repeat(found)
-        self._copies = Copies(session.place, self._under)
         self._searched = space.name
         self._views: dict[str, ServerCollection] = {}
         self._is_view = False
@@ -72,7 +72,8 @@ class ServerCollection(ServerLengths):
 
     def _searches_of(self, described: CollectionInfo) -> Searches:
         limits, rate = described.limits, self._read_rate
-        return Searches(self._session, self._threads, described.dimension, limits, rate)
+        seen = self._copies.check
+        return Searches(self._session, self._threads, described.dimension, limits, rate, seen)
 
     @classmethod
     def open(
@@ -227,7 +228,7 @@ class ServerCollection(ServerLengths):
         def ask(wanted: wire.Search, part: wire.Rows) -> answers.Answer:
             return self._searches.run(wanted, part, on_batch if wanted is search else None)
 
-        return self._copies.once_each(ask, search, rows, self._description.limits.limit)
+        return once_each(ask, search, rows)
 
     @property
     def bytes_moved(self) -> int:

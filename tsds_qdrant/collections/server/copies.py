@@ -15,7 +15,7 @@ from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server import answers, wire
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import PointId, Record
-from tsds_qdrant.errors import RequestRejectedError, UnsupportedCollectionError
+from tsds_qdrant.errors import UnsupportedCollectionError
 
 SAME = 1e-5
 """Difference of numbers that two nodes may make of one vector as they bring it to unit length."""
@@ -56,39 +56,29 @@ class Copies:
                     )
             self._equal |= ids
 
-    def once_each(
-        self, ask: Ask, search: wire.Search, rows: wire.Rows, most: int | None
-    ) -> answers.Answer:
-        """The answer to ``search``, asked for by ``ask``, with every point once.
 
-        A list that came back full, and is not once its repeats are dropped, is asked for again
-        with a larger limit, up to ``most``.
+def once_each(ask: Ask, search: wire.Search, rows: wire.Rows) -> answers.Answer:
+    """The answer to ``search``, asked for by ``ask``, with every point once.
 
-        Raises:
-            UnsupportedCollectionError: see :meth:`check`.
-            RequestRejectedError: no such limit is allowed.
-        """
-        answer = ask(search, rows)
-        self.check(answer)
-        found = answers.without_repeats(answer)
-        short = np.flatnonzero((answer.counts >= search.limit) & (found.counts < search.limit))
-        if not len(short):
-            return found
-        wider = search.limit + 2 * int((answer.counts - found.counts).max())
-        limit = wider if most is None else min(wider, most)
-        if limit <= search.limit:
-            raise RequestRejectedError(
-                f"{self._place} has points on two shards, so that a search of limit {limit} comes "
-                f"back short, and allows no larger one (strict mode, max_query_limit); choose one "
-                f"shard key with --shard-key, or have the limit raised"
-            )
-        again = replace(search, limit=limit, ef=search.ef and max(search.ef, limit))
-        part = rows.take(short.tolist()) if isinstance(rows, SparseRows) else rows[short]
-        more = answers.first(self.once_each(ask, again, part, most), search.limit)
-        whole = answers.parts(found)
-        for row, one in zip(short.tolist(), answers.parts(more), strict=True):
-            whole[row] = one
-        return answers.joined(whole)
+    A list that came back full, and is not once its repeats are dropped, is asked for again with a
+    larger limit.
+
+    Raises:
+        DepthError: no such limit is allowed.
+    """
+    answer = ask(search, rows)
+    found = answers.without_repeats(answer)
+    short = np.flatnonzero((answer.counts >= search.limit) & (found.counts < search.limit))
+    if not len(short):
+        return found
+    limit = search.limit + 2 * int((answer.counts - found.counts).max())
+    again = replace(search, limit=limit, ef=search.ef and max(search.ef, limit))
+    part = rows.take(short.tolist()) if isinstance(rows, SparseRows) else rows[short]
+    more = answers.first(once_each(ask, again, part), search.limit)
+    whole = answers.parts(found)
+    for row, one in zip(short.tolist(), answers.parts(more), strict=True):
+        whole[row] = one
+    return answers.joined(whole)
 
 
 def _same(one: Record | None, other: Record | None) -> bool:

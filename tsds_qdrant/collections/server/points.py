@@ -97,8 +97,9 @@ class ServerPoints(ServerWrites):
             sent = self._session.client.batch_update_points(self._name, [operation], wait=True)
             self._check_confirmed(sent, f"that '{key}' is cleared")
 
-        batches: Batches[None] = Batches(span, self._session.line, writes=True)
-        batches.run(span, write)
+        line, rate = self._session.line, self._write_rate
+        batches: Batches[None] = Batches(span, line, writes=True, rate=rate)
+        batches.run(span, write, cost=WRITES["clear"])
 
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
         """Make an index on a payload field of integers, other numbers, or keywords.

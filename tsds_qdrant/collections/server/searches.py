@@ -35,9 +35,14 @@ class Searches:
         dimension: int,
         limits: Limits,
         rate: Rate,
+        seen: Callable[[answers.Answer], object],
     ) -> None:
-        """Searches by queries of ``dimension`` (0 for sparse ones), several at once."""
+        """Searches by queries of ``dimension`` (0 for sparse ones), several at once.
+
+        ``seen`` is given every answer whose hits come with their shard keys.
+        """
         self.moved = 0
+        self._seen = seen
         self._floats = dimension or SPARSE_FLOATS
         self._limits = limits
         self._session = session
@@ -99,5 +104,7 @@ class Searches:
             on_batch=on_batch,
         )
         answer = answers.joined(parts)
+        if search.told:
+            self._seen(answer)
         self.moved += answer.moved
         return answer

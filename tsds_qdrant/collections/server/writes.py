@@ -29,6 +29,7 @@ WRITES = {
     "beside": Cost(row=2),
     "amend": Cost(row=3),
     "payload": Cost(row=1),
+    "clear": Cost(row=1),
     "vectors": Cost(row=1),
     "again": Cost(row=1),
     "delete": Cost(row=1),
