@@ -149,7 +149,8 @@ def test_products_of_any_length_are_refused_by_every_command_that_needs_distance
         ("select", *TASK, "--size", 3, "--out", "s.jsonl", "--method", "random"),
         ("path", *TASK),
         ("compare", *TASK, "--size", 3),
-        ("check", *PLACE),
     ):
         assert "has length 3.742, not 1, so products are no distances" in run(*words, code=1)
+    said = CliRunner().invoke(app, ["check", *PLACE]).stdout
+    assert "problem: 'pool' compares by dot product" in said
     assert not Path("s.jsonl").exists()

@@ -51,6 +51,7 @@ def _show(report: CheckReport) -> None:
     from tsds_qdrant.planning.cluster_state import layout_of
 
     info = report.info
+    segments = "1 segment" if info.segments == 1 else f"{info.segments} segments"
     facts = {
         "collection": f"{info.name} in {info.location} ({info.engine})",
         "points": _points(report),
@@ -59,7 +60,7 @@ def _show(report: CheckReport) -> None:
         + (f", named '{info.vector}'" if info.vector else "")
         + (", on disk" if report.space.on_disk else ""),
         **_graph(report),
-        "layout": f"{layout_of(info, report.cluster)}, {info.segments} segments, "
+        "layout": f"{layout_of(info, report.cluster)}, {segments}, "
         f"quantisation {info.quantization or 'none'}",
         "payload indexes": ", ".join(info.payload_indexes) or "none",
         "model": info.metadata.get("model") or "unknown",
