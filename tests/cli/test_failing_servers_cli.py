@@ -249,9 +249,9 @@ def match(**condition: Any) -> str:
          r"refuses a filter by 'lang' .*\[keyword\]\); create that index, or leave the filter out"),
         ({"filter_max_conditions": 1},
          json.dumps({"must": json.loads(match(value="en"))["must"] * 2}),
-         "a filter of 2 conditions .* allows 1 .*; use a simpler one or none, or"),
+         "of a filter to 1, and this one has 2 .*; shorten it, or have filter_max_conditions"),
         ({"condition_max_size": 2}, match(any=["en", "de", "fr"]),
-         "lists 3 values .* allows 2 .*; list fewer, or have that raised to 3"),
+         "a list in a filter to 2, and this one has 3 .*; shorten it, or have condition_max_size"),
     ],
 )  # fmt: skip
 def test_filters_that_strict_mode_refuses(

@@ -130,10 +130,12 @@ def test_conditions_are_counted_as_qdrant_counts_them(where: Mapping[str, Any]) 
     largest = max(map(size, found), default=0)
     assert conditions(where) == len(found)
     check_filter_limits(where, Limits(conditions=len(found), condition_size=largest), "p")
-    with pytest.raises(RequestRejectedError, match=rf"needed .*raised to {len(found)}$"):
+    with pytest.raises(RequestRejectedError, match=rf"this one has .*raised to {len(found)}$"):
         check_filter_limits(where, Limits(conditions=len(found) - 1), "p")
     if largest:
-        with pytest.raises(RequestRejectedError, match=rf"lists {largest} value.*to {largest}$"):
+        with pytest.raises(
+            RequestRejectedError, match=rf"one has {largest} .*raised to {largest}$"
+        ):
             check_filter_limits(where, Limits(condition_size=largest - 1), "p")
 
 
@@ -307,7 +309,7 @@ def test_what_matches_a_filter_is_found_within_the_limits(
     truth = {k for k in ids if k < COUNT and (where is None or PAYLOADS[k]["lang"] == "en")}
     with limited(door, max_query_limit=limit, **strict) as pool:
         if room == 0 and where and ids:
-            with pytest.raises(RequestRejectedError, match=r"allows none .*filter_max_conditions"):
+            with pytest.raises(RequestRejectedError, match=r"to 0, .*filter_max_conditions"):
                 matching(pool, where, ids)
         else:
             assert matching(pool, where, ids) == truth
@@ -452,6 +454,29 @@ def test_writes_are_small_and_paced(door: Door) -> None:
     assert all(
         point.payload == {"n": k, "mark": {"x": k}} for k, point in enumerate(stored[COUNT:], 10)
     )
+
+
+def test_payloads_are_cleared_a_few_at_a_time_without_a_further_condition(door: Door) -> None:
+    clock, tagged = Clock(), {"key": "t.a.n", "range": {"gte": 0}}
+    fill(door, "c")
+    with limited(door, "c", clock=clock, write_rate_limit=30, filter_max_conditions=1) as pool:
+        door.hook = refusals = Refusals()
+        try:
+            pool.set_payload("t.a", list(range(40)), [{"n": k} for k in range(40)])
+            pool.clear_payload("t.a", {"must": [tagged]}, by="t.a.n")
+        finally:
+            door.hook = lambda request: None
+        assert pool.count({"must": [tagged]}) == 0
+    assert refusals.count == 0
+    assert clock.now == pytest.approx(100, abs=5)  # 80 points, 30 of them at once
+
+
+@pytest.mark.parametrize("rate", [10, 7, 1])
+def test_points_are_written_again_at_the_rates_of_both(door: Door, rate: int) -> None:
+    with limited(door, read_rate_limit=rate, write_rate_limit=600) as pool:
+        before = door.client.scroll("p", limit=COUNT, with_vectors=True)
+        pool.write_again([0, 5, *range(8, 20), 1_000])
+        assert door.client.scroll("p", limit=COUNT, with_vectors=True) == before
 
 
 @pytest.mark.parametrize(

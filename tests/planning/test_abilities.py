@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,10 @@ from pool_oracle import clustered_rows, edge_pool
 
 from tsds_qdrant.collections.limits import Limits, Rights
 from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.errors import RequestRejectedError
 from tsds_qdrant.planning.abilities import abilities_of
 from tsds_qdrant.planning.check import check
+from tsds_qdrant.runs.tagging import Tagging, check_taggable
 
 READER = Rights(writes=False, refusal="the key may only read; use another one")
 
@@ -70,7 +73,7 @@ def test_a_key_that_only_reads(info: CollectionInfo) -> None:
         ({"timeout": 2}, "select", "a request ends after 2 s (max_timeout)"),
         ({"conditions": 0}, "write_back", "no: no filter is allowed (filter_max_conditions)"),
         (
-            {"unindexed_update": False},
+            {"unindexed_filter": False},
             "write_back",
             "yes, but a name NAME needs an integer index on 'tsds.NAME.rank', as there is for a",
         ),
@@ -86,6 +89,17 @@ def test_each_limit_in_words(
     info: CollectionInfo, limits: dict[str, Any], command: str, answer: str
 ) -> None:
     assert answer in words(info, **limits)[command]
+
+
+@pytest.mark.parametrize(("replicas", "answer"), [(1, "yes"), (2, "yes, but a name NAME needs")])
+def test_tags_are_cleared_by_an_index_where_there_are_replicas(
+    info: CollectionInfo, replicas: int, answer: str
+) -> None:
+    found = words(replace(info, replicas=replicas), unindexed_update=False)["write_back"]
+    assert found.startswith(answer)
+    strict = replace(info, replicas=replicas, limits=Limits(unindexed_update=False))
+    with nullcontext() if replicas == 1 else pytest.raises(RequestRejectedError, match="index on"):
+        check_taggable(strict, Tagging("a", "run"))
 
 
 def test_an_index_that_cannot_be_made_makes_reselect_slower(info: CollectionInfo) -> None:

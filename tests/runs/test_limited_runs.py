@@ -21,9 +21,11 @@ from pool_oracle import clustered_rows, near_queries, probabilities_of, variatio
 from qdrant_client import models
 
 from tsds_qdrant.collections.connection import Connection
+from tsds_qdrant.collections.limits import conditions
 from tsds_qdrant.collections.server.collection import ServerCollection
-from tsds_qdrant.errors import CollectionError, DepthError
+from tsds_qdrant.errors import CollectionError, DepthError, RequestRejectedError
 from tsds_qdrant.planning.check import check
+from tsds_qdrant.pool.members import members
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.runs.begin import Keeping, begin_run
 from tsds_qdrant.runs.reselect import reselect
@@ -64,10 +66,10 @@ def pool(**strict: Any) -> Iterator[Door]:
 
 
 @contextmanager
-def opened(door: Door, key: str | None = None) -> Iterator[ServerCollection]:
+def opened(door: Door, vector: str | None = None) -> Iterator[ServerCollection]:
     assert isinstance(door.clock, Clock)
-    reached = Connection(api_key=key, patience=door.clock.patience())
-    with ServerCollection.open(door.url, "p", connection=reached) as collection:
+    reached = Connection(patience=door.clock.patience())
+    with ServerCollection.open(door.url, "p", vector=vector, connection=reached) as collection:
         yield collection
 
 
@@ -228,6 +230,58 @@ def test_one_line_says_how_long_a_selection_takes(tmp_path: Path) -> None:
     (line,) = said
     assert line.startswith("collection 'p' allows 30 reads a minute (strict mode, read_rate_limit)")
     assert waited > 5
+
+
+MEMBERS: list[dict[str, Any]] = [
+    {},
+    {"filter_max_conditions": 1},
+    {"filter_max_conditions": 0},
+    {"filter_max_conditions": 2, "condition_max_size": 2},
+    {"condition_max_size": 1, "max_query_limit": 2},
+    {"search_allow_exact": False, "filter_max_conditions": 1},
+]
+
+
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
+@pytest.mark.parametrize("where", [None, EN], ids=["all", "filter"])
+@pytest.mark.parametrize("strict", MEMBERS, ids=str)
+def test_points_without_a_vector_or_of_zeros_are_no_candidates_under_any_limit(
+    strict: dict[str, Any], where: Any, metric: str
+) -> None:
+    with open_door() as door:
+        kind = models.Distance(metric)
+        both = {name: models.VectorParams(size=6, distance=kind) for name in ("a", "b")}
+        door.client.create_collection("p", vectors_config=both)
+        zero = [] if metric == "Euclid" else [4, 5, 6, 7, 8, 9]
+        rows = {k: [0.0] * 6 if k in zero else ROWS[k].tolist() for k in range(FIRST)}
+        points = [
+            models.PointStruct(id=k, vector={"b" if k % 4 == 1 else "a": row}, payload=PAYLOADS[k])
+            for k, row in rows.items()
+        ]
+        door.client.upsert("p", points)
+        door.clock = Clock()
+        door.limit("p", **strict)
+        there = [k for k in rows if k % 4 != 1 and (where is None or PAYLOADS[k]["lang"] == "en")]
+        with opened(door, vector="a") as collection:
+            if strict.get("filter_max_conditions") == 0 and where:
+                with pytest.raises(RequestRejectedError, match="filter_max_conditions raised to 1"):
+                    members(collection, collection.info(), where)
+                return
+            scans = strict.get("search_allow_exact", True)
+            found = members(collection, collection.info(), where, scans=scans)
+            assert [*found.zero] == ([k for k in zero if k in there] if scans else [])
+            candidates = [k for k in there if k not in found.zero]
+            assert found.count == len(candidates)
+            assert [k for page in found.pages() for k in page] == candidates
+            if scans:
+                found_now = select(collection, QUERIES, settings_of(where))
+                assert {*probabilities_of(found_now)} <= {*candidates}
+                own = Connection(client=door.client)
+                with ServerCollection.open(":memory:", "p", vector="a", connection=own) as free:
+                    assert same(found_now, select(free, QUERIES, settings_of(where)))
+            if conditions(found.where) < strict.get("filter_max_conditions", 9):
+                even = {"must": [{"key": "text", "match": {"value": "t2"}}]}
+                assert found.having(even) == sum(PAYLOADS[k]["text"] == "t2" for k in candidates)
 
 
 def searched(door: Door) -> bool:

@@ -144,16 +144,16 @@ def check_filter_limits(where: Any, limits: Limits, name: str) -> None:
     leaves = _leaves(where)
     if limits.conditions is not None and len(leaves) > limits.conditions:
         raise RequestRejectedError(
-            f"a filter of {_counted(len(leaves), 'condition')} is needed and collection '{name}' "
-            f"allows {limits.conditions or 'none'} (strict mode, filter_max_conditions); use a "
-            f"simpler one or none, or have that raised to {len(leaves)}"
+            f"collection '{name}' limits the conditions of a filter to {limits.conditions}, and "
+            f"this one has {len(leaves)} (strict mode); shorten it, or have filter_max_conditions "
+            f"raised to {len(leaves)}"
         )
     largest = max(map(_size, leaves), default=0)
     if limits.condition_size is not None and largest > limits.condition_size:
         raise RequestRejectedError(
-            f"a condition of the filter lists {_counted(largest, 'value')} and collection "
-            f"'{name}' allows {limits.condition_size} (strict mode, condition_max_size); list "
-            f"fewer, or have that raised to {largest}"
+            f"collection '{name}' limits a list in a filter to {limits.condition_size}, and this "
+            f"one has {largest} (strict mode); shorten it, or have condition_max_size raised to "
+            f"{largest}"
         )
 
 
@@ -188,10 +188,6 @@ def deeper(hits: int, limits: Limits, where: Any, most: int) -> str:
         return f"have filter_max_conditions raised to {conditions(where) + 1}"
     sure = "" if hits >= most else f" ({most} suffices for any selection)"
     return f"have max_query_limit raised to {hits} or more{sure}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _leaves(where: Any) -> list[Mapping[str, Any]]:

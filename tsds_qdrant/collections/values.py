@@ -66,7 +66,8 @@ class CollectionInfo:
         vector: name of the searched space, "" for the unnamed vector.
         dimension: of the searched space, 0 where it is sparse.
         metric: of the searched space.
-        count: number of points, whether they have a vector of that space or not.
+        count: number of points, whether they have a vector of that space or not; as Qdrant says it
+            without counting where exact counts are refused.
         indexed: number of vectors inside an index, of all spaces.
         replicas: of each shard, as the collection was made.
         datatype: of the stored vectors of the searched space.
@@ -119,3 +120,9 @@ class CollectionInfo:
         Those of Turbo datatypes do not: they are read back roughly, and so is a query there.
         """
         return self.datatype in (FLOAT32, "float16", "uint8")
+
+    @property
+    def tags_need_index(self) -> bool:
+        """Whether tags are found by an index alone: to be read, or cleared in all replicas."""
+        limits = self.limits
+        return not (limits.unindexed_filter and (limits.unindexed_update or self.replicas < 2))

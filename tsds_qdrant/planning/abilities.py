@@ -150,7 +150,7 @@ def _unfindable(info: CollectionInfo) -> list[str]:
 
 
 def _bounds_of_tags(info: CollectionInfo) -> list[str]:
-    if info.limits.unindexed_filter and info.limits.unindexed_update:
+    if not info.tags_need_index:
         return []
     tags = re.compile(rf"{TAG_FIELD}\.([^.]+)\.rank")
     ready = [found[1] for field in info.payload_indexes if (found := tags.fullmatch(field))]

@@ -28,8 +28,8 @@ def check_write_back(collection: Collection, tagging: Tagging | None) -> None:
     rights = collection.rights()
     if rights.writes is False:
         raise AccessDeniedError(
-            f"nothing can be written back as '{tagging.name}': {rights.refusal}, or leave "
-            f"--write-back out"
+            f"nothing can be written back as '{tagging.name}' with this key, so leave --write-back "
+            f"out or use another one: {rights.refusal}"
         )
 
 

@@ -80,8 +80,7 @@ def check_taggable(info: CollectionInfo, tagging: Tagging) -> None:
     if not info.limits.writes:
         raise RequestRejectedError(f"{read_only(info.location)}, or leave --write-back out")
     field = f"{tagging.key}.rank"
-    free = info.limits.unindexed_filter and info.limits.unindexed_update
-    if not free and field not in info.payload_indexes:
+    if info.tags_need_index and field not in info.payload_indexes:
         raise RequestRejectedError(
             f"collection '{info.name}' refuses filters without a payload index (strict mode), so "
             f"that tags cannot be found again; create an integer index on '{field}' first"

@@ -16,6 +16,8 @@ from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads, levels_of
 from tsds_qdrant.collections.server.batches import Batches
 from tsds_qdrant.collections.server.description import fetch
+from tsds_qdrant.collections.server.fetching import POINT_BATCH
+from tsds_qdrant.collections.server.rates import Cost
 from tsds_qdrant.collections.server.upserts import Upserts
 from tsds_qdrant.collections.server.writes import REQUEST_BYTES, WRITES, ServerWrites
 from tsds_qdrant.collections.spaces import checked_kind
@@ -85,12 +87,14 @@ class ServerPoints(ServerWrites):
             keys = list(info.shard_keys)
         check_placed(info.name, info.shard_keys, keys)
         span = max(1, self.count(where))
+        numbered = {"key": by, "range": {"gte": 0}}  # said by every range of numbers too
 
         def write(numbers: range) -> None:
             bounds = {"gte": numbers.start, "lt": numbers.stop}
             if numbers.stop == span:  # other replicas may have larger ones
                 del bounds["lt"]
-            some = {**where, "must": [*where.get("must", ()), {"key": by, "range": bounds}]}
+            tests = [one for one in where.get("must", ()) if one != numbered]
+            some = {**where, "must": [*tests, {"key": by, "range": bounds}]}
             part = server_filter(where if len(numbers) == span else some)
             deletion = models.DeletePayload(keys=[key], filter=part, shard_key=keys)
             operation: Any = models.DeletePayloadOperation(delete_payload=deletion)
@@ -143,7 +147,8 @@ class ServerPoints(ServerWrites):
                 sent = client.upsert(self._name, whole, wait=True, **placed)
                 self._check_confirmed([sent], f"{len(whole)} points")
 
-        self._writes.run(len(points), write, kind="again", cost=WRITES["again"])
+        most = self._read_rate.rows(Cost(row=1), POINT_BATCH)
+        self._writes.run(len(points), write, kind="again", at_most=most, cost=WRITES["again"])
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""

@@ -9,6 +9,7 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.collections.cluster import Cluster
+from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.ids import checked_ids, largest_in
 from tsds_qdrant.collections.limits import conditions
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
@@ -154,8 +155,7 @@ class ServerReads(ServerFetches):
             return list(zip(ids, values, strict=True))
 
         def equal(value: int | float) -> list[PointId]:
-            test = {"key": field, "range": {"gte": value, "lte": value}}
-            among = {"must": [test] if where is None else [where, test]}
+            among = joined(where, {"key": field, "range": {"gte": value, "lte": value}})
             return [point_id for page in self.scroll_ids(among) for point_id in page]
 
         return ordered_pages(

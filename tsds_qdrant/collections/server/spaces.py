@@ -144,7 +144,7 @@ class ServerSpaces(ServerPoints):
                 sent = client.batch_update_points(self._name, operations, wait=True)
             self._check_confirmed(sent, f"{len(batch)} points")
 
-        kind = "beside" if len(self._spaces) > 1 else "upsert"
+        kind = "beside" if several else "upsert"
         self._writes.run(len(rows), write, kind=kind, cost=WRITES[kind])
 
     def set_vectors(

@@ -26,15 +26,15 @@ REQUEST_BYTES = 10_000_000
 """Of payloads in one request, a third of what Qdrant accepts by default."""
 WRITES = {
     "upsert": Cost(row=1),
-    "beside": Cost(row=2),
-    "amend": Cost(row=3),
+    "beside": Cost(row=3),
+    "amend": Cost(row=4),
     "payload": Cost(row=1),
     "clear": Cost(row=1),
     "vectors": Cost(row=1),
     "again": Cost(row=1),
     "delete": Cost(row=1),
 }
-"""What the writes of a point cost: Qdrant counts the points that each operation names."""
+"""What the writes of a point cost at most: Qdrant counts the points that each operation names."""
 SPARSE_FLOATS = 1_000
 """Numbers of a sparse vector, reckoned generously."""
 
