@@ -194,3 +194,18 @@ def test_parts_make_the_whole(place: Destination, tmp_path: Path) -> None:
     assert counts(report) == (0, 0, 23)
     report = ingest_vectors(place, ROWS[:35], part=Part(2, 2))
     assert counts(report) == (6, 0, 11)
+
+
+def test_a_field_that_others_added_is_not_replaced(place: Destination, tmp_path: Path) -> None:
+    rows = [{"id": k, "text": f"t{k}"} for k in range(4)]
+    records(place, tmp_path / "r.jsonl", rows)
+    with opened(place) as collection:
+        collection.set_payload("label", [2], [{"by": "hand"}])
+    labelled = [{**row, "label": {"by": "machine"}} for row in rows]
+    with pytest.raises(ForeignPointsError, match=r"gave point 2 .* the field 'label', which"):
+        records(place, tmp_path / "r.jsonl", labelled)
+    with opened(place) as collection:
+        assert collection.retrieve([2])[0].content["label"] == {"by": "hand"}
+    same = [{**row, "label": {"by": "hand"}} for row in rows]
+    assert counts(records(place, tmp_path / "r.jsonl", same)) == (0, 4, 0)
+    assert counts(records(place, tmp_path / "r.jsonl", labelled)) == (0, 4, 0)

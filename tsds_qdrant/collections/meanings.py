@@ -15,6 +15,21 @@ from tsds_qdrant.errors import (
     UnreachableError,
 )
 
+GRPC_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "DEADLINE_EXCEEDED": 408,
+    "ALREADY_EXISTS": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
+    "ABORTED": 503,
+    "CANCELLED": 503,
+}
+"""The status that REST gives in the place of a code of gRPC."""
 NO_ROOM = r"no space left|not enough (space|memory|disk)|insufficient|available disk"
 Row = tuple[str, type[TsdsError], str]
 """A pattern of Qdrant's words, the error, and its sentence after the place; {0} is a group."""

@@ -83,6 +83,8 @@ class Stored:
         foreign = [r.id for r in found if r.id not in equal and not is_ingested(r.payload)]
         if foreign and not self.overwrite:
             raise self._refusal(foreign)
+        if not self.overwrite:
+            self._check_fields([r for r in found if r.id not in equal], items, last)
         stale = [k for point_id, k in last.items() if point_id not in equal]
         known = {record.id: record for record in found}
         unsure = [record.id for record in found if not self._is_confirmed(record)]
@@ -106,6 +108,24 @@ class Stored:
         if rows is None:
             return same
         return of_equal_vectors(same, rows[[number[record.id] for record in same]], self.info)
+
+    def _check_fields(
+        self, found: list[Record], items: Sequence[Item], number: Mapping[PointId, int]
+    ) -> None:
+        """Check that no field of an item is one that something else added to its point.
+
+        Raises:
+            ForeignPointsError: one is, with another value.
+        """
+        for record in found:
+            stamp, payload = stamp_of(record.payload), items[number[record.id]].payload or {}
+            for name in payload.keys() - set(stamp.fields if stamp else payload):
+                if name in record.content and not same_payload(record.content[name], payload[name]):
+                    raise ForeignPointsError(
+                        f"something else gave point {record.id} of collection '{self.info.name}' "
+                        f"the field '{name}', which the records have too; rename it there, or "
+                        f"give --overwrite to replace it"
+                    )
 
     def _is_confirmed(self, record: Record) -> bool:
         """Whether all replicas are known to have what one of them says.

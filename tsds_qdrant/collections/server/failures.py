@@ -1,7 +1,7 @@
 """The border with Qdrant's packages: their errors become ours, and we know which to try again.
 
-Four courses are open after an error: ``final`` (report it), ``retry`` (the same request may pass
-later), ``split`` (only a smaller batch can pass) and ``slow`` (retry, then a smaller batch).
+After an error: ``final`` (report it), ``retry`` (the same request may pass later), ``split`` (only
+a smaller batch can pass) or ``slow`` (retry, then a smaller batch).
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from json import JSONDecodeError
 from typing import Literal
 
-from tsds_qdrant.collections.meanings import NO_ROOM
+from tsds_qdrant.collections.meanings import GRPC_STATUS, NO_ROOM
 from tsds_qdrant.collections.refusals import (
     LIMIT,
     Place,
@@ -32,20 +33,6 @@ from tsds_qdrant.errors import (
 
 Course = Literal["final", "retry", "split", "slow"]
 LOCAL_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError, AssertionError, OSError)
-GRPC_STATUS = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "OUT_OF_RANGE": 400,
-    "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "DEADLINE_EXCEEDED": 408,
-    "ALREADY_EXISTS": 409,
-    "RESOURCE_EXHAUSTED": 429,
-    "UNAVAILABLE": 503,
-    "ABORTED": 503,
-    "CANCELLED": 503,
-}
 PARTLY = r"failed to apply (operation|update)|consistency of this update"
 """What Qdrant says of a write that some replicas have carried out, and others not."""
 READS = r"read operations failed"
@@ -136,10 +123,10 @@ def _explained(error: Exception, place: Place) -> Failure | None:
     if isinstance(error, QdrantException):
         return _busy(place, str(error), None)
     if isinstance(error, UnexpectedResponse):
-        status = error.status_code or 0
         asked = str(error.headers.get("retry-after", ""))
         wait = float(asked) if re.fullmatch(r"\d{1,6}", asked) else None
-        return _from_status(status, str(status), reason(error.content), place, wait)
+        code = error.status_code or 0
+        return _from_status(code, str(code), reason(error.content), place, wait)
     if isinstance(error, grpc.RpcError):
         code = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
         words = (error.details() or code) if isinstance(error, grpc.Call) else str(error)
@@ -148,15 +135,17 @@ def _explained(error: Exception, place: Place) -> Failure | None:
         return _from_transport(error.source, place)
     if isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError):
         return _from_transport(error, place)
+    if isinstance(error, JSONDecodeError):
+        said = place.sentence("gives no answer of Qdrant's", briefly(str(error)), "try again")
+        return Failure(UnreachableError(said), "retry")
     if isinstance(error, (ApiException, *LOCAL_ERRORS)):
         return Failure(error_from_words(str(error), place))
     return None
 
 
 def _busy(place: Place, words: str, wait: float | None) -> Failure:
-    words = briefly(words)
     later = "later" if wait is None else f"in {wait:g} s"
-    error = UnreachableError(place.sentence("is busy", words, f"try again {later}"))
+    error = UnreachableError(place.sentence("is busy", briefly(words), f"try again {later}"))
     return Failure(error, "retry", wait, partly="write rate" in words.lower())
 
 
