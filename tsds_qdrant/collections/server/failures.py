@@ -125,8 +125,8 @@ def _explained(error: Exception, place: Place) -> Failure | None:
     if isinstance(error, UnexpectedResponse):
         asked = str(error.headers.get("retry-after", ""))
         wait = float(asked) if re.fullmatch(r"\d{1,6}", asked) else None
-        code = error.status_code or 0
-        return _from_status(code, str(code), reason(error.content), place, wait)
+        status = error.status_code or 0
+        return _from_status(status, str(status), reason(error.content), place, wait)
     if isinstance(error, grpc.RpcError):
         code = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
         words = (error.details() or code) if isinstance(error, grpc.Call) else str(error)
