@@ -243,12 +243,12 @@ def test_check_of_large_collections() -> None:
     with edge_pool(rows) as collection:
         report = check(collection)
         assert report.scan_reason == "no HNSW graph yet"
-        assert report.notes[0].startswith("10500 of 10500 vectors are in no HNSW graph yet")
+        assert report.warnings[0].startswith("10500 of 10500 vectors are in no HNSW graph yet")
         collection.optimize()
         report = check(collection, recall=0.5)
         assert (report.problems, report.scan_reason) == ((), "")
         assert report.ef == 128
-        assert not any("HNSW" in note for note in report.notes)
+        assert not any("HNSW" in one for one in (*report.warnings, *report.notes))
     with edge_pool(rows, poisoned=[4321], optimized=True) as collection:
         report = check(collection)
         assert "point 4321 " in report.problems[0]
