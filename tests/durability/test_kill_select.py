@@ -19,7 +19,7 @@ from tsds_qdrant.runs.state import RunState
 
 COMMAND = (sys.executable, "-m", "tsds_qdrant", "select")
 ASKED = ("--collection", "pool", "--queries", "Q.npy", "--size", "300,1500", "--seed", "5")
-COUNT, DIMENSION = 10_400, 256
+COUNT, DIMENSION = 10_400, 1_024
 
 
 def words(location: str, name: str) -> tuple[str, ...]:
