@@ -11,6 +11,8 @@ STAMP_FIELD = "_tsds"
 WRITER_FIELD = f"{STAMP_FIELD}.writer"
 NUMBER_FIELD = f"{STAMP_FIELD}.number"
 CONFIRMED = "confirmed"
+STEP = 2
+"""From the number of a writer's part to that of the next one."""
 SEQUENCE_FIELD = "_tsds_seq"
 """In place of the stamp in collections of version 0.1: a number that grows with every write."""
 TAG_FIELD = "tsds"

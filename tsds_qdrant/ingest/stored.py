@@ -72,7 +72,7 @@ class Stored:
         Raises:
             ForeignPointsError: a point that differs was made by something else.
         """
-        last = {item.point_id: k for k, item in enumerate(items) if not item.again}
+        last = numbers_of(items)
         if self.by_content and self.info.replicas == 1:
             same = self.collection.existing(list(last))
             stale = [k for point_id, k in last.items() if point_id not in same]
@@ -167,6 +167,11 @@ class Stored:
             return "N above all ids there are"
         ids = chain.from_iterable(self.collection.scroll_ids())
         return str(max((i for i in ids if isinstance(i, int)), default=-1) + 1)
+
+
+def numbers_of(items: Sequence[Item]) -> dict[PointId, int]:
+    """The item that counts for each id, by its number: of equal ids one."""
+    return {item.point_id: k for k, item in enumerate(items) if not item.again}
 
 
 def change_of(record: Record, payload: Payload | None, stamp: Stamp) -> tuple[Payload, list[str]]:

@@ -14,14 +14,13 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections import create_collection, is_server
 from tsds_qdrant.collections.checked import check_made, check_storable
 from tsds_qdrant.collections.distance import checked_vectors
-from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import FLOAT32, Metric
 from tsds_qdrant.errors import AccessDeniedError, CollectionExistsError, CollectionMismatchError
 from tsds_qdrant.ingest.destination import Destination, merged
 from tsds_qdrant.ingest.encoding import Encoding
 from tsds_qdrant.ingest.items import Item, VectorArray
 from tsds_qdrant.ingest.report import IngestReport
-from tsds_qdrant.ingest.stored import Compared, Stored
+from tsds_qdrant.ingest.stored import Compared, Stored, numbers_of
 from tsds_qdrant.ingest.writer import Writer
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records import naming_file
@@ -199,9 +198,8 @@ class StoringRun:
         if rows is None:
             assert self._encoding is not None
             vectors = self._encoding.encoded(stale, done, self._metric)
-            if self._collection is not None:
-                model = self._encoding.embedder.name
-                check_made(vectors, self._collection.info(), model)
+            if self._stored is not None:
+                check_made(vectors, self._stored.info, self._encoding.embedder.name)
         else:
             vectors = rows[found.stale]
         if self._collection is None and not self._create(vectors.shape[1]):
@@ -229,15 +227,11 @@ class StoringRun:
 
     def _compare(self, items: list[Item], rows: Float32Array | None) -> Compared:
         if self._collection is None:
-            last = {item.point_id: k for k, item in enumerate(items) if not item.again}
-            return Compared({}, np.array(sorted(last.values()), dtype=np.int64))
+            return Compared({}, np.array(sorted(numbers_of(items).values()), dtype=np.int64))
         if self._stored is None:
-            self._stored = self._comparing(self._collection)
+            opened, overwrite = self._collection, self._destination.overwrite
+            self._stored = Stored(opened, opened.info(), self._by_content, overwrite, self._advice)
         return self._stored.compare(items, rows)
-
-    def _comparing(self, collection: Collection) -> Stored:
-        overwrite = self._destination.overwrite
-        return Stored(collection, collection.info(), self._by_content, overwrite, self._advice)
 
     def _create(self, dimension: int) -> bool:
         """Create the collection; False if there is one by now, which is taken then."""

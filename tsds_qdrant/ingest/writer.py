@@ -13,6 +13,7 @@ from tsds_qdrant.collections.reserved import (
     CONFIRMED,
     NUMBER_FIELD,
     STAMP_FIELD,
+    STEP,
     WRITER_FIELD,
     Stamp,
 )
@@ -22,7 +23,6 @@ from tsds_qdrant.ingest.items import Item
 from tsds_qdrant.ingest.stored import change_of
 
 FIELDS: Mapping[str, IndexKind] = {WRITER_FIELD: "keyword", NUMBER_FIELD: "integer"}
-STEP = 2
 DIGITS = 16
 
 

@@ -15,6 +15,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import (
     NUMBER_FIELD,
     STAMP_FIELD,
+    STEP,
     WRITER_FIELD,
     Stamp,
     stamp_of,
@@ -24,8 +25,6 @@ from tsds_qdrant.errors import RequestRejectedError
 
 ASKED_TOGETHER = 64
 """Writers in one request; strict mode may allow fewer values in a condition."""
-STEP = 2
-"""From the number of a writer's part to that of the next one."""
 
 
 @dataclass(frozen=True)
