@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -48,14 +49,21 @@ class EdgePoints(EdgeReads):
         self._write(edge.UpdateOperation.delete_points(gone), len(gone))
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
-        """Set fields of the object at the payload path ``key``, other values for each point."""
+        """Set fields of the object at the payload path ``key``, other values for each point.
+
+        Points in a row with one and the same object as their value are written at once.
+        """
         points = checked_ids(ids)
         sizes = checked_payloads(points, values, above=levels_of(key))
         stored = self.existing(points)
-        for point_id, value, size in zip(points, values, sizes, strict=True):
-            if point_id in stored:
-                operation = edge.UpdateOperation.set_payload([edge_id(point_id)], value, key=key)
-                self._write(operation, values=size)
+        given = zip(points, values, sizes, strict=True)
+        for _, alike in groupby(given, key=lambda one: id(one[1])):
+            known = [one for one in alike if one[0] in stored]
+            if known:
+                ids_there: list[Any] = [edge_id(point_id) for point_id, _, _ in known]
+                _, value, size = known[0]
+                operation = edge.UpdateOperation.set_payload(ids_there, value, key=key)
+                self._write(operation, len(known), size * len(known))
 
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
