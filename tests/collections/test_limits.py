@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from door import Door, Request, open_door
 from door_limits import leaves, size
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 from playback import Clock, Reply, failed
@@ -533,7 +533,7 @@ LIMITS = st.fixed_dictionaries(
         "search_allow_exact": st.booleans(),
         "search_max_oversampling": st.sampled_from([1.0, 1.5, 3.0]),
         "filter_max_conditions": st.integers(0, 9),
-        "condition_max_size": st.integers(1, 9),
+        "condition_max_size": st.integers(0, 9),
         "unindexed_filtering_retrieve": st.booleans(),
         "read_rate_limit": st.integers(1, 50),
         "write_rate_limit": st.integers(1, 50),
@@ -545,6 +545,10 @@ LIMITS = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(LIMITS, st.sampled_from([None, EN]))
+@example({"filter_max_conditions": 0}, None)
+@example({"condition_max_size": 0}, None)
+@example({"read_rate_limit": 1}, None)
+@example({"read_rate_limit": 2, "max_query_limit": 3}, EN)
 def test_no_request_breaks_a_limit(door: Door, strict: dict[str, Any], where: Any) -> None:
     """Whatever the limits are: a refusal is our own, before Qdrant has to say it."""
     refused: list[Any] = []

@@ -14,6 +14,7 @@ from tsds_qdrant.neighbors.rounding import TOLERATED, narrow_bandwidth, smallest
 from tsds_qdrant.planning.check import check
 from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.solver.density import kernel
 
 RNG = np.random.default_rng(5)
 UNIT = RNG.normal(size=(60, 384)).astype(np.float32)
@@ -73,6 +74,14 @@ def test_the_stated_error_of_a_kernel_is_not_exceeded() -> None:
         (percent,) = re.findall(r"off by (\d+) %", narrow_bandwidth(info, bandwidth))
         assert (np.minimum(1.0, off / bandwidth) ** 2 * 100).max() <= int(percent) + 0.5
     assert narrow_bandwidth(info, smallest_distance(info) / TOLERATED**0.5) == ""
+
+
+@pytest.mark.parametrize("bandwidth", [5e-324, 1e-320, 1e-200, 1e-160, 1e-20])
+def test_no_bandwidth_is_too_narrow_to_be_named(bandwidth: float) -> None:
+    with edge_pool(UNIT, "Cosine") as pool:
+        assert "off by 100 %" in narrow_bandwidth(pool.info(), bandwidth)
+        assert kernel(np.array([0.0, 1e-3, 1.0]), bandwidth).tolist() == [1.0, 0.0, 0.0]
+        assert narrow_bandwidth(pool.info(), 1e300) == ""
 
 
 def test_check_says_what_a_task_would_get() -> None:

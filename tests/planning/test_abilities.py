@@ -71,7 +71,29 @@ def test_a_key_that_only_reads(info: CollectionInfo) -> None:
         ({"read_rate": 600}, "select", "1000 points for 200 task examples take about 83 s"),
         ({"read_rate": 60_000}, "select", "yes"),
         ({"timeout": 2}, "select", "a request ends after 2 s (max_timeout)"),
-        ({"conditions": 0}, "write_back", "no: no filter is allowed (filter_max_conditions)"),
+        (
+            {"conditions": 0},
+            "write_back",
+            "no: no filter is allowed, which finds tags again: have filter_max_conditions raised "
+            "to 1",
+        ),
+        (
+            {"conditions": 0, "read_rate": 1},
+            "write_back",
+            "have filter_max_conditions raised to 1 and read_rate_limit raised to 2",
+        ),
+        (
+            {"limit": 5, "read_rate": 1},
+            "select",
+            "no: one search gives 5 hits and at least 33 are needed: have read_rate_limit raised "
+            "to 2",
+        ),
+        ({"limit": 5, "read_rate": 2}, "select", "yes, but hits come 5 at a time"),
+        (
+            {"limit": 50, "condition_size": 2, "read_rate": 60},
+            "select",
+            "yes, but neighbour lists end at 168 hits (max_query_limit)",
+        ),
         (
             {"unindexed_filter": False},
             "write_back",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from commands import rows_of, run
 from door import Door, open_door
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from playback import Clock
 from pool_oracle import clustered_rows, near_queries, probabilities_of, variation
@@ -163,8 +163,16 @@ LIMITS = st.fixed_dictionaries(
 )
 
 
+ONE_AT_A_TIME = {"max_query_limit": 1, "condition_max_size": 1}
+
+
 @settings(deadline=None)
 @given(LIMITS, st.sampled_from([None, EN]), st.booleans())
+@example({**ONE_AT_A_TIME, "read_rate_limit": 60}, None, False)
+@example({**ONE_AT_A_TIME, "read_rate_limit": 40}, EN, False)
+@example({"max_query_limit": 20, "condition_max_size": 9, "read_rate_limit": 2}, None, False)
+@example({"max_query_limit": 20, "read_rate_limit": 1}, None, True)
+@example({"read_rate_limit": 1}, None, True)
 def test_any_limits_leave_a_run_as_it_is_or_end_it_in_a_sentence(
     strict: dict[str, Any], where: Any, tags: bool
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from contaminated_pool import TEXT
 from contract_pool import upsert_without_vectors
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles import Array
 from pool_oracle import (
@@ -83,6 +83,7 @@ def task_of(vectors: Any) -> TaskExamples:
 
 @settings(deadline=None, max_examples=examples(60))
 @given(st.integers(0, 10**9))
+@example(72)
 def test_every_size_up_to_the_pool(seed: int) -> None:
     x = Small(seed)
     with x.opened() as pool:

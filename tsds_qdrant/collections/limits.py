@@ -58,9 +58,32 @@ class Limits:
     payload_indexes: int | None = None
     writes: bool = True
 
+    @property
+    def most_conditions(self) -> int | None:
+        """How many conditions a filter may have; None if any number.
+
+        A read counts as one for itself and one for each of them, and none may count as more than
+        come back in a minute.
+        """
+        by_rate = None if self.read_rate is None else max(0, self.read_rate - 1)
+        return min((most for most in (self.conditions, by_rate) if most is not None), default=None)
+
+    def raised_for(self, wanted: int) -> str:
+        """What has to be raised for a filter of ``wanted`` conditions; "" if nothing has."""
+        bounds = {
+            "filter_max_conditions": (self.conditions, wanted),
+            RATES["reads"]: (self.read_rate, wanted + 1),
+        }
+        short = [
+            f"{name} raised to {needed}"
+            for name, (allowed, needed) in bounds.items()
+            if allowed is not None and allowed < needed
+        ]
+        return " and ".join(short)
+
     def has_room(self, where: Any, extra: int = 1) -> bool:
         """Whether ``extra`` conditions more than those of the filter ``where`` are allowed."""
-        return self.conditions is None or conditions(where) + extra <= self.conditions
+        return not self.raised_for(conditions(where) + extra)
 
     def ids_listed(self, most: int, where: Any = None) -> int:
         """How many ids, at most ``most``, one condition beside ``where`` may list; 0 if none."""
@@ -91,9 +114,9 @@ class Limits:
         """How many ids conditions beside ``where`` can exclude; None if any number."""
         if self.condition_size == 0:
             return 0
-        if self.conditions is None:
+        if self.most_conditions is None:
             return None
-        free = max(0, self.conditions - conditions(where))
+        free = max(0, self.most_conditions - conditions(where))
         if self.condition_size is None:
             return None if free else 0
         return free * self.condition_size
@@ -175,6 +198,8 @@ def check_depth(
         "filter_max_conditions": limits.conditions,
         "condition_max_size": limits.condition_size,
     }
+    if limits.most_conditions != limits.conditions:
+        bounds[RATES["reads"]] = limits.read_rate
     why = ", ".join(f"{name} {bound}" for name, bound in bounds.items() if bound is not None)
     raise DepthError(
         f"the selection needs {hits} hits of one search and collection '{name}' can give {depth} "
@@ -185,7 +210,7 @@ def check_depth(
 def deeper(hits: int, limits: Limits, where: Any, most: int) -> str:
     """What gives that many hits of one search, and ``most`` of any, where the limits do not."""
     if limits.condition_size is None:
-        return f"have filter_max_conditions raised to {conditions(where) + 1}"
+        return f"have {limits.raised_for(conditions(where) + 1)}"
     sure = "" if hits >= most else f" ({most} suffices for any selection)"
     return f"have max_query_limit raised to {hits} or more{sure}"
 

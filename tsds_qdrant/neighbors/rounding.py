@@ -35,7 +35,7 @@ def narrow_bandwidth(info: CollectionInfo, bandwidth: float) -> str:
     smallest = smallest_distance(info)
     if not 0 < bandwidth < smallest / math.sqrt(TOLERATED):
         return ""
-    error = min(1.0, (smallest / bandwidth) ** 2)
+    error = min(1.0, smallest / bandwidth) ** 2
     enough = math.ceil(1e4 * smallest / math.sqrt(TOLERATED)) / 1e4
     return (
         f"the bandwidth {bandwidth:.3g} is narrow for {info.metric} distances in {info.datatype}, "

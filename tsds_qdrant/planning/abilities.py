@@ -144,8 +144,8 @@ def _bounds_of_repairs(limits: Limits) -> list[str]:
 
 def _unfindable(info: CollectionInfo) -> list[str]:
     """Why tags could not be found again; empty if they can."""
-    if not info.limits.has_room(None):
-        return ["no filter is allowed (filter_max_conditions), which finds tags again"]
+    if needed := info.limits.raised_for(1):
+        return [f"no filter is allowed, which finds tags again: have {needed}"]
     return []
 
 

@@ -19,11 +19,10 @@ def check_write_back(collection: Collection, tagging: Tagging | None) -> None:
     if tagging is None:
         return
     check_taggable(collection.info(), tagging)
-    if not collection.limits.has_room(None):
+    if needed := collection.limits.raised_for(1):
         raise RequestRejectedError(
-            f"nothing can be written back as '{tagging.name}': the collection allows no filter "
-            f"(strict mode, filter_max_conditions), which finds tags again; leave --write-back "
-            f"out, or have that raised to 1"
+            f"nothing can be written back as '{tagging.name}': the collection allows no filter, "
+            f"which finds tags again (strict mode); leave --write-back out, or have {needed}"
         )
     rights = collection.rights()
     if rights.writes is False:

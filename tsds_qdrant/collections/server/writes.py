@@ -73,9 +73,10 @@ class ServerWrites(ServerReads):
     def _only(self, point_id: Any) -> dict[str, Any]:
         """What names one point in an operation that is to do nothing where it is not stored.
 
-        *subtle*: an operation on its id fails in a replica that lacks it, and with it in all.
+        *subtle*: an operation on its id fails in a replica that lacks it, and with it in all. So
+        it is one where a filter would look at every point, or none is allowed.
         """
-        if self._session.local:  # where a filter looks at every point
+        if self._session.local or 0 in (self.limits.conditions, self.limits.condition_size):
             return {"points": [point_id]}
         return {"filter": models.Filter(must=[models.HasIdCondition(has_id=[point_id])])}
 
