@@ -41,7 +41,7 @@ def open_collection(
         name: the collection.
         vector: name of the dense vector to search; by default the one that the metadata name
             as ``representation``, else the only one.
-        connection: how a server is reached.
+        connection: how a server is reached, and how an embedded collection is scanned.
         api_key: the same as that of ``connection``.
 
     Raises:
@@ -64,7 +64,8 @@ def open_collection(
         return FolderCollection.open_in(place, name, vector=vector)
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 
-    return EdgeCollection.open(place, name, vector=vector)
+    scanning = connection and connection.scanning
+    return EdgeCollection.open(place, name, vector=vector, scanning=scanning)
 
 
 def create_collection(
@@ -106,7 +107,12 @@ def create_collection(
     location = str(expanded(location))
     check_new(location, name)
     return EdgeCollection.create(
-        location, name, dimension=dimension, metric=metric, metadata=metadata
+        location,
+        name,
+        dimension=dimension,
+        metric=metric,
+        metadata=metadata,
+        scanning=connection and connection.scanning,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tsds_qdrant.collections.addresses import API_KEY_VARIABLE, GRPC_PORT, is_server
 from tsds_qdrant.collections.cluster import ShardKey
+from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.server.retries import DEFAULT_PATIENCE_S, Patience
 from tsds_qdrant.errors import SettingsError
 
@@ -38,6 +39,7 @@ class Connection:
         on_wait: called with a sentence when a wait begins, and every half minute of it.
         client: of qdrant-client, used instead of a new one and left open.
         shard_key: under custom sharding, the key whose points alone are read and written.
+        scanning: how exact searches of embedded collections are computed; not remembered.
         optional_key: a collection that is not sharded by key is read whole, and no error.
 
     Raises:
@@ -56,6 +58,7 @@ class Connection:
     client: QdrantClient | None = field(default=None, repr=False, compare=False)
     shard_key: ShardKey | None = None
     optional_key: bool = False
+    scanning: Scanning | None = None
 
     def __post_init__(self) -> None:
         for port in self._ports():

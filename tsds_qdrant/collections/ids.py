@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from numbers import Integral
-from typing import Any
+from typing import Any, overload
 from uuid import UUID
 
 import numpy as np
@@ -111,46 +111,57 @@ def point_keys(ids: Sequence[PointId]) -> KeyArray:
     The columns are the kind (0 number, 1 UUID), and the high and low 64 bits.
     """
     keys = np.zeros((len(ids), 3), dtype=np.uint64)
-    for row, point_id in enumerate(ids):
-        if isinstance(point_id, str):
-            bits = UUID(point_id).int
-            keys[row] = (1, bits >> 64, bits & 0xFFFF_FFFF_FFFF_FFFF)
-        else:
-            keys[row, 2] = point_id
+    named = np.fromiter((isinstance(i, str) for i in ids), dtype=np.bool_, count=len(ids))
+    keys[named, 0] = 1
+    digits = "".join(i for i in ids if isinstance(i, str)).replace("-", "")
+    keys[named, 1:] = np.frombuffer(bytes.fromhex(digits), dtype=">u8").reshape(-1, 2)
+    numbers = [i for i in ids if not isinstance(i, str)]
+    keys[~named, 2] = np.array(numbers, dtype=np.uint64)
     return keys
 
 
-def point_ids(keys: KeyArray) -> list[PointId]:
-    """The ids behind ``keys`` (n, 3)."""
+def packed(keys: KeyArray) -> npt.NDArray[np.bytes_]:
+    """(n,) ``keys`` (n, 3) as strings of 24 bytes, which compare as they do."""
+    return np.ascontiguousarray(keys.astype(">u8")).view("S24").reshape(-1)
+
+
+def ids_of_keys(keys: KeyArray) -> list[PointId]:
+    """The ids of which ``keys`` (n, 3) are; see :func:`point_keys`."""
     return [str(UUID(int=(high << 64) | low)) if kind else low for kind, high, low in keys.tolist()]
 
 
-def id_order(keys: KeyArray, *first: npt.NDArray[Any]) -> IntArray:
-    """(n,) the order by ``first``, arrays (n,) of which the first counts most, and then by id."""
-    return np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], *reversed(first)))
+class KeyedIds(Sequence[PointId]):
+    """Ids kept as their keys (n, 3), in the order of these: 24 bytes each, whatever they are."""
+
+    def __init__(self, keys: KeyArray) -> None:
+        self.keys = keys
+        self._packed: npt.NDArray[np.bytes_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, place: int) -> PointId: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[PointId]: ...
+    def __getitem__(self, place: int | slice) -> PointId | list[PointId]:
+        if isinstance(place, slice):
+            return ids_of_keys(self.keys[place])
+        return ids_of_keys(self.keys[place][None, :])[0]
+
+    def places(self, ids: Sequence[PointId]) -> IntArray:
+        """(m,) where those of ``ids`` that are among them stand, ascending."""
+        if self._packed is None:
+            self._packed = packed(self.keys)
+        wanted, own = packed(point_keys(ids)), self._packed
+        found = np.searchsorted(own, wanted)
+        inside = found < len(own)
+        inside[inside] = own[found[inside]] == wanted[inside]
+        return np.unique(found[inside])
 
 
-def sorted_by_distance(
-    lists: IntArray, distances: npt.NDArray[np.float64], keys: KeyArray
-) -> IntArray:
-    """(n,) order of entries by (list, distance, id key): ties never depend on arrival."""
-    return id_order(keys, lists, distances)
-
-
-def uniform_noise(keys: KeyArray, seed: int) -> npt.NDArray[np.float64]:
-    """(n,) numbers in (0, 1) that depend on ``seed`` and the id alone (SplitMix64 mixing)."""
-    state = np.full(len(keys), np.uint64(seed % 2**64))
-    for column in range(keys.shape[1]):
-        state = _mix(state ^ _mix(keys[:, column] + np.uint64(column + 1)))
-    # 52 bits, so that adding a half is exact and never rounds up to 1.
-    noise: npt.NDArray[np.float64] = ((state >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
-    return noise
-
-
-def _mix(values: KeyArray) -> KeyArray:
-    """The output function of SplitMix64 (Steele, Lea, Flood 2014)."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: KeyArray = z ^ (z >> np.uint64(31))
-    return mixed
+def taken(ids: Sequence[PointId], places: IntArray) -> list[PointId]:
+    """The ids at ``places`` (n,), each made once."""
+    some, back = np.unique(places, return_inverse=True)
+    own = ids_of_keys(ids.keys[some]) if isinstance(ids, KeyedIds) else [ids[k] for k in some]
+    return list(map(own.__getitem__, back.tolist()))

@@ -26,6 +26,7 @@ from tsds_qdrant.collections.edge.directory import (
     write_metadata,
 )
 from tsds_qdrant.collections.edge.failures import edge_failures, without_reports
+from tsds_qdrant.collections.edge.fingerprint import fingerprint_of
 from tsds_qdrant.collections.edge.known import spaces_of
 from tsds_qdrant.collections.edge.lengths import EdgeLengths
 from tsds_qdrant.collections.edge.making import make_shard
@@ -33,6 +34,7 @@ from tsds_qdrant.collections.edge.room import check_room
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
     Space,
@@ -48,8 +50,15 @@ class EdgeCollection(EdgeLengths):
     """One space of an embedded collection; see :class:`Collection` for the methods."""
 
     @classmethod
-    def open(cls, location: str, name: str, *, vector: str | None = None) -> EdgeCollection:
-        """Open the shard in ``location/name``.
+    def open(
+        cls,
+        location: str,
+        name: str,
+        *,
+        vector: str | None = None,
+        scanning: Scanning | None = None,
+    ) -> EdgeCollection:
+        """Open the shard in ``location/name``; ``scanning`` says how exact searches are computed.
 
         Raises:
             CollectionNotFoundError: no shard there, or no vector of that name.
@@ -73,7 +82,7 @@ class EdgeCollection(EdgeLengths):
             segments=0,
             engine=f"qdrant-edge {version('qdrant-edge-py')}",
         )
-        return cls(shard, _described(description, space))
+        return cls(shard, _described(description, space), scanning=scanning)
 
     def at(self, name: str) -> EdgeCollection:
         """A view of the same open shard whose searched space is ``name``."""
@@ -89,6 +98,7 @@ class EdgeCollection(EdgeLengths):
         dimension: int,
         metric: Metric,
         metadata: Mapping[str, Any] | None = None,
+        scanning: Scanning | None = None,
     ) -> EdgeCollection:
         """Create an empty collection in ``location/name``.
 
@@ -98,7 +108,7 @@ class EdgeCollection(EdgeLengths):
         """
         params = edge.EdgeVectorParams(size=dimension, distance=getattr(edge.Distance, metric))
         make_shard(location, name, edge.EdgeConfig(vectors=params), dict(metadata or {}))
-        return cls.open(location, name)
+        return cls.open(location, name, scanning=scanning)
 
     def info(self) -> CollectionInfo:
         """Describe the collection."""
@@ -110,11 +120,11 @@ class EdgeCollection(EdgeLengths):
         }
         description, count = self._description, self.count()
         dense = description.dimension > 0
-        small = dense and self._is_scanned(count)
+        scanned = dense and self._is_scanned()
         return replace(
             description,
             count=count,
-            scanner="numpy" if small else "qdrant",
+            scanner="numpy" if scanned else "qdrant",
             indexed=state.indexed_vectors_count,
             segments=state.segments_count,
             payload_indexes=indexes,
@@ -137,7 +147,7 @@ class EdgeCollection(EdgeLengths):
         checked_kind(self._known.spaces[info.vector], "dense", info.name)
         metric = info.metric
         queries = checked_queries(vectors, info)
-        if exact and self._is_scanned(self.count()):
+        if exact and self._is_scanned():
             loaded = self.loaded(where)
             # Whoever is near is found by distances there, which products alone do not say.
             if info.geometry in ("Cosine", "Euclid") or (
@@ -184,6 +194,7 @@ class EdgeCollection(EdgeLengths):
         Raises:
             RequestRejectedError: there is no room on the disk. All points are kept.
         """
+        self._known.files.changing()
         with self._failures():
             self._shard.optimize()
             self._shard.flush()
@@ -197,6 +208,8 @@ class EdgeCollection(EdgeLengths):
         if self._is_view:
             return
         with self._failures():
+            self._shard.flush()
+            self._known.files.seal(fingerprint_of(self._shard))
             self._shard.close()
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tsds_qdrant.collections.edge.scan import LoadedVectors
+from tsds_qdrant.collections.edge.vector_file import Mapped
+from tsds_qdrant.collections.edge.vector_files import VectorFiles
+from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import FLOAT32
 
@@ -17,20 +20,28 @@ class Known:
 
     Attributes:
         spaces: by name.
+        files: the vectors of spaces, kept beside the shard.
+        scanning: how exact searches are computed.
         searched: the space of the collection as it was opened, of which the others are views.
         points: how many, None where they were not counted since the last write.
+        mapped: space -> its vector file, as of the last write.
         loaded: space -> filter and the vectors that match it, read since the last write.
         lengths: spaces whose lengths were checked since the last write.
     """
 
     spaces: dict[str, Space]
     searched: str
+    files: VectorFiles
+    scanning: Scanning
     points: int | None = None
+    mapped: dict[str, Mapped] = field(default_factory=dict)
     loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)
     lengths: set[str] = field(default_factory=set)
 
     def forget(self) -> None:
-        """Forget what a write may have changed."""
+        """Forget what a write may change that is about to be made."""
+        self.files.changing()
+        self.mapped.clear()
         self.points = None
         self.loaded.clear()
         self.lengths.clear()

@@ -10,7 +10,6 @@ import qdrant_edge as edge
 
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.edge.forms import plain_id
-from tsds_qdrant.collections.edge.scan import fits
 from tsds_qdrant.collections.edge.spaces import EdgeSpaces
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.lengths import UNIT_SAMPLE, check_unit_length, probes, tolerance_of
@@ -32,7 +31,7 @@ class EdgeLengths(EdgeSpaces):
     def _some(self) -> Iterator[Record]:
         """All points where they fit into memory, or the first that have the vector."""
         info = self._description
-        if self._is_scanned(self.count()):
+        if self._is_scanned():
             loaded = self.loaded(None)
             yield from (
                 Record(point_id, {}, row)
@@ -42,11 +41,6 @@ class EdgeLengths(EdgeSpaces):
         where = joined(None, {"has_vector": info.vector})
         ids = list(islice(chain.from_iterable(self.scroll_ids(where)), UNIT_SAMPLE))
         yield from self.retrieve(ids, payloads=False, vectors=True)
-
-    def _is_scanned(self, count: int) -> bool:
-        """Whether exact searches of the searched space, of ``count`` points, are scans in numpy."""
-        info = self._description
-        return info.recomputable and fits(count, info.dimension, info.metric)
 
     def faintest(self, limit: int, where: Filter | None = None) -> list[Record]:
         """The points whose vectors have the smallest products with a few directions."""

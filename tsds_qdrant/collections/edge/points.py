@@ -10,8 +10,8 @@ from uuid import UUID
 import qdrant_edge as edge
 
 from tsds_qdrant.collections.edge.forms import edge_id
-from tsds_qdrant.collections.edge.reads import EdgeReads
 from tsds_qdrant.collections.edge.room import check_room, written_bytes
+from tsds_qdrant.collections.edge.vectors import EdgeVectors
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads, levels_of
@@ -23,7 +23,7 @@ from tsds_qdrant.collections.values import (
 )
 
 
-class EdgePoints(EdgeReads):
+class EdgePoints(EdgeVectors):
     """What :class:`Collection` does with points, except searching them."""
 
     def _write(self, operation: edge.UpdateOperation, points: int = 1, values: float = 0.0) -> None:
@@ -34,8 +34,12 @@ class EdgePoints(EdgeReads):
         needed, purpose = written_bytes(points, values), f"write {points} points"
         check_room(self._place, self._path, needed, purpose, self._kept)
         self._known.forget()
-        with self._failures():
-            self._shard.update(operation)
+        try:
+            with self._failures():
+                self._shard.update(operation)
+        except BaseException:  # whether it was done is not known
+            self._known.files.drop()
+            raise
 
     def _kept(self) -> str:
         return f"its {self.count()} points are kept" if self.count() else "nothing is stored yet"
@@ -47,6 +51,7 @@ class EdgePoints(EdgeReads):
         """Delete points; ids that do not exist are ignored."""
         gone: list[int | UUID | str] = [edge_id(i) for i in checked_ids(ids)]
         self._write(edge.UpdateOperation.delete_points(gone), len(gone))
+        self._known.files.remove(checked_ids(ids))
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point.

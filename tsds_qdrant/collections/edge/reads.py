@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
-from pydantic_core import to_json
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.closing import Closing
-from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.edge.directory import read_config, shard_path
 from tsds_qdrant.collections.edge.failures import edge_failures
+from tsds_qdrant.collections.edge.fingerprint import fingerprint_of
 from tsds_qdrant.collections.edge.forms import edge_id, plain_id
 from tsds_qdrant.collections.edge.known import Known, spaces_of
-from tsds_qdrant.collections.edge.scan import LoadedVectors
+from tsds_qdrant.collections.edge.vector_files import VectorFiles
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
 from tsds_qdrant.collections.limits import Limits, Rights
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import (
     CollectionInfo,
@@ -42,7 +41,11 @@ class EdgeReads(Closing):
     """What :class:`Collection` reads of points, except by searching them."""
 
     def __init__(
-        self, shard: edge.EdgeShard, description: CollectionInfo, known: Known | None = None
+        self,
+        shard: edge.EdgeShard,
+        description: CollectionInfo,
+        known: Known | None = None,
+        scanning: Scanning | None = None,
     ) -> None:
         """A view shares what is ``known`` with the collection that it is a view of."""
         self._shard = shard
@@ -50,7 +53,9 @@ class EdgeReads(Closing):
         self._is_view = known is not None
         if known is None:
             config = read_config(description.location, description.name)
-            known = Known(spaces_of(config), description.vector)
+            spaces = spaces_of(config)
+            files = VectorFiles(self._path, spaces, fingerprint_of(shard))
+            known = Known(spaces, description.vector, files, scanning or Scanning())
         self._known = known
 
     @property
@@ -76,24 +81,6 @@ class EdgeReads(Closing):
         if where is None:
             self._known.points = found
         return found
-
-    def loaded(self, where: Filter | None) -> LoadedVectors:
-        """All vectors that match ``where``, kept until something is written."""
-        about, info = to_json(where).decode(), self._description
-        kept = self._known.loaded.get(info.vector)
-        if kept is not None and kept[0] == about:
-            return kept[1]
-        ids = list(chain.from_iterable(self.scroll_ids(where)))
-        stored = self.retrieve(ids, payloads=False, vectors=True)
-        rows = [record.vector for record in stored if record.vector is not None]
-        matrix = np.array(rows, dtype=np.float32).reshape(len(rows), info.dimension)
-        if info.datatype == "uint8":  # alone not brought to unit length when it is stored
-            matrix = normalized(matrix, info.metric)
-        ids = [record.id for record in stored if record.vector is not None]
-        loaded = LoadedVectors(ids, matrix, info.geometry)
-        if not names_ids(where):
-            self._known.loaded[info.vector] = about, loaded
-        return loaded
 
     def cluster(self, where: Filter | None = None) -> None:
         """No server keeps the collection."""
@@ -222,8 +209,3 @@ class EdgeReads(Closing):
 
 def _wanted(payloads: Wanted) -> bool | list[str]:
     return payloads if isinstance(payloads, bool) else list(payloads)
-
-
-def names_ids(where: Filter | None) -> bool:
-    """Whether ``where`` asks for points by their ids, as a repair does: another set each time."""
-    return where is not None and any("has_id" in condition for condition in where.get("must", ()))

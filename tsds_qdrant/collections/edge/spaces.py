@@ -74,6 +74,7 @@ class EdgeSpaces(EdgePoints):
             )
         self._write(create)
         self._known.spaces[space.name] = space
+        self._begin(space)
 
     def upsert(
         self,
@@ -84,7 +85,8 @@ class EdgeSpaces(EdgePoints):
         """Insert or replace points; they are in the write-ahead log on return."""
         info = self._description
         checked_kind(self._known.spaces[info.vector], "dense", info.name)
-        rows = checked_dense(vectors, self._known.spaces[info.vector])
+        own_space = self._known.spaces[info.vector]
+        rows = self._sent(checked_dense(vectors, own_space), own_space)
         point_ids = checked_ids(ids)
         check_pairs(len(point_ids), len(rows), payloads)
         # Whoever brings no payload takes away the one that is stored.
@@ -93,6 +95,8 @@ class EdgeSpaces(EdgePoints):
             size + FLOAT_BYTES * info.dimension for size in checked_payloads(point_ids, contents)
         ]
         step = _batch_rows(info.dimension)
+        if not self.count():
+            self._begin(own_space)
         for part in parts_by_size(sizes, rows=step, size=OPERATION_BYTES):
             own = slice(part.start, part.stop)
             written = list(
@@ -108,6 +112,7 @@ class EdgeSpaces(EdgePoints):
             stored = self.existing(point_ids[own]) if several else set()
             self._insert([one for one in written if one[0] not in stored])
             self._replace([one for one in written if one[0] in stored])
+            self._follow(point_ids[own], rows[own], own_space)
 
     def _insert(self, points: Sequence[Written]) -> None:
         """Insert ``points``, or replace them whole."""
@@ -165,6 +170,8 @@ class EdgeSpaces(EdgePoints):
         wanted = self._description.vector if space is None else space
         own = plain_space(self._known.spaces, wanted, name)
         rows = checked_rows(vectors, own, name)
+        if not isinstance(rows, SparseRows):
+            rows = self._sent(rows, own)
         point_ids = checked_ids(ids)
         check_pairs(len(point_ids), len(rows))
         step = _batch_rows(own.dimension)
@@ -178,6 +185,9 @@ class EdgeSpaces(EdgePoints):
             ]
             if known:
                 self._write_vectors(known, own.name)
+            if not isinstance(rows, SparseRows):
+                there = [k for k, point_id in enumerate(part) if point_id in stored]
+                self._follow([part[k] for k in there], rows[start : start + step][there], own)
 
     def _write_vectors(self, points: Sequence[tuple[PointId, Any]], name: str) -> None:
         vectors = [edge.PointVectors(edge_id(point_id), {name: row}) for point_id, row in points]

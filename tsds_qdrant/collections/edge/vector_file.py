@@ -1,0 +1,169 @@
+"""The vectors of one space in a file beside the shard, which a scan maps into memory.
+
+Two logs that only grow: ``rows`` holds float32 vectors, ``entries`` which of them is whose, the
+last entry of a point counting; row -1 says that it was deleted. ``seal.json`` names the state of
+the shard that both follow, and is taken away before anything is written, so that nobody who is
+killed meanwhile leaves vectors behind that are believed. All of it can be deleted at any time:
+it is read from the engine again.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array, IntArray
+from tsds_qdrant.collections.ids import KeyArray, KeyedIds, packed, point_keys
+from tsds_qdrant.collections.values import PointId
+
+ENTRY = np.dtype([("key", "<u8", 3), ("row", "<i8")])
+FORM = 1
+"""Of the files, raised with every change of it."""
+ROWS, ENTRIES, SEAL = "rows", "entries", "seal.json"
+GONE = -1
+WASTEFUL = 0.5
+"""Where a smaller share of the rows is of now, the others are dropped when the file is sealed."""
+COPIED_ROWS = 4_096
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Vectors that stand in a file.
+
+    Attributes:
+        keys: (n,) the points, ascending.
+        rows: (n,) where each one's vector stands in the matrix.
+        matrix: (m, D) mapped from ``file``.
+    """
+
+    keys: KeyedIds
+    rows: IntArray
+    matrix: Float32Array
+    file: mmap.mmap | None = None
+
+    def release(self, start: int, stop: int) -> None:
+        """Give the memory of the rows from ``start`` up to ``stop`` back, for now."""
+        if self.file is not None and hasattr(mmap, "MADV_DONTNEED"):
+            width = self.matrix.shape[1] * self.matrix.itemsize
+            first = start * width // mmap.PAGESIZE * mmap.PAGESIZE
+            self.file.madvise(mmap.MADV_DONTNEED, first, stop * width - first)
+
+
+class VectorFile:
+    """Vectors of one space, followed write by write."""
+
+    def __init__(self, directory: Path, dimension: int, entries: int = 0, rows: int = 0) -> None:
+        self._directory = directory
+        self._dimension = dimension
+        self._entries = entries
+        self._rows = rows
+        self._wasteful = False
+
+    @classmethod
+    def new(cls, directory: Path, dimension: int) -> VectorFile:
+        """An empty one in place of whatever is in ``directory``."""
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        for name in (ROWS, ENTRIES):
+            (directory / name).touch()
+        return cls(directory, dimension)
+
+    @classmethod
+    def sealed(cls, directory: Path, dimension: int, fingerprint: str) -> VectorFile | None:
+        """The one in ``directory``, if it follows the shard of that ``fingerprint``."""
+        try:
+            seal: Any = json.loads((directory / SEAL).read_text(encoding="utf-8"))
+            sizes = [(directory / name).stat().st_size for name in (ENTRIES, ROWS)]
+        except (OSError, ValueError):
+            return None
+        if not isinstance(seal, dict) or seal.get("form") != FORM:
+            return None
+        if seal.get("fingerprint") != fingerprint or seal.get("dimension") != dimension:
+            return None
+        counted = seal.get("entries", 0), seal.get("rows", 0)
+        if sizes != [counted[0] * ENTRY.itemsize, counted[1] * 4 * dimension]:
+            return None
+        return cls(directory, dimension, *counted)
+
+    def seal(self, fingerprint: str) -> None:
+        """Say that this follows the shard of that ``fingerprint``; what is of the past goes."""
+        if self._wasteful:
+            self._compact()
+        said = {
+            "form": FORM,
+            "dimension": self._dimension,
+            "entries": self._entries,
+            "rows": self._rows,
+            "fingerprint": fingerprint,
+        }
+        draft = self._directory / f"{SEAL}.tmp"
+        draft.write_text(json.dumps(said), encoding="utf-8")
+        draft.replace(self._directory / SEAL)
+
+    def break_seal(self) -> None:
+        """Say that the shard is about to change."""
+        (self._directory / SEAL).unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Delete the files."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def put(self, ids: Sequence[PointId], vectors: Float32Array) -> None:
+        """Note that the points ``ids`` (n) have the ``vectors`` (n, D) now."""
+        self._put(point_keys(ids), vectors)
+
+    def remove(self, ids: Sequence[PointId]) -> None:
+        """Note that the points ``ids`` are deleted."""
+        self._note(point_keys(ids), np.full(len(ids), GONE, dtype=np.int64))
+
+    def _put(self, keys: KeyArray, vectors: Float32Array) -> None:
+        with (self._directory / ROWS).open("ab") as file:
+            file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
+        self._note(keys, np.arange(self._rows, self._rows + len(keys)))
+        self._rows += len(keys)
+
+    def _note(self, keys: KeyArray, rows: IntArray) -> None:
+        entries = np.empty(len(rows), dtype=ENTRY)
+        entries["key"], entries["row"] = keys, rows
+        with (self._directory / ENTRIES).open("ab") as file:
+            file.write(entries.data)
+        self._entries += len(rows)
+
+    def mapped(self) -> Mapped:
+        """All vectors of now."""
+        entries = np.fromfile(self._directory / ENTRIES, dtype=ENTRY)
+        keys, rows = entries["key"], entries["row"].astype(np.int64)
+        names = packed(keys)
+        if not (names[1:] > names[:-1]).all():
+            order = np.argsort(names, kind="stable")
+            names = names[order]
+            last = np.ones(len(names), dtype=np.bool_)
+            last[:-1] = names[1:] != names[:-1]
+            keys, rows = keys[order][last], rows[order][last]
+        there = rows != GONE
+        keys, rows = keys[there], rows[there]
+        self._wasteful = len(rows) < WASTEFUL * self._rows
+        if not self._rows:
+            return Mapped(KeyedIds(keys), rows, np.empty((0, self._dimension), dtype=np.float32))
+        with (self._directory / ROWS).open("rb") as file:
+            bytes_of = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        matrix = np.frombuffer(bytes_of, dtype="<f4").reshape(self._rows, self._dimension)
+        return Mapped(KeyedIds(keys), rows, matrix, bytes_of)
+
+    def _compact(self) -> None:
+        """Put smaller files, of the vectors of now alone, in place of these."""
+        current = self.mapped()
+        beside = VectorFile.new(self._directory.with_suffix(".tmp"), self._dimension)
+        for start in range(0, len(current.rows), COPIED_ROWS):
+            part = slice(start, start + COPIED_ROWS)
+            beside._put(current.keys.keys[part], current.matrix[current.rows[part]])
+        self.drop()
+        beside._directory.rename(self._directory)
+        self._entries, self._rows, self._wasteful = beside._entries, beside._rows, False

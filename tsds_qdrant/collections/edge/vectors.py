@@ -1,0 +1,141 @@
+"""The vectors of an embedded collection as scans want them: in memory, or mapped from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import numpy as np
+from pydantic_core import to_json
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.distance import normalized
+from tsds_qdrant.collections.edge.reads import EdgeReads
+from tsds_qdrant.collections.edge.scan import LoadedVectors
+from tsds_qdrant.collections.edge.vector_file import Mapped
+from tsds_qdrant.collections.ids import KeyedIds
+from tsds_qdrant.collections.scanning import ENGINE
+from tsds_qdrant.collections.spaces import Space
+from tsds_qdrant.collections.values import FLOAT32, Filter, PointId
+
+IN_MEMORY_POINTS = 10_000
+"""Collections up to this many points without a vector file are read into memory."""
+READ_POINTS = 5_000
+"""Vectors that are read from the engine at once, as lists of the interpreter."""
+LEFT_ALONE = 5e-7
+"""How far the square of a row's length may be from 1 for the engine to store it as it is (half of
+what Qdrant allows, which sums in another order)."""
+COMPARED = 4
+"""Rows of each part that are read back: what is stored must be what was sent."""
+
+
+class EdgeVectors(EdgeReads):
+    """What scans read of a collection, and how it is kept beside the shard."""
+
+    def _is_scanned(self) -> bool:
+        """Whether exact searches of the searched space are scans here, and not the engine's own."""
+        info, known = self._description, self._known
+        if not self._can_scan(known.spaces[info.vector]):
+            return False
+        if known.files.of(info.vector) is not None or self.count() <= IN_MEMORY_POINTS:
+            return True
+        with self._failures():  # a graph without a file: reading all vectors would cost more
+            return not self._shard.info().indexed_vectors_count
+
+    def _begin(self, space: Space) -> None:
+        """Follow the vectors of ``space``, of which there are none yet."""
+        if space.dimension is not None and self._can_scan(space):
+            self._known.files.begin(space)
+
+    def _can_scan(self, space: Space) -> bool:
+        rough = space.datatype.startswith("turbo")
+        return not rough and space.metric != "Manhattan" and self._known.scanning.device != ENGINE
+
+    def loaded(self, where: Filter | None) -> LoadedVectors:
+        """All vectors that match ``where``, kept until something is written."""
+        about, info = to_json(where).decode(), self._description
+        kept = self._known.loaded.get(info.vector)
+        if kept is not None and kept[0] == about:
+            return kept[1]
+        loaded = self._loaded(where)
+        if not names_ids(where):
+            self._known.loaded[info.vector] = about, loaded
+        return loaded
+
+    def _loaded(self, where: Filter | None) -> LoadedVectors:
+        mapped = self._mapped()
+        if mapped is None:
+            ids, matrix = self._read([*chain.from_iterable(self.scroll_ids(where))])
+            return LoadedVectors(ids, matrix, self._description.geometry)
+        keys, rows = mapped.keys, mapped.rows
+        if where is not None:
+            places = keys.places([*chain.from_iterable(self.scroll_ids(where))])
+            keys, rows = KeyedIds(keys.keys[places]), rows[places]
+        return LoadedVectors(
+            keys,
+            mapped.matrix,
+            self._description.geometry,
+            rows,
+            self._known.scanning.device,
+            mapped.release if mapped.matrix.nbytes > self._known.scanning.memory_bytes else None,
+        )
+
+    def _mapped(self) -> Mapped | None:
+        """The vector file of the searched space; None for a small collection that has none."""
+        known, name = self._known, self._description.vector
+        if name not in known.mapped:
+            file = known.files.of(name)
+            if file is None and self.count() > IN_MEMORY_POINTS:
+                file = known.files.begin(known.spaces[name])
+                for ids, rows in self._pages() if file else ():
+                    known.files.put(name, ids, rows)
+                file = known.files.of(name)
+            if file is None:
+                return None
+            known.mapped[name] = file.mapped()
+        return known.mapped[name]
+
+    def _pages(self) -> Iterator[tuple[list[PointId], Float32Array]]:
+        page: list[PointId] = []
+        for point_id in chain.from_iterable(self.scroll_ids()):
+            page.append(point_id)
+            if len(page) == READ_POINTS:
+                yield self._read(page)
+                page = []
+        yield self._read(page)
+
+    def _read(self, ids: Sequence[PointId]) -> tuple[list[PointId], Float32Array]:
+        """Those of ``ids`` that have the vector, and the vectors (n, D), from the engine."""
+        info = self._description
+        stored = self.retrieve(ids, payloads=False, vectors=True)
+        rows = [record.vector for record in stored if record.vector is not None]
+        matrix = np.array(rows, dtype=np.float32).reshape(len(rows), info.dimension)
+        if info.datatype == "uint8":  # alone not brought to unit length when it is stored
+            matrix = normalized(matrix, info.metric)
+        return [record.id for record in stored if record.vector is not None], matrix
+
+    def _sent(self, rows: Float32Array, space: Space) -> Float32Array:
+        """``rows`` (n, D) as they are sent, so that what the engine stores is known: of unit
+        length under Cosine, which the engine leaves as they are.
+        """
+        if space.datatype != FLOAT32 or space.metric != "Cosine":
+            return rows
+        squares = np.einsum("ij,ij->i", rows, rows)
+        return normalized(rows, "Cosine") if (np.abs(squares - 1) > LEFT_ALONE).any() else rows
+
+    def _follow(self, ids: Sequence[PointId], rows: Float32Array, space: Space) -> None:
+        """Note that the points ``ids`` have the vectors ``rows`` (n, D) in ``space`` now."""
+        files = self._known.files
+        if files.of(space.name) is None or not len(ids):
+            return
+        view = self if space.name == self._description.vector else self.at(space.name)
+        few = np.unique(np.linspace(0, len(ids) - 1, COMPARED).astype(np.int64))
+        few = few if space.datatype == FLOAT32 else np.empty(0, dtype=np.int64)
+        if not len(few) or not np.array_equal(view._read([ids[k] for k in few])[1], rows[few]):
+            ids, rows = view._read(ids)
+        files.put(space.name, ids, rows)
+
+
+def names_ids(where: Filter | None) -> bool:
+    """Whether ``where`` asks for points by their ids, as a repair does: another set each time."""
+    return where is not None and any("has_id" in condition for condition in where.get("must", ()))
