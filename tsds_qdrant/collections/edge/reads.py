@@ -17,6 +17,7 @@ from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.edge.directory import read_config, shard_path
 from tsds_qdrant.collections.edge.failures import edge_failures
+from tsds_qdrant.collections.edge.fingerprint import fingerprint_of
 from tsds_qdrant.collections.edge.forms import edge_id, plain_id
 from tsds_qdrant.collections.edge.known import Known, spaces_of
 from tsds_qdrant.collections.edge.scan import LoadedVectors
@@ -76,6 +77,11 @@ class EdgeReads(Closing):
         if where is None:
             self._known.points = found
         return found
+
+    def fingerprint(self) -> str | None:
+        """A text that stays the same until anything is written."""
+        with self._failures():
+            return fingerprint_of(self._shard, self._path)
 
     def loaded(self, where: Filter | None) -> LoadedVectors:
         """All vectors that match ``where``, kept until something is written."""
