@@ -17,9 +17,9 @@ from qdrant_client import QdrantClient, models
 from tsds_qdrant import SelectionSettings, select
 from tsds_qdrant.collections.checked import held
 from tsds_qdrant.collections.connection import Connection
-from tsds_qdrant.collections.edge import scan
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.hits import Hits
+from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import METRICS, Metric
@@ -69,22 +69,19 @@ def check_equal(mine: Any, theirs: Any, metric: Metric) -> None:
     np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("scanned", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "engine"])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("datatype", DATATYPES)
-def test_distances_are_those_of_the_engine(
-    datatype: str, metric: Metric, scanned: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_distances_are_those_of_the_engine(datatype: str, metric: Metric, device: str) -> None:
     if (datatype, metric) == ("uint8", "Dot"):
         pytest.skip("whole numbers have no unit length")
-    if not scanned:
-        monkeypatch.setattr(scan, "SCANNED_POINTS", 0)
     rows = rows_for(datatype, metric, 1)
     rows, queries = rows[:80], rows[80:]
-    with edge_pool(rows, metric, datatype=datatype) as pool:
+    with edge_pool(rows, metric, datatype=datatype, device=device) as pool:
         info = pool.info()
         assert info.datatype == datatype
-        in_numpy = scanned and metric != "Manhattan" and not datatype.startswith("turbo")
+        rough = datatype.startswith("turbo")
+        in_numpy = device == "cpu" and metric != "Manhattan" and not rough
         assert info.scanner == ("numpy" if in_numpy else "qdrant")
         truth = engine_distances(pool, queries)
         assert truth.std() > 0.01
@@ -106,17 +103,15 @@ def test_distances_are_those_of_the_engine(
 @pytest.mark.parametrize("kind", QUANTISATIONS)
 @pytest.mark.parametrize("datatype", ["float32", "float16", "uint8"])
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
-def test_quantised_collections(
-    metric: Metric, datatype: str, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_quantised_collections(metric: Metric, datatype: str, kind: str) -> None:
     rows = rows_for(datatype, metric, 2)
     rows, queries = rows[:80], rows[80:]
     with edge_pool(
         rows, metric, datatype=datatype, quantization_config=QUANTISATIONS[kind], optimized=True
     ) as pool:
         truth = engine_distances(pool, queries)
-        for points in (10_000, 0):
-            monkeypatch.setattr(scan, "SCANNED_POINTS", points)
+        for device in ("cpu", "engine"):
+            pool._known.scanning = Scanning(device)
             found = pool.search(queries, limit=80, exact=True)
             check_equal(as_matrix(found, 5, 80), truth, metric)
 

@@ -85,16 +85,17 @@ def test_m_of_0_is_no_graph(tmp_path: Path) -> None:
 def test_searches_scan_where_there_is_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tsds_qdrant.neighbors.search.SCAN_COUNT", 100)
     monkeypatch.setattr("tsds_qdrant.planning.findings.SCAN_COUNT", 100)
-    monkeypatch.setattr("tsds_qdrant.collections.edge.lengths.fits", lambda *_: False)
     none = edge.HnswIndexConfig(0, 100, 10, payload_m=16)
     for hnsw, optimized in ((None, False), (none, True)):
-        with edge_pool(ROWS, "Cosine", hnsw=hnsw, optimized=optimized, optimizers=LITTLE) as pool:
+        with edge_pool(
+            ROWS, "Cosine", hnsw=hnsw, optimized=optimized, optimizers=LITTLE, device="engine"
+        ) as pool:
             searcher, report = Searcher(pool), check(pool)
         assert searcher.scan_reason
         assert report.in_graph == 0
         assert report.verdict == "works with a warning"
         assert ("m is 0" in report.warnings[0]) == optimized
         assert ("payload_m 16" in report.warnings[0]) == optimized
-    with edge_pool(ROWS, "Cosine", optimized=True, optimizers=LITTLE) as pool:
+    with edge_pool(ROWS, "Cosine", optimized=True, optimizers=LITTLE, device="engine") as pool:
         report = check(pool)
     assert (report.in_graph, report.verdict) == (COUNT, "works")

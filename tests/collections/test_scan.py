@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import pairwise_distances
-from pool_oracle import clustered_rows, edge_pool
+from pool_oracle import ask_the_engine, clustered_rows, edge_pool
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
-from tsds_qdrant.collections.edge.scan import SCANNED_POINTS, LoadedVectors, fits
+from tsds_qdrant.collections.edge.loaded import LoadedVectors
 from tsds_qdrant.collections.values import Metric
 
 METRICS: tuple[Metric, ...] = ("Cosine", "Euclid", "Dot")
@@ -69,13 +69,13 @@ def test_a_distance_depends_on_its_pair_alone(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
-def test_the_engine_finds_the_same(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_finds_the_same(metric: Metric) -> None:
     rows = clustered_rows(400, 24, 4)
     rows[350:360] = 0  # at distance 1 from a unit vector, at the chord of product 0 under Cosine
     with edge_pool(rows, metric, unchecked=True) as collection:
         here = collection.search(rows[:30], limit=200, exact=True)
         near = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
-        monkeypatch.setattr("tsds_qdrant.collections.edge.lengths.fits", lambda *_: False)
+        ask_the_engine(collection)
         there = collection.search(rows[:30], limit=200, exact=True)
         nearby = collection.search(rows[:30], limit=400, max_distance=1.0, exact=True)
     np.testing.assert_allclose(here.distances, there.distances, atol=1e-3)
@@ -108,10 +108,3 @@ def test_a_stored_nan_is_nobodys_neighbour() -> None:
         found = collection.search(rows[:3].astype(np.float32), limit=40, exact=True)
     assert found.counts.tolist() == [39, 39, 39]
     assert 11 not in found.ids
-
-
-def test_only_small_collections_fit() -> None:
-    assert fits(SCANNED_POINTS, 384, "Cosine")
-    assert not fits(SCANNED_POINTS + 1, 384, "Cosine")
-    assert not fits(SCANNED_POINTS, 4096, "Euclid")
-    assert not fits(10, 4, "Manhattan")

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from pool_oracle import random_rows, same
 from profiles import examples
 
-from tsds_qdrant.collections import create_collection
-from tsds_qdrant.collections.edge import scan
+from tsds_qdrant.collections import create_collection, open_collection
+from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import CollectionMismatchError, OutputError, SupportError
 from tsds_qdrant.runs.begin import Keeping, begin_run
@@ -101,7 +102,8 @@ def follow(history: History, directory: Path, wanted: SelectionSettings, steps: 
     alpha=st.sampled_from([None, 0.1, 0.5, 0.9]),
     bandwidth=st.sampled_from([0.0, 0.4, 1.5]),
     regularizer=st.sampled_from(["kde", "kde", "uniform"]),
-    scanned_points=st.sampled_from([0, 100, 10_000]),
+    device=st.sampled_from(["cpu", "engine"]),
+    filed=st.booleans(),
 )
 def test_any_history(
     seed: int,
@@ -111,9 +113,10 @@ def test_any_history(
     alpha: float | None,
     bandwidth: float,
     regularizer: Any,
-    scanned_points: int,
+    device: str,
+    filed: bool,
 ) -> None:
-    """Pools are scanned by the engine (0), in numpy, or grow and shrink from one to the other."""
+    """Pools are scanned by the engine or in numpy, from a file that follows them or without."""
     wanted = SelectionSettings.of(
         sizes=(3,),
         alpha=alpha,
@@ -122,9 +125,18 @@ def test_any_history(
         regularizer=regularizer,
         exact=True,
     )
-    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, "SCANNED_POINTS", scanned_points)
-        collection = create_collection(directory, "pool", dimension=dimension, metric=metric)
+    with TemporaryDirectory() as directory:
+        collection = create_collection(
+            directory,
+            "pool",
+            dimension=dimension,
+            metric=metric,
+            connection=Connection(scanning=Scanning(device)),
+        )
+        if not filed:
+            collection.upsert([10**6], np.ones((1, dimension), dtype=np.float32))
+            collection._known.files.drop()  # type: ignore[attr-defined]
+            collection.delete([10**6])
         try:
             follow(History(collection, seed, dimension, grid), Path(directory), wanted, steps=3)
         finally:
@@ -212,16 +224,16 @@ def test_nothing_changed_means_no_search_and_the_same_selection(tmp_path: Path) 
     collection.close()
 
 
-def test_a_pool_that_outgrows_the_scan_in_numpy_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scan, "SCANNED_POINTS", 300)
+def test_a_pool_that_something_else_scans_is_asked_again(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     collection = create_collection(str(tmp_path), "pool", dimension=8)
     collection.upsert(range(300), rng.normal(size=(300, 8)).astype(np.float32))
     queries = rng.normal(size=(5, 8)).astype(np.float32)
     wanted = SelectionSettings.of(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5, exact=True)
     state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
+    collection.close()
+    engine = Connection(scanning=Scanning("engine"))
+    collection = open_collection(str(tmp_path), "pool", connection=engine)
     collection.upsert([300], rng.normal(size=(1, 8)).astype(np.float32))
     done = reselect(state, collection=collection)
     scratch = select(collection, queries, wanted)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from pool_oracle import edge_pool, engine_distances
 
-from tsds_qdrant.collections.edge import scan
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError
@@ -44,16 +43,12 @@ def selected(pool: EdgeCollection, queries: Any, strategy: str, size: int = SIZE
     return select(pool, queries, SelectionSettings.of(strategy, sizes=(size,), seed=4, **more))
 
 
-@pytest.mark.parametrize("scanned", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "engine"])
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid", "Manhattan"])
 @pytest.mark.parametrize("datatype", DATATYPES)
-def test_rows_say_the_distances_of_the_engine(
-    datatype: str, metric: Metric, scanned: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not scanned:
-        monkeypatch.setattr(scan, "SCANNED_POINTS", 0)
+def test_rows_say_the_distances_of_the_engine(datatype: str, metric: Metric, device: str) -> None:
     rows, queries = rows_of(datatype)
-    with edge_pool(rows, metric, payloads=PAYLOADS, datatype=datatype) as pool:
+    with edge_pool(rows, metric, payloads=PAYLOADS, datatype=datatype, device=device) as pool:
         truth = engine_distances(pool, queries)
         for strategy in STRATEGIES:
             if strategy == "dsir" or (strategy, metric) == ("similarity-mean", "Manhattan"):
@@ -76,17 +71,13 @@ def test_rows_say_the_distances_of_the_engine(
                 np.testing.assert_allclose(np.sort(distances), order, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("scanned", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "engine"])
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
 @pytest.mark.parametrize("datatype", ["float32", "float16", "uint8", "turbo8"])
-def test_similarity_mean_is_the_mean(
-    datatype: str, metric: Metric, scanned: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_similarity_mean_is_the_mean(datatype: str, metric: Metric, device: str) -> None:
     """Also where the mean example is no vector that the collection can be searched for."""
-    if not scanned:
-        monkeypatch.setattr(scan, "SCANNED_POINTS", 0)
     rows, queries = rows_of(datatype)
-    with edge_pool(rows, metric, payloads=PAYLOADS, datatype=datatype) as pool:
+    with edge_pool(rows, metric, payloads=PAYLOADS, datatype=datatype, device=device) as pool:
         means = np.square(engine_distances(pool, queries)).mean(axis=0)
         for size in (1, 7, 60, 250):
             found = selected(pool, queries, "similarity-mean", size)
@@ -122,14 +113,11 @@ def test_bytes_select_as_floats_do(strategy: str, metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("datatype", DATATYPES)
-def test_numpy_and_the_engine_solve_the_same_problem(
-    datatype: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_numpy_and_the_engine_solve_the_same_problem(datatype: str) -> None:
     rows, queries = rows_of(datatype)
     p = []
-    for points in (10_000, 0):
-        monkeypatch.setattr(scan, "SCANNED_POINTS", points)
-        with edge_pool(rows, "Cosine", datatype=datatype) as pool:
+    for device in ("cpu", "engine"):
+        with edge_pool(rows, "Cosine", datatype=datatype, device=device) as pool:
             selection = selected(pool, queries, "tsds")
             p.append({k: selection.probability(row) for row, k in enumerate(selection.ids)})
     mine, theirs = ({k: share for k, share in one.items() if share} for one in p)

@@ -17,6 +17,7 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.values import CollectionInfo, Metric, PointId
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
@@ -75,11 +76,13 @@ def edge_pool(
     hnsw: edge.HnswIndexConfig | None = None,
     datatype: str = "float32",
     unchecked: bool = False,
+    device: str = "auto",
     **configured: Any,
 ) -> Iterator[EdgeCollection]:
     """An embedded collection of ``rows``; those numbered ``poisoned`` get a NaN.
 
-    ``unchecked`` rows are written as they are, zero ones under Cosine too.
+    ``unchecked`` rows are written as they are, zero ones under Cosine too. Exact searches are
+    computed by ``device``.
     """
     kept_as = getattr(edge.VectorStorageDatatype, datatype.capitalize())
     vectors = np.asarray(rows, dtype=np.float32)
@@ -88,7 +91,7 @@ def edge_pool(
         params = edge.EdgeVectorParams(vectors.shape[1], distance, datatype=kept_as)
         config = edge.EdgeConfig(vectors=params, hnsw_config=hnsw, **configured)
         edge.EdgeShard.create(f"{directory}/pool", config).close()
-        pool = EdgeCollection.open(directory, "pool")
+        pool = EdgeCollection.open(directory, "pool", scanning=Scanning(device))
         if unchecked:
             contents = payloads or [None] * len(vectors)
             points = [
@@ -106,11 +109,16 @@ def edge_pool(
                 point = edge.Point(number, broken, None)
                 shard.update(edge.UpdateOperation.upsert_points([point]))
             shard.close()
-            pool = EdgeCollection.open(directory, "pool")
+            pool = EdgeCollection.open(directory, "pool", scanning=Scanning(device))
         if optimized:
             pool.optimize()
         yield pool
         pool.close()
+
+
+def ask_the_engine(pool: EdgeCollection) -> None:
+    """Let the engine itself do the exact searches of ``pool`` from now on."""
+    pool._known.scanning = Scanning("engine")
 
 
 def engine_distances(pool: EdgeCollection, queries: Any) -> Array:

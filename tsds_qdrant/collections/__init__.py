@@ -64,7 +64,7 @@ def open_collection(
         return FolderCollection.open_in(place, name, vector=vector)
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 
-    scanning = connection and connection.scanning
+    scanning = connection.scanning if connection else None
     return EdgeCollection.open(place, name, vector=vector, scanning=scanning)
 
 
@@ -112,7 +112,7 @@ def create_collection(
         dimension=dimension,
         metric=metric,
         metadata=metadata,
-        scanning=connection and connection.scanning,
+        scanning=connection.scanning if connection else None,
     )
 
 

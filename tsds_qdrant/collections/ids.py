@@ -125,9 +125,40 @@ def packed(keys: KeyArray) -> npt.NDArray[np.bytes_]:
     return np.ascontiguousarray(keys.astype(">u8")).view("S24").reshape(-1)
 
 
-def ids_of_keys(keys: KeyArray) -> list[PointId]:
-    """The ids of which ``keys`` (n, 3) are; see :func:`point_keys`."""
+def point_ids(keys: KeyArray) -> list[PointId]:
+    """The ids behind ``keys`` (n, 3)."""
     return [str(UUID(int=(high << 64) | low)) if kind else low for kind, high, low in keys.tolist()]
+
+
+def id_order(keys: KeyArray, *first: npt.NDArray[Any]) -> IntArray:
+    """(n,) the order by ``first``, arrays (n,) of which the first counts most, and then by id."""
+    return np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], *reversed(first)))
+
+
+def sorted_by_distance(
+    lists: IntArray, distances: npt.NDArray[np.float64], keys: KeyArray
+) -> IntArray:
+    """(n,) order of entries by (list, distance, id key): ties never depend on arrival."""
+    return id_order(keys, lists, distances)
+
+
+def uniform_noise(keys: KeyArray, seed: int) -> npt.NDArray[np.float64]:
+    """(n,) numbers in (0, 1) that depend on ``seed`` and the id alone (SplitMix64 mixing)."""
+    state = np.full(len(keys), np.uint64(seed % 2**64))
+    for column in range(keys.shape[1]):
+        state = _mix(state ^ _mix(keys[:, column] + np.uint64(column + 1)))
+    # 52 bits, so that adding a half is exact and never rounds up to 1.
+    noise: npt.NDArray[np.float64] = ((state >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
+    return noise
+
+
+def _mix(values: KeyArray) -> KeyArray:
+    """The output function of SplitMix64 (Steele, Lea, Flood 2014)."""
+    z = values + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: KeyArray = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 class KeyedIds(Sequence[PointId]):
@@ -146,8 +177,8 @@ class KeyedIds(Sequence[PointId]):
     def __getitem__(self, place: slice) -> list[PointId]: ...
     def __getitem__(self, place: int | slice) -> PointId | list[PointId]:
         if isinstance(place, slice):
-            return ids_of_keys(self.keys[place])
-        return ids_of_keys(self.keys[place][None, :])[0]
+            return point_ids(self.keys[place])
+        return point_ids(self.keys[place][None, :])[0]
 
     def places(self, ids: Sequence[PointId]) -> IntArray:
         """(m,) where those of ``ids`` that are among them stand, ascending."""
@@ -163,5 +194,5 @@ class KeyedIds(Sequence[PointId]):
 def taken(ids: Sequence[PointId], places: IntArray) -> list[PointId]:
     """The ids at ``places`` (n,), each made once."""
     some, back = np.unique(places, return_inverse=True)
-    own = ids_of_keys(ids.keys[some]) if isinstance(ids, KeyedIds) else [ids[k] for k in some]
+    own = point_ids(ids.keys[some]) if isinstance(ids, KeyedIds) else [ids[k] for k in some]
     return list(map(own.__getitem__, back.tolist()))

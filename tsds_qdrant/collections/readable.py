@@ -27,6 +27,14 @@ class Readable(Protocol):
     def count(self, where: Filter | None = None) -> int:
         """Count the points, exactly."""
 
+    def fingerprint(self) -> str | None:
+        """A text that stays the same until anything is written, by whoever; None on servers.
+
+        It costs less than a millisecond, and lasts over closing and opening. Rebuilding an index
+        or copying the collection may change it too, so only an equal one says something: points,
+        payloads and vectors in all spaces are the same.
+        """
+
     def cluster(self, where: Filter | None = None) -> Cluster | None:
         """How a server keeps the collection, and whether replicas agree on how many points match.
 

@@ -26,10 +26,10 @@ from tsds_qdrant.collections.edge.directory import (
     write_metadata,
 )
 from tsds_qdrant.collections.edge.failures import edge_failures, without_reports
-from tsds_qdrant.collections.edge.fingerprint import fingerprint_of
 from tsds_qdrant.collections.edge.known import spaces_of
 from tsds_qdrant.collections.edge.lengths import EdgeLengths
 from tsds_qdrant.collections.edge.making import make_shard
+from tsds_qdrant.collections.edge.reads import described
 from tsds_qdrant.collections.edge.room import check_room
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
@@ -37,10 +37,8 @@ from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import (
     REPRESENTATION,
-    Space,
     checked_kind,
     chosen_space,
-    plain_space,
 )
 from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
@@ -82,12 +80,7 @@ class EdgeCollection(EdgeLengths):
             segments=0,
             engine=f"qdrant-edge {version('qdrant-edge-py')}",
         )
-        return cls(shard, _described(description, space), scanning=scanning)
-
-    def at(self, name: str) -> EdgeCollection:
-        """A view of the same open shard whose searched space is ``name``."""
-        space = plain_space(self._known.spaces, name, self._description.name)
-        return type(self)(self._shard, _described(self._description, space), self._known)
+        return cls(shard, described(description, space), scanning=scanning)
 
     @classmethod
     def create(
@@ -208,8 +201,9 @@ class EdgeCollection(EdgeLengths):
         if self._is_view:
             return
         with self._failures():
-            self._shard.flush()
-            self._known.files.seal(fingerprint_of(self._shard))
+            if self._known.files.changed:
+                self._shard.flush()
+                self._known.files.seal(self.fingerprint())
             self._shard.close()
 
 
@@ -220,14 +214,3 @@ def load_shard(location: str, name: str) -> edge.EdgeShard:
         check_room(Place(location, name), path, 0, "be opened", lambda: "its points are kept")
     with edge_failures(location, name), without_reports():
         return edge.EdgeShard.load(str(path))
-
-
-def _described(description: CollectionInfo, space: Space) -> CollectionInfo:
-    return replace(
-        description,
-        vector=space.name,
-        dimension=space.dimension or 0,
-        metric=space.metric,
-        datatype=space.datatype,
-        quantization=space.quantization,
-    )

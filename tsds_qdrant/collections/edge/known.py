@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tsds_qdrant.collections.edge.scan import LoadedVectors
+from tsds_qdrant.collections.edge.loaded import LoadedVectors
 from tsds_qdrant.collections.edge.vector_file import Mapped
 from tsds_qdrant.collections.edge.vector_files import VectorFiles
 from tsds_qdrant.collections.scanning import Scanning

@@ -1,9 +1,4 @@
-"""Products of queries and points in float32, and which of them reach a bar: on the CPU's cores.
-
-A product only finds who can be near. Its error is at most D eps |q| |x| (Higham, "Accuracy and
-Stability of Numerical Algorithms", 3.1, with a factor of 2 to spare), which is no more than half
-of D eps (|q|^2 + |x|^2): one part for the query, one for the point.
-"""
+"""Products of queries and points in float32, and which of them reach a bar: on the CPU's cores."""
 
 from __future__ import annotations
 
@@ -20,7 +15,6 @@ from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-EPS = float(np.finfo(np.float32).eps)
 TILE_FLOATS = 2**20
 """Products that are looked through at once: they stay in the cache of a core."""
 BLOCK_FLOATS = 2**22
@@ -98,7 +92,7 @@ class CpuProducts:
         return pairs // values.shape[1], pairs % values.shape[1]
 
 
-def _values(queries: Float32Array, block: Float32Array, penalty: FloatArray) -> Float32Array:
+def _values(queries: Float32Array, block: Float32Array, penalty: FloatArray | None) -> Float32Array:
     with np.errstate(over="ignore", invalid="ignore"):
         values: Float32Array = queries @ block.T
         if penalty is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import qdrant_edge as edge
@@ -24,6 +25,7 @@ from tsds_qdrant.collections.limits import Limits, Rights
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.scanning import Scanning
+from tsds_qdrant.collections.spaces import Space, plain_space
 from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import (
     CollectionInfo,
@@ -33,6 +35,7 @@ from tsds_qdrant.collections.values import (
     Wanted,
 )
 
+View = TypeVar("View", bound="EdgeReads")
 SCROLL_PAGE = 10_000
 FACET_VALUES = 1_000_000
 
@@ -54,9 +57,14 @@ class EdgeReads(Closing):
         if known is None:
             config = read_config(description.location, description.name)
             spaces = spaces_of(config)
-            files = VectorFiles(self._path, spaces, fingerprint_of(shard))
+            files = VectorFiles(self._path, spaces, fingerprint_of(shard, self._path))
             known = Known(spaces, description.vector, files, scanning or Scanning())
         self._known = known
+
+    def at(self: View, name: str) -> View:
+        """A view of the same open shard whose searched space is ``name``."""
+        space = plain_space(self._known.spaces, name, self._description.name)
+        return type(self)(self._shard, described(self._description, space), self._known)
 
     @property
     def limits(self) -> Limits:
@@ -81,6 +89,11 @@ class EdgeReads(Closing):
         if where is None:
             self._known.points = found
         return found
+
+    def fingerprint(self) -> str | None:
+        """A text that stays the same until anything is written."""
+        with self._failures():
+            return fingerprint_of(self._shard, self._path)
 
     def cluster(self, where: Filter | None = None) -> None:
         """No server keeps the collection."""
@@ -209,3 +222,15 @@ class EdgeReads(Closing):
 
 def _wanted(payloads: Wanted) -> bool | list[str]:
     return payloads if isinstance(payloads, bool) else list(payloads)
+
+
+def described(description: CollectionInfo, space: Space) -> CollectionInfo:
+    """``description`` as of the searched ``space``."""
+    return replace(
+        description,
+        vector=space.name,
+        dimension=space.dimension or 0,
+        metric=space.metric,
+        datatype=space.datatype,
+        quantization=space.quantization,
+    )

@@ -16,25 +16,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import compress
 from typing import TypeVar
 
 import numpy as np
 
-from tsds_qdrant.arrays import Float32Array, FloatArray, Int32Array, IntArray
-from tsds_qdrant.collections.distance import is_similarity, normalized, score_to_distance
+from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, Int32Array, IntArray
+from tsds_qdrant.collections.distance import score_to_distance
+from tsds_qdrant.collections.edge.compared import Compared
 from tsds_qdrant.collections.edge.products import (
     BLOCK_FLOATS,
-    EPS,
     SEARCHES,
+    Products,
     Share,
     side_by_side,
 )
-from tsds_qdrant.collections.hits import Hits, within
-from tsds_qdrant.collections.ids import taken
-from tsds_qdrant.collections.scanning import CPU
-from tsds_qdrant.collections.values import Geometry, PointId
 
 WHOLE = 8_192
 """Up to this many points the sample is all of them."""
@@ -45,11 +41,6 @@ SLACK = 3.0
 """Standard errors by which a bar is lower than the sample says."""
 PAIRS = 16_000_000
 """Pairs that are kept at once; where more reach their bars, the queries are asked in halves."""
-RESCORED = 4_096
-LOOSE = 1e-6
-"""Relative: distances are rounded to float32 before they are compared with a maximum."""
-
-
 INLINE = 1_000_000
 """Products up to this many are looked through by one thread: a second one costs more to start."""
 Result = TypeVar("Result")
@@ -62,58 +53,31 @@ class _TooManyPairsError(Exception):
 
 
 @dataclass(frozen=True)
-class LoadedVectors:
-    """Points in memory, or mapped into it.
+class Scan:
+    """Searches of all points.
 
     Attributes:
-        ids: (n,) their ids.
-        matrix: (m, D) vectors, of unit length under Cosine.
-        metric: Cosine, Dot, Product (all of unit length, but for rounding) or Euclid.
-        rows: (n,) where in ``matrix`` the vector of each is; None if it is (n, D) and in order.
-        device: what computes products; see :class:`~..scanning.Scanning`.
+        compared: the points.
+        products: computes products.
         release: called with bounds of rows that are done with for now; None keeps them mapped.
     """
 
-    ids: Sequence[PointId]
-    matrix: Float32Array
-    metric: Geometry
-    rows: IntArray | None = None
-    device: str = CPU
+    compared: Compared
+    products: Products
     release: Callable[[int, int], None] | None = None
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def search(
-        self,
-        queries: Float32Array,
-        limit: int,
-        max_distance: float | None = None,
-        on_batch: Callable[[int], None] | None = None,
-    ) -> Hits:
-        """The ``limit`` nearest points of every row of ``queries`` (B, D); see Collection."""
-        rows, limit = normalized(queries, self.metric), min(limit, len(self))
-        step = len(rows) if max_distance is not None else max(1, PAIRS // max(1, 2 * limit))
-        found: list[Ranked] = []
-        for start in range(0, len(rows) if limit else 0, max(1, step)):
-            part = rows[start : start + step]
-            found += self._nearest(part, limit, max_distance, on_batch)
-        found = found or [(np.empty(0, np.int64), np.empty(0))] * len(rows)
-        places = np.concatenate([np.empty(0, np.int64), *(places for places, _ in found)])
-        scores = np.concatenate([np.empty(0), *(scores for _, scores in found)])
-        counts = np.array([len(places) for places, _ in found], dtype=np.int64)
-        hits = Hits.of_scores(taken(self.ids, places), scores, counts, self.metric)
-        return within(hits, max_distance)
-
-    def _nearest(
+    def nearest(
         self,
         queries: Float32Array,
         limit: int,
         max_distance: float | None,
-        on_batch: Callable[[int], None] | None,
+        on_batch: Callable[[int], None] | None = None,
     ) -> list[Ranked]:
-        """Of each of ``queries`` (B, D) the hits, in halves where there are too many at once."""
-        floor = self._floor(queries, max_distance)
+        """Of each of ``queries`` (B, D) the ``limit`` nearest, and perhaps some that are too far.
+
+        Where too many may be near at once, the queries are asked in halves.
+        """
+        floor = self.compared.floor(queries, max_distance)
         done = Share(len(queries), on_batch)
         found: list[Ranked] = [(np.empty(0, np.int64), np.empty(0))] * len(queries)
         rank, size = self._first_rank(limit)
@@ -125,38 +89,22 @@ class LoadedVectors:
             except _TooManyPairsError:
                 half = len(queries) // 2
                 parts = (queries[:half], queries[half:])
-                return [x for q in parts for x in self._nearest(q, limit, max_distance, done.count)]
+                return [x for q in parts for x in self.nearest(q, limit, max_distance, done.count)]
             ranked = self._ranked(queries[left], pairs, limit)
-            whole = [
-                bar == low or (len(one[0]) == limit and self._value(query, one[1][-1]) >= bar)
-                for query, one, bar, low in zip(
-                    queries[left], ranked, bars, floor[left], strict=True
-                )
+            reached = [
+                len(one[0]) == limit and self.compared.value(query, one[1][-1]) >= bar
+                for query, one, bar in zip(queries[left], ranked, bars, strict=True)
             ]
-            for query, one in zip(left[whole], compress(ranked, whole), strict=True):
+            whole: BoolArray = (bars == floor[left]) | np.array(reached)
+            for query, one in zip(left[whole], compress(ranked, whole.tolist()), strict=True):
                 found[query] = one
-            left, rank = left[~np.array(whole)], 4 * rank
+            left, rank = left[~whole], 4 * rank
         done.reach(1.0)
         return found
 
-    def _floor(self, queries: Float32Array, max_distance: float | None) -> FloatArray:
-        """(B,) the value that everything within ``max_distance`` reaches; see :meth:`_value`."""
-        if max_distance is None:
-            return np.full(len(queries), -np.inf)
-        reach = np.square(max_distance * (1 + LOOSE))
-        if is_similarity(self.metric):
-            return np.full(len(queries), 1.0 - reach / 2 - LOOSE)
-        return (_squares(queries) - reach) / 2
-
-    def _value(self, query: Float32Array, score: float) -> float:
-        """What is compared with bars: the product, less half of the point's square if it counts."""
-        if is_similarity(self.metric):
-            return score
-        return float(_squares(query[None, :])[0] - score * score) / 2
-
     def _first_rank(self, limit: int) -> tuple[int, int]:
         """Which value of a sample is the first bar, and the size of the sample."""
-        size = len(self)
+        size = len(self.compared.rows)
         if size <= WHOLE:
             return limit, size
         sampled = min(max(WHOLE, size // SAMPLED), LARGEST_SAMPLE)
@@ -167,34 +115,34 @@ class LoadedVectors:
         """(B,) the value that is ``rank``-th of a sample of ``size`` points."""
         if rank >= size:
             return np.full(len(queries), -np.inf)
-        rows = self._order[1][np.arange(size) * len(self) // size]
-        sample = self._rows(rows)
-        penalty = self._penalty(sample)
+        rows = self.compared.rows[np.arange(size) * len(self.compared.rows) // size]
+        sample = self.compared.at(rows)
+        penalty = self.compared.penalty(sample)
         step = max(1, BLOCK_FLOATS // size)
         starts = range(0, len(queries), step)
         highest = self._side_by_side(
-            lambda start: self._engine.highest(
+            lambda start: self.products.highest(
                 queries[start : start + step], sample, penalty, rank
             ),
             starts,
             len(queries) * size,
         )
-        return np.concatenate([*highest]) - 2 * self._margin(queries)
+        return np.concatenate([*highest]) - 2 * self.compared.margin(queries)
 
     def _reaching(
         self, queries: Float32Array, bars: FloatArray, done: Share
     ) -> tuple[Int32Array, Int32Array]:
         """Pairs (query, place in the order of rows) that reach the ``bars`` (B,), or nearly."""
-        rows, step = self._order[1], self._engine.block_rows(*queries.shape)
-        lowered = bars - self._margin(queries)
+        rows, step = self.compared.rows, self.products.block_rows(*queries.shape)
+        lowered = bars - self.compared.margin(queries)
 
         def look(start: int) -> tuple[Int32Array, Int32Array]:
             own = rows[start : start + step]
-            block = self._rows(own)
-            penalty, searches, places = self._penalty(block), [], []
+            block = self.compared.at(own)
+            penalty, searches, places = self.compared.penalty(block), [], []
             for first in range(0, len(queries), SEARCHES):
                 some = slice(first, first + SEARCHES)
-                pair = self._engine.reaching(queries[some], block, penalty, lowered[some])
+                pair = self.products.reaching(queries[some], block, penalty, lowered[some])
                 searches.append((pair[0] + first).astype(np.int32))
                 places.append((pair[1] + start).astype(np.int32))
             if self.release is not None:
@@ -219,68 +167,22 @@ class LoadedVectors:
         search, spots = pairs
         order = np.argsort(search, kind="stable")
         spots, ends = spots[order], np.searchsorted(search[order], np.arange(len(queries) + 1))
-        places, rows = self._order
+        places, rows = self.compared.order, self.compared.rows
 
         def rank(query: int) -> Ranked:
             own = spots[ends[query] : ends[query + 1]]
-            scores = self._scores(queries[query], rows[own])
+            scores = self.compared.scores(queries[query], rows[own])
             number = places[own]
             if not (real := np.isfinite(scores)).all():
                 scores, number = scores[real], number[real]
-            nearest = np.lexsort((number, score_to_distance(scores, self.metric)))[:limit]
+            nearest = np.lexsort((number, score_to_distance(scores, self.compared.metric)))[:limit]
             return number[nearest], scores[nearest]
 
         work = len(spots) * queries.shape[1]
         return [*self._side_by_side(rank, range(len(queries)), work)]
 
-    def _scores(self, query: Float32Array, rows: IntArray) -> FloatArray:
-        """(n,) scores of ``query`` (D,) and ``rows`` (n,); each depends on its pair alone."""
-        exact, scores = query.astype(np.float64), np.empty(len(rows))
-        for start in range(0, len(rows), RESCORED):
-            part = slice(start, start + RESCORED)
-            points = self._rows(rows[part]).astype(np.float64)
-            if is_similarity(self.metric):
-                scores[part] = np.einsum("ij,j->i", points, exact)
-            else:
-                points -= exact
-                scores[part] = np.sqrt(np.einsum("ij,ij->i", points, points))
-        return scores
-
-    def _rows(self, rows: IntArray) -> Float32Array:
-        """The vectors at ``rows`` (n,), which need no copy where they stand side by side."""
-        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
-            return self.matrix[int(rows[0]) : int(rows[-1]) + 1]
-        return self.matrix[rows]
-
-    def _penalty(self, block: Float32Array) -> FloatArray | None:
-        """(n,) half the square of each point less its part of the error; None if it is no part."""
-        if is_similarity(self.metric):
-            return None
-        return _squares(block) * (0.5 - self._error)
-
-    def _margin(self, queries: Float32Array) -> FloatArray:
-        """(B,) the part of the error of a value that does not depend on the point."""
-        of_points = 1.0 if is_similarity(self.metric) else 0.0
-        return self._error * (_squares(queries) / 2 + of_points)
-
-    @property
-    def _error(self) -> float:
-        return (self.matrix.shape[1] + 2) * EPS
-
     def _side_by_side(
         self, work: Callable[[int], Result], items: Sequence[int], products: int
     ) -> Iterator[Result]:
-        workers = self._engine.workers if products > INLINE else 1
+        workers = self.products.workers if products > INLINE else 1
         return side_by_side(work, items, workers)
-
-    @cached_property
-    def _order(self) -> tuple[IntArray, IntArray]:
-        """(n,) places of the points in the order of their rows, and these rows."""
-        rows = np.arange(len(self)) if self.rows is None else self.rows
-        order = np.argsort(rows, kind="stable")
-        return order, rows[order]
-
-
-def _squares(rows: Float32Array) -> FloatArray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.einsum("ij,ij->i", rows, rows).astype(np.float64)

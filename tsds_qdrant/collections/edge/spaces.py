@@ -96,7 +96,7 @@ class EdgeSpaces(EdgePoints):
         ]
         step = _batch_rows(info.dimension)
         if not self.count():
-            self._begin(own_space)
+            self._begin(*self._known.spaces.values())
         for part in parts_by_size(sizes, rows=step, size=OPERATION_BYTES):
             own = slice(part.start, part.stop)
             written = list(

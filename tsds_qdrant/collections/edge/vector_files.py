@@ -20,14 +20,17 @@ class VectorFiles:
 
     A file is a convenience: whatever goes wrong with it, it is dropped, and the vectors are read
     from the engine.
+
+    Attributes:
+        changed: something was written since the files were sealed.
     """
 
-    def __init__(self, shard: Path, spaces: Mapping[str, Space], fingerprint: str) -> None:
+    def __init__(self, shard: Path, spaces: Mapping[str, Space], fingerprint: str | None) -> None:
         self._directory = shard / DIRECTORY
         self._files: dict[str, VectorFile] = {}
-        self._changed = False
+        self.changed = False
         for space in spaces.values():
-            if space.dimension is not None:
+            if space.dimension is not None and fingerprint is not None:
                 path = self._path(space.name)
                 file = VectorFile.sealed(path, space.dimension, fingerprint)
                 if file is not None:
@@ -41,17 +44,17 @@ class VectorFiles:
         """A new file for ``space``, empty; None where none can be written."""
         assert space.dimension is not None
         with self._dropping(space.name):
-            self._changed = True
+            self.changed = True
             self._files[space.name] = VectorFile.new(self._path(space.name), space.dimension)
         return self.of(space.name)
 
     def changing(self) -> None:
         """Break the seals, before anything of the shard is written."""
-        if not self._changed:
+        if not self.changed:
             for space, file in [*self._files.items()]:
                 with self._dropping(space):
                     file.break_seal()
-            self._changed = True
+            self.changed = True
 
     def put(self, space: str, ids: Sequence[PointId], vectors: Float32Array) -> None:
         """Note the ``vectors`` (n, D) that the points ``ids`` have in ``space`` now."""
@@ -70,12 +73,13 @@ class VectorFiles:
         for space in [*self._files]:
             self._drop(space)
 
-    def seal(self, fingerprint: str) -> None:
+    def seal(self, fingerprint: str | None) -> None:
         """Note that all of them follow the shard as it is, with that ``fingerprint``."""
-        for space, file in [*self._files.items()] if self._changed else ():
+        for space, file in [*self._files.items()]:
             with self._dropping(space):
-                file.seal(fingerprint)
-        self._changed = False
+                if fingerprint is not None:
+                    file.seal(fingerprint)
+        self.changed = False
 
     def _path(self, space: str) -> Path:
         return self._directory / hashlib.sha256(space.encode()).hexdigest()[:16]

@@ -10,8 +10,8 @@ from pydantic_core import to_json
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import normalized
+from tsds_qdrant.collections.edge.loaded import LoadedVectors
 from tsds_qdrant.collections.edge.reads import EdgeReads
-from tsds_qdrant.collections.edge.scan import LoadedVectors
 from tsds_qdrant.collections.edge.vector_file import Mapped
 from tsds_qdrant.collections.ids import KeyedIds
 from tsds_qdrant.collections.scanning import ENGINE
@@ -42,10 +42,11 @@ class EdgeVectors(EdgeReads):
         with self._failures():  # a graph without a file: reading all vectors would cost more
             return not self._shard.info().indexed_vectors_count
 
-    def _begin(self, space: Space) -> None:
-        """Follow the vectors of ``space``, of which there are none yet."""
-        if space.dimension is not None and self._can_scan(space):
-            self._known.files.begin(space)
+    def _begin(self, *spaces: Space) -> None:
+        """Follow the vectors of ``spaces``, of which there are none yet."""
+        for space in spaces:
+            if space.dimension is not None and self._can_scan(space):
+                self._known.files.begin(space)
 
     def _can_scan(self, space: Space) -> bool:
         rough = space.datatype.startswith("turbo")
@@ -128,7 +129,7 @@ class EdgeVectors(EdgeReads):
         files = self._known.files
         if files.of(space.name) is None or not len(ids):
             return
-        view = self if space.name == self._description.vector else self.at(space.name)
+        view = self.at(space.name)
         few = np.unique(np.linspace(0, len(ids) - 1, COMPARED).astype(np.int64))
         few = few if space.datatype == FLOAT32 else np.empty(0, dtype=np.int64)
         if not len(few) or not np.array_equal(view._read([ids[k] for k in few])[1], rows[few]):

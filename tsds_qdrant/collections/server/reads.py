@@ -39,6 +39,9 @@ class ServerReads(ServerFetches):
             where,
         )
 
+    def fingerprint(self) -> None:
+        """A server gives none to those who only read."""
+
     def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
         """All ids, page by page, in ascending order (numbers before UUIDs)."""
         for page in self._scrolled(False, where):

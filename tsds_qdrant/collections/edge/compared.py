@@ -1,0 +1,107 @@
+"""What is compared in a scan: values in float32 with a bound on their error, scores in float64.
+
+The value of a point for a query grows as the distance falls: their product, less half the square
+of the point's length under Euclid. Computed in float32 it is off by at most D eps |q| |x| (Higham,
+"Accuracy and Stability of Numerical Algorithms", 3.1, with a factor of 2 to spare), which is no
+more than half of D eps (|q|^2 + |x|^2): one part for the query, one for the point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
+from tsds_qdrant.collections.distance import is_similarity
+from tsds_qdrant.collections.values import Geometry
+
+EPS = float(np.finfo(np.float32).eps)
+RESCORED = 4_096
+"""Pairs whose vectors are held in float64 at once."""
+LOOSE = 1e-6
+"""Relative: distances are rounded to float32 before they are compared with a maximum."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Points that are compared with queries.
+
+    Attributes:
+        matrix: (m, D) vectors, of unit length under Cosine.
+        metric: Cosine, Dot, Product (all of unit length, but for rounding) or Euclid.
+        points: (n,) where in ``matrix`` the vector of each point is.
+    """
+
+    matrix: Float32Array
+    metric: Geometry
+    points: IntArray
+
+    @cached_property
+    def order(self) -> IntArray:
+        """(n,) the points in the order of their rows."""
+        return np.argsort(self.points, kind="stable")
+
+    @cached_property
+    def rows(self) -> IntArray:
+        """(n,) rows of the points, ascending."""
+        return self.points[self.order]
+
+    def at(self, rows: IntArray) -> Float32Array:
+        """The vectors at ``rows`` (n,), which need no copy where they stand side by side."""
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            return self.matrix[int(rows[0]) : int(rows[-1]) + 1]
+        return self.matrix[rows]
+
+    def scores(self, query: Float32Array, rows: IntArray) -> FloatArray:
+        """(n,) scores of ``query`` (D,) and ``rows`` (n,); each depends on its pair alone."""
+        exact, scores = query.astype(np.float64), np.empty(len(rows))
+        for start in range(0, len(rows), RESCORED):
+            part = slice(start, start + RESCORED)
+            points = self.at(rows[part]).astype(np.float64)
+            if is_similarity(self.metric):
+                scores[part] = np.einsum("ij,j->i", points, exact)
+            else:
+                points -= exact
+                scores[part] = np.sqrt(np.einsum("ij,ij->i", points, points))
+        return scores
+
+    def floor(self, queries: Float32Array, max_distance: float | None) -> FloatArray:
+        """(B,) the value that everything within ``max_distance`` reaches; see :meth:`value`."""
+        if max_distance is None:
+            return np.full(len(queries), -np.inf)
+        reach = np.square(max_distance * (1 + LOOSE))
+        if is_similarity(self.metric):
+            return np.full(len(queries), 1.0 - reach / 2 - LOOSE)
+        floor: FloatArray = (_squares(queries) - reach) / 2
+        return floor
+
+    def value(self, query: Float32Array, score: float) -> float:
+        """What is compared with bars: the product, less half of the point's square if it counts."""
+        if is_similarity(self.metric):
+            return score
+        squares: float = _squares(query[None, :])[0] - score * score
+        return squares / 2
+
+    def penalty(self, block: Float32Array) -> FloatArray | None:
+        """(n,) half the square of each point less its part of the error; None if it is no part."""
+        if is_similarity(self.metric):
+            return None
+        return _squares(block) * (0.5 - self._error)
+
+    def margin(self, queries: Float32Array) -> FloatArray:
+        """(B,) the part of the error of a value that does not depend on the point."""
+        of_points = 1.0 if is_similarity(self.metric) else 0.0
+        margin: FloatArray = self._error * (_squares(queries) / 2 + of_points)
+        return margin
+
+    @property
+    def _error(self) -> float:
+        return (self.matrix.shape[1] + 2) * EPS
+
+
+def _squares(rows: Float32Array) -> FloatArray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares: FloatArray = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+    return squares
