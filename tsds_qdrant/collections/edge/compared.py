@@ -98,7 +98,7 @@ class Compared:
 
     @property
     def _error(self) -> float:
-        return (self.matrix.shape[1] + 2) * EPS
+        return float(self.matrix.shape[1] + 2) * EPS
 
 
 def _squares(rows: Float32Array) -> FloatArray:
