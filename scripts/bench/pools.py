@@ -109,6 +109,15 @@ def taken_from(store: Path, file: Path, seed: int = 0) -> Pool:
     return _load(left, directory, TEXT_BANDWIDTH)
 
 
+def kept_pool(
+    name: str, directory: Path, rows: tuple[Float32Array, Float32Array] | None, bandwidth: float
+) -> Pool:
+    """A pool of ready unit ``rows``, candidates and task examples; None where they are kept."""
+    if rows is not None:
+        _save(directory, *rows, rows[0][:0])
+    return _load(name, directory, bandwidth)
+
+
 def _save(directory: Path, vectors: Float32Array, queries: Float32Array, spare: Any) -> None:
     draft = directory.with_name(f"{directory.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)

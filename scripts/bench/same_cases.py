@@ -105,13 +105,13 @@ CASES = {
     "scans by the engine": """ingest --vectors @large.npy
         select --size 300 --regularizer {kde,uniform} --seed {0,1}
         select --ratio .1 --bandwidth .3""",
-    "a graph": """ingest --vectors @clusters.npy
+    "a graph": """ingest --vectors @clusters.npy --wait-index
         select --queries @clusters-task.npy --size 100,400 --seed {0,1,2}
         select --queries @clusters-task.npy --size 300 --regularizer uniform --state a.run
         select --queries @clusters-task.npy --size 300 --max-per-group 1 --state b.run
         ingest --vectors @clusters-more.npy --first-id 11900
         reselect {a,b}.run""",
-    "a graph that misses neighbours": f"""ingest --vectors @noise.npy
+    "a graph that misses neighbours": f"""ingest --vectors @noise.npy --wait-index
         {SHARED}
         select --queries @noise-task.npy --size 100,400 --recall {{.5,.9,.98}} --seed {{0,1}}
         select --queries @noise-task.npy --size 300 --no-scans

@@ -61,7 +61,7 @@ FORMS: dict[str, dict[str, Any]] = {
 def test_only_vectors_in_a_graph_are_counted(form: str, tmp_path: Path) -> None:
     with held(tmp_path, **FORMS[form], optimized=False) as pool:
         assert in_graph(pool, pool.info()) == 0
-        assert no_graph(pool, pool.info()) == "no HNSW graph yet"
+        assert no_graph(pool, pool.info()) == "no HNSW graph"
         pool.optimize()
         assert in_graph(pool, pool.info()) == COUNT
         assert no_graph(pool, pool.info()) == ""
@@ -93,9 +93,27 @@ def test_searches_scan_where_there_is_no_graph(monkeypatch: pytest.MonkeyPatch) 
             searcher, report = Searcher(pool), check(pool)
         assert searcher.scan_reason
         assert report.in_graph == 0
-        assert report.verdict == "works with a warning"
-        assert ("m is 0" in report.warnings[0]) == optimized
-        assert ("payload_m 16" in report.warnings[0]) == optimized
-    with edge_pool(ROWS, "Cosine", optimized=True, optimizers=LITTLE, device="engine") as pool:
+        assert (report.verdict, report.warnings) == ("works", ())
+        assert any("m is 0" in note for note in report.notes) == optimized
+        assert any("payload_m 16" in note for note in report.notes) == optimized
+    with edge_pool(ROWS, "Cosine", optimized=True, optimizers=LITTLE) as pool:
         report = check(pool)
     assert (report.in_graph, report.verdict) == (COUNT, "works")
+
+
+@pytest.mark.parametrize(("graphed", "walks"), [(240, True), (150, False), (80, False)])
+def test_a_graph_of_too_few_vectors_is_left_alone(
+    graphed: int, walks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsds_qdrant.neighbors.search.SCAN_COUNT", 50)
+    with edge_pool(ROWS[:graphed], "Cosine", optimized=True, optimizers=LITTLE) as pool:
+        pool.upsert(range(graphed, COUNT), ROWS[graphed:])
+        assert pool.info().scanner == "numpy"
+        assert in_graph(pool, pool.info()) == graphed
+        searcher = Searcher(pool)
+        assert (searcher.scan_reason == "") == walks
+        assert searcher.is_exact(1) != walks
+        if not walks:
+            assert searcher.scan_reason == f"only {graphed} of 300 vectors are in an HNSW graph"
+        pool.optimize()
+        assert Searcher(pool).scan_reason == ""

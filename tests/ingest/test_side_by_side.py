@@ -97,8 +97,8 @@ def test_a_token_for_points_alone_is_enough() -> None:
 def test_a_server_builds_its_index_by_itself() -> None:
     with open_door() as door:
         report = ingest_vectors(place_of(door), ROWS[:10])
-        assert "--wait-index waits until it has" in report.notes[-1]
-        assert not ingest_vectors(place_of(door, wait_index=True), ROWS[:10]).notes
+        assert "--index waits until it has" in report.notes[-1]
+        assert not ingest_vectors(place_of(door, index=True), ROWS[:10]).notes
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3])

@@ -75,7 +75,7 @@ def test_small_collections_are_scanned() -> None:
 
 def test_without_a_graph_everything_is_scanned() -> None:
     with edge_pool(clustered_rows(10_001, 4, 5)) as collection:
-        assert Searcher(collection).scan_reason == "no HNSW graph yet"
+        assert Searcher(collection).scan_reason == "no HNSW graph"
 
 
 def test_exact_when_asked_for(graph: EdgeCollection) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tsds_qdrant.cli.flags import only, taking
+from tsds_qdrant.cli.graph_words import in_words
 from tsds_qdrant.cli.groups import Where
 from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, say
@@ -66,6 +67,7 @@ def _show(report: CheckReport) -> None:
         "model": info.metadata.get("model") or "unknown",
         **_searches(report),
         **costs(report),
+        **({"a graph": in_words(report.graph_cost)} if report.graph_cost else {}),
         **{name.replace("_", "-"): str(able) for name, able in report.abilities.items()},
     }
     for name, fact in facts.items():

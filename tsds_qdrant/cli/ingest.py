@@ -42,7 +42,8 @@ class Points:
         first_id: of vectors without records.
         metric: of a new collection.
         overwrite: change points that something else made, where the ids are theirs.
-        wait_index: wait until a server has built its index.
+        index: build the graph of an embedded collection, or wait for a server's.
+        wait_index: the same, by an older name.
         shards: of a new collection.
         replicas: of each of its shards.
         write_consistency: replicas that must confirm a write.
@@ -59,7 +60,10 @@ class Points:
     overwrite: bool = setting(
         False, "Change points of equal ids that something else made: vector and fields alone."
     )
-    wait_index: bool = setting(False, "Wait until a server has built its index.", hidden=True)
+    index: bool = setting(
+        False, "Build the HNSW graph of a directory, or wait until a server has built its own."
+    )
+    wait_index: bool = setting(False, "The same as --index.", hidden=True)
     shards: int | None = setting(None, "Shards of a new collection on a server.", least=1)
     replicas: int | None = setting(None, "Replicas of each shard of a new collection.", least=1)
     write_consistency: int | None = setting(
@@ -120,7 +124,7 @@ def ingest(
         where.vector,
         where.connection,
         overwrite=points.overwrite,
-        wait_index=points.wait_index,
+        index=points.index or points.wait_index,
         layout=points.layout,
     )
     rows = None
@@ -152,12 +156,14 @@ def ingest(
     if as_json:
         print_json(vars(report))
     rate = report.read / max(report.seconds["store"], 1e-9)
+    index = report.seconds["index"]
+    indexed = f", index {index:.1f} s" if index else ""
     if report.text:
         say(f"embedded '{written(report.text)}' of each record", quiet=as_json)
     say(
         f"{where.collection}: read {report.read}, added {report.added}, updated {report.updated}, "
         f"unchanged {report.unchanged}; {report.count} points "
-        f"({report.seconds['store']:.1f} s at {rate:.0f}/s, index {report.seconds['index']:.1f} s)",
+        f"({report.seconds['store']:.1f} s at {rate:.0f}/s{indexed})",
         quiet=as_json,
     )
     if report.rejected:

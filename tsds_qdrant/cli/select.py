@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tsds_qdrant.cli.by_strategy import ByStrategy, rule_of, strategy_options
 from tsds_qdrant.cli.commands import ConfigOption, FlagCommand, command_of
 from tsds_qdrant.cli.flags import filled, taking
+from tsds_qdrant.cli.graph_words import slow_scans
 from tsds_qdrant.cli.groups import Examples, Where, note_filter
 from tsds_qdrant.cli.outputs import (
     FORMAT_HELP,
@@ -193,14 +194,13 @@ def select(
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
         tagged = written_back(opened, selection, tagging, run, quiet=quiet)
+        slow = "" if quiet else slow_scans(opened, selection)
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
-    say("\n".join(filter(None, (task.note, made.note))))
-    say(summary(selection))
-    if not info.limits.writes:
-        say(FOLDER_HINT)
-    say(wrote(written))
+    read_only = "" if info.limits.writes else FOLDER_HINT
+    parts = (task.note, made.note, summary(selection), slow, read_only, wrote(written))
+    say("\n".join(filter(None, parts)))
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")
     if tagged:

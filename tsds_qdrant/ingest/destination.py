@@ -36,7 +36,8 @@ class Destination:
         vector: which vector of an existing collection.
         connection: how a server is reached.
         overwrite: change points that something else made, where ids are theirs.
-        wait_index: wait until a server has built its index.
+        index: build the HNSW graph of an embedded collection, or wait until a server has built its
+            own; an embedded collection that has one keeps it up to date in any case.
         layout: how a server is to keep a new collection; an existing one must be kept so.
     """
 
@@ -46,7 +47,7 @@ class Destination:
     vector: str | None = None
     connection: Connection | None = None
     overwrite: bool = False
-    wait_index: bool = False
+    index: bool = False
     layout: Layout = field(default_factory=Layout)
 
     def existing(self) -> Collection | None:

@@ -18,7 +18,8 @@ class IngestReport:
         rejected: records that cannot be used and were left out.
         count: points in the collection afterwards.
         text: the field or template that was embedded, "" with ready vectors.
-        seconds: time by stage: ``store`` (read, embed, upsert) and ``index``.
+        seconds: time by stage: ``store`` (read, embed, upsert) and ``index`` (0 where none was
+            built or waited for).
         notes: what a user should know of values that were changed or not seen, a sentence each.
     """
 

@@ -1,4 +1,4 @@
-"""Storing chunks of points: only what is missing or different, then the index."""
+"""Storing chunks of points: only what is missing or different, then the index if wanted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections import create_collection, is_server
 from tsds_qdrant.collections.checked import check_made, check_storable
 from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.graph import build_graph, keeps_graph
 from tsds_qdrant.collections.values import FLOAT32, Metric
 from tsds_qdrant.errors import AccessDeniedError, CollectionExistsError, CollectionMismatchError
 from tsds_qdrant.ingest.destination import Destination, merged
@@ -55,11 +56,13 @@ class StoringRun:
         self._advice = advice
         self._metric: Metric = destination.metric or "Cosine"
         self._by_content = False
+        self._index_seconds = 0.0
         self._encoding = Encoding(embedder, total, progress) if embedder else None
         self._added = self._updated = self._repeated = 0
         self._stored: Stored | None = None
         self._writer: Writer | None = None
         self._collection = destination.checked(metadata["model"], metadata["text"], embedder)
+        self._keeps_graph = self._collection is not None and keeps_graph(self._collection)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -75,7 +78,7 @@ class StoringRun:
         findings: Findings | None = None,
         looked_at: Iterator[Chunk] | None = None,
     ) -> IngestReport:
-        """Store what is missing or different, then index.
+        """Store what is missing or different, then index where that is wanted.
 
         Args:
             chunks: what to store.
@@ -112,7 +115,7 @@ class StoringRun:
         finally:
             if self._collection is not None:
                 self._collection.close()
-        seconds = {"store": stored - started, "index": time.perf_counter() - stored}
+        seconds = {"store": stored - started, "index": self._index_seconds}
         text = next(iter(self._metadata["text"].values()), "") if self._embedder else ""
         return IngestReport(
             read=read + findings.rejected,
@@ -127,12 +130,13 @@ class StoringRun:
         )
 
     def _index(self) -> tuple[str, ...]:
-        """Build the index, or leave that to the server; a sentence where it does."""
+        """Build the graph that is wanted or there already; a sentence where a server does that."""
         assert self._collection is not None
-        if is_server(self._destination.location) and not self._destination.wait_index:
-            return ("the server builds its index by itself; --wait-index waits until it has",)
+        if not (self._destination.index or self._keeps_graph):
+            server = is_server(self._destination.location)
+            return ("the server builds its index by itself; --index waits until it has",) * server
         self._progress("index", 0, 1)
-        self._collection.optimize()
+        self._index_seconds = build_graph(self._collection)
         self._progress("index", 1, 1)
         return ()
 

@@ -90,7 +90,7 @@ class Searcher(CountedSearches):
             return ""
         if asked:
             return "asked for"
-        if self.info.scanner == "numpy" or self.info.count <= SCAN_COUNT:
+        if self.info.count <= SCAN_COUNT:
             return f"only {self.info.count} points"
         if missing := no_graph(self.collection, self.info):
             return missing

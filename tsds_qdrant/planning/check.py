@@ -20,12 +20,14 @@ from tsds_qdrant.errors import (
     RequestRejectedError,
     UnsupportedCollectionError,
 )
+from tsds_qdrant.neighbors.expected import expected_searches
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.planning.abilities import USUAL, Ability, abilities_of
 from tsds_qdrant.planning.cluster_state import figures_of, placing_of, troubles_of
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 from tsds_qdrant.planning.findings import notes_on, warnings_on, warnings_on_rounding
+from tsds_qdrant.planning.graph_cost import GraphCost, graph_cost
 from tsds_qdrant.pool.members import members
 from tsds_qdrant.pool.pool import with_direction
 
@@ -56,6 +58,7 @@ class CheckReport:
         ef: of approximate searches that reach the recall; None where everything is scanned.
         scan_reason: why everything is scanned, or "".
         cost: of one search, timed here; None if none could be run.
+        graph_cost: of a graph; None where that is no question.
         problems: sentences on what keeps a selection from working; empty if nothing does.
         warnings: sentences on what makes it slower, less exact, or leaves points out by mistake.
         notes: sentences on what else there is to know.
@@ -71,6 +74,7 @@ class CheckReport:
     ef: int | None = None
     scan_reason: str = ""
     cost: SearchCost | None = None
+    graph_cost: GraphCost | None = None
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -126,6 +130,7 @@ class CheckReport:
                 "walk_milliseconds": self.cost and self.cost.walk,
             },
             "expected": self.expected,
+            "graph_cost": self.graph_cost and self.graph_cost.as_dict(),
             "abilities": {
                 name: {"possible": ability.possible, "why": list(ability.why)}
                 for name, ability in self.abilities.items()
@@ -151,12 +156,13 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
     abilities = abilities_of(info, collection.rights())
     candidates = members(collection, info, None, scans=info.limits.exact)
     held = min(candidates.found, in_graph(collection, info))
-    ef, scan_reason, cost = None, "", None
+    ef, scan_reason, cost, graph = None, "", None, None
     problems = tuple(f"{clause}." for clause in abilities["select"].problems)
     if not problems:
         try:
             searcher = Searcher(collection, settings, seed=seed)
             cost = _tried(searcher, seed)
+            graph = graph_cost(collection, info, cost, expected_searches(*USUAL))
             ef, scan_reason = searcher.ef, searcher.scan_reason
         except REFUSALS as error:
             problems = (f"{error}.",)
@@ -170,6 +176,7 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         ef=ef,
         scan_reason=scan_reason,
         cost=cost,
+        graph_cost=graph,
         problems=problems,
         cluster=collection.cluster(),
         abilities=abilities,

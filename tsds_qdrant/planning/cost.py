@@ -39,11 +39,16 @@ class SearchCost:
     def expected(self, task_examples: int, size: int) -> tuple[int, float]:
         """Searches and seconds of a selection of ``size`` for that many ``task_examples``."""
         searches = expected_searches(task_examples, size)
-        if self.walk is None:
-            return round(searches), searches * (self.scan or 0.0) / 1000
-        repeated = REPEATED_EXACTLY if self.scan is not None else 0
-        seconds = (searches * self.walk + repeated * (self.scan or 0.0)) / 1000
-        return round(searches) + repeated, seconds
+        return round(searches) + self._repeated, self.seconds(searches)
+
+    def seconds(self, searches: float) -> float:
+        """Seconds of a selection of ``searches``, and of what chooses ef and measures recall."""
+        scan = self.scan or 0.0
+        return (searches * (self.walk or scan) + self._repeated * scan) / 1000
+
+    @property
+    def _repeated(self) -> int:
+        return REPEATED_EXACTLY if self.walk and self.scan else 0
 
 
 def measure_cost(searcher: Searcher, vectors: Float32Array) -> SearchCost:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Protocol
 
+from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.lengths import UNIT_SAMPLE, needs_direction
 from tsds_qdrant.collections.places import FOLDER_HINT
 from tsds_qdrant.collections.spaces import Space
@@ -44,19 +46,21 @@ class Checked(Protocol):
 def warnings_on(found: Checked) -> tuple[str, ...]:
     """What makes a selection slower, less exact, or leaves points out by mistake."""
     info, space, warnings = found.info, found.space, []
-    large = found.having > SCAN_COUNT
-    if large and space.m == 0:
-        tenants = ""
-        if space.payload_m:
-            tenants = f", but for those of single payload values (payload_m {space.payload_m})"
+    large, server = found.having > SCAN_COUNT, is_server(info.location)
+    if large and space.m == 0 and server:
         warnings.append(
-            f"vectors get no HNSW graph, as m is 0{tenants}, so searches scan everything; raise m, "
-            f"or narrow the candidates with --filter."
+            f"{_never(space)}, so searches scan everything; raise m, or narrow the candidates with "
+            f"--filter."
         )
-    elif large and found.in_graph < INDEXED_SHARE * found.having:
+    elif large and found.in_graph < INDEXED_SHARE * found.having and (server or found.in_graph):
+        next_step = (
+            "wait for the optimizer, or lower its indexing_threshold"
+            if server
+            else f"'{index_command(info)}' puts them into it"
+        )
         warnings.append(
             f"{found.having - found.in_graph} of {found.having} vectors are in no HNSW graph yet, "
-            f"so searches are slow; wait for the optimizer, or lower its indexing_threshold."
+            f"so searches are slow; {next_step}."
         )
     if found.zero:
         warnings.append(
@@ -78,7 +82,9 @@ def warnings_on_rounding(info: CollectionInfo, typical: float) -> tuple[str, ...
 
 def notes_on(found: Checked) -> tuple[str, ...]:
     """What else there is to know."""
-    info, notes = found.info, []
+    info, space, notes = found.info, found.space, []
+    if space.m == 0 and not is_server(info.location):
+        notes.append(f"{_never(space)}: searches scan everything.")
     if lacking := max(0, info.count - found.having):
         notes.append(
             f"{lacking} of {info.count} points have no vector '{info.vector}': they are no "
@@ -113,6 +119,21 @@ def notes_on(found: Checked) -> tuple[str, ...]:
     if not info.limits.unindexed_filter:
         notes.append("filters work on indexed payload fields only (strict mode).")
     return tuple(notes)
+
+
+def _never(space: Space) -> str:
+    """That the vectors of ``space``, whose ``m`` is 0, get no graph."""
+    tenants = ""
+    if space.payload_m:
+        tenants = f", but for those of single payload values (payload_m {space.payload_m})"
+    return f"vectors get no HNSW graph, as m is 0{tenants}"
+
+
+def index_command(info: CollectionInfo) -> str:
+    """The command that builds the graph of an embedded collection."""
+    vector = ("--vector", info.vector) if info.vector else ()
+    words = ("index", "--qdrant", info.location, "--collection", info.name, *vector)
+    return f"tsds-qdrant {shlex.join(words)}"
 
 
 def named(ids: tuple[PointId, ...]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +118,15 @@ def ivf_over(vectors: Float32Array, probes: int = PROBES) -> Any:
     return index
 
 
+def flat_over(vectors: Float32Array, probes: int = PROBES) -> Any:
+    """A flat index of ``vectors`` (n, D), which compares with all; ``probes`` mean nothing."""
+    import faiss
+
+    index = faiss.IndexFlatL2(vectors.shape[1])
+    index.add(vectors)
+    return index
+
+
 @dataclass(frozen=True)
 class PlainPipeline:
     """The pipeline over one pool.
@@ -129,6 +139,7 @@ class PlainPipeline:
         sampled: time this many densities and scale up.
         whole: unless there are at most this many.
         probes: lists looked into by the second index.
+        made: makes the second index; IVF by default.
     """
 
     vectors: Float32Array
@@ -138,6 +149,7 @@ class PlainPipeline:
     sampled: int = SAMPLED_DENSITIES
     whole: int = WHOLE_DENSITIES
     probes: int = PROBES
+    made: Callable[[Float32Array, int], Any] = ivf_over
 
     def prefetch(self, queries: Float32Array) -> tuple[IntArray, FloatArray]:
         """(M, K) candidates and distances."""
@@ -149,7 +161,7 @@ class PlainPipeline:
         """The index over the union."""
         neighbors = self.neighbors or min(DENSITY_NEIGHBORS, len(self.vectors) // POOL_PART)
         features = self.vectors[union]
-        return DensityIndex(features, ivf_over(features, self.probes), min(neighbors, len(union)))
+        return DensityIndex(features, self.made(features, self.probes), min(neighbors, len(union)))
 
     def select(
         self,
