@@ -134,6 +134,8 @@ def _asked(client: QdrantClient, reading: Reading, tail: str, body: dict[str, An
 
 
 def _points(found: Any) -> list[PlainPoint]:
+    if not isinstance(found, list):
+        raise _no_answer(found)
     try:
         return [PlainPoint(one["id"], one.get("vector"), one.get("shard_key")) for one in found]
     except (AttributeError, KeyError, TypeError) as error:
