@@ -108,7 +108,8 @@ def test_a_growing_field(make_collection: MakeCollection) -> None:
     assert came == [0, 2, 3, 7, 8]
     assert gone == [4]
     assert later.value == 11
-    assert changes(collection, later)[0] == [2, 7]
+    proven = collection.fingerprint() is not None
+    assert changes(collection, later)[0] == ([] if proven else [2, 7])
     collection.delete([2, 7])
     with pytest.raises(InputError, match=r"largest 'day' .* is 10, it was 11: it does not only"):
         find_changes(collection, None, later, [])

@@ -234,6 +234,8 @@ def test_a_field_without_a_value_is_taken_away(pool: Collection) -> None:
 class Listed:
     """A sample by a method that leaves nothing to chance."""
 
+    settings = WANTED
+
     def __init__(self) -> None:
         self.samples = {3: None}
 

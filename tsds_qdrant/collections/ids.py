@@ -26,6 +26,9 @@ def checked_ids(ids: Sequence[Any]) -> list[PointId]:
     """
     checked: list[PointId] = []
     for point_id in ids:
+        if type(point_id) is int and 0 <= point_id < 2**64:  # nearly all of a million
+            checked.append(point_id)
+            continue
         if isinstance(point_id, Integral) and not isinstance(point_id, bool):
             number = int(point_id)
             if 0 <= number < 2**64:
@@ -111,12 +114,12 @@ def point_keys(ids: Sequence[PointId]) -> KeyArray:
     The columns are the kind (0 number, 1 UUID), and the high and low 64 bits.
     """
     keys = np.zeros((len(ids), 3), dtype=np.uint64)
-    named = np.fromiter((isinstance(i, str) for i in ids), dtype=np.bool_, count=len(ids))
-    keys[named, 0] = 1
-    digits = "".join(i for i in ids if isinstance(i, str)).replace("-", "")
-    keys[named, 1:] = np.frombuffer(bytes.fromhex(digits), dtype=">u8").reshape(-1, 2)
-    numbers = [i for i in ids if not isinstance(i, str)]
-    keys[~named, 2] = np.array(numbers, dtype=np.uint64)
+    texts = [point_id for point_id in ids if isinstance(point_id, str)]
+    named = np.fromiter((isinstance(one, str) for one in ids), dtype=np.bool_, count=len(ids))
+    keys[:, 0] = named
+    keys[~named, 2] = np.array([one for one in ids if not isinstance(one, str)], dtype=np.uint64)
+    digits = bytes.fromhex("".join(texts).replace("-", ""))
+    keys[named, 1:] = np.frombuffer(digits, dtype=">u8").reshape(-1, 2)
     return keys
 
 

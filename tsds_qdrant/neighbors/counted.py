@@ -24,12 +24,16 @@ class SearchCounts:
     """Work done: searches by kind, hits received, bytes on the wire, and seconds waited.
 
     ``kept_searches`` were not asked: an earlier attempt at the same selection had kept the answers.
+    ``rows_scanned`` are pairs of a search and a point that were compared because all points were,
+    or all of those that the search was about: an exact search counts every candidate, one among
+    listed points these, one of the HNSW graph none.
     """
 
     neighbor_searches: int = 0
     density_searches: int = 0
     probe_searches: int = 0
     kept_searches: int = 0
+    rows_scanned: int = 0
     hits: int = 0
     bytes: int = 0
     seconds: float = 0.0
@@ -78,6 +82,10 @@ class CountedSearches:
             self._memory.look_at(records)
         return records
 
+    def compared(self, pairs: int) -> None:
+        """Count ``pairs`` of a row and a point that were compared without a search."""
+        self.counts = replace(self.counts, rows_scanned=self.counts.rows_scanned + pairs)
+
     def listable(self, most: int) -> int:
         """How many ids, at most ``most``, one search can be about; 0 if none."""
         limits = self.info.limits
@@ -97,15 +105,15 @@ class CountedSearches:
         kind: str,
         radius: float | None = None,
         ef: int | None = None,
-        where: Filter | None = None,
+        ids: list[PointId] | None = None,
     ) -> Hits:
-        """Hits that are candidates, at most ``limit`` of each row."""
+        """Hits that are candidates (among ``ids`` if given), at most ``limit`` of each row."""
 
         def ask(depth: int) -> Hits:
             if depth > limit:
                 check_depth(depth, self.info.limits, self.where, self.info.name)
             return self._ask(
-                vectors, limit=depth, exact=exact, kind=kind, radius=radius, ef=ef, where=where
+                vectors, limit=depth, exact=exact, kind=kind, radius=radius, ef=ef, ids=ids
             )
 
         return usable_hits(
@@ -121,7 +129,7 @@ class CountedSearches:
         kind: str,
         radius: float | None,
         ef: int | None,
-        where: Filter | None,
+        ids: list[PointId] | None,
     ) -> Hits:
         check_searchable(self.info, self.where)
         done = 0
@@ -142,7 +150,7 @@ class CountedSearches:
             "max_distance": radius,
             "exact": exact,
             "ef": max(ef or self.ef or EF_LADDER[0], 2 * limit) if not exact else None,
-            "where": self.where if where is None else where,
+            "where": self.where if ids is None else {"must": [{"has_id": ids}]},
         }
         started, moved = time.perf_counter(), self.collection.bytes_moved
         hits, known = self._remembering.ask(
@@ -152,9 +160,12 @@ class CountedSearches:
             self.info.metric,
             on_batch,
         )
+        asked, looked_at = len(vectors) - known, self.members.count if exact else 0
         self.counts = replace(
             self.counts,
-            **{kind: getattr(self.counts, kind) + len(vectors) - known},
+            **{kind: getattr(self.counts, kind) + asked},
+            rows_scanned=self.counts.rows_scanned
+            + asked * (looked_at if ids is None else len(ids)),
             kept_searches=self.counts.kept_searches + known,
             hits=self.counts.hits + len(hits.ids),
             bytes=self.counts.bytes + self.collection.bytes_moved - moved,

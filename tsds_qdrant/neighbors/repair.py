@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from tsds_qdrant.collections.values import CollectionInfo, PointId
+from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.neighbors.geometry import pairwise_distances
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.pool import with_direction
 
 PAGE = 1_000
@@ -80,11 +81,11 @@ def repair(
 
 
 def _into_lists(neighborhoods: Neighborhoods, ids: Sequence[PointId], vectors: Float32Array) -> int:
-    ends, info = neighborhoods.ends, neighborhoods.searcher.info
-    near = _may_reach(neighborhoods.queries, vectors, ends[:, None], info)
+    ends, searcher = neighborhoods.ends, neighborhoods.searcher
+    near = _may_reach(neighborhoods.queries, vectors, ends[:, None], searcher)
     rows = np.flatnonzero(near.any(axis=1))
     if len(rows):
-        hits = neighborhoods.searcher.among(
+        hits = searcher.among(
             neighborhoods.queries[rows], _chosen(ids, near), kind="neighbor_searches"
         )
         neighborhoods.insert(rows, hits)
@@ -98,26 +99,25 @@ def _into_places(
     if vicinities.bandwidth == 0 or not vicinities.places:
         return 0
     around = np.stack([place.vector for place in vicinities.places])
-    bandwidth, info = vicinities.bandwidth, neighborhoods.searcher.info
-    near = _may_reach(around, vectors, np.array(bandwidth), info)
+    bandwidth, searcher = vicinities.bandwidth, neighborhoods.searcher
+    near = _may_reach(around, vectors, np.array(bandwidth), searcher)
     rows: IntArray = np.flatnonzero(near.any(axis=1))
     if len(rows):
-        hits = neighborhoods.searcher.among(
-            around[rows],
-            _chosen(ids, near),
-            kind="density_searches",
-            radius=vicinities.bandwidth,
+        hits = searcher.among(
+            around[rows], _chosen(ids, near), kind="density_searches", radius=bandwidth
         )
         vicinities.insert(rows.tolist(), hits)
     return len(rows)
 
 
 def _may_reach(
-    around: Float32Array, vectors: Float32Array, reach: FloatArray, info: CollectionInfo
+    around: Float32Array, vectors: Float32Array, reach: FloatArray, searcher: Searcher
 ) -> BoolArray:
     """(len(around), len(vectors)) what may be within ``reach``, as far as vectors say that."""
+    info = searcher.info
     if not info.recomputable:
         return np.ones((len(around), len(vectors)), dtype=np.bool_)
+    searcher.compared(len(around) * len(vectors))
     near: BoolArray = pairwise_distances(around, vectors, info.geometry) <= reach + MARGIN
     return near
 

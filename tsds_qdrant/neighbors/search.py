@@ -165,8 +165,7 @@ class Searcher(CountedSearches):
         parts = []
         for start in range(0, len(ids), size):
             part = list(ids[start : start + size])
-            where = {"must": [{"has_id": part}]}
-            asked: Any = {"limit": len(part), "radius": radius, "where": where}
+            asked: Any = {"limit": len(part), "radius": radius, "ids": part}
             parts.append(self._run(vectors, exact=exact, kind=kind, **asked))
         return parts[0] if len(parts) == 1 else beside(parts)
 

@@ -35,6 +35,7 @@ NAMES = {
     "search.density_searches": "searches for densities",
     "search.probe_searches": "searches to measure recall",
     "search.kept_searches": "answers kept by an interrupted attempt",
+    "search.rows_scanned": "pairs of a search and a point that scans compared",
     "search.scanned_from": "depth from which lists are scans",
     "search.hits": "hits received",
     "search.seconds": "seconds spent searching",

@@ -12,6 +12,10 @@ Deleted points matter only where a run uses them, so in every way those are simp
 vectors that densities were measured around are compared too: a change in place shows there even
 where the chosen way is blind to it. And the points are counted: where more are there than were
 there and came, all are looked at.
+
+Two things show at once that nothing changed, and then no point is looked at: an embedded
+collection's fingerprint, and on servers the stamps of ``ingest``, where all points have one and
+each writer has as many as it had.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsds_qdrant.arrays import BoolArray
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.ids import KeyArray, point_ids, point_keys
 from tsds_qdrant.collections.matching import matching
@@ -33,7 +38,7 @@ from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.runs.marks import Changes, Mark
-from tsds_qdrant.runs.writers import read_now, written_since
+from tsds_qdrant.runs.writers import read_now, written_by_each, written_since
 
 
 def first_mark(
@@ -49,19 +54,28 @@ def first_mark(
         InputError: no point has ``since_field``.
         SettingsError: it holds no number or date, or is asked for with updates.
     """
+    fingerprint = collection.fingerprint()
     if since_field is not None:
         if detect_updates:
             raise SettingsError("since_field and detect_updates do not go together; leave one out")
         check_fields(collection, {since_field: "--since-field"})
         largest = _largest(collection, since_field)
-        return Mark("field", since_field, largest, count=collection.count(where))
+        count = collection.count(where)
+        return Mark("field", since_field, largest, count=count, fingerprint=fingerprint)
     metadata = collection.info().metadata
     if "sequence" in metadata and not detect_updates:
         readings = read_now(collection)
-        count = collection.count(where)
-        return Mark("sequence", SEQUENCE_FIELD, _settled(metadata), readings=readings, count=count)
+        return Mark(
+            "sequence",
+            SEQUENCE_FIELD,
+            _settled(metadata),
+            readings=readings,
+            count=collection.count(where),
+            stamped=_stamped(collection, where),
+            fingerprint=fingerprint,
+        )
     keys, prints = _everything(collection, where, detect_updates)
-    return Mark("ids", keys=keys, prints=prints)
+    return Mark("ids", keys=keys, prints=prints, fingerprint=fingerprint)
 
 
 def find_changes(
@@ -84,24 +98,47 @@ def find_changes(
     Raises:
         InputError: the field's largest value has fallen, so it does not only grow.
     """
-    present = matching(collection, where, used)
-    gone = [point_id for point_id in used if point_id not in present]
+    fingerprint = collection.fingerprint()
     if named is not None:
         came = sorted(matching(collection, where, named), key=_order)
         if mark.count is not None:  # some of these may be new, and the run's way blind to them
             mark = replace(mark, count=mark.count + len(came))
-        return Changes(came, gone, mark)
+        return Changes(came, _gone(collection, where, used), mark)
+    if fingerprint is not None and fingerprint == mark.fingerprint:
+        return Changes([], [], mark, none=True)
     if mark.way == "ids":
         keys, prints = _everything(collection, where, bool(len(mark.prints)))
-        return Changes(_new(mark, keys, prints), gone, Mark("ids", keys=keys, prints=prints))
+        gone = [
+            one for one, here in zip(used, _are_in(keys, point_keys(used)), strict=True) if not here
+        ]
+        now = Mark("ids", keys=keys, prints=prints, fingerprint=fingerprint)
+        return Changes(_new(mark, keys, prints), gone, now)
     there = collection.count(where)
     came, now = _since(collection, where, mark)
+    now = replace(now, fingerprint=fingerprint, stamped=_stamped(collection, where))
+    if now.stamped and now.stamped == mark.stamped and not came and there == mark.count:
+        return Changes([], [], now, none=True)
+    # *subtle*: looked up after they were counted by writer, so that one that is deleted in between
+    # is missed by the next look and not by all.
+    gone = _gone(collection, where, used)
     unmarked = 0 if mark.count is None else max(0, there - mark.count - len(came))
     if unmarked:
         came = [point_id for page in collection.scroll_ids(where) for point_id in page]
     # *subtle*: counted at the end, as points that came meanwhile may be among those found.
     came = list(dict.fromkeys(came))
     return Changes(came, gone, replace(now, count=collection.count(where)), unmarked)
+
+
+def _gone(collection: Collection, where: Filter | None, used: Sequence[PointId]) -> list[PointId]:
+    present = matching(collection, where, used)
+    return [point_id for point_id in used if point_id not in present]
+
+
+def _stamped(collection: Collection, where: Filter | None) -> Mapping[str, int]:
+    """How many points each writer has; empty where that does not speak for all candidates."""
+    if where is not None or collection.fingerprint() is not None:
+        return {}
+    return written_by_each(collection)
 
 
 def _since(collection: Collection, where: Filter | None, mark: Mark) -> tuple[list[PointId], Mark]:
@@ -174,14 +211,23 @@ def _fingerprints(collection: Collection, ids: Sequence[PointId]) -> Iterator[tu
 
 def _new(mark: Mark, keys: KeyArray, prints: npt.NDArray[np.uint64]) -> list[PointId]:
     """Ids that were not there, or whose vector has another hash."""
-    before, now = _rows(mark.keys), _rows(keys)
-    place = np.searchsorted(before, now)
-    inside = place < len(before)
-    known = np.zeros(len(now), dtype=np.bool_)
-    known[inside] = before[place[inside]] == now[inside]
+    known = _are_in(mark.keys, keys)
     if len(prints) and len(mark.prints):
-        known[known] = mark.prints[place[known]] == prints[known]
+        place = np.searchsorted(_rows(mark.keys), _rows(keys[known]))
+        known[known] = mark.prints[place] == prints[known]
     return point_ids(keys[~known])
+
+
+def _are_in(all_keys: KeyArray, keys: KeyArray) -> BoolArray:
+    """(n,) which of ``keys`` are in the sorted ``all_keys``."""
+    if np.array_equal(all_keys, keys):
+        return np.ones(len(keys), dtype=np.bool_)
+    known, wanted = _rows(all_keys), _rows(keys)
+    place = np.searchsorted(known, wanted)
+    inside = place < len(known)
+    found = np.zeros(len(wanted), dtype=np.bool_)
+    found[inside] = known[place[inside]] == wanted[inside]
+    return found
 
 
 def _rows(keys: KeyArray) -> npt.NDArray[np.bytes_]:

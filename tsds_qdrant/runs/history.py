@@ -51,6 +51,7 @@ def _common(selection: Selection) -> dict[str, Any]:
     found = selection.contamination
     return {
         "searches": selection.counts.neighbor_searches + selection.counts.density_searches,
+        "rows_scanned": selection.counts.rows_scanned,
         **selection.evidence.figures(),
         **({} if found is None else {"kept_out": len(found.findings)}),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,6 +35,9 @@ class Mark:
         prints: (N,) hashes of their vectors where updates are looked for, else empty.
         readings: how far each writer was read, for ``sequence``.
         count: points that matched then; None where an older state does not say.
+        stamped: writer -> how many points it had written, for ``sequence`` on servers; empty where
+            not all points have a stamp.
+        fingerprint: of the collection, see :meth:`.Readable.fingerprint`; None on servers.
     """
 
     way: Way
@@ -43,6 +47,8 @@ class Mark:
     prints: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     readings: Readings = field(default_factory=dict)
     count: int | None = None
+    stamped: Mapping[str, int] = field(default_factory=dict)
+    fingerprint: str | None = None
 
     def has_seen(self, record: Record) -> bool | None:
         """Whether the run has looked at ``record``; None where the mark does not say."""
@@ -76,9 +82,11 @@ class Changes:
         mark: how far we have looked now.
         unmarked: points that are there and were not found in the run's way, at least; where there
             are any, all points count as come.
+        none: nothing was written at all, or nothing that the run's way is not blind to.
     """
 
     came: list[PointId]
     gone: list[PointId]
     mark: Mark
     unmarked: int = 0
+    none: bool = False

@@ -38,3 +38,12 @@ class Ledger:
         yield
         if self._state is not None:
             self._state.settle(TAGS)
+
+    def renew(self, before: str | None, now: str | None) -> None:
+        """Let the run know the collection by its fingerprint ``now`` that it knew by ``before``.
+
+        So what a run itself writes is no change to look for. Whoever else wrote was seen by a
+        fingerprint that is not ``before``.
+        """
+        if self._state is not None and before is not None and now is not None:
+            self._state.renew_fingerprint(before, now)

@@ -176,8 +176,13 @@ def reselect(
 
 
 def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) -> Changes:
-    """What changed; places whose vector is another one now came again."""
+    """What changed; places whose vector is another one now came again.
+
+    Vectors are not looked at where nothing changed at all.
+    """
     changes = changes_among(known.searcher.members, run.mark, known.used(), named)
+    if changes.none:
+        return changes
     seen = {*changes.came, *changes.gone}
     moved, checked = known.moved()
     silently = [point_id for point_id in moved if point_id not in seen]

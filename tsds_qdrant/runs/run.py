@@ -21,7 +21,7 @@ from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import identity_of
 from tsds_qdrant.runs.marks import Mark
-from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.state import FINGERPRINT, RunState
 from tsds_qdrant.runs.tagging import Tagging
 from tsds_qdrant.runs.writers import restored_readings, stored_readings
 from tsds_qdrant.selection.quotas import Traits
@@ -133,7 +133,9 @@ def keep_run(state: RunState, run: Run, figures: Mapping[str, Any]) -> int:
             "value": mark.value,
             "writers": stored_readings(mark.readings),
             "count": mark.count,
+            "stamped": dict(mark.stamped),
         },
+        FINGERPRINT: mark.fingerprint,
         "knowledge": known_facts,
         "evidence": selection.evidence.stored(),
         "tagging": None if run.tagging is None else asdict(run.tagging),
@@ -181,6 +183,8 @@ def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], d
                 arrays["mark_prints"],
                 restored_readings(mark.get("writers", {})),
                 mark.get("count"),
+                mark.get("stamped", {}),
+                facts.get(FINGERPRINT),
             ),
             Drawn(
                 arrays["drawn_keys"],

@@ -24,6 +24,8 @@ APPLICATION_ID = 0x54534453
 PART_BYTES = 256 * 2**20
 """Arrays are cut into parts of this size, as SQLite limits a blob to 1e9 bytes."""
 
+FINGERPRINT = "fingerprint"
+"""Name of the fact that says how the collection was when the run looked at it."""
 OWED = "owed: "
 """Begins the names of facts that stay until they are settled."""
 
@@ -114,6 +116,14 @@ class RunState:
     def owes(self, what: str) -> bool:
         """Whether ``what`` was owed, and not settled since."""
         return bool(self.fact(OWED + what))
+
+    def renew_fingerprint(self, before: str, now: str) -> None:
+        """Keep ``now`` where ``before`` is the fingerprint of the collection that is kept."""
+        with self._connected() as database, database:
+            database.execute(
+                "UPDATE facts SET value = ? WHERE name = ? AND value = ?",
+                (json.dumps(now), FINGERPRINT, json.dumps(before)),
+            )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays."""

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tsds_qdrant.collections.filter_keys import filtered_fields
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import TAG_FIELD, is_tag
-from tsds_qdrant.collections.values import Payload, PointId
+from tsds_qdrant.collections.values import Filter, Payload, PointId
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.owed import Ledger
 from tsds_qdrant.runs.tagging import Tagging, check_taggable
@@ -105,7 +106,7 @@ def write_back(
     fitting = [i for i in tags if stored.get(i) is not _TAKEN]
     changed = [i for i in fitting if whole or (i in stored and not _same(stored[i], tags[i]))]
     if not dry_run and (leavers or changed or whole):
-        total = len(leavers) + len(changed)
+        total, before = len(leavers) + len(changed), collection.fingerprint()
         with ledger.written():
             if whole:
                 foreign = [i for i in (*taken, *others) if i not in set(leavers)]
@@ -119,6 +120,8 @@ def write_back(
             for done, page in _pages(changed):
                 collection.set_payload(tagging.key, page, [tags[i] for i in page])
                 progress("write back", len(leavers) + done, total)
+        if not _decide(selection.settings.search.where):
+            ledger.renew(before, collection.fingerprint())
     missing = len(tags) - len(stored)
     written = sum(i in stored for i in changed)
     return WriteBackReport(
@@ -143,6 +146,11 @@ def _starts_over(collection: Collection, tagging: Tagging, ledger: Ledger, repli
         return False
     cluster = collection.cluster(_tagged(tagging))
     return cluster is not None and len(set(cluster.counts)) > 1
+
+
+def _decide(where: Filter | None) -> bool:
+    """Whether tags decide who is a candidate."""
+    return any(field.split(".")[0] == TAG_FIELD for field in filtered_fields(where))
 
 
 def _tagged(tagging: Tagging, but: Sequence[PointId] = ()) -> dict[str, Any]:

@@ -129,6 +129,15 @@ def _ends(collection: Collection, before: Readings) -> dict[str, int]:
         return ends
 
 
+def written_by_each(collection: Collection) -> dict[str, int]:
+    """Writer -> how many points have its stamp; empty where not all points have one."""
+    try:
+        counts = {str(writer): count for writer, count in collection.facet(WRITER_FIELD).items()}
+    except RequestRejectedError:  # there is no index, or a limit
+        return {}
+    return counts if sum(counts.values()) == collection.count() else {}
+
+
 def _end(collection: Collection, writer: str) -> int:
     of_writer = {"must": [{"key": WRITER_FIELD, "match": {"value": writer}}]}
     pages = collection.scroll_ordered(NUMBER_FIELD, descending=True, limit=1, where=of_writer)

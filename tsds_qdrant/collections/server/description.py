@@ -174,6 +174,8 @@ def vector_of(stored: Any, name: str) -> tuple[Float32Array | None, SparseRows |
     if not isinstance(stored, Mapping):  # the unnamed one alone comes without its name
         stored = {"": stored}
     own = stored.get(name)
+    if isinstance(own, Mapping):  # in bare JSON
+        own = models.SparseVector.model_validate(own)
     if isinstance(own, models.SparseVector):
         return None, SparseRows.of([dict(zip(own.indices, own.values, strict=True))])
     return None if own is None else np.array(own, dtype=np.float32), None

@@ -14,7 +14,9 @@ from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.limits import Limits, check_filter_limits, conditions
 from tsds_qdrant.collections.payloads import in_order
 from tsds_qdrant.collections.server.batches import Batches
+from tsds_qdrant.collections.server.clients import GRACE_S
 from tsds_qdrant.collections.server.description import vector_of
+from tsds_qdrant.collections.server.plain import Reading, listed_by_rest, points_by_rest
 from tsds_qdrant.collections.server.rates import Cost, Rate
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.spaces import Space, plain_space
@@ -22,6 +24,8 @@ from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, Poin
 
 T = TypeVar("T")
 POINT_BATCH = 1_000
+ID_BATCH = 10_000
+"""The same where ids alone are asked for, in bare JSON."""
 LISTED = Cost(request=2)
 """What a page of a scroll costs whose filter lists ids."""
 
@@ -38,9 +42,7 @@ class ServerFetches(Closing):
         self._description = described
         clock = session.line.now
         self._read_rate = Rate(described.limits.read_rate, "reads", self._name, clock)
-        self._reads: Batches[list[models.Record]] = Batches(
-            POINT_BATCH, session.line, rate=self._read_rate
-        )
+        self._reads: Batches[list[Any]] = Batches(ID_BATCH, session.line, rate=self._read_rate)
 
     @property
     def limits(self) -> Limits:
@@ -126,31 +128,44 @@ class ServerFetches(Closing):
     ) -> list[Any]:
         """Points as Qdrant gives them, of one shard key or all."""
         wanted: list[Any] = list(ids)
+        own = self._own_vectors if vectors else False
         shown: dict[str, Any] = {
             "with_payload": shown_fields(payloads),
-            "with_vectors": self._own_vectors if vectors else False,
+            "with_vectors": own,
             "shard_key_selector": key,
         }
+        reading = self._reading(key, own)
 
-        def by_id(client: QdrantClient, part: list[Any]) -> list[models.Record]:
+        def by_id(client: QdrantClient, part: list[Any]) -> Sequence[Any]:
+            if plain:
+                return points_by_rest(client, reading, part)
             return client.retrieve(self._name, part, **shown)
 
-        def listed(client: QdrantClient, part: list[Any]) -> list[models.Record]:
+        def listed(client: QdrantClient, part: list[Any]) -> Sequence[Any]:
+            if plain:
+                return listed_by_rest(client, reading, part)
             where = models.Filter(must=[models.HasIdCondition(has_id=part)])
             return client.scroll(self._name, where, limit=len(part), **shown)[0]
 
-        ask, most, cost = by_id, POINT_BATCH, Cost(row=1)
-        listable = self.limits.ids_listed(min(POINT_BATCH, self.limits.limit or POINT_BATCH))
+        plain = payloads is False and not (self._session.local or self._session.grpc)
+        ask, most, cost = by_id, ID_BATCH if plain and not vectors else POINT_BATCH, Cost(row=1)
+        listable = self.limits.ids_listed(min(most, self.limits.limit or most))
         if listable > LISTED.request and LISTED.request <= (self.limits.read_rate or 0):
             ask, most, cost = listed, listable, LISTED  # as the rate counts every id otherwise
         pages = self._reads.run(
             len(wanted),
-            lambda rows: ask(self._session.client, wanted[rows.start : rows.stop]),
+            lambda rows: list(ask(self._session.client, wanted[rows.start : rows.stop])),
             kind=(bool(payloads), vectors),
             at_most=most,
             cost=cost,
         )
         return [point for page in pages for point in page]
+
+    def _reading(self, key: ShardKey | None, vectors: Any = False) -> Reading:
+        """What bare requests for points of one shard key say."""
+        session = self._session
+        agreed, timeout = session.connection.consistency, session.timeout + GRACE_S
+        return Reading(self._name, timeout, agreed, key, vectors)
 
     def _by_key(self, ids: Sequence[PointId]) -> dict[ShardKey | None, list[PointId]]:
         """``ids`` by the shard key that writes to them have to name; None for those not found."""

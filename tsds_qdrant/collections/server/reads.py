@@ -15,10 +15,13 @@ from tsds_qdrant.collections.limits import conditions
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.server.cluster import agreed_counts, fetch_cluster
 from tsds_qdrant.collections.server.fetching import ServerFetches, shown_fields
+from tsds_qdrant.collections.server.plain import Page, page_by_grpc, page_by_rest
 from tsds_qdrant.collections.values import Filter, PointId, Record, Wanted
 from tsds_qdrant.errors import RequestRejectedError
 
 SCROLL_PAGE = 10_000
+ID_PAGE = 50_000
+"""Ids of one page in bare form, behind the first one, which is all that many ask for."""
 FACET_VALUES = 100_000
 
 
@@ -44,8 +47,26 @@ class ServerReads(ServerFetches):
 
     def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:
         """All ids, page by page, in ascending order (numbers before UUIDs)."""
-        for page in self._scrolled(False, where):
-            yield checked_ids([point.id for point in page])
+        if self._session.local:
+            for page in self._scrolled(False, where):
+                yield checked_ids([point.id for point in page])
+            return
+        self._condition(where)
+        ask = page_by_grpc if self._session.grpc else page_by_rest
+        reading, most, offset = self._reading(self._key), self.limits.limit or ID_PAGE, None
+        limit = min(SCROLL_PAGE, most)
+        self._announce_pages(where, min(ID_PAGE, most))
+
+        def asked(client: QdrantClient) -> Page:
+            return ask(client, reading, where, limit, offset)
+
+        while True:
+            ids, offset = self._read(asked, where)
+            if ids:
+                yield ids
+            if offset is None:
+                return
+            limit = min(ID_PAGE, most)
 
     def scroll(
         self, payloads: Wanted = True, *, where: Filter | None = None
@@ -59,8 +80,7 @@ class ServerReads(ServerFetches):
     def _scrolled(self, payloads: Wanted, where: Filter | None) -> Iterator[list[models.Record]]:
         condition = self._condition(where)
         limit = min(SCROLL_PAGE, self.limits.limit or SCROLL_PAGE)
-        pages = 1 if where else 1 + self._description.count // limit
-        self._read_rate.announce(pages * (1 + conditions(where)))
+        self._announce_pages(where, limit)
         offset: Any = None
 
         def page(client: QdrantClient) -> tuple[list[models.Record], Any]:
@@ -80,6 +100,11 @@ class ServerReads(ServerFetches):
                 yield points
             if offset is None:
                 return
+
+    def _announce_pages(self, where: Filter | None, limit: int) -> None:
+        """Say how long it takes to page through all that match ``where``, if that is long."""
+        pages = 1 if where else 1 + self._description.count // limit
+        self._read_rate.announce(pages * (1 + conditions(where)))
 
     def facet(self, field: str, where: Filter | None = None) -> dict[str | int | bool, int]:
         """How many points have each value of ``field``."""
