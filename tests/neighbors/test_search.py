@@ -24,7 +24,7 @@ from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.hits import Hits, recall_of
 from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.errors import DepthError, InputError, PoisonedCollectionError, SettingsError
-from tsds_qdrant.neighbors import allowed
+from tsds_qdrant.neighbors import allowed, costs
 from tsds_qdrant.neighbors.allowed import EF_LADDER
 from tsds_qdrant.neighbors.search import SCAN_SHARE, Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
@@ -56,6 +56,13 @@ def poisoned() -> Iterator[tuple[EdgeCollection, np.ndarray]]:
     clean = clustered_rows(10_500, 256, 10_500)
     with edge_pool(clean, poisoned=[4321], optimized=True) as collection:
         yield collection, clean
+
+
+@pytest.fixture
+def dear_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No scan pays, so that searches are walks where a scan was not needed."""
+    monkeypatch.setattr(costs, "ENGINE_S", 1.0)
+    monkeypatch.setattr(costs, "PRODUCT_S", 1.0)
 
 
 def unit_hits(*answers: list[tuple[int, float]]) -> Hits:
@@ -195,6 +202,7 @@ class Shortsighted(OtherCollection):
         return hits.only(np.arange(len(hits.ids)) % 3 > 0)
 
 
+@pytest.mark.usefixtures("dear_scans")
 @pytest.mark.parametrize("strategy", ["tsds", "round-robin", "similarity-max"])
 @pytest.mark.parametrize(("enough", "scanned"), [(4, False), (8, False), (16, False), (99, True)])
 def test_walks_are_probed_where_lists_grow_deeper(
@@ -211,9 +219,10 @@ def test_walks_are_probed_where_lists_grow_deeper(
         assert found.transport.accuracy.recall == 1.0
         assert (found.transport.scanned_from is not None) == scanned
         words = " ".join(found.evidence.in_words())
-        assert ("lists deeper than 128 by scans" in words) == scanned
+        assert ("lists deeper than 256 by scans" in words) == scanned
 
 
+@pytest.mark.usefixtures("dear_scans")
 def test_a_probe_of_deeper_lists_needs_no_other_scan(
     graph: EdgeCollection, rows: np.ndarray
 ) -> None:

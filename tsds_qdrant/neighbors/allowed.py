@@ -22,6 +22,18 @@ def check_exact(info: CollectionInfo, settings: SearchSettings) -> None:
         )
 
 
+def unscannable(info: CollectionInfo, settings: SearchSettings) -> str:
+    """Why nothing may be scanned, and what to do; "" where it may."""
+    if not settings.scans:
+        return "--no-scans rules scans out; leave it out"
+    if info.limits.exact:
+        return ""
+    return (
+        f"collection '{info.name}' refuses exact searches (strict mode, search_allow_exact); "
+        f"have them allowed"
+    )
+
+
 def check_searchable(info: CollectionInfo, where: Filter | None) -> None:
     """Check that searches are possible at all; with a filter, Qdrant itself says so.
 

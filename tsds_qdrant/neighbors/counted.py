@@ -13,6 +13,7 @@ from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.limits import check_depth
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record
 from tsds_qdrant.neighbors.allowed import EF_LADDER, check_searchable
+from tsds_qdrant.neighbors.costs import Costs
 from tsds_qdrant.neighbors.remembering import Memory, Remembering
 from tsds_qdrant.neighbors.usable import unusable, usable_hits
 from tsds_qdrant.pool.members import Members
@@ -50,6 +51,7 @@ class CountedSearches:
         progress: called as searches go on.
         counts: what was done so far.
         ef: of approximate searches; None as long as none is chosen.
+        costs: seconds of scans and walks.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class CountedSearches:
         self.progress = progress
         self.counts = SearchCounts()
         self.ef: int | None = None
+        self.costs = Costs(info)
         self._zero = frozenset(members.zero)
         self.remember(memory)
 
@@ -161,6 +164,9 @@ class CountedSearches:
             on_batch,
         )
         asked, looked_at = len(vectors) - known, self.members.count if exact else 0
+        seconds = time.perf_counter() - started
+        if ids is None and not known and len(vectors):
+            self.costs.learn(len(vectors), seconds, shared["ef"])
         self.counts = replace(
             self.counts,
             **{kind: getattr(self.counts, kind) + asked},
@@ -169,6 +175,6 @@ class CountedSearches:
             kept_searches=self.counts.kept_searches + known,
             hits=self.counts.hits + len(hits.ids),
             bytes=self.counts.bytes + self.collection.bytes_moved - moved,
-            seconds=self.counts.seconds + time.perf_counter() - started,
+            seconds=self.counts.seconds + seconds,
         )
         return hits

@@ -11,11 +11,14 @@ from tsds_qdrant.solver.lists import NeighborLists
 FIRST_DEPTH = 32
 
 
-def start(neighborhoods: Neighborhoods, depth: int = FIRST_DEPTH) -> None:
-    """Fetch the lists that are still empty to a first ``depth``."""
+def start(neighborhoods: Neighborhoods, depth: int | None = None) -> None:
+    """Fetch the lists that are still empty to a first ``depth``, or as deep as suits the size."""
     depths = neighborhoods.depths
     empty = np.flatnonzero(depths == 0)
     if len(empty):
+        if depth is None:
+            queries = neighborhoods.queries[empty]
+            depth = neighborhoods.searcher.first_depth(queries, FIRST_DEPTH)
         neighborhoods.deepen(empty, np.full(len(empty), depth))
 
 

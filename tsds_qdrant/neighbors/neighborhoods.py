@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from tsds_qdrant.collections.hits import Hits, search_numbers
+from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.ids import PointIndex, sorted_by_distance
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import DepthError, InputError
+from tsds_qdrant.neighbors.fetching import fetch
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.vicinities import Vicinities
 from tsds_qdrant.solver.lists import NeighborLists
@@ -27,6 +28,7 @@ class Neighborhoods:
         candidates: M arrays of candidate numbers, nearest first.
         distances: M arrays of their distances.
         complete: (M,) whether a list holds every candidate there is.
+        exact: (M,) whether a list is that of a scan.
         fetched: (M,) the depths to which a new search would fetch the same lists.
     """
 
@@ -45,6 +47,7 @@ class Neighborhoods:
         self.candidates: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(queries)
         self.distances: list[FloatArray] = [np.empty(0)] * len(queries)
         self.complete = np.zeros(len(queries), dtype=np.bool_)
+        self.exact = np.zeros(len(queries), dtype=np.bool_)
         self.fetched = np.zeros(len(queries), dtype=np.int64)
 
     @property
@@ -144,40 +147,17 @@ class Neighborhoods:
                 fetched, less = self.fetched[rows], np.minimum(limits, deepest)
                 limits = np.where((fetched > 0) & (fetched < deepest), less, limits)
             self._check_size(rows, limits)
-            for limit in np.unique(limits):
-                self._fetch(rows[limits == limit], int(limit))
+            fetch(self, rows, limits)
             rows = rows[(self.depths[rows] == self.hidden[rows]) & ~self.complete[rows]]
             limits = 4 * self.fetched[rows]
 
-    def _fetch(self, rows: IntArray, limit: int) -> None:
-        depth = self.searcher.checked_limit(limit, spare=1)
-        hits, exact = self.searcher.nearest(self.queries[rows], depth)
-        whole = exact or depth > self.searcher.candidates
-        self.fetched[rows] = limit
-        self._store(rows, hits, depth if whole else None)
-        short = rows[hits.counts < min(depth, self.searcher.candidates)]
-        if len(short) and not exact and self.searcher.info.limits.exact:
-            # A walk that comes back short proves nothing; a scan does.
-            again = self.searcher.repeat_exactly(self.queries[short], depth)
-            self._store(short, again, depth)
-
-    def _store(self, rows: IntArray, hits: Hits, exact_depth: int | None) -> None:
-        if exact_depth is not None:
-            self.complete[rows] = hits.counts < exact_depth
-        numbers = self.index.numbers(hits.ids)
-        search = search_numbers(hits)
-        order = sorted_by_distance(search, hits.distances, self.index.keys[numbers])
-        starts = np.concatenate([[0], np.cumsum(hits.counts)])
-        for k, row in enumerate(rows.tolist()):
-            part = order[starts[k] : starts[k + 1]]
-            distances = hits.distances[part]
-            # Subtle: which of the candidates tied at the cut came along is chance (500 copies
-            # of one text, say), so all of them wait for the next depth.
-            kept = len(part)
-            if kept and not self.complete[row]:
-                kept = int(np.searchsorted(distances, distances[-1]))
-            self.candidates[row] = numbers[part[:kept]]
-            self.distances[row] = distances[:kept]
+    def scan_lists(self) -> None:
+        """Fetch the lists that are not those of scans again, by scans, and all later ones."""
+        self.searcher.scan_lists()
+        rows = np.flatnonzero(~self.exact & (self.fetched > 0))
+        limits = self.fetched[rows]
+        self.fetched[rows] = 0
+        self.deepen(rows, limits)
 
     def _check_size(self, rows: IntArray, limits: IntArray) -> None:
         depths = self.depths
@@ -242,6 +222,7 @@ class Neighborhoods:
         self.candidates = [self.candidates[k] if k >= 0 else nothing for k in old]
         self.distances = [self.distances[k] if k >= 0 else nowhere for k in old]
         self.complete = np.array([k >= 0 and self.complete[k] for k in old], dtype=np.bool_)
+        self.exact = np.array([k >= 0 and self.exact[k] for k in old], dtype=np.bool_)
         self.fetched = np.array([self.fetched[k] if k >= 0 else 0 for k in old], dtype=np.int64)
         self.queries = queries
 

@@ -25,6 +25,8 @@ SLICE_S = 10.0
 """Answers are kept about every that many seconds. Each time the requests under way are waited for,
 which takes about a second where a server is slow."""
 MOST_GROWTH = 4.0
+DECIDED = bytes(16)
+"""What stands in the place of a row where nothing was searched for."""
 
 Answer = tuple[list[PointId], FloatArray]
 """Ids and float32 scores of the hits of one search, nearest first."""
@@ -94,6 +96,22 @@ class Remembering:
             for row, answer in zip(rows.tolist(), _one_by_one(hits), strict=True):
                 answers[row] = answer
         return _joined([answer for answer in answers if answer is not None], metric), known
+
+    def decided(self, what: str, decide: Callable[[], bool]) -> bool:
+        """What was decided on ``what`` by an earlier attempt, or what ``decide`` says now.
+
+        It is kept as an answer without hits: an attempt that goes on must not decide by other
+        times than the one that was interrupted.
+        """
+        if self._memory is None:
+            return decide()
+        questions = {yes: question_of(decided=what, yes=yes) for yes in (True, False)}
+        for yes, question in questions.items():
+            if self._memory.recall(question, [DECIDED])[0] is not None:
+                return yes
+        now = decide()
+        self._memory.keep(questions[now], [DECIDED], Hits([], np.empty(0), np.zeros(1, np.int64)))
+        return now
 
     def _slices(self, rows: IntArray, kind: tuple[bool, int]) -> Iterator[IntArray]:
         """``rows`` cut so that each slice is asked in about :data:`SLICE_S` seconds.

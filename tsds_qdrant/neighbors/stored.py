@@ -30,6 +30,7 @@ def to_arrays(known: Neighborhoods) -> dict[str, npt.NDArray[Any]]:
         "list_candidates": number[_joined(known.candidates, np.int64)],
         "list_distances": _joined(known.distances, np.float64),
         "list_complete": known.complete,
+        "list_exact": known.exact,
         "list_fetched": known.fetched,
         "place_of": place_of[used],
         "place_vectors": np.array([place.vector for place in places], dtype=np.float32),
@@ -53,6 +54,7 @@ def from_arrays(
     known.candidates = np.split(arrays["list_candidates"], cuts)
     known.distances = np.split(arrays["list_distances"], cuts)
     known.complete, known.fetched = arrays["list_complete"], arrays["list_fetched"]
+    known.exact = arrays.get("list_exact", known.exact)
     cuts = np.cumsum(arrays["place_sizes"])[:-1]
     places = [
         Vicinity(vector, members, distances, bool(whole))

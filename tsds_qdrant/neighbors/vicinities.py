@@ -127,6 +127,13 @@ class Vicinities:
         places = self._search(vectors, exact=True)
         return densities_at(places, candidates, self._bandwidth, self._index.excluded)
 
+    def search_again(self) -> None:
+        """Find all densities again, by what the searches have become."""
+        if self._places:
+            self._places = self._search([place.vector for place in self._places])
+            owners = np.flatnonzero(self.place_of >= 0)
+            self._assign(owners, self.place_of[owners])
+
     def drop(self, candidates: IntArray) -> None:
         """Take ``candidates`` out: they have no density, and are nobody's neighbour."""
         gone = np.zeros(len(self.densities), dtype=np.bool_)
@@ -202,7 +209,7 @@ class Vicinities:
         places: list[Vicinity | None] = [None] * len(matrix)
         rows = np.arange(len(matrix))
         limit = FIRST_LIMIT
-        if exact or self._searcher.is_exact(limit):
+        if exact or self._searcher.scans_densities(limit):
             limit = FIRST_SCAN_LIMIT
         limit = min(limit, self._searcher.depth or limit)
         while len(rows):

@@ -66,10 +66,13 @@ class Contestant:
         Raises:
             TsdsError: the task or the collection lacks what the strategy needs.
         """
-        strategy = settings.strategy
+        strategy, seed = settings.strategy, settings.wanted.seed
+        searcher.wanted = size
         known = strategy.begin(searcher, task)
         strategy.settle(known, None)
-        preference = strategy.prefer(known, Ask(size, seed=settings.wanted.seed))
+        preference = strategy.prefer(known, Ask(size, seed=seed))
+        while strategy.sharpened(known, preference, seed, None):
+            preference = strategy.prefer(known, Ask(size, seed=seed))
         return cls(settings, size, known, preference)
 
     @property

@@ -215,6 +215,7 @@ def resume_knowledge(
     settings = run.settings
     seed = settings.wanted.seed
     searcher = Searcher(collection, settings.search, seed=seed, progress=progress)
+    searcher.wanted = max(run.sizes, default=0)
     return settings.strategy.resume(searcher, facts.get("knowledge", facts), arrays)
 
 

@@ -105,6 +105,8 @@ def begin(
     seed = settings.wanted.seed
     check_fields(collection, settings.bounds.fields)
     searcher = Searcher(collection, settings.search, seed=seed, progress=progress, memory=memory)
+    if settings.wanted.sizes or settings.wanted.ratio is not None:
+        searcher.wanted = max(settings.wanted_sizes(searcher.candidates), default=0)
     task = task_of(queries, searcher, query_weights)
     return settings.strategy.begin(searcher, task)
 
@@ -161,7 +163,11 @@ def select_for(
     sizes = () if settings.by_budget else sizes
     drawing = Drawing(settings, known, reader)
     asking = Asking(known, settings, guard, drawing, earlier.unchanged)
-    preference = asking.preference(max(sizes, default=0))
+    strategy, seed, largest = settings.strategy, settings.wanted.seed, max(sizes, default=0)
+    preference = asking.preference(largest)
+    if not (earlier.reopened or earlier.unchanged):
+        while strategy.sharpened(known, preference, seed, earlier.evidence):
+            preference = asking.preference(largest)
     sizes = tuple(settings.fits(size, len(preference.candidates)) for size in sizes)
     found = None
     if guard is not None:
@@ -170,8 +176,7 @@ def select_for(
     searched = time.perf_counter()
     samples = drawing.samples(preference, sizes)
     drawn = time.perf_counter()
-    seed = settings.wanted.seed
-    preference = settings.strategy.concluded(known, preference, seed, earlier.evidence)
+    preference = strategy.concluded(known, preference, seed, earlier.evidence)
     query, distance = preference.nearest or _measured(known, samples, earlier.reopened)
     if preference.nearest and searcher.info.metric == "Dot" and not earlier.reopened:
         # Where densities were not asked for, nobody has looked at these vectors yet.

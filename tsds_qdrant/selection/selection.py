@@ -17,8 +17,8 @@ from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.strategies.base import Evidence, Preference
-from tsds_qdrant.strategies.evidence import TransportEvidence
+from tsds_qdrant.strategies.base import Preference
+from tsds_qdrant.strategies.evidence import Evidence, TransportEvidence
 
 
 @dataclass(frozen=True)

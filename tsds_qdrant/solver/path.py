@@ -115,15 +115,15 @@ class RegularizationPath:
         steps = self._rising_steps
         size *= 1 - ROUNDING
         low, high = -1, 0
-        while high < len(steps) and self._effective_size(steps[high]) < size:
+        while high < len(steps) and self.effective_size(steps[high]) < size:
             low, high = high, 2 * high + 1
         if high >= len(steps):
             high = len(steps) - 1
-            if high <= low or self._effective_size(steps[high]) < size:
+            if high <= low or self.effective_size(steps[high]) < size:
                 return float("inf")
         while high - low > 1:
             middle = (low + high) // 2
-            if self._effective_size(steps[middle]) >= size:
+            if self.effective_size(steps[middle]) >= size:
                 high = middle
             else:
                 low = middle
@@ -153,5 +153,6 @@ class RegularizationPath:
                 return float(threshold)
         return float("inf")
 
-    def _effective_size(self, threshold: float) -> float:
+    def effective_size(self, threshold: float) -> float:
+        """1 / sum p^2 of the plan at ``threshold``."""
         return effective_sample_size(self.sweep.probabilities(threshold, self.candidates))

@@ -23,6 +23,7 @@ from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import changed
 from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.evidence import Evidence
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.wording import too_few
 from tsds_qdrant.task.task import Task
@@ -47,30 +48,6 @@ class Ask:
     reach: int | None = None
     whole: bool = False
     seed: int = 0
-
-
-class Evidence:
-    """What a preference rests on, for manifest, history, summary and state; here: nothing."""
-
-    def facts(self) -> dict[str, Any]:
-        """Parts of the manifest, by name."""
-        return {}
-
-    def figures(self) -> dict[str, Any]:
-        """What the history of a run says of a selection."""
-        return {}
-
-    def in_words(self) -> list[str]:
-        """Lines of a summary, for a person."""
-        return []
-
-    def terms(self) -> dict[str, Any]:
-        """What explanations of points speak of, as an alpha."""
-        return {}
-
-    def stored(self) -> dict[str, Any]:
-        """What :meth:`Strategy.concluded` wants to know after a repair."""
-        return {}
 
 
 @dataclass(frozen=True)
@@ -208,6 +185,17 @@ class Strategy(ABC):
         Raises:
             DepthError: neighbour lists would not fit into memory.
         """
+
+    def sharpened(
+        self, known: Any, preference: Preference, seed: int, before: Mapping[str, Any] | None
+    ) -> bool:
+        """Repeat searches where ``preference`` is less exact than was asked for.
+
+        Returns:
+            Whether any were repeated, so that it is to be asked for again. Arguments are those of
+            :meth:`concluded`.
+        """
+        return False
 
     def concluded(
         self, known: Any, preference: Preference, seed: int, before: Mapping[str, Any] | None

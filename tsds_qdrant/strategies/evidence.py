@@ -1,4 +1,4 @@
-"""What a preference rests on that comes from an optimal transport problem."""
+"""What a preference rests on: nothing that needs saying, or an optimal transport problem."""
 
 from __future__ import annotations
 
@@ -9,7 +9,30 @@ from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.transport import TransportSolution
-from tsds_qdrant.strategies.base import Evidence
+
+
+class Evidence:
+    """What a preference rests on, for manifest, history, summary and state; here: nothing."""
+
+    def facts(self) -> dict[str, Any]:
+        """Parts of the manifest, by name."""
+        return {}
+
+    def figures(self) -> dict[str, Any]:
+        """What the history of a run says of a selection."""
+        return {}
+
+    def in_words(self) -> list[str]:
+        """Lines of a summary, for a person."""
+        return []
+
+    def terms(self) -> dict[str, Any]:
+        """What explanations of points speak of, as an alpha."""
+        return {}
+
+    def stored(self) -> dict[str, Any]:
+        """What :meth:`Strategy.concluded` wants to know after a repair."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -32,6 +55,11 @@ class Accuracy:
         lists_limit: an upper limit on the share of lists that lack something.
         densities_limit: the same for densities, weighted by p.
         variation_limit: an upper limit on the total variation.
+        lists_variation: what the lists that were repeated, and the threshold that they move, add
+            to ``variation_bound``; None where it was not measured.
+        densities_variation: what densities add.
+        asked: the total variation that was asked for.
+        shortfall: why it is not known whether that is reached, and what to do; "" where it is.
     """
 
     recall: float | None
@@ -45,12 +73,23 @@ class Accuracy:
     lists_limit: float | None = None
     densities_limit: float | None = None
     variation_limit: float | None = None
+    lists_variation: float | None = None
+    densities_variation: float | None = None
+    asked: float | None = None
+    shortfall: str = ""
+
+    @property
+    def estimate(self) -> float:
+        """Total variation of p by the errors met; 0 where none was."""
+        return min(1.0, (self.lists_variation or 0.0) + (self.densities_variation or 0.0))
 
     def in_words(self) -> str:
         """What was measured, for a person."""
         if self.recall is None:
-            return "recall not measurable"
+            return f"recall not measurable; {self.shortfall}".removesuffix("; ")
         repeated = self.lists + self.densities
+        if not repeated and self.variation_limit == 0:
+            return "p is exact"
         if self.recall == 1 and not (
             self.lists_missed or self.density_error or self.variation_bound
         ):
@@ -84,7 +123,8 @@ class TransportEvidence(Evidence):
         counts: searches done.
         ef: of approximate searches; None if there were none.
         scan_reason: why everything was scanned, or "".
-        scanned_from: searches with this limit or a larger one were scans; None for none.
+        scanned_from: lists with this limit or a larger one were scans; None for none.
+        density_scans: densities were found by scans.
         narrow: what to mind of a bandwidth at which rounding shows, or "".
     """
 
@@ -100,6 +140,7 @@ class TransportEvidence(Evidence):
     accuracy: Accuracy | None = None
     alpha_given: bool = False
     scanned_from: int | None = None
+    density_scans: bool = False
     narrow: str = ""
 
     @property
@@ -188,8 +229,11 @@ class TransportEvidence(Evidence):
         how = f"exact, {self.scan_reason}"
         if not self.scan_reason:
             how = f"HNSW with ef {self.ef}"
-            if self.scanned_from is not None:
+            if self.scanned_from == 0:
+                how += ", lists by scans"
+            elif self.scanned_from is not None:
                 how += f", lists deeper than {self.scanned_from - 1} by scans"
+            how += ", densities by scans" if self.density_scans else ""
             how += f", {accuracy.in_words()}" if accuracy else ""
         kept = f" and {counts.kept_searches} that were kept" if counts.kept_searches else ""
         lines.append(f"{searches} searches{kept} in {counts.seconds:.2f} s ({how})")

@@ -24,7 +24,7 @@ from pool_oracle import (
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.hits import Hits, first_hits, search_numbers
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.neighbors import allowed
+from tsds_qdrant.neighbors import allowed, costs
 from tsds_qdrant.runs.begin import begin_run
 from tsds_qdrant.runs.reselect import reselect
 from tsds_qdrant.selection.select import select
@@ -61,6 +61,13 @@ def graph(rows: np.ndarray) -> Iterator[EdgeCollection]:
         yield collection
 
 
+@pytest.fixture(autouse=True)
+def dear_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No scan pays, so that searches are walks where a scan was not needed."""
+    monkeypatch.setattr(costs, "ENGINE_S", 1.0)
+    monkeypatch.setattr(costs, "PRODUCT_S", 1.0)
+
+
 @pytest.fixture
 def run(
     graph: EdgeCollection, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
@@ -69,7 +76,7 @@ def run(
     monkeypatch.setattr(allowed, "EF_LADDER", (1,))
 
     def select_for(settings: SelectionSettings, queries: int, exact: bool) -> Selection:
-        settings = settings.altered(exact=exact, recall=0.01)
+        settings = settings.altered(exact=exact, recall=0.01, accuracy=1.0)
         return select(graph, near_queries(rows, queries, seed=queries), settings)
 
     return select_for
@@ -135,7 +142,7 @@ class RarelyWrong(OtherCollection):
 
 
 def test_no_miss_is_no_proof(graph: EdgeCollection, rows: np.ndarray) -> None:
-    queries, settings = near_queries(rows, 48), CASES[0]
+    queries, settings = near_queries(rows, 48), CASES[0].altered(accuracy=1.0)
     exact = probabilities_of(select(graph, queries, settings.altered(exact=True)))
     said = set()
     for seed in range(8):
@@ -206,18 +213,26 @@ def test_a_better_walk_errs_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_scans_are_exact(run: Run) -> None:
-    assert run(CASES[1], 10, True).transport.accuracy == EXACT
+    assert run(CASES[1], 10, True).transport.accuracy == replace(EXACT, asked=1.0)
     small = clustered_rows(200, 4, 5)
     with edge_pool(small) as collection:
         found = select(collection, near_queries(small, 3), SelectionSettings.of(sizes=(5,)))
-    assert (found.transport.accuracy, found.scan_reason) == (EXACT, "only 200 points")
+    assert found.transport.accuracy == replace(EXACT, asked=0.02)
+    assert found.scan_reason == "only 200 points"
 
 
 def test_unknown_where_scans_are_not_allowed(graph: EdgeCollection, rows: np.ndarray) -> None:
     collection = UnscannableCollection(graph)
     found = select(collection, near_queries(rows, 10), CASES[0])
-    assert found.transport.accuracy == UNKNOWN
-    assert select(collection, near_queries(rows, 10), CASES[1]).transport.accuracy == UNKNOWN
+    said = (
+        "whether p is within 0.02 of the exact one is not known: collection 'pool' refuses exact "
+        "searches (strict mode, search_allow_exact); have them allowed to have it measured"
+    )
+    assert found.transport.accuracy == replace(UNKNOWN, asked=0.02, shortfall=said)
+    assert f"recall not measurable; {said})" in " ".join(found.evidence.in_words())
+    assert select(collection, near_queries(rows, 10), CASES[1]).transport.accuracy.recall is None
+    allowed_now = select(graph, near_queries(rows, 10), CASES[0]).transport.accuracy
+    assert (allowed_now.recall, allowed_now.shortfall) != (None, said)
     assert found.counts.probe_searches == 1  # the look for poison
 
 
@@ -234,7 +249,7 @@ def test_a_repair_keeps_what_was_measured_until_a_tenth_is_new(
 ) -> None:
     queries = near_queries(rows, 30)
     settings = SelectionSettings.of(
-        sizes=(5,), alpha=0.7, cost_scale=8.0, bandwidth=14.0, recall=0.01
+        sizes=(5,), alpha=0.7, cost_scale=8.0, bandwidth=14.0, recall=0.01, accuracy=1.0
     )
     state, first = begin_run(tmp_path / "task.run", graph, queries, settings)
     asked = first.counts.neighbor_searches + first.counts.density_searches
@@ -256,7 +271,12 @@ def test_a_repair_keeps_what_was_measured_until_a_tenth_is_new(
 def test_without_scans_nothing_is_measured(graph: EdgeCollection, rows: np.ndarray) -> None:
     settings = SelectionSettings.of(sizes=(1,), alpha=0.7, cost_scale=8.0, bandwidth=0.0)
     found = select(graph, near_queries(rows, 12), settings.altered(scans=False))
-    assert found.transport.accuracy == UNKNOWN
+    said = (
+        "whether p is within 0.02 of the exact one is not known: --no-scans rules scans out; leave "
+        "it out to have it measured"
+    )
+    assert found.transport.accuracy == replace(UNKNOWN, asked=0.02, shortfall=said)
+    assert select(graph, near_queries(rows, 12), settings).transport.accuracy.shortfall == ""
     assert found.counts.probe_searches == 1  # the preflight
     assert found.ef == 256
     with pytest.raises(SettingsError, match="exact searches are scans"):

@@ -1,9 +1,10 @@
 """How far approximate search may have moved the probabilities: measured, not assumed.
 
-A seeded sample of the searches is repeated by a scan. Three errors are distinguished, and by the
-triangle inequality their sum bounds the total variation of p: neighbours that a list missed
-(total variation of the row, averaged over rows), densities that came out too low (relative error,
-averaged over p), both with two standard errors added, and the threshold that the first has moved.
+A seeded sample of the searches that were no scans is repeated by scans. Three errors are
+distinguished, and by the triangle inequality their sum bounds the total variation of p: neighbours
+that a list missed (total variation of the row, averaged over rows), densities that came out too low
+(relative error, averaged over p), both with two standard errors added, and the threshold that the
+first has moved.
 That is an estimate: it knows the errors that the sample has met. Where it has met none it says
 nothing, and what is stated is a limit at 95 % on the share of searches that err.
 """
@@ -18,6 +19,7 @@ from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.hits import TIE_TOLERANCE, Hits, made_up, search_numbers
 from tsds_qdrant.collections.ids import sorted_by_distance
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.neighbors.rounding import smallest_distance
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.transport import TransportSolution
@@ -26,6 +28,9 @@ from tsds_qdrant.strategies.tsds.limits import CHANCE, mean_limit
 
 SAMPLED_LISTS = 16
 SAMPLED_DENSITIES = 32
+LARGER = 4
+"""The sample is that many times as large where what it met is within what was asked for, and its
+doubt alone is not."""
 NEW_SHARE = 0.1
 """Accuracy is measured again once this share of the searches is new."""
 
@@ -37,7 +42,11 @@ UNKNOWN = Accuracy(recall=None, density_error=None, variation_bound=None)
 
 
 def measured_again(
-    neighborhoods: Neighborhoods, solution: TransportSolution, seed: int, known: Accuracy | None
+    neighborhoods: Neighborhoods,
+    solution: TransportSolution,
+    seed: int,
+    known: Accuracy | None,
+    wanted: float,
 ) -> Accuracy:
     """What is ``known``, if nearly all that the solution rests on was there when it was measured.
 
@@ -51,21 +60,43 @@ def measured_again(
         rests_on = len(neighborhoods.queries) + len(neighborhoods.vicinities.places)
         if known.searches_since <= NEW_SHARE * rests_on:
             return known
-    return measure(neighborhoods, solution, seed)
+    return measure(neighborhoods, solution, seed, wanted)
 
 
-def measure(neighborhoods: Neighborhoods, solution: TransportSolution, seed: int) -> Accuracy:
-    """Repeat a seeded sample of the searches behind ``solution`` by scans."""
+def measure(
+    neighborhoods: Neighborhoods, solution: TransportSolution, seed: int, wanted: float
+) -> Accuracy:
+    """Repeat a seeded sample of the searches behind ``solution`` by scans.
+
+    Args:
+        neighborhoods: what the solution rests on.
+        solution: whose p is looked at.
+        seed: of the sample.
+        wanted: total variation of p that is allowed.
+    """
     searcher = neighborhoods.searcher
     if searcher.scan_reason:
         return EXACT
     if not searcher.info.limits.exact:
         return UNKNOWN
+    found, met = _measured(neighborhoods, solution, seed, 1)
+    if met <= wanted < found.estimate:
+        found, _ = _measured(neighborhoods, solution, seed, LARGER)
+    return found
+
+
+def _measured(
+    neighborhoods: Neighborhoods, solution: TransportSolution, seed: int, times: int
+) -> tuple[Accuracy, float]:
+    """What a sample ``times`` as large as usual says, and its estimate without the doubt."""
     rng = np.random.default_rng(seed)
     count = solution.problem.lists.queries
-    rows = np.sort(rng.permutation(count)[:SAMPLED_LISTS])
+    rows = np.sort(rng.permutation(count)[: times * SAMPLED_LISTS])
+    if neighborhoods.exact.all():
+        rows = rows[:0]
     lists = _list_errors(neighborhoods, solution, rows)
     wrong = (lists.missed > 0) | (lists.rows > 0)
+    shift = _threshold_shift(solution, lists.slope)
     measured = Accuracy(
         lists.recall,
         None,
@@ -74,19 +105,22 @@ def measure(neighborhoods: Neighborhoods, solution: TransportSolution, seed: int
         lists_missed=int(wrong.sum()),
         lists_limit=mean_limit(wrong.astype(np.float64), count),
         recall_limit=min(lists.recall, 1.0 - mean_limit(lists.missed, count)),
+        lists_variation=_upper(lists.rows) + shift,
     )
     if not np.isfinite(solution.threshold):
-        return measured
-    errors, densities = _density_errors(neighborhoods, solution, rng)
-    estimate = _upper(lists.rows) + _upper(errors) + _threshold_shift(solution, lists.slope)
-    return replace(
+        return measured, _mean(lists.rows)
+    errors, densities = _density_errors(neighborhoods, solution, rng, times * SAMPLED_DENSITIES)
+    estimate = _upper(lists.rows) + _upper(errors) + shift
+    found = replace(
         measured,
-        density_error=float(errors.mean()) if len(errors) else 0.0,
+        density_error=_mean(errors),
         variation_bound=min(1.0, estimate) if wrong.any() or errors.any() else None,
         densities=densities,
         densities_limit=mean_limit(np.sign(errors)),
         variation_limit=_variation_limit(solution, lists, errors),
+        densities_variation=_upper(errors),
     )
+    return found, _mean(lists.rows) + _mean(errors) + shift
 
 
 @dataclass(frozen=True)
@@ -113,6 +147,9 @@ def _list_errors(
 ) -> _ListErrors:
     """Repeat the lists of ``rows`` (r,) as deep as they are used."""
     lists = solution.problem.lists
+    weight = solution.problem.query_weights * lists.queries
+    if not len(rows):
+        return _ListErrors(1.0, np.empty(0), np.empty(0), float(weight.max()), 0.0)
     # Ties of the last candidate in use belong to it: any of them might have been in its place.
     in_use = np.where(solution.plan > 0, lists.distances, -1.0)
     last = np.repeat(np.maximum.reduceat(in_use, lists.offsets[:-1]), lists.depths)
@@ -145,7 +182,6 @@ def _list_errors(
         errors.append(table)
         slopes.append(sweep.slope_below(threshold))
     variation = np.abs(errors[0] - errors[1]).sum(axis=1) / 2 * len(rows)
-    weight = solution.problem.query_weights * lists.queries
     true = _first(exact, used[rows])
     found = made_up(_first(stored, used[rows]), true)
     return _ListErrors(
@@ -165,7 +201,7 @@ def _variation_limit(solution: TransportSolution, lists: _ListErrors, errors: Fl
     """
     count, chance = solution.problem.lists.queries, CHANCE / 2
     rows = lists.heaviest * mean_limit(lists.rows / lists.heaviest, count, chance)
-    mean = float(lists.rows.mean())
+    mean = _mean(lists.rows)
     slope = max(lists.slope, lists.slope * rows / mean if mean else rows * solution.problem.budget)
     limit = rows + mean_limit(errors.clip(0.0, 1.0), chance=chance)
     return min(1.0, limit + _threshold_shift(solution, slope))
@@ -180,20 +216,26 @@ def _first(lists: NeighborLists, depths: IntArray) -> Hits:
 
 
 def _density_errors(
-    neighborhoods: Neighborhoods, solution: TransportSolution, rng: np.random.Generator
+    neighborhoods: Neighborhoods, solution: TransportSolution, rng: np.random.Generator, count: int
 ) -> tuple[FloatArray, int]:
-    """Relative errors of densities drawn by p, and how many different ones there are."""
-    if neighborhoods.bandwidth == 0:
+    """Relative errors of ``count`` densities drawn by p, and how many different ones there are."""
+    width, searcher = neighborhoods.bandwidth, neighborhoods.searcher
+    if width == 0 or searcher.density_scans:
         return np.empty(0), 0
     p = solution.probabilities
     support = np.flatnonzero(p)
-    drawn = rng.choice(support, size=SAMPLED_DENSITIES, p=p[support] / p.sum())
+    drawn = rng.choice(support, size=count, p=p[support] / p.sum())
     chosen, times = np.unique(drawn, return_counts=True)
     exact = neighborhoods.vicinities.exact(chosen)
     mine = solution.problem.densities[chosen]
     errors = np.abs(exact / mine - 1.0)
-    errors[errors < TIE_TOLERANCE] = 0.0
+    rounding = 2 * (smallest_distance(searcher.info) / width) ** 2
+    errors[errors < max(TIE_TOLERANCE, rounding)] = 0.0
     return np.repeat(errors, times), len(chosen)
+
+
+def _mean(sampled: FloatArray) -> float:
+    return float(sampled.mean()) if len(sampled) else 0.0
 
 
 def _upper(sampled: FloatArray) -> float:
@@ -205,6 +247,8 @@ def _upper(sampled: FloatArray) -> float:
 
 def _threshold_shift(solution: TransportSolution, slope_error: float) -> float:
     """Mass that moves when T is wrong by ``slope_error``: 1 - s / s'."""
+    if slope_error == 0 or not np.isfinite(solution.threshold):
+        return 0.0
     problem = solution.problem
     sweep = Sweep.over(problem.lists, problem.densities, problem.query_weights)
     low = sweep.threshold(max(problem.budget - slope_error, 0.0))

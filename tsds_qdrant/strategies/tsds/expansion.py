@@ -16,7 +16,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, FloatArray, IntArray
 from tsds_qdrant.neighbors.deepening import start
-from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
+from tsds_qdrant.neighbors.neighborhoods import ENTRIES_LIMIT, Neighborhoods
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.sweep import Sweep
@@ -27,24 +27,70 @@ FIRST_REACH = 0.5
 AHEAD = 1.02
 """Densities are fetched this much further than s, to save rounds."""
 
-Target = Callable[[RegularizationPath], float]
-"""The wanted threshold s on a path; infinite if the path does not reach it."""
+MOST_GROWTH = 16.0
+"""Lists are deepened to at most that many times the weight that they hold, however far s seems."""
+EXPONENTS = 0.25, 2.0
+"""Between these grows what is aimed at with s, as far as its last doubling may be believed."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which threshold is wanted.
+
+    Attributes:
+        threshold: s on a path; infinite if the path does not reach it.
+        come_to: what has been reached at a threshold, growing up to ``wanted``; None where nothing
+            is known of that.
+        wanted: what is aimed at.
+    """
+
+    threshold: Callable[[RegularizationPath], float]
+    come_to: Callable[[RegularizationPath, float], float] | None = None
+    wanted: float = math.inf
+
+    def foreseen(self, path: RegularizationPath, horizon: float) -> float:
+        """About where s lies beyond the ``horizon``, from the growth up to there; a guess only."""
+        if self.come_to is None or not math.isfinite(horizon):
+            return 2 * horizon
+        half, whole = self.come_to(path, horizon / 2), self.come_to(path, horizon)
+        if not 0 < half < whole < self.wanted:
+            return 2 * horizon
+        exponent = float(np.clip(math.log2(whole / half), *EXPONENTS))
+        growth = (self.wanted / whole) ** (1 / exponent) if math.isfinite(self.wanted) else 2.0
+        return horizon * min(max(1.1 * growth, 1.2), MOST_GROWTH)
 
 
 def alpha_target(alpha: float, cost_scale: float) -> Target:
     """The threshold of ``alpha``."""
     budget = slope_budget(alpha, cost_scale)
-    return lambda path: path.sweep.threshold(budget)
+    return Target(
+        lambda path: path.sweep.threshold(budget),
+        lambda path, threshold: path.sweep.slope_below(threshold),
+        budget,
+    )
 
 
 def support_target(size: int) -> Target:
     """The first threshold with ``size`` candidates of positive probability."""
-    return lambda path: path.threshold_for_support(size)
+    return Target(
+        lambda path: path.threshold_for_support(size),
+        lambda path, threshold: float(np.searchsorted(path.entrances, threshold)),
+        size,
+    )
 
 
 def effective_size_target(size: float) -> Target:
     """A threshold with an effective sample size of at least ``size``."""
-    return lambda path: path.threshold_for_effective_size(size)
+    return Target(
+        lambda path: path.threshold_for_effective_size(size),
+        lambda path, threshold: path.effective_size(threshold),
+        size,
+    )
+
+
+def whole_target() -> Target:
+    """All there is."""
+    return Target(lambda _: math.inf)
 
 
 @dataclass(frozen=True)
@@ -91,7 +137,7 @@ def expand(
         known = ~np.isnan(densities)
         sweep = Sweep.over(lists, _guessed(densities, lists), query_weights)
         path = RegularizationPath(sweep, cost_scale, len(densities), sweep.horizon)
-        threshold = target(path)
+        threshold = target.threshold(path)
         # T is exact below the horizon: if the target lies beyond, s does so too.
         reach = min(threshold, sweep.horizon)
         first = not (begun or known[lists.candidates].any())
@@ -102,7 +148,7 @@ def expand(
             neighborhoods.learn(unknown)
             continue
         if threshold > sweep.horizon:
-            _deepen(neighborhoods, sweep, min(threshold, 2 * sweep.horizon))
+            _deepen(neighborhoods, sweep, min(threshold, target.foreseen(path, sweep.horizon)))
             continue
         wanted_weight = 2 * min(threshold, float(sweep.totals.max()))
         if neighborhoods.known_weight < wanted_weight and not known[lists.candidates].all():
@@ -163,6 +209,8 @@ def _deepen(neighborhoods: Neighborhoods, sweep: Sweep, weight: float) -> None:
         tail < depths, sweep.cumulated[np.maximum(ends - tail, 0)], 0.0
     )
     missing = (weight - sweep.totals[rows]) / (tail_weight / tail)
-    predicted = depths + np.minimum(1.1 * missing, 7.0 * depths)
+    predicted = depths + np.minimum(1.1 * missing, (MOST_GROWTH - 1) * depths)
+    if lists.depths.sum() + (predicted - depths).sum() > ENTRIES_LIMIT / 4:  # step by step then
+        predicted = np.minimum(predicted, 2 * depths)
     limits = 2 ** np.ceil(np.log2(np.maximum(predicted, depths + 1))).astype(np.int64)
     neighborhoods.deepen(rows, limits)

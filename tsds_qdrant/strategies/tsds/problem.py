@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from tsds_qdrant.neighbors.deepening import first_lists, start
+from tsds_qdrant.neighbors.deepening import FIRST_DEPTH, first_lists, start
+from tsds_qdrant.neighbors.expected import SEARCHES_PER_SELECTED
 from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
@@ -15,8 +16,9 @@ from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE, typical_distance
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.sweep import Sweep
-from tsds_qdrant.solver.transport import TransportProblem
+from tsds_qdrant.solver.transport import TransportProblem, TransportSolution
 from tsds_qdrant.strategies.base import Clean
+from tsds_qdrant.strategies.evidence import Accuracy
 from tsds_qdrant.strategies.tsds.expansion import Expansion, Target, expand
 from tsds_qdrant.task.task import Task
 
@@ -54,30 +56,37 @@ class TaskProblem(NeighborKnowledge):
     Attributes:
         settings: as given.
         cost_scale: C, given or derived; not settled where it is 0.
+        measured: the last solution whose accuracy was measured, and that.
     """
 
     settings: Tsds = field(kw_only=True)
     cost_scale: float = 0.0
+    measured: tuple[TransportSolution, Accuracy] | None = None
+
+    def __post_init__(self) -> None:
+        has_densities = self.settings.regularizer == "kde" and self.settings.bandwidth != 0
+        selected = SEARCHES_PER_SELECTED * self.searcher.wanted
+        self.searcher.densities = max(selected, len(self.queries)) if has_densities else 0.0
 
     @classmethod
     def begin(cls, searcher: Searcher, task: Task, settings: Tsds) -> TaskProblem:
         """Fetch the first neighbours of the task examples."""
         searcher.preflight(task.vectors[0])
         near = Neighborhoods(searcher, task.vectors, density_limit=settings.density_limit)
+        known = cls(near, task.weights, settings=settings)
         start(near)
-        return cls(near, task.weights, settings=settings)
+        return known
 
     def settle(self, clean: Clean | None) -> None:
         """Settle C and h, unless they are; by first neighbours that ``clean`` has cleaned."""
         near = self.neighborhoods
         start(near)
-        first = near.lists
         if clean is not None:
-            first, behind = first_lists(near)
-            while clean(behind):
-                first, behind = first_lists(near)
+            while clean(first_lists(near)[1]):
+                pass
         if not self.cost_scale:
-            self.scale(first)
+            deeper = clean is not None or int(near.fetched.max()) > FIRST_DEPTH
+            self.scale(first_lists(near)[0] if deeper else near.lists)
 
     def scale(self, first: NeighborLists) -> None:
         """Set C and h as given, or as they follow from the ``first`` lists."""

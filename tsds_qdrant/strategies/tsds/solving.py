@@ -20,6 +20,7 @@ from tsds_qdrant.strategies.tsds.expansion import (
     alpha_target,
     effective_size_target,
     support_target,
+    whole_target,
 )
 from tsds_qdrant.strategies.tsds.problem import Reached, TaskProblem
 
@@ -61,7 +62,7 @@ def _target(known: TaskProblem, ask: Ask) -> Target:
     settings = known.settings
     support = ask.reach or settings.support
     if ask.whole:
-        return lambda _: float("inf")
+        return whole_target()
     if settings.alpha is not None:
         return alpha_target(settings.alpha, known.cost_scale)
     if support is not None:

@@ -21,7 +21,7 @@ from tsds_qdrant.strategies.base import Arrays, Ask, Clean, Preference, Strategy
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.evidence import Accuracy, TransportEvidence
 from tsds_qdrant.strategies.reasons import Question, Reasons
-from tsds_qdrant.strategies.tsds import accuracy, explaining, solving
+from tsds_qdrant.strategies.tsds import explaining, sharpening, solving
 from tsds_qdrant.strategies.tsds.problem import TaskProblem
 from tsds_qdrant.strategies.tsds.reasons import TransportReasons
 from tsds_qdrant.strategies.wording import too_few
@@ -40,6 +40,8 @@ class Tsds(Strategy):
         cost_scale: C; by default the median distance from a task example to its 32nd neighbour.
         bandwidth: h; by default 0.45 C, which on real text covers near-duplicates only.
         regularizer: ``kde``, ``uniform`` or ``tv``.
+        accuracy: total variation of p, at most, that approximate searches may cost, as estimated
+            from a sample of them: they are repeated, wider or by scans, until that is reached.
         density_limit: maximum number of neighbours fetched for one density; beyond, it is a lower
             bound.
     """
@@ -75,6 +77,11 @@ class Tsds(Strategy):
         parse=number_or_auto,
     )
     regularizer: Regularizer = setting("kde", "What keeps p diverse.", metavar="kde|uniform|tv")
+    accuracy: float = setting(
+        0.02,
+        "How far p may be off, as total variation: searches are repeated until it is not.",
+        metavar="V",
+    )
     density_limit: int = setting(
         100_000, "Maximum number of neighbours fetched for one density.", metavar="N", hidden=True
     )
@@ -93,6 +100,10 @@ class Tsds(Strategy):
         if self.regularizer not in REGULARIZERS:
             known = ", ".join(REGULARIZERS)
             raise SettingsError(f"'{self.regularizer}' is no regularizer; choose one of {known}")
+        if not 0.0 < self.accuracy <= 1.0:
+            raise SettingsError(
+                f"accuracy is {self.accuracy:g}; choose it above 0 and at most 1, or exact searches"
+            )
         if self.density_limit < 1:
             raise SettingsError(f"density_limit is {self.density_limit}; it must be positive")
         if self.regularizer == "tv" and self.alpha is None:
@@ -138,6 +149,16 @@ class Tsds(Strategy):
         """Probabilities of the solution that ``ask`` needs."""
         return solving.solved(known, ask)
 
+    def sharpened(
+        self,
+        known: TaskProblem,
+        preference: Preference,
+        seed: int,
+        before: Mapping[str, Any] | None,
+    ) -> bool:
+        """Until the accuracy asked for is reached."""
+        return sharpening.sharpened(known, _evidence(preference).solution, seed, _earlier(before))
+
     def concluded(
         self,
         known: TaskProblem,
@@ -147,8 +168,7 @@ class Tsds(Strategy):
     ) -> Preference:
         """With the accuracy of p measured, and the nearest task examples named."""
         evidence = _evidence(preference)
-        earlier = Accuracy(**before["accuracy"]) if before else None
-        measured = accuracy.measured_again(known.neighborhoods, evidence.solution, seed, earlier)
+        measured = sharpening.accuracy_of(known, evidence.solution, seed, _earlier(before))
         searcher = known.searcher
         complete = replace(
             evidence,
@@ -157,7 +177,8 @@ class Tsds(Strategy):
             counts=searcher.counts,
             ef=searcher.ef,
             scan_reason=searcher.scan_reason,
-            scanned_from=searcher.scanned_from,
+            scanned_from=searcher.lists_scanned_from,
+            density_scans=searcher.density_scans,
         )
         nearest = solving.nearest_of(evidence.solution)
         return replace(preference, evidence=complete, nearest=nearest)
@@ -192,6 +213,10 @@ class Tsds(Strategy):
     ) -> list[TransportReasons]:
         """Which task examples ask for each point, what it shares, where its p turns positive."""
         return explaining.explained(known, _evidence(preference), question)
+
+
+def _earlier(before: Mapping[str, Any] | None) -> Accuracy | None:
+    return Accuracy(**before["accuracy"]) if before else None
 
 
 def _evidence(preference: Preference) -> TransportEvidence:

@@ -80,4 +80,4 @@ def _just_beyond(candidate: int) -> Target:
         front = weight_in_front(path.sweep, candidate)
         return float(np.nextafter(front, np.inf)) if front < np.inf else 0.0
 
-    return target
+    return Target(target)
