@@ -157,7 +157,8 @@ class Scan:
             kept += len(pair[0])
             if kept > PAIRS and len(queries) > 1:
                 raise _TooManyPairsError
-            done.reach(0.95 * number / len(starts))
+            if number < len(starts):
+                done.reach(number / len(starts))
         return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
 
     def _ranked(
