@@ -13,6 +13,7 @@ from tsds_qdrant.cli.options import api_key
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.connection import Connection, Consistency
+from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.paths import absolute
@@ -97,6 +98,8 @@ class Reached:
         timeout: seconds for one request.
         patience: seconds to wait for a server that is away.
         shard_key: which points, where the collection is sharded by key.
+        scan_device: what scans an embedded collection.
+        scan_memory: share of the memory in which its vectors stay.
     """
 
     ask_api_key: bool = setting(
@@ -148,6 +151,19 @@ class Reached:
         metavar="KEY",
         hidden=True,
     )
+    scan_device: str | None = setting(
+        None,
+        "What scans an embedded collection: cpu; cuda, cuda:1, mps by torch; engine, Qdrant's own "
+        "exact search; a GPU for the longest scans and else the CPU if unset.",
+        metavar="DEVICE",
+        hidden=True,
+    )
+    scan_memory: float | None = setting(
+        None,
+        "Share of the memory up to which its vectors stay mapped: .5 if unset.",
+        metavar="SHARE",
+        hidden=True,
+    )
 
     def __post_init__(self) -> None:
         self.connection_of(None, ())
@@ -174,7 +190,13 @@ class Reached:
             patience=None if self.patience is None else Patience.of(self.patience),
             on_wait=say,
             shard_key=self.shard_key,
+            scanning=self._scanning(),
         )
+
+    def _scanning(self) -> Scanning | None:
+        given: dict[str, Any] = {"device": self.scan_device, "memory": self.scan_memory}
+        given = {name: value for name, value in given.items() if value is not None}
+        return Scanning(**given) if given else None
 
     @cached_property
     def api_key(self) -> str | None:
