@@ -29,6 +29,7 @@ from tsds_qdrant.collections.edge.products import (
     SEARCHES,
     Products,
     Share,
+    blas_threads,
     side_by_side,
 )
 
@@ -179,11 +180,11 @@ class Scan:
             nearest = np.lexsort((number, score_to_distance(scores, self.compared.metric)))[:limit]
             return number[nearest], scores[nearest]
 
-        work = len(spots) * queries.shape[1]
-        return [*self._side_by_side(rank, range(len(queries)), work)]
+        workers = blas_threads() if len(spots) * queries.shape[1] > INLINE else 1
+        return [*side_by_side(rank, range(len(queries)), workers)]
 
     def _side_by_side(
         self, work: Callable[[int], Result], items: Sequence[int], products: int
     ) -> Iterator[Result]:
-        workers = self.products.workers if products > INLINE else 1
-        return side_by_side(work, items, workers)
+        """``work`` of each of the ``items``, which looks through that many ``products`` in all."""
+        return side_by_side(work, items, self.products.workers if products > INLINE else 1)
