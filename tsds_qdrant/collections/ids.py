@@ -114,6 +114,9 @@ def point_keys(ids: Sequence[PointId]) -> KeyArray:
     The columns are the kind (0 number, 1 UUID), and the high and low 64 bits.
     """
     keys = np.zeros((len(ids), 3), dtype=np.uint64)
+    if str not in {*map(type, ids)}:
+        keys[:, 2] = np.array(ids, dtype=np.uint64)
+        return keys
     texts = [point_id for point_id in ids if isinstance(point_id, str)]
     named = np.fromiter((isinstance(one, str) for one in ids), dtype=np.bool_, count=len(ids))
     keys[:, 0] = named

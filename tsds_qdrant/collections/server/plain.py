@@ -87,7 +87,11 @@ def page_by_rest(
     """
     body = {"filter": where, "limit": limit, "offset": offset}
     found = _asked(client, reading, "/scroll", body)
-    return [point.id for point in _points(_part(found, "points"))], found.get("next_page_offset")
+    points = _part(found, "points")
+    try:
+        return [point["id"] for point in points], found.get("next_page_offset")
+    except (KeyError, TypeError) as error:
+        raise _no_answer(found) from error
 
 
 def page_by_grpc(
