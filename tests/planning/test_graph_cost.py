@@ -33,7 +33,6 @@ def _small_pools_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("neighbors.search", "planning.findings", "planning.graph_cost"):
         monkeypatch.setattr(f"tsds_qdrant.{module}.SCAN_COUNT", 100)
     monkeypatch.setattr("tsds_qdrant.planning.graph_cost.TRIED_POINTS", 200)
-    monkeypatch.setattr("tsds_qdrant.collections.edge.lengths.fits", lambda *_: False)
 
 
 def cost_of(pool: EdgeCollection, cost: SearchCost = SCANS) -> GraphCost | None:
