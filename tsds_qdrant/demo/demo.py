@@ -84,7 +84,7 @@ def run_demo(
         size: how many to select.
         seed: of the corpus and of the selection.
         roots: directories to read instead of the standard library and our packages.
-        progress: stages ``ingest``, ``index``, ``task examples``, ``neighbours``, ``densities``.
+        progress: stages ``ingest``, ``task examples``, ``neighbours``, ``densities``.
 
     Raises:
         TsdsError: whatever ingest and select raise.

@@ -1,4 +1,4 @@
-"""Ingest of ready vectors against the bare engine's upsert and optimise."""
+"""Ingest of ready vectors, without a graph, against the bare engine's upsert."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 1_000
 
 
 def compare_ingest(vectors: Float32Array, repeats: int, patience: float) -> dict[str, Any]:
-    """Both store and index ``vectors`` (N, D) in fresh directories, in turn."""
+    """Both store ``vectors`` (N, D) in fresh directories, in turn."""
     done = alternate(
         {
             "ingest": lambda: _fresh(lambda place: _ours(place, vectors)),
@@ -47,7 +47,6 @@ def _bare(place: str, vectors: Float32Array) -> None:
         rows = vectors[start : start + BATCH].tolist()
         points = [edge.Point(start + k, row, None) for k, row in enumerate(rows)]
         shard.update(edge.UpdateOperation.upsert_points(points))
-    shard.optimize()
     shard.flush()
     shard.close()
 

@@ -40,9 +40,7 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument(
-        "--sizes", type=_numbers, default=SIZES, help="of synthetic pools"
-    )
+    parser.add_argument("--sizes", type=_numbers, default=SIZES, help="of synthetic pools")
     parser.add_argument("--dimension", type=int, default=384, help="of the synthetic pools")
     parser.add_argument(
         "--texts", type=int, default=TEXTS, help="docstrings of the demo to embed; 0 for none"
