@@ -26,6 +26,9 @@ def checked_ids(ids: Sequence[Any]) -> list[PointId]:
     """
     checked: list[PointId] = []
     for point_id in ids:
+        if type(point_id) is int and 0 <= point_id < 2**64:
+            checked.append(point_id)
+            continue
         if isinstance(point_id, Integral) and not isinstance(point_id, bool):
             number = int(point_id)
             if 0 <= number < 2**64:
