@@ -25,7 +25,7 @@ from tsds_qdrant.records.settings import Part, RecordSettings
 from tsds_qdrant.records.shapes import template_for
 from tsds_qdrant.records.vectors import rows_of
 from tsds_qdrant.representations.model_names import remembered_model
-from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.representations.text import Embedder, made_with
 from tsds_qdrant.settings.fields import changed
 
 TEXT_CHUNK = 256
@@ -78,6 +78,7 @@ def ingest_records(
         metadata: dict[str, Any] = {
             "model": embedder.name if embedder else model and remembered_model(model),
             "ids": settings.id_field or "content",
+            **(made_with(embedder) if embedder else {}),
         }
         if form := changed(settings.form):
             metadata["form"] = form
