@@ -124,12 +124,12 @@ def test_a_prompt_is_part_of_what_the_model_reads(
 
 
 def test_what_is_cut_in_words() -> None:
-    end = "longer than the 256 tokens that the model reads: only"
+    end = "longer than the model's 256 tokens and"
     assert Cut(0, 3, 256).in_words() == ""
-    assert Cut(1, 3, 256).in_words() == f"1 of 3 texts is {end} its beginning counts"
+    assert Cut(1, 3, 256).in_words() == f"1 of 3 texts is {end} was cut; see --max-length"
     both = Cut(1, 3, 256) + Cut(2, 5, 256)
     assert both.in_words("task examples") == (
-        f"3 of 8 task examples are {end} their beginnings count"
+        f"3 of 8 task examples are {end} were cut; see --max-length"
     )
 
 

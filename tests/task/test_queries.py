@@ -119,8 +119,7 @@ def test_commands_say_which_task_examples_the_model_reads_only_in_part(
     written(tmp_path / "short.jsonl", [{"text": "first"}, {"text": "third"}])
     flags = "--qdrant store --collection pool --text-field text --size 1"
     note = (
-        "2 of 3 task examples are longer than the 5 tokens that the model reads: only their "
-        "beginnings count"
+        "2 of 3 task examples are longer than the model's 5 tokens and were cut; see --max-length"
     )
     for command in (
         f"select {flags} --out a.jsonl --state a.run --queries",

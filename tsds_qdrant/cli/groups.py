@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.cli.reached import Reached, check_nodes, checked_location
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.task.examples import TaskExamples
 
 READ_BY = (
-    *("text_field", "template", "weight_field", "model"),
+    *("text_field", "template", "weight_field", "model", "max_length", "backend"),
     *("delimiter", "no_header", "json_field"),
 )
 """Settings of reading that vectors and weights depend on."""
@@ -83,7 +84,8 @@ def described_for(reading: Reading, collection: Collection, *, quiet: bool) -> C
     """
     from tsds_qdrant.task.model import info_with_model
 
-    info = info_with_model(collection, reading.model, reading.embedder)
+    made = partial(reading.embedder, stored=collection.info().metadata)
+    info = info_with_model(collection, reading.model, made)
     theirs, now = collection.info().metadata.get("model"), info.metadata.get("model")
     if theirs != now:
         say(

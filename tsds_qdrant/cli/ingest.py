@@ -18,7 +18,7 @@ from tsds_qdrant.collections.values import METRICS, Metric
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.records.settings import RecordSettings
 from tsds_qdrant.settings.fields import setting
-from tsds_qdrant.task.settings import Reading
+from tsds_qdrant.task.settings import EMBEDDING, Reading
 
 
 def metric_of(text: str, flag: str) -> Metric:
@@ -78,7 +78,7 @@ class Points:
 
 @taking(
     Where,
-    only(Reading, "text_field", "template", "model", "device", "batch_size"),
+    only(Reading, "text_field", "template", "model", *EMBEDDING),
     RecordSettings,
     Points,
     also={"config": ConfigOption},
@@ -142,12 +142,13 @@ def ingest(
                 progress=progress,
             )
         else:
-            name = reading.model or destination.model() or DEFAULT_MODEL
+            stored = destination.metadata() if rows is None else {}
+            name = reading.model or stored.get("model") or DEFAULT_MODEL
             report = ingest_records(
                 destination,
                 files,
                 template=reading.text_template(),
-                embedder=reading.embedder(name) if rows is None else None,
+                embedder=reading.embedder(name, stored) if rows is None else None,
                 vectors=rows,
                 model=reading.model,
                 settings=records,

@@ -25,7 +25,7 @@ from tsds_qdrant.cli.write_back import in_words, warned
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.settings.fields import setting
-from tsds_qdrant.task.settings import Reading
+from tsds_qdrant.task.settings import EMBEDDING, Reading
 
 if TYPE_CHECKING:
     from tsds_qdrant.runs.reselect import Reselection
@@ -76,7 +76,7 @@ class Changed:
 
 
 CHANGEABLE = (
-    *("text_field", "template", "weight_field", "model", "device", "batch_size"),
+    *("text_field", "template", "weight_field", "model", *EMBEDDING),
     *("delimiter", "no_header", "json_field"),
 )
 """What may be said of the reading of new task examples."""

@@ -11,6 +11,9 @@ STAMP_FIELD = "_tsds"
 WRITER_FIELD = f"{STAMP_FIELD}.writer"
 NUMBER_FIELD = f"{STAMP_FIELD}.number"
 CONFIRMED = "confirmed"
+TO_BE_STAMPED = True
+"""In place of a stamp while many points without fields are stored; the next run stamps those that
+a killed one left."""
 STEP = 2
 """From the number of a writer's part to that of the next one."""
 SEQUENCE_FIELD = "_tsds_seq"
@@ -53,7 +56,8 @@ class Stamp:
 
     def stored(self) -> dict[str, Any]:
         """The stamp as a payload holds it."""
-        return {"writer": self.writer, "number": self.number, "fields": list(self.fields)}
+        own = {"fields": list(self.fields)} if self.fields else {}
+        return {"writer": self.writer, "number": self.number, **own}
 
 
 def stamp_of(payload: Mapping[str, Any]) -> Stamp | None:
@@ -66,9 +70,15 @@ def stamp_of(payload: Mapping[str, Any]) -> Stamp | None:
     return None
 
 
+def is_unstamped(payload: Mapping[str, Any]) -> bool:
+    """Whether a point with ``payload`` is of an ``ingest`` that was killed before it stamped it."""
+    return payload.get(STAMP_FIELD) is TO_BE_STAMPED
+
+
 def is_ingested(payload: Mapping[str, Any]) -> bool:
     """Whether ``ingest`` stored a point with ``payload``."""
-    return SEQUENCE_FIELD in payload or stamp_of(payload) is not None
+    stamped = stamp_of(payload) is not None or is_unstamped(payload)
+    return SEQUENCE_FIELD in payload or stamped
 
 
 def reserved_field(payload: Mapping[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def guard_against(
         TsdsError: see :mod:`tsds_qdrant.task.examples`.
     """
     reading = reading or Reading()
-    embedder = embedder or reading.embedder
+    embedder = embedder or partial(reading.embedder, stored=info.metadata)
     radius = default_radius(info.metric) if settings.radius is None else settings.radius
     reach = Reach(settings.ngrams, radius, settings.overlap)
     template = TextTemplate.parse(None, settings.template)
@@ -90,8 +91,9 @@ def guard_against(
         elif is_text_source(source):
             chosen = embedder(_model_of(info, reading.model)) if reach.radius else _TextsAlone()
             way = _template_of(source, template, info.metadata)
+            stored = info.metadata if reach.radius else {"text": info.metadata.get("text", {})}
             found = examples_of_records(
-                source, chosen, template=way, stored=info.metadata, progress=progress
+                source, chosen, template=way, stored=stored, progress=progress
             )
             check_made(found.vectors, info, chosen.name)
         else:
@@ -119,8 +121,8 @@ def guard_against(
             f"{why}, so only whole texts could be compared; if that will do say so with "
             f"--exclude-ngrams 0, else compare vectors with --exclude-radius"
         )
-    stored = TextTemplate.from_dict(info.metadata.get("text", {}))
-    way = stored if stored.to_dict() else candidate_template
+    usual = TextTemplate.from_dict(info.metadata.get("text", {}))
+    way = usual if usual.to_dict() else candidate_template
     return Guard(held_out, way, strict=settings.fail)
 
 

@@ -22,7 +22,7 @@ from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.template import written
 from tsds_qdrant.representations.model_names import remembered_model, same_model
 from tsds_qdrant.representations.text import Embedder
-from tsds_qdrant.task.model import check_same, may_be_same
+from tsds_qdrant.task.model import check_made_alike, check_same, may_be_same
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,8 @@ class Destination:
     ) -> str:
         """What keeps vectors of ``model`` out of the collection, or ""."""
         info, problem = collection.info(), ""
+        if embedder:
+            check_made_alike(info.metadata, embedder)
         check_placed(info.name, info.shard_keys, info.shard_key)
         kept_as = Layout(info.shards, info.replicas, info.confirmations)
         theirs = info.metadata.get("model")

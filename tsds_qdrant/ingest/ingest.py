@@ -11,8 +11,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.ingest.destination import Destination, renamed
 from tsds_qdrant.ingest.items import Item, ItemMaker, VectorArray, items_of
@@ -25,8 +23,9 @@ from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.reading import check_given_once
 from tsds_qdrant.records.settings import Part, RecordSettings
 from tsds_qdrant.records.shapes import template_for
+from tsds_qdrant.records.vectors import rows_of
 from tsds_qdrant.representations.model_names import remembered_model
-from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.representations.text import Embedder, made_with
 from tsds_qdrant.settings.fields import changed
 
 TEXT_CHUNK = 256
@@ -79,6 +78,7 @@ def ingest_records(
         metadata: dict[str, Any] = {
             "model": embedder.name if embedder else model and remembered_model(model),
             "ids": settings.id_field or "content",
+            **(made_with(embedder) if embedder else {}),
         }
         if form := changed(settings.form):
             metadata["form"] = form
@@ -184,6 +184,8 @@ def _paired(
             raise InputError(
                 f"there are more records than the {len(vectors)} vectors; give one row each"
             )
-        yield chunk, np.asarray(vectors[[item.row for item in chunk]], dtype=np.float32)
+        wanted = [item.row for item in chunk]
+        in_a_row = wanted[-1] - wanted[0] == len(wanted) - 1
+        yield chunk, rows_of(vectors, slice(wanted[0], wanted[-1] + 1) if in_a_row else wanted)
     if read is not None and read.read != len(vectors):
         raise InputError(f"{len(vectors)} vectors for {read.read} records; give one row each")

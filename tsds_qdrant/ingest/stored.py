@@ -18,6 +18,7 @@ from tsds_qdrant.collections.reserved import (
     WRITER_FIELD,
     Stamp,
     is_ingested,
+    is_unstamped,
     stamp_of,
 )
 from tsds_qdrant.collections.values import CollectionInfo, Payload, PointId, Record
@@ -103,6 +104,8 @@ class Stored:
         same = []
         for record in found:
             payload = items[number[record.id]].payload
+            if is_unstamped(record.payload):
+                continue
             if payload is None or same_payload(_own_fields(record), payload):
                 same.append(record)
         if rows is None:

@@ -26,9 +26,8 @@ from tsds_qdrant.ingest.writer import Writer
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records import naming_file
 from tsds_qdrant.records.entries import Findings
+from tsds_qdrant.records.vectors import blocks_of
 from tsds_qdrant.representations.text import Embedder
-
-CHECKED_ROWS = 100_000
 
 Chunk = tuple[list[Item], Float32Array | None]
 """Items and their ready vectors (len, D), or None where their texts are to be embedded."""
@@ -55,7 +54,7 @@ class StoringRun:
         self._progress = progress
         self._advice = advice
         self._metric: Metric = destination.metric or "Cosine"
-        self._by_content = False
+        self._by_content = self._is_new = False
         self._index_seconds = 0.0
         self._encoding = Encoding(embedder, total, progress) if embedder else None
         self._added = self._updated = self._repeated = 0
@@ -167,10 +166,7 @@ class StoringRun:
                     f"the vectors have dimension {dimension}, those of collection '{info.name}' "
                     f"have {info.dimension}; use the model that made them, or another collection"
                 )
-        for start in range(0, len(vectors), CHECKED_ROWS):
-            # What float32 cannot hold becomes infinity, and is refused as such.
-            with np.errstate(over="ignore"):
-                rows = np.asarray(vectors[start : start + CHECKED_ROWS], dtype=np.float32)
+        for start, rows in blocks_of(vectors):
             checked_vectors(rows, dimension, metric, first=start)
             check_storable(rows, metric, datatype, first=start)
 
@@ -230,7 +226,7 @@ class StoringRun:
         return self._writer
 
     def _compare(self, items: list[Item], rows: Float32Array | None) -> Compared:
-        if self._collection is None:
+        if self._collection is None or (self._is_new and not self._by_content):
             return Compared({}, np.array(sorted(numbers_of(items).values()), dtype=np.int64))
         if self._stored is None:
             opened, overwrite = self._collection, self._destination.overwrite
@@ -255,4 +251,6 @@ class StoringRun:
                 self._metadata["model"], self._metadata["text"], self._embedder
             )
             return False
+        # Nobody else writes to an embedded collection that is open.
+        self._is_new = not is_server(place.location)
         return True

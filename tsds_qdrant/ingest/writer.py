@@ -7,6 +7,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.limits import announce
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import (
@@ -14,6 +15,7 @@ from tsds_qdrant.collections.reserved import (
     NUMBER_FIELD,
     STAMP_FIELD,
     STEP,
+    TO_BE_STAMPED,
     WRITER_FIELD,
     Stamp,
 )
@@ -32,19 +34,28 @@ class Writer:
     def __init__(self, collection: Collection, items: int = 0) -> None:
         """Index the stamps of a collection that ``ingest`` made; others are left as they are.
 
+        The embedded engine makes an index in less time than it takes to keep it: there it is made
+        at the end.
+
         About ``items`` will be written; 0 if that is not known.
         """
         self._collection = collection
+        self._is_embedded = not is_server(collection.info().location)
         self._stamp = Stamp(uuid4().hex[:DIGITS], 0)
         self._last: PointId | None = None
         info, rate = collection.info(), collection.limits.write_rate
         announce(info.name, "writes", rate, items - (rate or 0))
+        if not self._is_embedded:
+            self._index()
+
+    def _index(self) -> None:
+        info = self._collection.info()
         if "sequence" in info.metadata:
             # Without an index changes are found as well, by reading all points.
             with suppress(AccessDeniedError, RequestRejectedError):
                 for name, kind in FIELDS.items():
                     if name not in info.payload_indexes:
-                        collection.index_payload(name, kind)
+                        self._collection.index_payload(name, kind)
 
     def write(
         self, items: Sequence[Item], vectors: Float32Array, known: Mapping[PointId, Record]
@@ -53,12 +64,7 @@ class Writer:
         stamp = self._stamp = Stamp(self._stamp.writer, self._stamp.number + STEP)
         new = [k for k, item in enumerate(items) if item.point_id not in known]
         if new:
-            payloads = [items[k].payload or {} for k in new]
-            self._collection.upsert(
-                [items[k].point_id for k in new],
-                vectors[new],
-                [{**own, STAMP_FIELD: stamp.of(tuple(own)).stored()} for own in payloads],
-            )
+            self._add([items[k] for k in new], vectors if len(new) == len(items) else vectors[new])
         old = [k for k, item in enumerate(items) if item.point_id in known]
         if old:
             changes = [change_of(known[items[k].point_id], items[k].payload, stamp) for k in old]
@@ -67,6 +73,17 @@ class Writer:
                 [items[k].point_id for k in old], vectors[old], list(fields), list(dropped)
             )
         self._last = items[-1].point_id
+
+    def _add(self, items: Sequence[Item], vectors: Float32Array) -> None:
+        ids = [item.point_id for item in items]
+        if self._is_embedded and not any(item.payload for item in items):
+            # A stamp on its way into the engine takes as long as a vector: all get one at once.
+            self._collection.upsert(ids, vectors, [{STAMP_FIELD: TO_BE_STAMPED}] * len(ids))
+            self._collection.set_payload(STAMP_FIELD, ids, [self._stamp.stored()] * len(ids))
+            return
+        payloads = [item.payload or {} for item in items]
+        stamped = [{**own, STAMP_FIELD: self._stamp.of(tuple(own)).stored()} for own in payloads]
+        self._collection.upsert(ids, vectors, stamped)
 
     def repeat(self, ids: Sequence[PointId]) -> None:
         """Write stored points again as they are, so that every replica has them."""
@@ -78,3 +95,5 @@ class Writer:
         if self._last is not None:
             last = {"writer": self._stamp.writer, "number": self._stamp.number + 1}
             self._collection.set_payload(STAMP_FIELD, [self._last], [last])
+        if self._is_embedded:
+            self._index()

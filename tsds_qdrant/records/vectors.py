@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import mmap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.errors import InputError
 
 FLOAT32_BITS = 24
@@ -74,6 +76,27 @@ def load_vectors(path: str | Path) -> npt.NDArray[Any]:
         with naming_file(vectors):
             _check_exact(vectors)
     return vectors
+
+
+def rows_of(vectors: npt.NDArray[Any], which: slice | Sequence[int]) -> Float32Array:
+    """A copy of the rows ``which`` of ``vectors`` as float32.
+
+    What float32 cannot hold becomes infinity. A mapped file stays on disk: what was read of it
+    takes no memory afterwards.
+    """
+    with np.errstate(over="ignore"):
+        rows = np.array(vectors[which], dtype=np.float32)
+    mapped = vectors.base
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+    return rows
+
+
+def blocks_of(vectors: npt.NDArray[Any]) -> Iterator[tuple[int, Float32Array]]:
+    """All rows of ``vectors`` (n, d) in blocks that fit in memory, each with its first row."""
+    step = max(1, BLOCK_NUMBERS // vectors.shape[1])
+    for first in range(0, len(vectors), step):
+        yield first, rows_of(vectors, slice(first, first + step))
 
 
 def _check_exact(vectors: npt.NDArray[Any]) -> None:

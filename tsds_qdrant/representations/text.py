@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.errors import EmbeddingError, MissingPackageError
-from tsds_qdrant.paths import absolute
-from tsds_qdrant.representations.model_names import (
-    directory_of,
-    lacking,
-    loadable,
-    remembered_model,
-)
+from tsds_qdrant.errors import EmbeddingError
+from tsds_qdrant.representations.backends import Backend
+from tsds_qdrant.representations.batches import CPU_TOKENS, batches_by_length
+from tsds_qdrant.representations.loading import ModelSource, first_line
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TOKENIZED_TEXTS = 1_000
-SPECIAL_TOKENS = 4
-"""Models put no more than that around a text: a beginning, an end, and a mark of a word's begin."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +44,7 @@ class Cut:
         one = self.longer == 1
         return (
             f"{self.longer} of {self.texts} {texts} {'is' if one else 'are'} longer than the "
-            f"{self.limit} tokens that the model reads: only {'its' if one else 'their'} "
-            f"{'beginning counts' if one else 'beginnings count'}"
+            f"model's {self.limit} tokens and {'was' if one else 'were'} cut; see --max-length"
         )
 
 
@@ -68,10 +60,18 @@ def cut_by(embedder: Embedder, texts: Sequence[str]) -> Cut | None:
     return None if says is None else says(texts)
 
 
+def made_with(embedder: Embedder) -> dict[str, Any]:
+    """What the vectors of ``embedder`` depend on besides its name, as a collection keeps it."""
+    own: Mapping[str, Any] = getattr(embedder, "made_with", {})
+    return dict(own)
+
+
 class Embedder(Protocol):
     """Anything that turns texts into vectors; ``name`` is kept with the collection.
 
-    It may say by a method ``cut`` which texts it does not read to their end: see :func:`cut_by`.
+    It may say by a method ``cut`` which texts it does not read to their end (see :func:`cut_by`),
+    by ``made_with`` what else its vectors depend on (see :func:`made_with`), and by ``tokens`` how
+    many it has read.
     """
 
     name: str
@@ -89,15 +89,41 @@ class SentenceTransformerEmbedder:
         name: a model of the Hugging Face hub, a local directory, or ``package:NAME`` for the
             directory ``model`` inside the installed package NAME; a directory is kept by its
             absolute path.
-        device: ``cpu``, ``cuda``, ``mps``, ..; the best there is by default.
-        batch_size: texts in one forward pass.
+        device: ``cpu``, ``cuda``, ``mps``, ..; the best there is by default. On several, between
+            commas, a process each embeds a share (the calling script needs the usual
+            ``if __name__ == "__main__"``).
+        batch_size: texts in one forward pass; fewer where texts are long, on a processor.
+        backend: what computes: ``torch``, ``onnx`` or ``openvino``.
+        max_length: tokens that are read of a text, those around it among them; the model's own
+            limit by default.
+
+    Attributes:
+        tokens: how many were embedded so far; 0 where the model has no tokenizer that says so.
     """
 
-    def __init__(self, name: str, *, device: str | None = None, batch_size: int = 64) -> None:
-        self.name = remembered_model(name)
-        self._device = device
+    def __init__(
+        self,
+        name: str,
+        *,
+        device: str | None = None,
+        batch_size: int = 64,
+        backend: Backend = "torch",
+        max_length: int | None = None,
+    ) -> None:
+        self._source = ModelSource.of(name, device, backend, max_length)
+        self.name = self._source.name
+        self.tokens = 0
         self._batch_size = batch_size
         self._model: Any = None
+        self._pool: Any = None
+        self._counted: tuple[Sequence[str], list[int]] | None = None
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What vectors depend on besides the name: see :func:`made_with`."""
+        backend, length = self._source.backend, self._source.max_length
+        other = {} if backend == "torch" else {"backend": backend}
+        return other if length is None else {**other, "max_length": length}
 
     def encode(
         self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None
@@ -108,29 +134,59 @@ class SentenceTransformerEmbedder:
             EmbeddingError: the model cannot be loaded or fails.
         """
         model = self._loaded()
-        # Long texts first: equal lengths share a batch, so less padding is computed.
-        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+        lengths, says = [len(text) for text in texts], self._limit() is not None
+        if says:
+            lengths = [min(count, model.max_seq_length) for count in self._lengths(texts)]
+        on_cpu = says and getattr(model.device, "type", "") == "cpu"
         vectors: Float32Array | None = None
-        for start in range(0, len(order), self._batch_size):
-            rows = order[start : start + self._batch_size]
-            try:
-                batch = model.encode(
-                    [texts[row] for row in rows],
-                    batch_size=self._batch_size,
-                    show_progress_bar=False,
-                    convert_to_numpy=True,
-                )
-            except RuntimeError as error:
-                raise EmbeddingError(
-                    f"model '{self.name}' failed on a batch of {len(rows)} texts "
-                    f"({_first_line(error)}); try a smaller --batch-size or --device cpu"
-                ) from error
+        for rows in self._passes(lengths, on_cpu=on_cpu):
+            batch = self._encoded([texts[row] for row in rows])
             if vectors is None:
                 vectors = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
             vectors[rows] = batch
+            self.tokens += sum(lengths[row] for row in rows) if says else 0
             if on_batch:
                 on_batch(len(rows))
         return np.empty((0, 0), dtype=np.float32) if vectors is None else vectors
+
+    def _passes(self, lengths: Sequence[int], *, on_cpu: bool) -> Iterator[list[int]]:
+        if len(self._source.devices) > 1:
+            # The processes share what they get at once, in the order in which it comes.
+            return batches_by_length(lengths, len(lengths))
+        return batches_by_length(lengths, self._batch_size, CPU_TOKENS if on_cpu else None)
+
+    def _encoded(self, texts: list[str]) -> Float32Array:
+        own: dict[str, Any] = {}
+        if len(self._source.devices) > 1:
+            own = {"pool": self._processes(), "chunk_size": self._batch_size}
+        try:
+            vectors: Float32Array = self._model.encode(
+                texts,
+                batch_size=self._batch_size,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+                **own,
+            )
+        except RuntimeError as error:
+            raise EmbeddingError(
+                f"model '{self.name}' failed on a batch of {len(texts)} texts "
+                f"({first_line(error)}); try a smaller --batch-size or --device cpu"
+            ) from error
+        return vectors
+
+    def _processes(self) -> Any:
+        """The processes of several devices, which end with this object."""
+        if self._pool is None:
+            model = self._model
+            try:
+                self._pool = model.start_multi_process_pool(list(self._source.devices))
+            except Exception as error:
+                raise EmbeddingError(
+                    f"model '{self.name}' cannot be started on the devices "
+                    f"{', '.join(self._source.devices)} ({first_line(error)}); name one --device"
+                ) from error
+            weakref.finalize(self, model.stop_multi_process_pool, self._pool)
+        return self._pool
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens the model's tokenizer makes of each of ``texts``, uncut.
@@ -149,16 +205,29 @@ class SentenceTransformerEmbedder:
         Raises:
             EmbeddingError: the model cannot be loaded.
         """
+        limit = self._limit()
+        if limit is None:
+            return None
+        lengths, self._counted = self._lengths(texts), None
+        return Cut(sum(count > limit for count in lengths), len(texts), limit)
+
+    def _limit(self) -> int | None:
+        """Tokens that the model reads of a text; None where that is not known."""
         model = self._loaded()
         limit = getattr(model, "max_seq_length", None)
-        if not isinstance(limit, int) or not callable(getattr(model, "tokenizer", None)):
-            return None
-        prompt = (model.prompts or {}).get(model.default_prompt_name) or ""
-        # No token of an ASCII text is shorter than a byte; other letters may become several.
-        most = limit - SPECIAL_TOKENS - len(prompt)
-        doubtful = [prompt + text for text in texts if len(text) > most or not text.isascii()]
-        counts = self._token_counts(doubtful, special=True)
-        return Cut(sum(count > limit for count in counts), len(texts), limit)
+        known = isinstance(limit, int) and callable(getattr(model, "tokenizer", None))
+        return limit if known else None
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each of ``texts`` and around it, uncut; those of :meth:`encode` are kept for
+        :meth:`cut`.
+        """
+        if self._counted is None or self._counted[0] is not texts:
+            model = self._loaded()
+            prompt = (model.prompts or {}).get(model.default_prompt_name) or ""
+            counts = self._token_counts([prompt + text for text in texts], special=True)
+            self._counted = texts, list(counts)
+        return self._counted[1]
 
     def _token_counts(self, texts: Sequence[str], *, special: bool) -> Iterator[int]:
         tokenizer = self._loaded().tokenizer
@@ -169,44 +238,5 @@ class SentenceTransformerEmbedder:
 
     def _loaded(self) -> Any:
         if self._model is None:
-            # Nothing but our own progress belongs on the terminal.
-            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-            os.environ.setdefault("TQDM_DISABLE", "1")
-            path = loadable(self.name)
-            try:
-                from sentence_transformers import SentenceTransformer
-            except ImportError as error:
-                raise MissingPackageError(
-                    f"sentence-transformers cannot be imported ({_first_line(error)}); "
-                    f"run: pip install sentence-transformers"
-                ) from error
-            # After the import: the libraries set their own levels when they are loaded.
-            for library in ("sentence_transformers", "transformers", "huggingface_hub"):
-                logging.getLogger(library).setLevel(logging.ERROR)
-            try:
-                self._model = SentenceTransformer(path, device=self._device)
-            except Exception as error:  # a missing model raises whatever the hub client raises
-                raise EmbeddingError(self._refusal(error)) from error
+            self._model = self._source.loaded()
         return self._model
-
-    def _refusal(self, error: Exception) -> str:
-        """Why the model cannot be loaded, and what to do."""
-        directory = directory_of(self.name)
-        lacks = "" if directory is None else lacking(directory)
-        if lacks:
-            return f"'{directory}' is no model that can be loaded ({lacks}); give another --model"
-        place = f" on device '{self._device}'" if self._device else ""
-        said = f"model '{self.name}' cannot be loaded{place} ({_first_line(error)})"
-        checks = "the device, " if self._device else ""
-        if directory is not None:
-            return f"{said}; check {checks}the files in it, or give another --model"
-        return (
-            f"{said}; check {checks}its name and the network, or give its directory with --model "
-            f"(there is none at '{absolute(self.name)}')"
-        )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

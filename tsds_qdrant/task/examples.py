@@ -28,7 +28,7 @@ from tsds_qdrant.records.fields import field_values
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
-from tsds_qdrant.task.model import checked_model
+from tsds_qdrant.task.model import check_made_alike, checked_model
 from tsds_qdrant.task.settings import Reading
 
 
@@ -91,7 +91,7 @@ def task_examples(
         read_entries(source, form=reading.form)
         found = examples_of_records(
             source,
-            reading.embedder(checked_model(info, reading.model)),
+            reading.embedder(checked_model(info, reading.model), info.metadata),
             template=template,
             stored=info.metadata,
             weight_field=reading.weight_field,
@@ -132,6 +132,7 @@ def examples_of_records(
         InputError: a record cannot be used.
         EmbeddingError: the model fails.
     """
+    check_made_alike(stored, embedder)
     entries = list(read_entries(source, form=form))
     if not template.to_dict():
         template = TextTemplate.from_dict(stored.get("text", {})).decide(

@@ -6,8 +6,9 @@ say so, but vectors do: a model that makes the stored vectors of stored texts is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import CollectionMismatchError, InputError, SettingsError
+from tsds_qdrant.progress import notice
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.representations.model_names import (
     directory_of,
@@ -24,7 +26,7 @@ from tsds_qdrant.representations.model_names import (
     remembered_model,
     same_model,
 )
-from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.representations.text import Embedder, made_with
 
 PROVING_TEXTS = 4
 LOOKED_AT = 64
@@ -52,6 +54,38 @@ def checked_model(info: CollectionInfo, model: str | None) -> str:
             f"name it with --model, or give the task examples as .npy"
         )
     return str(model or theirs)
+
+
+def check_made_alike(stored: Mapping[str, Any], embedder: Embedder) -> None:
+    """Check that ``embedder`` reads texts as far as those of the collection were read.
+
+    Another backend makes the same vectors but for rounding; that is said.
+
+    Args:
+        stored: metadata of the collection; nothing is checked where it names no model.
+        embedder: for texts that are compared with the stored ones.
+
+    Raises:
+        CollectionMismatchError: it reads more or fewer tokens.
+    """
+    if not stored.get("model"):
+        return
+    mine = made_with(embedder)
+    theirs, length = stored.get("max_length"), mine.get("max_length")
+    if theirs != length:
+        how = f"the first {theirs} tokens" if theirs else "as many tokens as the model reads"
+        other = f"the first {length}" if length else "more"
+        raise CollectionMismatchError(
+            f"the collection's vectors are made of {how} of each text, not of {other}; "
+            f"leave --max-length out, or use another collection"
+        )
+    before, now = stored.get("backend", "torch"), mine.get("backend", "torch")
+    if before != now:
+        notice(
+            "backend",
+            f"the collection's vectors were computed by {before}, and these are by {now}: equal "
+            f"texts may differ in the last digits",
+        )
 
 
 def info_with_model(

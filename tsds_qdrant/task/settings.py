@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.records.form import FileForm, delimiter_of
+from tsds_qdrant.representations.backends import Backend, backend_of
 from tsds_qdrant.settings.fields import changed, setting
 
 if TYPE_CHECKING:
     from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+
+EMBEDDING = ("max_length", "backend", "device", "batch_size")
+"""Settings of how a model is used."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,11 @@ class Reading:
         template: or a text made of several fields.
         weight_field: the field of a task example that is its weight.
         model: a sentence-transformers model; that of the collection by default.
-        device: where the model runs; the best there is by default.
+        max_length: tokens that the model reads of a text; as the collection's were read, or the
+            model's own limit, by default.
+        backend: what computes; as for the collection, or torch, by default.
+        device: where the model runs; the best there is by default. Several, between commas, share
+            the texts.
         batch_size: texts in one forward pass of the model.
         delimiter: what separates the fields of a table of task examples.
         no_header: the first row of such a table is a task example.
@@ -45,8 +53,21 @@ class Reading:
         "sentence-transformers model: of the hub, a directory, or package:NAME.",
         metavar="NAME|DIR",
     )
+    max_length: int | None = setting(
+        None, "Tokens that the model reads of a text; its own limit by default.", least=8
+    )
+    backend: Backend | None = setting(
+        None,
+        "What computes the model: torch (if unset), onnx, openvino.",
+        metavar="NAME",
+        parse=backend_of,
+        hidden=True,
+    )
     device: str | None = setting(
-        None, "Where the model runs; best by default.", metavar="cpu|cuda|mps", hidden=True
+        None,
+        "Where the model runs, best by default; several share the texts: cuda:0,cuda:1.",
+        metavar="cpu|cuda|mps",
+        hidden=True,
     )
     batch_size: int = setting(64, "Texts in one forward pass of the model.", least=1, hidden=True)
 
@@ -101,8 +122,22 @@ class Reading:
         """What counts the tokens of texts, where a model is named."""
         return None if self.model is None else self.embedder(self.model).count_tokens
 
-    def embedder(self, model: str) -> SentenceTransformerEmbedder:
-        """The model of that name."""
+    def embedder(
+        self, model: str, stored: Mapping[str, Any] | None = None
+    ) -> SentenceTransformerEmbedder:
+        """The model of that name, used as ``stored`` vectors were made where nothing is said.
+
+        Args:
+            model: its name.
+            stored: metadata of the collection.
+        """
         from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 
-        return SentenceTransformerEmbedder(model, device=self.device, batch_size=self.batch_size)
+        kept = stored or {}
+        return SentenceTransformerEmbedder(
+            model,
+            device=self.device,
+            batch_size=self.batch_size,
+            backend=self.backend or kept.get("backend", "torch"),
+            max_length=kept.get("max_length") if self.max_length is None else self.max_length,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,11 @@ from tsds_qdrant.collections.values import PointId
 def edge_id(point_id: PointId) -> int | UUID:
     """The id as the engine wants it."""
     return UUID(point_id) if isinstance(point_id, str) else point_id
+
+
+def edge_ids(ids: Sequence[PointId]) -> list[int | UUID | str]:
+    """All of ``ids`` as the engine wants them."""
+    return [UUID(one) if isinstance(one, str) else one for one in ids]
 
 
 def plain_id(point_id: int | UUID | str) -> PointId:

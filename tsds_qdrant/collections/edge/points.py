@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
-from uuid import UUID
 
 import qdrant_edge as edge
 
-from tsds_qdrant.collections.edge.forms import edge_id
+from tsds_qdrant.collections.edge.forms import edge_ids
 from tsds_qdrant.collections.edge.room import check_room, written_bytes
 from tsds_qdrant.collections.edge.vectors import EdgeVectors
 from tsds_qdrant.collections.filters import edge_filter
@@ -49,7 +48,7 @@ class EdgePoints(EdgeVectors):
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
-        gone: list[int | UUID | str] = [edge_id(i) for i in checked_ids(ids)]
+        gone = edge_ids(checked_ids(ids))
         self._write(edge.UpdateOperation.delete_points(gone), len(gone))
         self._known.files.remove(checked_ids(ids))
 
@@ -61,18 +60,20 @@ class EdgePoints(EdgeVectors):
         points = checked_ids(ids)
         sizes = checked_payloads(points, values, above=levels_of(key))
         stored = self.existing(points)
-        given = zip(points, values, sizes, strict=True)
-        for _, alike in groupby(given, key=lambda one: id(one[1])):
-            known = [one for one in alike if one[0] in stored]
+        start = 0
+        for _, alike in groupby(map(id, values)):
+            stop = start + sum(1 for _ in alike)
+            known = [point_id for point_id in points[start:stop] if point_id in stored]
             if known:
-                ids_there: list[Any] = [edge_id(point_id) for point_id, _, _ in known]
-                _, value, size = known[0]
-                operation = edge.UpdateOperation.set_payload(ids_there, value, key=key)
-                self._write(operation, len(known), size * len(known))
+                operation = edge.UpdateOperation.set_payload(
+                    edge_ids(known), values[start], key=key
+                )
+                self._write(operation, len(known), sizes[start] * len(known))
+            start = stop
 
     def delete_payload(self, key: str, ids: Sequence[PointId]) -> None:
         """Delete what is at the payload path ``key``; ids that do not exist are ignored."""
-        stored: list[int | UUID | str] = [edge_id(point_id) for point_id in self.existing(ids)]
+        stored = edge_ids(list(self.existing(ids)))
         self._write(edge.UpdateOperation.delete_payload(stored, [key]), len(stored))
 
     def clear_payload(self, key: str, where: Filter, *, by: str) -> None:

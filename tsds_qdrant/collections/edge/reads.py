@@ -16,7 +16,7 @@ from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.edge.directory import read_config, shard_path
 from tsds_qdrant.collections.edge.failures import edge_failures
 from tsds_qdrant.collections.edge.fingerprint import fingerprint_of
-from tsds_qdrant.collections.edge.forms import edge_id, plain_id
+from tsds_qdrant.collections.edge.forms import edge_ids, plain_id
 from tsds_qdrant.collections.edge.known import Known, spaces_of
 from tsds_qdrant.collections.edge.vector_files import VectorFiles
 from tsds_qdrant.collections.filters import edge_filter
@@ -118,7 +118,7 @@ class EdgeReads(Closing):
         own = [self._description.vector] if vectors else False
         with self._failures():
             return self._shard.retrieve(
-                [edge_id(i) for i in ids], with_payload=_wanted(payloads), with_vector=own
+                edge_ids(ids), with_payload=_wanted(payloads), with_vector=own
             )
 
     def scroll_ids(self, where: Filter | None = None) -> Iterator[list[PointId]]:

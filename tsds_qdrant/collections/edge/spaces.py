@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import qdrant_edge as edge
 
@@ -16,7 +16,7 @@ from tsds_qdrant.collections.checked import (
     parts_by_size,
 )
 from tsds_qdrant.collections.edge.directory import read_metadata, write_metadata
-from tsds_qdrant.collections.edge.forms import edge_id, plain_rows
+from tsds_qdrant.collections.edge.forms import edge_id, edge_ids, plain_rows
 from tsds_qdrant.collections.edge.points import EdgePoints
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads, paths_of
@@ -39,8 +39,24 @@ OPERATION_BYTES = 8_000_000
 FLOAT_BYTES = 4
 SPARSE_FLOATS = 1_000
 """Numbers of a sparse vector, reckoned generously."""
-Written = tuple[PointId, Any, Payload, int]
-"""A point to be written: its id, its vector as the engine wants it, its payload, their bytes."""
+
+
+class Written(NamedTuple):
+    """Points to be written: ids, vectors as the engine wants them, payloads, bytes of both."""
+
+    ids: Sequence[PointId]
+    rows: Sequence[Any]
+    payloads: Sequence[Payload]
+    sizes: Sequence[int]
+
+    def of(self, which: Sequence[int]) -> Written:
+        """Those of the points that ``which`` counts up."""
+        return Written(
+            [self.ids[k] for k in which],
+            [self.rows[k] for k in which],
+            [self.payloads[k] for k in which],
+            [self.sizes[k] for k in which],
+        )
 
 
 class EdgeSpaces(EdgePoints):
@@ -99,44 +115,47 @@ class EdgeSpaces(EdgePoints):
             self._begin(*self._known.spaces.values())
         for part in parts_by_size(sizes, rows=step, size=OPERATION_BYTES):
             own = slice(part.start, part.stop)
-            written = list(
-                zip(
-                    point_ids[own],
-                    plain_rows(rows, part.start, part.stop),
-                    contents[own],
-                    sizes[own],
-                    strict=True,
-                )
+            written = Written(
+                point_ids[own],
+                plain_rows(rows, part.start, part.stop),
+                contents[own],
+                sizes[own],
             )
             several = len(self._known.spaces) > 1
-            stored = self.existing(point_ids[own]) if several else set()
-            self._insert([one for one in written if one[0] not in stored])
-            self._replace([one for one in written if one[0] in stored])
-            self._follow(point_ids[own], rows[own], own_space)
+            stored = self.existing(written.ids) if several else set()
+            if stored:
+                new = [k for k, one in enumerate(written.ids) if one not in stored]
+                self._insert(written.of(new))
+                self._replace(written.of([k for k, one in enumerate(written.ids) if one in stored]))
+            else:
+                self._insert(written)
+            self._follow(written.ids, rows[own], own_space)
 
-    def _insert(self, points: Sequence[Written]) -> None:
+    def _insert(self, points: Written) -> None:
         """Insert ``points``, or replace them whole."""
-        if not points:
+        if not points.ids:
             return
         name = self._description.vector
         made = [
-            edge.Point(edge_id(point_id), {name: row} if name else row, payload)
-            for point_id, row, payload, _ in points
+            edge.Point(point_id, {name: row} if name else row, payload)
+            for point_id, row, payload in zip(
+                edge_ids(points.ids), points.rows, points.payloads, strict=True
+            )
         ]
-        size = sum(one[3] for one in points)
-        self._write(edge.UpdateOperation.upsert_points(made), len(made), size)
+        operation = edge.UpdateOperation.upsert_points(made)
+        self._write(operation, len(made), sum(points.sizes))
 
-    def _replace(self, points: Sequence[Written]) -> None:
+    def _replace(self, points: Written) -> None:
         """Replace the vectors of stored ``points`` in the searched space, and their payloads.
 
         *subtle*: the vectors first; a run that is killed in between leaves old payloads, which
         say that the points are still to be written.
         """
-        if not points:
-            return
-        self._write_vectors([one[:2] for one in points], self._description.vector)
-        for point_id, _, payload, size in points:
-            ids: list[Any] = [edge_id(point_id)]
+        vectors = list(zip(points.ids, points.rows, strict=True))
+        self._write_vectors(vectors, self._description.vector)
+        given = zip(points.ids, points.payloads, points.sizes, strict=True)
+        for point_id, payload, size in given:
+            ids = edge_ids([point_id])
             self._write(edge.UpdateOperation.overwrite_payload(ids, payload), values=size)
 
     def amend(
@@ -153,7 +172,7 @@ class EdgeSpaces(EdgePoints):
         for point_id, payload, names, size in zip(ids, payloads, dropped, sizes, strict=True):
             if point_id not in stored:
                 continue
-            own: list[Any] = [edge_id(point_id)]
+            own = edge_ids([point_id])
             if paths := paths_of(names):
                 self._write(edge.UpdateOperation.delete_payload(own, paths))
             self._write(edge.UpdateOperation.set_payload(own, payload), values=size)
