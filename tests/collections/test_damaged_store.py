@@ -103,6 +103,34 @@ def test_a_damaged_log_is_set_aside(store: Path, damage: Callable[[Path], None])
     assert "wal.damaged-2" in run(*REPAIR.split()).stderr
 
 
+@pytest.mark.parametrize("writes", [1, 40])
+def test_what_is_written_after_a_repair_is_stored(store: Path, writes: int) -> None:
+    """The log begins again, and counts on from the operations that the segments know."""
+    rows, moved = VECTORS[:2], VECTORS[2:3] / np.linalg.norm(VECTORS[2])
+    with open_collection("store", "pool") as pool:
+        for _ in range(writes):
+            pool.upsert([400, 401], rows, [{"n": 1}, {"n": 2}])
+    cut("wal/open-1")(store)
+    run(*REPAIR.split())
+    for _ in range(2):
+        with open_collection("store", "pool") as pool:
+            prints = [pool.fingerprint()]
+            pool.delete([400])
+            prints.append(pool.fingerprint())
+            pool.upsert([401], moved, [{"n": 3}])
+            prints.append(pool.fingerprint())
+            pool.set_payload("a", [401], [{"b": 1}])
+            prints.append(pool.fingerprint())
+            assert pool.existing([400, 401]) == {401}
+            assert len({*prints}) == len(prints)
+        with open_collection("store", "pool") as pool:
+            assert pool.fingerprint() == prints[-1]
+            (found,) = pool.retrieve([400, 401], vectors=True)
+            assert (found.id, found.payload) == (401, {"n": 3, "a": {"b": 1}})
+            assert found.vector == pytest.approx(moved[0], abs=1e-6)
+            pool.upsert([400, 401], rows, [{"n": 1}, {"n": 2}])
+
+
 @pytest.mark.parametrize(
     ("damage", "kept", "said"),
     [

@@ -82,6 +82,8 @@ def repair_store(location: str, name: str) -> StoreRepair:
     shard = _opened(place, path, repair)
     unread = _read_all(shard, place, repair)
     with edge_failures(location, name):
+        if path / LOG in repair.aside:
+            _count_on(shard)
         shard.close()
     if unread:
         named = ", ".join(map(str, unread[:NAMED])) + (", .." if len(unread) > NAMED else "")
@@ -95,6 +97,17 @@ def repair_store(location: str, name: str) -> StoreRepair:
             f"changed"
         )
     return repair
+
+
+def _count_on(shard: edge.EdgeShard) -> None:
+    """Let a new log count on from where the segments are.
+
+    *subtle*: it counts operations from 0 again, and segments leave out those whose number is below
+    that of the last one they know: writes would be lost in silence.
+    """
+    versions = [facts["segment_version"] or 0 for facts in shard.snapshot_manifest().values()]
+    for _ in range(max(versions, default=0) + 1):
+        shard.update(edge.UpdateOperation.delete_points([]))
 
 
 def _set_aside_settings(path: Path, repair: StoreRepair) -> None:
