@@ -26,6 +26,8 @@ TRUTH_DEPTH = 512
 """A scan to this depth takes no longer than one to the depth of the first lists, and serves the
 probes of deeper ones."""
 PROBED_SEARCHES = 16
+CHEAP_SHARE = 0.25
+"""More scans to measure with are cheap at this part of the time for densities."""
 SCANNED_LISTS_SHARE = 0.5
 """Lists are scanned where that takes at most this part of the time for densities longer."""
 WIDER = 4
@@ -130,6 +132,17 @@ class Probing(CountedSearches):
 
     def _decided(self, what: str, decide: Callable[[], bool]) -> bool:
         return self._remembering.decided(what, decide) if self.costs.timed else decide()
+
+    def scans_are_cheap(self, scans: int) -> bool:
+        """Whether that many ``scans`` cost little beside densities."""
+
+        def cheap() -> bool:
+            scan, density = self.costs.scan(), self.costs.walk(self.ef or EF_LADDER[0])
+            if scan is None or density is None:
+                return False
+            return scans * scan <= CHEAP_SHARE * self.densities * density
+
+        return self._decided(f"{scans} scans", cheap)
 
     def _cheap(self, ef: int) -> bool:
         walk, scan = self.costs.walk(ef), self.costs.scan()

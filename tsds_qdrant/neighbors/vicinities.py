@@ -127,11 +127,15 @@ class Vicinities:
         places = self._search(vectors, exact=True)
         return densities_at(places, candidates, self._bandwidth, self._index.excluded)
 
-    def search_again(self) -> None:
-        """Find all densities again, by what the searches have become."""
-        if self._places:
-            self._places = self._search([place.vector for place in self._places])
-            owners = np.flatnonzero(self.place_of >= 0)
+    def search_again(self, places: Sequence[int] | None = None) -> None:
+        """Find all densities again, by what searches have become; or at ``places``, by scans."""
+        numbers = range(len(self._places)) if places is None else places
+        if numbers:
+            vectors = [self._places[number].vector for number in numbers]
+            found = self._search(vectors, exact=None if places is None else True)
+            for number, place in zip(numbers, found, strict=True):
+                self._places[number] = place
+            owners = np.flatnonzero(np.isin(self.place_of, list(numbers)))
             self._assign(owners, self.place_of[owners])
 
     def drop(self, candidates: IntArray) -> None:
@@ -234,21 +238,3 @@ class Vicinities:
 
 def _mark(vector: Float32Array) -> bytes:
     return hashlib.blake2b(vector.tobytes(), digest_size=16).digest()
-
-
-def near_pairs(vicinities: Vicinities, count: int, candidates: IntArray) -> IntArray:
-    """(e, 2) pairs of places among ``candidates`` (c,), of known density, within the bandwidth.
-
-    Each pair stands there in both orders; ``count`` is the number of candidates seen.
-    """
-    row_of = np.full(count, -1, dtype=np.int64)
-    row_of[candidates] = np.arange(len(candidates))
-    places = vicinities.place_of[candidates].tolist()
-    around = [row_of[vicinities.places[place].members] for place in places]
-    one = np.repeat(np.arange(len(candidates)), [len(rows) for rows in around])
-    other = np.concatenate(around)
-    kept = (other >= 0) & (other != one)
-    one, other = one[kept], other[kept]
-    # An approximate search may have found only one of two that are near each other.
-    pairs: IntArray = np.unique(np.stack([np.r_[one, other], np.r_[other, one]], axis=1), axis=0)
-    return pairs

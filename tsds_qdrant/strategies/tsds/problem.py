@@ -57,11 +57,13 @@ class TaskProblem(NeighborKnowledge):
         settings: as given.
         cost_scale: C, given or derived; not settled where it is 0.
         measured: the last solution whose accuracy was measured, and that.
+        compared: how many densities there were when they were compared with each other.
     """
 
     settings: Tsds = field(kw_only=True)
     cost_scale: float = 0.0
     measured: tuple[TransportSolution, Accuracy] | None = None
+    compared: int = 0
 
     def __post_init__(self) -> None:
         has_densities = self.settings.regularizer == "kde" and self.settings.bandwidth != 0

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tsds_qdrant.neighbors.pairs import one_sided
 from tsds_qdrant.solver.transport import TransportSolution
 from tsds_qdrant.strategies.evidence import Accuracy
 from tsds_qdrant.strategies.tsds.accuracy import measure, measured_again
 from tsds_qdrant.strategies.tsds.problem import TaskProblem
+
+FEW = 0.1
+"""Where no larger share of the densities lacks a neighbour that does not lack them, those are found
+again by scans before any sample is drawn."""
 
 
 def accuracy_of(
@@ -45,17 +50,24 @@ def sharpened(
 
     Then the solution is to be found again. This ends, at the latest when all are scans.
     """
-    searcher, near = known.searcher, known.neighborhoods
-    if searcher.scan_reason or not searcher.info.limits.exact:
+    searcher, near, goal = known.searcher, known.neighborhoods, known.settings.accuracy
+    if searcher.scan_reason or not searcher.info.limits.exact or goal == 1:
         return False
+    places = len(near.vicinities.places)
+    if places > known.compared and not searcher.density_scans:
+        known.compared = places
+        short = one_sided(near.vicinities)
+        if 0 < len(short) <= FEW * places:
+            near.vicinities.search_again(short)
+            return True
     found = accuracy_of(known, solution, seed, before)
-    if found.estimate <= known.settings.accuracy:
+    if found.estimate <= goal:
         return False
     lists, densities = found.lists_variation or 0.0, found.densities_variation or 0.0
     if not near.exact.all() and (lists >= densities or searcher.density_scans):
         near.scan_lists()
     elif densities and not searcher.density_scans:
-        searcher.widen(known.settings.accuracy)
+        searcher.widen(goal)
         near.vicinities.search_again()
     else:
         return False

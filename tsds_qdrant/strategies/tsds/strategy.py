@@ -10,8 +10,8 @@ from tsds_qdrant.arrays import IntArray
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.deepening import whole_list
 from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
+from tsds_qdrant.neighbors.pairs import near_pairs
 from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.neighbors.vicinities import near_pairs
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.settings.texts import number_or_auto
 from tsds_qdrant.solver.density import checked_bandwidth
