@@ -127,9 +127,21 @@ def ingest(
         index=points.index or points.wait_index,
         layout=points.layout,
     )
-    rows = None
+    rows, field = None, records.form.vector_field
     if points.vectors is not None:
         rows = load_vectors(points.vectors)
+    is_ready = rows is not None or field is not None
+    said = [name for name in EMBEDDING[:2] if getattr(reading, name) is not None]
+    if is_ready and said:
+        raise SettingsError(
+            f"--{said[0].replace('_', '-')} is for texts that a model embeds, and these vectors "
+            f"are ready; leave it out"
+        )
+    if field is not None and not (files and rows is None):
+        raise SettingsError(
+            f"--vector-field {field} is for vectors in records; give files of them, without "
+            f"--vectors"
+        )
     with progress_bars(quiet=as_json) as progress:
         if not files:
             assert rows is not None
@@ -142,13 +154,13 @@ def ingest(
                 progress=progress,
             )
         else:
-            stored = destination.metadata() if rows is None else {}
+            stored = {} if is_ready else destination.metadata()
             name = reading.model or stored.get("model") or DEFAULT_MODEL
             report = ingest_records(
                 destination,
                 files,
                 template=reading.text_template(),
-                embedder=reading.embedder(name, stored) if rows is None else None,
+                embedder=None if is_ready else reading.embedder(name, stored),
                 vectors=rows,
                 model=reading.model,
                 settings=records,

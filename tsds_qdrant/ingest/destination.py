@@ -72,6 +72,11 @@ class Destination:
         info = self._info()
         return {} if info is None else info.metadata
 
+    def shape(self) -> tuple[int | None, Metric]:
+        """Dimension and metric of its vectors; no dimension where there is no collection."""
+        info = self._info()
+        return (None, self.metric or "Cosine") if info is None else (info.dimension, info.metric)
+
     def _info(self) -> CollectionInfo | None:
         collection = self.existing()
         if collection is None:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.ingest.destination import Destination, renamed
 from tsds_qdrant.ingest.items import Item, ItemMaker, VectorArray, items_of
@@ -54,7 +56,8 @@ def ingest_records(
         destination: where to.
         files: JSONL, Parquet, CSV, .. (see :func:`~tsds_qdrant.records.read_entries`).
         template: how a record becomes the text that is embedded.
-        embedder: needed unless ``vectors`` are given.
+        embedder: needed unless ``vectors`` are given, or the records bring them along
+            (``settings.form.vector_field``).
         vectors: (n, D), one row for each record, in order.
         model: what made ``vectors``, to be kept with the collection.
         settings: where ids come from, and what becomes of records that cannot be used.
@@ -66,9 +69,13 @@ def ingest_records(
         EmbeddingError: the model fails.
         OutputError: the list of records left out cannot be written.
     """
-    if (embedder is None) == (vectors is None):
-        raise SettingsError("records need either a model or ready vectors; give one of the two")
     settings = settings or RecordSettings()
+    field = settings.form.vector_field
+    if sum(source is not None for source in (embedder, vectors, field)) != 1:
+        raise SettingsError(
+            "records need either a model or ready vectors, of a file (--vectors) or of a field "
+            "(--vector-field); give one of the three"
+        )
     check_given_once(files, settings.form)
     counts = [count_records(file, settings.form) for file in files]
     total = 0 if None in counts else sum(count or 0 for count in counts)
@@ -87,7 +94,11 @@ def ingest_records(
             embeds = embedder is not None
             decided = _decided(template, known.get("text", {}), first, embeds=embeds)
             metadata["text"] = decided.to_dict()
-            return ItemMaker(decided, embeds, settings.id_field, vectors, rejected.changes)
+            made = ItemMaker(decided, embeds, settings.id_field, vectors, rejected.changes)
+            made.form = settings.form
+            if field is not None:
+                made.dimension, made.metric = destination.shape()
+            return made
 
         items = items_of(files, rejected, maker, settings.form)
         if vectors is not None and total and total != len(vectors):
@@ -97,9 +108,11 @@ def ingest_records(
         chunks = _chunked(items, TEXT_CHUNK)
         if vectors is not None:
             chunks = _paired(items, vectors, rejected)
+        elif field is not None:
+            chunks = _with_own_vectors(items)
         report = run.store(
             chunks,
-            by_content=settings.id_field is None and vectors is None,
+            by_content=settings.id_field is None and embedder is not None,
             vectors=vectors,
             findings=rejected,
         )
@@ -173,6 +186,11 @@ def ingest_vectors(
 def _chunked(items: Iterator[Item], size: int) -> Iterator[Chunk]:
     while chunk := list(islice(items, size)):
         yield chunk, None
+
+
+def _with_own_vectors(items: Iterator[Item]) -> Iterator[Chunk]:
+    for chunk, _ in _chunked(items, VECTOR_CHUNK):
+        yield chunk, np.stack([item.vector for item in chunk if item.vector is not None])
 
 
 def _paired(

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.payloads import PAYLOAD_ADVICE, payload_fault
 from tsds_qdrant.collections.reserved import reserved_field
-from tsds_qdrant.collections.values import Payload, PointId
+from tsds_qdrant.collections.values import Metric, Payload, PointId
 from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.files.json_values import Changes
 from tsds_qdrant.ingest.ids_seen import IdsSeen
@@ -24,6 +25,7 @@ from tsds_qdrant.records.dropping import check_dropped
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values, shown
 from tsds_qdrant.records.form import FileForm
+from tsds_qdrant.records.vector_columns import checked_vector
 
 VectorArray = npt.NDArray[np.floating[Any]]
 OTHER_VECTORS = "equal records came again with another vector, and the first one counts"
@@ -40,6 +42,7 @@ class Item:
         payload: its fields; None where a stored point keeps those that it has.
         row: which of all records this is, from 0, those that cannot be used among them.
         again: an equal record of the run came before.
+        vector: (D,) that the record brought along.
     """
 
     point_id: PointId
@@ -47,6 +50,7 @@ class Item:
     payload: Payload | None
     row: int
     again: bool = False
+    vector: Float32Array | None = None
 
 
 @dataclass
@@ -59,6 +63,9 @@ class ItemMaker:
         id_field: where its id comes from, None for its content.
         vectors: (n, D) ready vectors, one for each record.
         changes: counts equal records that come again with another vector.
+        form: where records bring a vector along.
+        dimension: of those vectors; None until the first.
+        metric: that they are compared by.
     """
 
     template: TextTemplate
@@ -66,6 +73,9 @@ class ItemMaker:
     id_field: str | None = None
     vectors: VectorArray | None = None
     changes: Changes = field(default_factory=Counter)
+    form: FileForm = field(default_factory=FileForm)
+    dimension: int | None = None
+    metric: Metric = "Cosine"
     _seen: IdsSeen = field(default_factory=IdsSeen)
 
     def item(self, entry: Entry, row: int) -> Item:
@@ -85,7 +95,9 @@ class ItemMaker:
             advice = f"{PAYLOAD_ADVICE}, or leave it out with --drop-columns"
             raise BadRecordError(place, fault, advice)
         text = self.template.render(record, place) if self.embeds else ""
-        item = Item(record_id(record, text, self.id_field, place=place), text, record, row)
+        vector = self._vector(entry)
+        point_id = record_id(record, text, self.id_field, place=place) if record else row
+        item = Item(point_id, text, record, row, vector=vector)
         comes_again = (self.id_field is not None or not self.embeds) and self._comes_again(item)
         if comes_again is None:
             assert self.id_field is not None
@@ -97,12 +109,20 @@ class ItemMaker:
             )
         return replace(item, again=comes_again)
 
+    def _vector(self, entry: Entry) -> Float32Array | None:
+        path = self.form.vector_field
+        if path is None:
+            return None
+        vector = checked_vector(entry, path, self.dimension, self.metric)
+        self.dimension = len(vector)
+        return vector
+
     def _comes_again(self, item: Item) -> bool | None:
         """Whether an equal record was met before; None if another one of its id was."""
         of_content = self.id_field is None  # its id is that of its content then
         named = item.point_id if of_content else record_id(item.payload or {}, item.text)
         record = _bits(str(named).encode())
-        content = record << HALF_BITS | self._vector_bits(item.row)
+        content = record << HALF_BITS | self._vector_bits(item)
         key = blake2b(repr(item.point_id).encode(), digest_size=8).digest()
         known = self._seen.first(int.from_bytes(key, "little"), content)
         if known is not None and known >> HALF_BITS != record:
@@ -111,11 +131,14 @@ class ItemMaker:
             self.changes[OTHER_VECTORS] += 1
         return known is not None
 
-    def _vector_bits(self, row: int) -> int:
+    def _vector_bits(self, item: Item) -> int:
         """What stands for the direction of a ready vector; rounding leaves it as it is, mostly."""
-        if self.vectors is None or row >= len(self.vectors):
+        own = item.vector
+        if self.vectors is not None and item.row < len(self.vectors):
+            own = self.vectors[item.row]
+        if own is None:
             return 0
-        vector = np.asarray(self.vectors[row], dtype=np.float64)
+        vector = np.asarray(own, dtype=np.float64)
         with np.errstate(invalid="ignore"):  # a row that cannot be used is refused later on
             coarse = np.round(vector / max(float(np.linalg.norm(vector)), TINY), 2) + 0.0
         return _bits(coarse.tobytes())

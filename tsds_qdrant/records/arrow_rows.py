@@ -11,6 +11,8 @@ from tsds_qdrant.errors import BadRecordError, InputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.records.arrow_times import cut_to_microseconds
 from tsds_qdrant.records.entries import Entry, Findings, Place
+from tsds_qdrant.records.form import FileForm
+from tsds_qdrant.records.vector_columns import split_batch
 
 BATCH = 1024
 """Rows in memory at once."""
@@ -19,11 +21,12 @@ _FEATHER_1 = b"FEA1"
 
 
 def arrow_rows(
-    batches: Iterable[Any], name: str, drop: Collection[str], findings: Findings
+    batches: Iterable[Any], name: str, form: FileForm, findings: Findings
 ) -> Iterator[Entry]:
-    """Read the rows of RecordBatches or Tables without the columns ``drop``.
+    """Read the rows of RecordBatches or Tables without the columns that ``form`` drops.
 
-    A row with a value that JSON cannot express is a bad record.
+    Vectors that it names come beside their records. A row with a value that JSON cannot express is
+    a bad record.
 
     Raises:
         InputError: a batch cannot be read, or has two columns of one name.
@@ -31,12 +34,19 @@ def arrow_rows(
     number = 0
     with arrow_errors(name):
         for batch in batches:
-            kept = cut_to_microseconds(_kept(batch, name, drop, findings), findings.changes)
-            for row in _rows(kept):
+            kept, vectors = _kept(batch, name, form.drop_columns, findings), None
+            if form.vector_field is not None:
+                kept, vectors = split_batch(kept, form.vector_field)
+            rows: list[Any] = [{} for _ in range(batch.num_rows)] if vectors else []
+            if kept.num_columns:
+                rows = _rows(cut_to_microseconds(kept, findings.changes))
+            for k, row in enumerate(rows):
                 number += 1
                 place = Place(name, number, "row")
+                vector = None if vectors is None else vectors[k]
                 try:
-                    yield Entry({key: _safe(row, key, place, findings) for key in row}, place)
+                    record = {key: _safe(row, key, place, findings) for key in row}
+                    yield Entry(record, place, vector)
                 except BadRecordError as error:
                     findings.bad(error)
 

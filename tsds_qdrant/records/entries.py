@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.files.json_values import Changes
 
@@ -33,10 +34,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record and its place."""
+    """A record and its place.
+
+    Attributes:
+        vector: (D,) taken out of the record, where that is asked for.
+    """
 
     record: dict[str, Any]
     place: Place
+    vector: Float32Array | None = None
 
 
 @dataclass

@@ -44,6 +44,8 @@ class FileForm:
         drop_columns: fields, by their names at the top of a record, that are left out.
         json_field: where the records of a JSON document are: dots reach into objects, ``*`` takes
             every item of a list, ``.`` is the document itself.
+        vector_field: a list of numbers that is a record's ready vector and no longer part of it:
+            dots reach into objects.
     """
 
     delimiter: str | None = setting(
@@ -59,6 +61,11 @@ class FileForm:
     json_field: str | None = setting(
         None, "The list of records in a JSON document, as in data.", metavar="FIELD"
     )
+    vector_field: str | None = setting(
+        None,
+        "Ready vectors are in this field, a list of numbers; it is not stored as one.",
+        metavar="FIELD",
+    )
 
     def __post_init__(self) -> None:
         names: list[str] = []
@@ -67,3 +74,5 @@ class FileForm:
         object.__setattr__(self, "drop_columns", tuple(dict.fromkeys(names)))
         if self.json_field is not None and not self.json_field.strip():
             raise SettingsError("--json-field is empty; name a field of the document, as in data")
+        if self.vector_field is not None and not self.vector_field.strip():
+            raise SettingsError("--vector-field is empty; name the field of vectors, as embedding")

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tsds_qdrant.errors import InputError, SettingsError, TsdsError
+from tsds_qdrant.errors import BadRecordError, InputError, SettingsError, TsdsError
 from tsds_qdrant.files.compression import decompressed
 from tsds_qdrant.records.arrow_rows import arrow_batches, arrow_rows, count_rows
 from tsds_qdrant.records.entries import Entry, Findings
@@ -22,6 +22,7 @@ from tsds_qdrant.records.formats import ARROW, JSON, LINES, RecordFile, is_table
 from tsds_qdrant.records.hub import HubName, batches_of, is_hub_name, is_saved, saved_dataset
 from tsds_qdrant.records.json_files import holds_lines, json_file, json_stream
 from tsds_qdrant.records.tables import table_rows
+from tsds_qdrant.records.vector_columns import with_vector
 
 STDIN = "-"
 _STDIN_NAME = "standard input"
@@ -67,7 +68,10 @@ def read_entries(
     findings = findings or Findings()
     form = form or FileForm()
     name = str(path)
-    return _some(_without(_entries(name, form, findings), form, findings), name, findings)
+    entries = _without(_entries(name, form, findings), form, findings)
+    if form.vector_field is not None:
+        entries = _with_vectors(entries, form.vector_field, findings)
+    return _some(entries, name, findings)
 
 
 def count_records(path: str | Path, form: FileForm | None = None) -> int | None:
@@ -115,10 +119,10 @@ def _entries(name: str, form: FileForm, findings: Findings) -> Iterator[Entry]:
         return _streamed(sys.stdin.buffer, _STDIN_NAME, form, findings)
     if is_hub_name(name):
         batches = HubName.parse(name).batches()
-        return arrow_rows(batches, name, form.drop_columns, findings)
+        return arrow_rows(batches, name, form, findings)
     if is_saved(Path(name)):
         batches = batches_of(saved_dataset(Path(name)))
-        return arrow_rows(batches, name, form.drop_columns, findings)
+        return arrow_rows(batches, name, form, findings)
     files = _files(name, form)
     return chain.from_iterable(_entries_of(file, form, findings) for file in files)
 
@@ -161,7 +165,7 @@ def _entries_of(file: RecordFile, form: FileForm, findings: Findings) -> Iterato
 def _entries_in(file: RecordFile, form: FileForm, findings: Findings) -> Iterator[Entry]:
     name = str(file.path)
     if file.kind in ARROW:
-        yield from arrow_rows(arrow_batches(file.path), name, form.drop_columns, findings)
+        yield from arrow_rows(arrow_batches(file.path), name, form, findings)
     elif is_table(file, form):
         with _opened(file) as stream:
             yield from table_rows(stream, name, file.kind, form, findings)
@@ -211,6 +215,20 @@ def _dropped(entry: Entry, form: FileForm, findings: Findings) -> Entry:
             del entry.record[column]
             findings.dropped.add(column)
     return entry
+
+
+def _with_vectors(entries: Iterator[Entry], path: str, findings: Findings) -> Iterator[Entry]:
+    for entry in entries:
+        if found := _with_vector(entry, path, findings):
+            yield found
+
+
+def _with_vector(entry: Entry, path: str, findings: Findings) -> Entry | None:
+    try:
+        return with_vector(entry, path)
+    except BadRecordError as error:
+        findings.bad(error)
+        return None
 
 
 def _some(entries: Iterator[Entry], name: str, findings: Findings) -> Iterator[Entry]:

@@ -42,6 +42,10 @@ def devices_of(device: str | None) -> list[str]:
     return names
 
 
+REQUIRES = "requires installing"
+"""In what sentence-transformers raises where packages of a backend are missing or do not fit."""
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """Which model is loaded, and how.
@@ -96,7 +100,11 @@ class ModelSource:
         device = self.devices[0] if self.devices else None
         try:
             model = SentenceTransformer(path, device=device, **more)
+            for further in self.devices[1:]:
+                _check_device(further)
         except Exception as error:  # a missing model raises whatever the hub client raises
+            if REQUIRES in str(error):
+                raise self._lacking(first_line(error.__context__ or error)) from error
             raise EmbeddingError(self._refusal(error)) from error
         if self.max_length is not None:
             self._shorten(model, self.max_length)
@@ -109,11 +117,13 @@ class ModelSource:
             except ImportError:
                 found = None
             if found is None:
-                raise MissingPackageError(
-                    f"--backend {self.backend} needs the package {package.partition('.')[0]} "
-                    f"({package}), which is not installed; "
-                    f"run: pip install 'tsds-qdrant[{self.backend}]'"
-                )
+                raise self._lacking(f"no module named '{package}'")
+
+    def _lacking(self, reason: str) -> MissingPackageError:
+        return MissingPackageError(
+            f"--backend {self.backend} needs packages that are not installed ({reason}); "
+            f"run: pip install 'tsds-qdrant[{self.backend}]'"
+        )
 
     def _shorten(self, model: Any, length: int) -> None:
         if not isinstance(getattr(model, "max_seq_length", None), int):
@@ -134,7 +144,7 @@ class ModelSource:
         lacks = "" if directory is None else lacking(directory)
         if lacks:
             return f"'{directory}' is no model that can be loaded ({lacks}); give another --model"
-        place = f" on device '{self.devices[0]}'" if self.devices else ""
+        place = f" on device '{','.join(self.devices)}'" if self.devices else ""
         place += f" by {self.backend}" if self.backend != "torch" else ""
         said = f"model '{self.name}' cannot be loaded{place} ({first_line(error)})"
         checks = "the device, " if self.devices else ""
@@ -144,6 +154,13 @@ class ModelSource:
             f"{said}; check {checks}its name and the network, or give its directory with --model "
             f"(there is none at '{absolute(self.name)}')"
         )
+
+
+def _check_device(device: str) -> None:
+    """Raise what torch raises on a device that is not there: processes on it would never answer."""
+    import torch
+
+    torch.empty(1, device=device)
 
 
 def _most_tokens(model: Any) -> int | None:
