@@ -160,7 +160,7 @@ class Reached:
     )
     scan_memory: float | None = setting(
         None,
-        "Share of the memory up to which its vectors stay mapped: .5 if unset.",
+        "Share of the memory up to which its vectors stay mapped: .05 if unset.",
         metavar="SHARE",
         hidden=True,
     )

@@ -22,15 +22,16 @@ class Scanning:
     Attributes:
         device: cpu; cuda, cuda:1, mps, .. by torch; auto, a GPU where torch has one and the scan
             is long enough to pay for it, else the CPU; engine, Qdrant's own exact search.
-        memory: share of the machine's memory up to which vectors stay mapped; larger collections
-            are read from their file in every scan.
+        memory: share of the machine's memory up to which vectors stay mapped into the process;
+            larger ones are mapped block by block in every scan, which costs little as long as the
+            system has room to keep them.
 
     Raises:
         SettingsError: a value that cannot be right.
     """
 
     device: str = AUTO
-    memory: float = 0.5
+    memory: float = 0.05
 
     def __post_init__(self) -> None:
         if not DEVICES.fullmatch(self.device):

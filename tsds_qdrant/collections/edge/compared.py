@@ -8,6 +8,7 @@ more than half of D eps (|q|^2 + |x|^2): one part for the query, one for the poi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,12 @@ from tsds_qdrant.collections.distance import is_similarity
 from tsds_qdrant.collections.values import Geometry
 
 EPS = float(np.finfo(np.float32).eps)
+GATHERED = 1_024
+"""Rows that are copied together at once, from wherever they are."""
+AROUND_BYTES = 65_536
+"""What a row that is touched brings along into mapped memory (Linux, fault_around_bytes)."""
+RELEASED_BYTES = 32_000_000
+"""Mapped memory that is touched before it is given back."""
 RESCORED = 4_096
 """Pairs whose vectors are held in float64 at once."""
 LOOSE = 1e-6
@@ -32,11 +39,13 @@ class Compared:
         matrix: (m, D) vectors, of unit length under Cosine.
         metric: Cosine, Dot, Product (all of unit length, but for rounding) or Euclid.
         points: (n,) where in ``matrix`` the vector of each point is.
+        release: gives memory back that mapped rows take; None where they are to stay.
     """
 
     matrix: Float32Array
     metric: Geometry
     points: IntArray
+    release: Callable[[], None] | None = None
 
     @cached_property
     def order(self) -> IntArray:
@@ -52,7 +61,24 @@ class Compared:
         """The vectors at ``rows`` (n,), which need no copy where they stand side by side."""
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
             return self.matrix[int(rows[0]) : int(rows[-1]) + 1]
-        return self.matrix[rows]
+        found = np.empty((len(rows), self.matrix.shape[1]), dtype=np.float32)
+        for start in range(0, len(rows), GATHERED):
+            part = slice(start, start + GATHERED)
+            np.take(self.matrix, rows[part], axis=0, out=found[part])
+            self.done_with(AROUND_BYTES * len(found[part]))
+        return found
+
+    def done_with(self, touched: int) -> None:
+        """As many bytes were looked at; now and then the memory is given back."""
+        if self.release is not None:
+            self._touched[0] += touched
+            if self._touched[0] > RELEASED_BYTES:
+                self._touched[0] = 0
+                self.release()
+
+    @cached_property
+    def _touched(self) -> list[int]:
+        return [0]
 
     def scores(self, query: Float32Array, rows: IntArray) -> FloatArray:
         """(n,) scores of ``query`` (D,) and ``rows`` (n,); each depends on its pair alone."""

@@ -30,7 +30,7 @@ class LoadedVectors:
         metric: Cosine, Dot, Product (all of unit length, but for rounding) or Euclid.
         rows: (n,) where in ``matrix`` the vector of each is; None if it is (n, D) and in order.
         device: what computes products; see :class:`~..scanning.Scanning`.
-        release: called with bounds of rows that are done with for now; None keeps them mapped.
+        release: gives memory back that mapped rows take; None where they are to stay.
     """
 
     ids: Sequence[PointId]
@@ -38,7 +38,7 @@ class LoadedVectors:
     metric: Geometry
     rows: IntArray | None = None
     device: str = CPU
-    release: Callable[[int, int], None] | None = None
+    release: Callable[[], None] | None = None
 
     def search(
         self,
@@ -49,7 +49,7 @@ class LoadedVectors:
     ) -> Hits:
         """The ``limit`` nearest points of every row of ``queries`` (B, D); see Collection."""
         rows, limit = normalized(queries, self.metric), min(limit, len(self.ids))
-        scan = Scan(self.compared, self._products(rows.size), self.release)
+        scan = Scan(self.compared, self._products(rows.size))
         step = max(1, len(rows) if max_distance is not None else PAIRS // max(1, 2 * limit))
         found: list[Ranked] = []
         for start in range(0, len(rows) if limit else 0, step):
@@ -65,7 +65,7 @@ class LoadedVectors:
     def compared(self) -> Compared:
         """The points without their ids."""
         rows = np.arange(len(self.ids)) if self.rows is None else self.rows
-        return Compared(self.matrix, self.metric, rows)
+        return Compared(self.matrix, self.metric, rows, self.release)
 
     def _products(self, numbers: int) -> Products:
         """What computes products with queries of that many ``numbers``."""

@@ -37,7 +37,7 @@ WHOLE = 8_192
 """Up to this many points the sample is all of them."""
 SAMPLED = 16
 """Every which point is sampled of more."""
-LARGEST_SAMPLE = 65_536
+LARGEST_SAMPLE = 32_768
 SLACK = 3.0
 """Standard errors by which a bar is lower than the sample says."""
 PAIRS = 16_000_000
@@ -60,12 +60,10 @@ class Scan:
     Attributes:
         compared: the points.
         products: computes products.
-        release: called with bounds of rows that are done with for now; None keeps them mapped.
     """
 
     compared: Compared
     products: Products
-    release: Callable[[int, int], None] | None = None
 
     def nearest(
         self,
@@ -146,8 +144,7 @@ class Scan:
                 pair = self.products.reaching(queries[some], block, penalty, lowered[some])
                 searches.append((pair[0] + first).astype(np.int32))
                 places.append((pair[1] + start).astype(np.int32))
-            if self.release is not None:
-                self.release(int(own[0]), int(own[-1]) + 1)
+            self.compared.done_with(block.nbytes)
             return np.concatenate(searches), np.concatenate(places)
 
         starts, kept, found = range(0, len(rows), step), 0, []

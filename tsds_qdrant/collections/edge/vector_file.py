@@ -48,12 +48,10 @@ class Mapped:
     matrix: Float32Array
     file: mmap.mmap | None = None
 
-    def release(self, start: int, stop: int) -> None:
-        """Give the memory of the rows from ``start`` up to ``stop`` back, for now."""
+    def release(self) -> None:
+        """Give the memory back that the matrix takes, for now: the system may keep the pages."""
         if self.file is not None and hasattr(mmap, "MADV_DONTNEED"):
-            width = self.matrix.shape[1] * self.matrix.itemsize
-            first = start * width // mmap.PAGESIZE * mmap.PAGESIZE
-            self.file.madvise(mmap.MADV_DONTNEED, first, stop * width - first)
+            self.file.madvise(mmap.MADV_DONTNEED)
 
 
 class VectorFile:
@@ -140,15 +138,16 @@ class VectorFile:
         """All vectors of now."""
         entries = np.fromfile(self._directory / ENTRIES, dtype=ENTRY)
         keys, rows = entries["key"], entries["row"].astype(np.int64)
-        names = packed(keys)
-        if not (names[1:] > names[:-1]).all():
+        numbers = keys[:, 2]
+        if keys[:, :2].any() or not (numbers[1:] > numbers[:-1]).all():
+            names = packed(keys)
             order = np.argsort(names, kind="stable")
             names = names[order]
             last = np.ones(len(names), dtype=np.bool_)
             last[:-1] = names[1:] != names[:-1]
             keys, rows = keys[order][last], rows[order][last]
-        there = rows != GONE
-        keys, rows = keys[there], rows[there]
+        if not (there := rows != GONE).all():
+            keys, rows = keys[there], rows[there]
         self._wasteful = len(rows) < WASTEFUL * self._rows
         if not self._rows:
             return Mapped(KeyedIds(keys), rows, np.empty((0, self._dimension), dtype=np.float32))
