@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -128,3 +131,29 @@ def test_a_block_of_whole_numbers_after_another(
     np.save(tmp_path / "a.npy", rows)
     with pytest.raises(InputError, match=r"vector 8 holds -1099511627777 in column 1"):
         load_vectors(tmp_path / "a.npy")
+
+
+def test_blocks_leave_memory_again(tmp_path: Path) -> None:
+    rows = np.lib.format.open_memmap(
+        tmp_path / "x.npy", mode="w+", dtype=np.float32, shape=(400_000, 128)
+    )
+    rows[123_456, 7] = 5.0
+    del rows
+    script = (
+        "import resource, sys, numpy as np\n"
+        "from tsds_qdrant.records.vectors import blocks_of, load_vectors\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "vectors = load_vectors(sys.argv[1])\n"
+        "before = peak()\n"
+        "print(sum(float(block.sum()) for _, block in blocks_of(vectors)), peak() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "x.npy")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    total, kilobytes = map(float, done.stdout.split())
+    assert total == 5.0
+    assert kilobytes < 80_000  # of 205,000

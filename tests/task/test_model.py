@@ -7,15 +7,18 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from commands import rows_of, run
+from hashed_words import HashedWords
 from numpy.typing import NDArray
 
 from tsds_qdrant import Destination, create_collection, ingest_records, open_collection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import CollectionMismatchError, EmbeddingError
+from tsds_qdrant.progress import notices_to
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.representations.model_names import (
     is_gone,
@@ -25,7 +28,9 @@ from tsds_qdrant.representations.model_names import (
     same_model,
 )
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
-from tsds_qdrant.task.model import checked_model, info_with_model
+from tsds_qdrant.task.examples import examples_of_records
+from tsds_qdrant.task.model import check_made_alike, checked_model, info_with_model
+from tsds_qdrant.task.settings import Reading
 
 TEXTS = ["Sockets send bytes.", "Bread needs yeast.", "Courts hear cases.", "Rain falls."]
 
@@ -265,3 +270,33 @@ def test_a_real_model_is_moved_and_the_advice_leads_to_the_end(models: Path) -> 
     run("select", *words)
     run("reselect", "task.run", "--out", "again.jsonl")
     assert rows_of("again.jsonl") == before
+
+
+class Reading10(HashedWords):
+    made_with: ClassVar[dict[str, Any]] = {"max_length": 10, "backend": "onnx"}
+
+
+def test_how_far_texts_are_read_is_kept_and_taken_from_there(tmp_path: Path) -> None:
+    place = Destination(str(tmp_path / "store"), "pool")
+    file = tmp_path / "pool.jsonl"
+    file.write_text('{"text": "a b"}\n{"text": "c"}\n')
+    template = TextTemplate(text_field="text")
+    ingest_records(place, [str(file)], template=template, embedder=Reading10())
+    metadata = place.metadata()
+    assert (metadata["max_length"], metadata["backend"]) == (10, "onnx")
+    taken = Reading().embedder("m", metadata)
+    assert taken.made_with == Reading10.made_with
+    other = Reading(max_length=20, backend="torch").embedder("m", metadata)
+    assert other.made_with == {"max_length": 20}
+    with pytest.raises(CollectionMismatchError, match=r"first 10 tokens.*not of the first 20"):
+        check_made_alike(metadata, other)
+    with pytest.raises(CollectionMismatchError, match="leave --max-length out"):
+        ingest_records(place, [str(file)], template=template, embedder=HashedWords())
+    with pytest.raises(CollectionMismatchError, match="not of more"):
+        examples_of_records(str(file), HashedWords(), template=template, stored=metadata)
+    told: list[str] = []
+    with notices_to(told.append):
+        check_made_alike({**metadata, "backend": "torch"}, Reading10())
+        check_made_alike(metadata, Reading10())
+    assert len(told) == 1
+    assert "were computed by torch, and these are by onnx" in told[0]

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 USUAL = ("qdrant", "collection", "queries", "size", "out")
 RARE = (
-    *("sampler", "cost_scale", "regularizer", "scans", "recall"),
-    *("token_field", "group_field", "exclude_radius", "template", "grpc"),
+    *("sampler", "cost_scale", "regularizer", "scans", "recall", "token_field"),
+    *("group_field", "exclude_radius", "exclude_report", "template", "max_length", "grpc"),
 )
 
 

@@ -20,7 +20,7 @@ class Encoding:
     Attributes:
         embedder: makes vectors.
         total: items of the run.
-        progress: stage ``ingest``.
+        progress: stages ``ingest`` and ``tokens``.
         cut: how many texts were longer than what the embedder reads, if it says so.
     """
 
@@ -41,6 +41,8 @@ class Encoding:
             nonlocal embedded
             embedded += texts
             self.progress("ingest", done + embedded, self.total)
+            if tokens := int(getattr(self.embedder, "tokens", 0)):
+                self.progress("tokens", tokens, 0)
 
         texts = [item.text for item in items]
         vectors = self.embedder.encode(texts, on_batch)

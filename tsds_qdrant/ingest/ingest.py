@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.representations.text import Embedder, made_with
 from tsds_qdrant.settings.fields import changed
 
-TEXT_CHUNK = 256
+TEXT_CHUNK = 1_024
+"""Texts that are embedded before they are stored: enough of each length to share a pass."""
 VECTOR_CHUNK = 1_000
 MAX_IDS = 2**64
 OTHER_ROW_IDS = "give the rows free ids with --first-id {free}"
@@ -184,7 +184,18 @@ def ingest_vectors(
 
 
 def _chunked(items: Iterator[Item], size: int) -> Iterator[Chunk]:
-    while chunk := list(islice(items, size)):
+    chunk: list[Item] = []
+    try:
+        for item in items:
+            chunk.append(item)
+            if len(chunk) == size:
+                yield chunk, None
+                chunk = []
+    except InputError:
+        if chunk:  # what was read before stays
+            yield chunk, None
+        raise
+    if chunk:
         yield chunk, None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,21 +13,20 @@ import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections import create_collection, is_server
-from tsds_qdrant.collections.checked import check_made, check_storable
-from tsds_qdrant.collections.distance import checked_vectors
+from tsds_qdrant.collections.checked import check_made
 from tsds_qdrant.collections.graph import build_graph, keeps_graph
-from tsds_qdrant.collections.values import FLOAT32, Metric
-from tsds_qdrant.errors import AccessDeniedError, CollectionExistsError, CollectionMismatchError
+from tsds_qdrant.collections.values import Metric, PointId
+from tsds_qdrant.errors import AccessDeniedError, CollectionExistsError
+from tsds_qdrant.ingest.behind import Behind
 from tsds_qdrant.ingest.destination import Destination, merged
 from tsds_qdrant.ingest.encoding import Encoding
 from tsds_qdrant.ingest.items import Item, VectorArray
+from tsds_qdrant.ingest.ready import check_ready
 from tsds_qdrant.ingest.report import IngestReport
 from tsds_qdrant.ingest.stored import Compared, Stored, numbers_of
 from tsds_qdrant.ingest.writer import Writer
 from tsds_qdrant.progress import Progress
-from tsds_qdrant.records import naming_file
 from tsds_qdrant.records.entries import Findings
-from tsds_qdrant.records.vectors import blocks_of
 from tsds_qdrant.representations.text import Embedder
 
 Chunk = tuple[list[Item], Float32Array | None]
@@ -60,6 +60,7 @@ class StoringRun:
         self._added = self._updated = self._repeated = 0
         self._stored: Stored | None = None
         self._writer: Writer | None = None
+        self._behind, self._last = Behind(), set[PointId]()
         self._collection = destination.checked(metadata["model"], metadata["text"], embedder)
         self._keeps_graph = self._collection is not None and keeps_graph(self._collection)
 
@@ -96,15 +97,18 @@ class StoringRun:
         read = 0
         try:
             if vectors is not None:
-                with naming_file(vectors):
-                    self._check(vectors)
+                info = self._collection.info() if self._collection is not None else None
+                check_ready(vectors, info, self._metric)
             for items, rows in looked_at or ():
                 self._compare(items, rows)
             self._adopt()
-            for items, rows in chunks:
-                self._store(items, rows, read)
-                read += len(items)
-                self._progress("ingest", read, self._total)
+            try:
+                for items, rows in chunks:
+                    self._store(items, rows, read)
+                    read += len(items)
+                    self._progress("ingest", read, self._total)
+            finally:
+                self._behind.close()
             assert self._collection is not None
             if self._writer is not None:
                 self._writer.close()
@@ -150,26 +154,6 @@ class StoringRun:
         )
         return tuple(note for note in (*changed, cut and cut.in_words(), again) if note)
 
-    def _check(self, vectors: VectorArray) -> None:
-        """Read all rows once, so that a bad one is found before anything is stored.
-
-        Raises:
-            CollectionMismatchError: the collection has another dimension.
-            InputError: a row holds NaN or infinity, or does not suit the metric or the datatype.
-        """
-        dimension, metric, datatype = vectors.shape[1], self._metric, FLOAT32
-        if self._collection is not None:
-            info = self._collection.info()
-            metric, datatype = info.metric, info.datatype
-            if dimension != info.dimension:
-                raise CollectionMismatchError(
-                    f"the vectors have dimension {dimension}, those of collection '{info.name}' "
-                    f"have {info.dimension}; use the model that made them, or another collection"
-                )
-        for start, rows in blocks_of(vectors):
-            checked_vectors(rows, dimension, metric, first=start)
-            check_storable(rows, metric, datatype, first=start)
-
     def _adopt(self) -> None:
         """Give our model to an empty collection without one, made elsewhere or by a killed run."""
         if self._collection is None:
@@ -189,15 +173,20 @@ class StoringRun:
         return {**self._metadata, "identity": uuid4().hex, "sequence": 0}
 
     def _store(self, items: list[Item], rows: Float32Array | None, done: int) -> None:
-        """Store those of ``items`` that are missing or different, ``done`` after others."""
+        """Store those of ``items`` that are missing or different, ``done`` after others.
+
+        Embedded ones are stored while the next texts are embedded.
+        """
         found = self._compare(items, rows)
         self._repeat(found)
-        if not len(found.stale):
+        stale = [items[k] for k in found.stale.tolist() if items[k].point_id not in self._last]
+        if not stale:
             return
-        stale = [items[k] for k in found.stale.tolist()]
         if rows is None:
             assert self._encoding is not None
-            vectors = self._encoding.encoded(stale, done, self._metric)
+            with self._behind.going_on():
+                vectors = self._encoding.encoded(stale, done, self._metric)
+            self._last = {item.point_id for item in stale}
             if self._stored is not None:
                 check_made(vectors, self._stored.info, self._encoding.embedder.name)
         else:
@@ -209,7 +198,11 @@ class StoringRun:
             stale = [items[k] for k in found.stale.tolist()]
             vectors = vectors[found.stale]
             self._repeat(found)
-        self._writing().write(stale, vectors, found.known)
+        work = partial(self._writing().write, stale, vectors, found.known)
+        if rows is None:
+            self._behind.put(work)
+        else:
+            work()
         updated = sum(item.point_id in found.known for item in stale)
         self._updated += updated
         self._added += len(stale) - updated

@@ -17,7 +17,7 @@ from bench.pools import Float32Array
 from tsds_qdrant import SelectionSettings, select
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.hits import Hits
-from tsds_qdrant.neighbors import search
+from tsds_qdrant.neighbors import costs, search
 from tsds_qdrant.selection.selection import Selection
 
 FloatArray = npt.NDArray[np.float64]
@@ -134,11 +134,14 @@ class Judge:
                 alpha=self.exact.transport.alpha, cost_scale=scale, bandwidth=width
             )
         recall = ANY_RECALL if walk.fixed else settings.search.recall
-        settings = settings.altered(exact=walk.exact, recall=recall)
+        accuracy = 1.0 if walk.fixed else settings.flat()["accuracy"]
+        settings = settings.altered(exact=walk.exact, recall=recall, accuracy=accuracy)
         collection.walk = walk
         share = 1.0 if walk.fixed else search.SCAN_SHARE
         started = time.process_time()
-        with patch.object(search, "SCAN_SHARE", share):
+        product, engine = (1.0, 1.0) if walk.fixed else (costs.PRODUCT_S, costs.ENGINE_S)
+        scans = patch.multiple(costs, PRODUCT_S=product, ENGINE_S=engine)
+        with scans, patch.object(search, "SCAN_SHARE", share):
             found = select(collection, self.queries, settings)
         seconds = time.process_time() - started
         error = self._density_error(found)
