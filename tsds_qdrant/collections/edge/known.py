@@ -23,6 +23,7 @@ class Known:
         files: the vectors of spaces, kept beside the shard.
         scanning: how exact searches are computed.
         searched: the space of the collection as it was opened, of which the others are views.
+        filled: points were written since it was opened.
         points: how many, None where they were not counted since the last write.
         mapped: space -> its vector file, as of the last write.
         loaded: space -> filter and the vectors that match it, read since the last write.
@@ -33,6 +34,7 @@ class Known:
     searched: str
     files: VectorFiles
     scanning: Scanning
+    filled: bool = False
     points: int | None = None
     mapped: dict[str, Mapped] = field(default_factory=dict)
     loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)

@@ -111,8 +111,9 @@ class EdgeSpaces(EdgePoints):
             size + FLOAT_BYTES * info.dimension for size in checked_payloads(point_ids, contents)
         ]
         step = _batch_rows(info.dimension)
-        if not self.count():
+        if not (self._known.filled or self.count()):
             self._begin(*self._known.spaces.values())
+        self._known.filled = True
         for part in parts_by_size(sizes, rows=step, size=OPERATION_BYTES):
             own = slice(part.start, part.stop)
             written = Written(
