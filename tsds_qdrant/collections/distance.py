@@ -124,13 +124,19 @@ def checked_vectors(
     return array
 
 
-def are_unit_rows(rows: Float32Array, *, or_zero: bool = False) -> bool:
-    """Whether all ``rows`` (n, D) are of unit length, ``or_zero``: dot products say distances."""
-    squares = np.einsum("ij,ij->i", rows, rows)
-    unequal = _not_of_unit_length(squares)
-    return not (unequal & (squares >= np.finfo(np.float32).eps) if or_zero else unequal).any()
+def are_unit_rows(rows: Float32Array) -> bool:
+    """Whether all ``rows`` (n, D) are of unit length: their dot products say distances."""
+    return not _not_of_unit_length(np.einsum("ij,ij->i", rows, rows)).any()
+
+
+def uneven_rows(rows: Float32Array) -> BoolArray:
+    """(n,) which of ``rows`` (n, D) are neither of unit length nor zero."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+    uneven: BoolArray = _not_of_unit_length(squares) & ~(squares < np.finfo(np.float32).eps)
+    return uneven
 
 
 def _not_of_unit_length(squares: Float32Array) -> BoolArray:
-    unequal: BoolArray = np.abs(squares - 1.0) > 2 * UNIT_TOLERANCE
+    unequal: BoolArray = ~(np.abs(squares - 1.0) <= 2 * UNIT_TOLERANCE)
     return unequal

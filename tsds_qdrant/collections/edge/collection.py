@@ -144,7 +144,7 @@ class EdgeCollection(EdgeLengths):
             loaded = self.loaded(where)
             # Whoever is near is found by distances there, which products alone do not say.
             if info.geometry in ("Cosine", "Euclid") or (
-                are_unit_rows(queries) and are_unit_rows(loaded.matrix, or_zero=True)
+                are_unit_rows(queries) and not len(loaded.compared.uneven)
             ):
                 return loaded.search(queries, limit, max_distance, on_batch)
         walk = None if ef is None or exact else max(ef, limit)

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
-from tsds_qdrant.collections.distance import is_similarity
+from tsds_qdrant.collections.distance import is_similarity, uneven_rows
 from tsds_qdrant.collections.values import Geometry
 
 EPS = float(np.finfo(np.float32).eps)
@@ -56,6 +56,16 @@ class Compared:
     def rows(self) -> IntArray:
         """(n,) rows of the points, ascending."""
         return self.points[self.order]
+
+    @cached_property
+    def uneven(self) -> IntArray:
+        """The points whose vectors are neither of unit length nor zero, ascending."""
+        found = [np.empty(0, dtype=np.int64)]
+        for start in range(0, len(self.rows), RESCORED):
+            block = self.at(self.rows[start : start + RESCORED])
+            found.append(self.order[start + np.flatnonzero(uneven_rows(block))])
+            self.done_with(block.nbytes)
+        return np.sort(np.concatenate(found))
 
     def at(self, rows: IntArray) -> Float32Array:
         """The vectors at ``rows`` (n,), which need no copy where they stand side by side."""

@@ -12,6 +12,7 @@ from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.edge.forms import plain_id
 from tsds_qdrant.collections.edge.spaces import EdgeSpaces
 from tsds_qdrant.collections.filters import edge_filter
+from tsds_qdrant.collections.ids import taken
 from tsds_qdrant.collections.lengths import UNIT_SAMPLE, check_unit_length, probes, tolerance_of
 from tsds_qdrant.collections.spaces import checked_kind
 from tsds_qdrant.collections.values import Filter, Record
@@ -29,14 +30,14 @@ class EdgeLengths(EdgeSpaces):
             self._known.lengths.add(info.vector)
 
     def _some(self) -> Iterator[Record]:
-        """All points where they fit into memory, or the first that have the vector."""
+        """Points of another length than 1, where all are in memory; else the first of all."""
         info = self._description
         if self._is_scanned():
             loaded = self.loaded(None)
-            yield from (
-                Record(point_id, {}, row)
-                for point_id, row in zip(loaded.ids, loaded.matrix, strict=True)
-            )
+            uneven = loaded.compared.uneven
+            rows = loaded.compared.at(loaded.compared.points[uneven])
+            named = zip(taken(loaded.ids, uneven), rows, strict=True)
+            yield from (Record(point_id, {}, row) for point_id, row in named)
             return
         where = joined(None, {"has_vector": info.vector})
         ids = list(islice(chain.from_iterable(self.scroll_ids(where)), UNIT_SAMPLE))
