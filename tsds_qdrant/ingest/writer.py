@@ -28,34 +28,38 @@ FIELDS: Mapping[str, IndexKind] = {WRITER_FIELD: "keyword", NUMBER_FIELD: "integ
 DIGITS = 16
 
 
+def index_stamps(collection: Collection) -> None:
+    """Index the stamps of a collection that ``ingest`` made; others are left as they are.
+
+    Without an index changes are found as well, by reading all points.
+    """
+    info = collection.info()
+    if "sequence" in info.metadata:
+        with suppress(AccessDeniedError, RequestRejectedError):
+            for name, kind in FIELDS.items():
+                if name not in info.payload_indexes:
+                    collection.index_payload(name, kind)
+
+
 class Writer:
     """Writes items to a collection; see :class:`~tsds_qdrant.collections.reserved.Stamp`."""
 
     def __init__(self, collection: Collection, items: int = 0) -> None:
-        """Index the stamps of a collection that ``ingest`` made; others are left as they are.
+        """Index the stamps on a server.
 
-        The embedded engine makes an index in less time than it takes to keep it: there it is made
-        at the end.
+        In the embedded engine that takes as long as storing small vectors, and memory: there the
+        first run that is kept does it.
 
         About ``items`` will be written; 0 if that is not known.
         """
         self._collection = collection
-        self._is_embedded = not is_server(collection.info().location)
+        info, rate = collection.info(), collection.limits.write_rate
+        self._is_embedded = not is_server(info.location)
         self._stamp = Stamp(uuid4().hex[:DIGITS], 0)
         self._last: PointId | None = None
-        info, rate = collection.info(), collection.limits.write_rate
         announce(info.name, "writes", rate, items - (rate or 0))
         if not self._is_embedded:
-            self._index()
-
-    def _index(self) -> None:
-        info = self._collection.info()
-        if "sequence" in info.metadata:
-            # Without an index changes are found as well, by reading all points.
-            with suppress(AccessDeniedError, RequestRejectedError):
-                for name, kind in FIELDS.items():
-                    if name not in info.payload_indexes:
-                        self._collection.index_payload(name, kind)
+            index_stamps(collection)
 
     def write(
         self, items: Sequence[Item], vectors: Float32Array, known: Mapping[PointId, Record]
@@ -95,5 +99,3 @@ class Writer:
         if self._last is not None:
             last = {"writer": self._stamp.writer, "number": self._stamp.number + 1}
             self._collection.set_payload(STAMP_FIELD, [self._last], [last])
-        if self._is_embedded:
-            self._index()

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import BoolArray
+from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.ids import KeyArray, point_ids, point_keys
 from tsds_qdrant.collections.matching import matching
@@ -36,6 +37,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.ingest.writer import index_stamps
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.runs.marks import Changes, Mark
 from tsds_qdrant.runs.writers import read_now, written_by_each, written_since
@@ -54,6 +56,8 @@ def first_mark(
         InputError: no point has ``since_field``.
         SettingsError: it holds no number or date, or is asked for with updates.
     """
+    if since_field is None and not detect_updates and not is_server(collection.info().location):
+        index_stamps(collection)
     fingerprint = collection.fingerprint()
     if since_field is not None:
         if detect_updates:
