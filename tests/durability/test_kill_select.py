@@ -18,8 +18,11 @@ from tsds_qdrant import create_collection
 from tsds_qdrant.runs.state import RunState
 
 COMMAND = (sys.executable, "-m", "tsds_qdrant", "select")
-ASKED = ("--collection", "pool", "--queries", "Q.npy", "--size", "300,1500", "--seed", "5")
-COUNT, DIMENSION = 10_400, 1_024
+ASKED = (
+    *("--collection", "pool", "--queries", "Q.npy", "--size", "300,1500", "--seed", "5"),
+    *("--scan-device", "engine"),  # which takes its time
+)
+COUNT, DIMENSION = 20_400, 1_024
 
 
 def words(location: str, name: str) -> tuple[str, ...]:
@@ -70,7 +73,6 @@ def ended(folder: Path, name: str, seconds: float | None) -> str | None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     rows = clustered_rows(COUNT, DIMENSION, 900)
-    # Without a graph, and too large for numpy: the engine scans, which takes its time.
     with create_collection(str(tmp_path / "store"), "pool", dimension=DIMENSION) as pool:
         pool.upsert(range(COUNT), rows.astype(np.float32))
     np.save(tmp_path / "Q.npy", near_queries(rows, 40).astype(np.float32))
@@ -79,9 +81,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_select_killed_while_it_searches_goes_on(folder: Path) -> None:
     assert ended(folder, "whole", None)
+    searching = searches(folder, "whole")["seconds"]
     rng = np.random.default_rng(2)
-    assert ended(folder, "killed", rng.uniform(0.1, 0.4)) is None
-    said = ended(folder, "killed", rng.uniform(0.1, 0.4)) or ended(folder, "killed", None)
+    assert ended(folder, "killed", searching * rng.uniform(0.4, 0.6)) is None
+    said = ended(folder, "killed", searching * rng.uniform(0.1, 0.6)) or ended(
+        folder, "killed", None
+    )
     assert said is not None
     assert "went on from " in said
     assert results(folder, "killed") == results(folder, "whole")

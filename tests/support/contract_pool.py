@@ -280,6 +280,7 @@ def delete_vectors(pool: EdgeCollection, ids: Sequence[PointId]) -> None:
     """Take the vectors of stored points away, and nothing else of them."""
     numbers: list[Any] = [UUID(i) if isinstance(i, str) else i for i in ids]
     pool._write(edge.UpdateOperation.delete_vectors(numbers, [""]))
+    pool._known.files.remove(ids)
 
 
 class Counted(OtherCollection):

@@ -201,9 +201,7 @@ class EdgeCollection(EdgeLengths):
         if self._is_view:
             return
         with self._failures():
-            if self._known.files.changed:
-                self._shard.flush()
-                self._known.files.seal(self.fingerprint())
+            self._seal()
             self._shard.close()
 
 

@@ -91,3 +91,4 @@ class EdgePoints(EdgeVectors):
             "keyword": edge.KeywordIndexParams(enable_hnsw=False),
         }[kind]
         self._write(edge.UpdateOperation.create_field_index(field, schema))
+        self._seal()  # whoever only reads may make one, and be killed later

@@ -48,6 +48,12 @@ class EdgeVectors(EdgeReads):
             if space.dimension is not None and self._can_scan(space):
                 self._known.files.begin(space)
 
+    def _seal(self) -> None:
+        """Note that the vector files follow the shard as it is."""
+        if self._known.files.changed:
+            self._shard.flush()
+            self._known.files.seal(self.fingerprint())
+
     def _can_scan(self, space: Space) -> bool:
         rough = space.datatype.startswith("turbo")
         return not rough and space.metric != "Manhattan" and self._known.scanning.device != ENGINE
