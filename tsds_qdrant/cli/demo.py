@@ -47,7 +47,7 @@ class DemoSettings:
 def demo(settings: DemoSettings, as_json: JsonOption = False) -> None:
     """Do the main job on real text: find networking docstrings among those on this machine.
 
-    Needs no network and no server; takes about two minutes on two cores, most of it embedding.
+    Needs no network and no server; takes less than a minute on two cores, most of it embedding.
 
     \b
     Example:
