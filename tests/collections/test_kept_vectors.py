@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.edge.vector_file import Mapped
 from tsds_qdrant.collections.edge.vector_files import DIRECTORY
 from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import Space
@@ -223,3 +224,26 @@ def test_no_file_where_the_engine_scans(tmp_path: Path) -> None:
         collection.upsert(range(40), rows_of(40, 1))
         assert collection.info().scanner == "qdrant"
     assert not (tmp_path / "city" / DIRECTORY).exists()
+
+
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
+@pytest.mark.parametrize("where", [None, {"must": [{"key": "n", "range": {"lt": 150}}]}])
+def test_a_collection_beyond_its_share_of_memory_gives_the_same_bytes(
+    tmp_path: Path, metric: Metric, where: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = []
+    monkeypatch.setattr(Mapped, "release", lambda self: released.append(len(self.matrix)))
+    monkeypatch.setattr("tsds_qdrant.collections.edge.compared.RELEASED_BYTES", 1_000)
+    with made(tmp_path, metric) as collection:
+        collection.upsert(range(300), rows_of(300, 1), [{"n": k} for k in range(300)])
+        collection.upsert(range(0, 300, 7), rows_of(43, 2), [{"n": 7 * k} for k in range(43)])
+    found = []
+    for memory in (1.0, 0.0):
+        with opened(tmp_path, scanning=Scanning(memory=memory)) as collection:
+            for limit, radius in ((9, None), (300, 1.1)):
+                hits = collection.search(
+                    rows_of(20, 3), limit=limit, max_distance=radius, exact=True, where=where
+                )
+                found.append((hits.ids, hits.distances.tobytes(), hits.counts.tolist()))
+        assert bool(released) == (memory == 0)
+    assert found[:2] == found[2:]
