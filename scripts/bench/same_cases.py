@@ -70,7 +70,7 @@ CASES = {
         select --size 50,150 --state a.run
         select --size 150 --regularizer uniform --seed 3 --state b.run
         select --size 150 --alpha .4 --detect-updates --state c.run
-        select --size 150 --since-field _tsds_seq --state d.run
+        select --size 150 --since-field _tsds.number --state d.run
         MORE
         reselect {a,b}.run
         CHANGED
