@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.edge.vector_file import Mapped
 from tsds_qdrant.collections.edge.vector_files import DIRECTORY
+from tsds_qdrant.collections.edge.vectors import EdgeVectors
 from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import Metric
 
 DIMENSION = 5
+CPU = Scanning("cpu")
 
 
 def rows_of(count: int, seed: int, scale: float = 1.0) -> Any:
@@ -161,19 +163,49 @@ def test_larger_collections_get_a_file_when_they_are_scanned(
 
 
 @pytest.mark.parametrize("file", ["rows", "entries", "seal.json"])
-@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
-def test_damaged_files_are_not_believed(tmp_path: Path, file: str, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["cut", "gone", "grown", "zeroed", "one byte", "random"])
+@pytest.mark.parametrize("large", [False, True])
+def test_damaged_files_are_not_believed(
+    tmp_path: Path, file: str, damage: str, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written again where the collection is large, and done without where it is small."""
+    monkeypatch.setattr(
+        "tsds_qdrant.collections.edge.vectors.IN_MEMORY_POINTS", 20 if large else 50
+    )
     with made(tmp_path) as collection:
         collection.upsert(range(40), rows_of(40, 1))
     (path,) = (tmp_path / "pool" / DIRECTORY).glob(f"*/{file}")
+    content = bytearray(path.read_bytes())
     if damage == "gone":
         path.unlink()
+    elif damage == "one byte":
+        content[len(content) // 2] ^= 64
+        path.write_bytes(content)
     else:
-        content = path.read_bytes()[:-3]
-        path.write_bytes(content if damage == "cut" else content + b"1234567")
-    with opened(tmp_path) as collection:
-        assert collection._known.files.of("") is None
-        check(collection, from_file=False)
+        noise = np.random.default_rng(3).bytes(len(content))
+        made_of = {"cut": content[:-3], "grown": content + b"1234567", "random": noise}
+        path.write_bytes(made_of.get(damage, bytes(len(content))))
+    for _ in range(2):
+        with opened(tmp_path) as collection:
+            check(collection, from_file=large)
+
+
+def test_a_graph_without_a_file_is_scanned_by_the_engine_until_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsds_qdrant.collections.edge.vectors.IN_MEMORY_POINTS", 20)
+    monkeypatch.setattr(EdgeVectors, "_has_graph", lambda self: True)
+    with made(tmp_path) as collection:
+        collection.upsert(range(40), rows_of(40, 1))
+    path = tmp_path / "pool" / DIRECTORY
+    for making in (lambda one: one.optimize(), lambda one: one._known.__setattr__("scanning", CPU)):
+        shutil.rmtree(path)
+        with opened(tmp_path) as collection:
+            assert collection.info().scanner == "qdrant"
+            making(collection)
+            assert collection.info().scanner == "numpy"
+            check(collection)
+        assert path.exists()
 
 
 def test_where_most_rows_are_of_the_past_the_file_shrinks(tmp_path: Path) -> None:
@@ -240,6 +272,8 @@ def test_a_collection_beyond_its_share_of_memory_gives_the_same_bytes(
     found = []
     for memory in (1.0, 0.0):
         with opened(tmp_path, scanning=Scanning(memory=memory)) as collection:
+            collection.loaded(where)  # whose reading gives back what it has read
+            released.clear()
             for limit, radius in ((9, None), (300, 1.1)):
                 hits = collection.search(
                     rows_of(20, 3), limit=limit, max_distance=radius, exact=True, where=where

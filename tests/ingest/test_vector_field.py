@@ -154,7 +154,7 @@ BAD = {
     "hole": ([1.0, None, 2], "holds [1.0, null, 2] in"),
     "nested": ([[1.0, 2, 3]], "holds [[1.0, 2, 3]] in"),
     "switch": ([True, False, True], "holds [true, false, true] in"),
-    "huge": ([1e39, 0, 0], "infinity or a number too large for float32 in 'embedding'"),
+    "huge": ([1e39, 0, 0], "infinity or a number that float32 cannot hold in 'embedding'"),
     "vast": ([10**400, 0, 0], "beyond 64-bit"),
     "zero": ([0, 0.0, 0], "has a vector of length zero in 'embedding', which has no cosine"),
 }

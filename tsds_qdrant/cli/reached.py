@@ -154,7 +154,7 @@ class Reached:
     scan_device: str | None = setting(
         None,
         "What scans an embedded collection: cpu; cuda, cuda:1, mps by torch; engine, Qdrant's own "
-        "exact search; a GPU for the longest scans and else the CPU if unset.",
+        "exact search; auto (if unset), a GPU for the longest scans and else the CPU.",
         metavar="DEVICE",
         hidden=True,
     )

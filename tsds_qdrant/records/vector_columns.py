@@ -58,7 +58,7 @@ def checked_vector(
             return vector
         fault, advice = f"has a vector of length zero in '{path}', which has no cosine", "repair it"
         if not np.isfinite(square):
-            fault = f"has NaN, null, infinity or a number too large for float32 in '{path}'"
+            fault = f"has NaN, null, infinity or a number that float32 cannot hold in '{path}'"
     raise BadRecordError(place, fault, advice)
 
 

@@ -191,6 +191,9 @@ class EdgeCollection(EdgeLengths):
         with self._failures():
             self._shard.optimize()
             self._shard.flush()
+        space = self._known.spaces[self._description.vector]
+        if space.dimension is not None and self._can_scan(space):
+            self._mapped()  # a graph without a file would leave scans to the engine
 
     def update_metadata(self, changes: Mapping[str, Any]) -> None:
         """Keep ``changes`` beside the shard."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -121,7 +121,7 @@ class Share:
 
 def side_by_side(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """``work`` of each of the ``items``, in their order, by ``workers`` threads of one core."""
     if workers == 1:
         yield from map(work, items)

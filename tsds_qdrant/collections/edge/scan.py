@@ -14,7 +14,8 @@ in one pass, and where fewer than L turn out to reach it, the bar is lowered for
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import compress
 from typing import TypeVar
@@ -148,15 +149,14 @@ class Scan:
             return np.concatenate(searches), np.concatenate(places)
 
         starts, kept, found = range(0, len(rows), step), 0, []
-        for number, pair in enumerate(
-            self._side_by_side(look, starts, len(rows) * len(queries)), 1
-        ):
-            found.append(pair)
-            kept += len(pair[0])
-            if kept > PAIRS and len(queries) > 1:
-                raise _TooManyPairsError
-            if number < len(starts):
-                done.reach(number / len(starts))
+        with closing(self._side_by_side(look, starts, len(rows) * len(queries))) as looked:
+            for number, pair in enumerate(looked, 1):
+                found.append(pair)
+                kept += len(pair[0])
+                if kept > PAIRS and len(queries) > 1:
+                    raise _TooManyPairsError
+                if number < len(starts):
+                    done.reach(number / len(starts))
         return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
 
     def _ranked(
@@ -182,6 +182,6 @@ class Scan:
 
     def _side_by_side(
         self, work: Callable[[int], Result], items: Sequence[int], products: int
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """``work`` of each of the ``items``, which looks through that many ``products`` in all."""
         return side_by_side(work, items, self.products.workers if products > INLINE else 1)

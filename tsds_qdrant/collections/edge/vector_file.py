@@ -3,8 +3,9 @@
 Two logs that only grow: ``rows`` holds float32 vectors, ``entries`` which of them is whose, the
 last entry of a point counting; row -1 says that it was deleted. ``seal.json`` names the state of
 the shard that both follow, and is taken away before anything is written, so that nobody who is
-killed meanwhile leaves vectors behind that are believed. All of it can be deleted at any time:
-it is read from the engine again.
+killed meanwhile leaves vectors behind that are believed. It holds the sums of their words too,
+which are compared before anything is. All of it can be deleted at any time: it is read from the
+engine again.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.collections.ids import KeyArray, KeyedIds, packed, point_keys
 from tsds_qdrant.collections.values import PointId
 
 ENTRY = np.dtype([("key", "<u8", 3), ("row", "<i8")])
-FORM = 1
+FORM = 2
 """Of the files, raised with every change of it."""
 ROWS, ENTRIES, SEAL = "rows", "entries", "seal.json"
 GONE = -1
 WASTEFUL = 0.5
-"""Where a smaller share of the rows is of now, the others are dropped when the file is sealed."""
-COPIED_ROWS = 4_096
+"""Where a smaller share of the rows can be of now, the others go when the file is sealed."""
+COPIED_ROWS, SUMMED_ROWS = 4_096, 16_384
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,24 @@ class Mapped:
             self.file.madvise(mmap.MADV_DONTNEED)
 
 
+@dataclass
+class _Written:
+    """How much was written, and the sums of its words of four bytes, modulo 2^64."""
+
+    entries: int = 0
+    rows: int = 0
+    entries_sum: int = 0
+    rows_sum: int = 0
+
+
 class VectorFile:
     """Vectors of one space, followed write by write."""
 
-    def __init__(self, directory: Path, dimension: int, entries: int = 0, rows: int = 0) -> None:
+    def __init__(self, directory: Path, dimension: int, known: _Written | None = None) -> None:
         self._directory = directory
         self._dimension = dimension
-        self._entries = entries
-        self._rows = rows
-        self._wasteful = False
+        self._known = known or _Written()
+        self._checked = known is None
 
     @classmethod
     def new(cls, directory: Path, dimension: int) -> VectorFile:
@@ -85,20 +96,25 @@ class VectorFile:
             return None
         if seal.get("fingerprint") != fingerprint or seal.get("dimension") != dimension:
             return None
-        counted = seal.get("entries", 0), seal.get("rows", 0)
-        if sizes != [counted[0] * ENTRY.itemsize, counted[1] * 4 * dimension]:
+        try:
+            known = _Written(**seal["written"])
+        except (KeyError, TypeError):
             return None
-        return cls(directory, dimension, *counted)
+        if sizes != [known.entries * ENTRY.itemsize, known.rows * 4 * dimension]:
+            return None
+        return cls(directory, dimension, known)
 
-    def seal(self, fingerprint: str) -> None:
-        """Say that this follows the shard of that ``fingerprint``; what is of the past goes."""
-        if self._wasteful:
+    def seal(self, fingerprint: str, points: int) -> None:
+        """Say that this follows the shard of that ``fingerprint`` and number of ``points``.
+
+        Where most rows are of the past, these go.
+        """
+        if points < WASTEFUL * self._known.rows:
             self._compact()
         said = {
             "form": FORM,
             "dimension": self._dimension,
-            "entries": self._entries,
-            "rows": self._rows,
+            "written": vars(self._known),
             "fingerprint": fingerprint,
         }
         draft = self._directory / f"{SEAL}.tmp"
@@ -123,20 +139,36 @@ class VectorFile:
 
     def _put(self, keys: KeyArray, vectors: Float32Array) -> None:
         with (self._directory / ROWS).open("ab") as file:
-            file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
-        self._note(keys, np.arange(self._rows, self._rows + len(keys)))
-        self._rows += len(keys)
+            written = np.ascontiguousarray(vectors, dtype="<f4")
+            file.write(written.data)
+        self._note(keys, np.arange(self._known.rows, self._known.rows + len(keys)))
+        self._known.rows += len(keys)
+        self._known.rows_sum = _sum(written, self._known.rows_sum)
 
     def _note(self, keys: KeyArray, rows: IntArray) -> None:
         entries = np.empty(len(rows), dtype=ENTRY)
         entries["key"], entries["row"] = keys, rows
         with (self._directory / ENTRIES).open("ab") as file:
             file.write(entries.data)
-        self._entries += len(rows)
+        self._known.entries += len(rows)
+        self._known.entries_sum = _sum(entries, self._known.entries_sum)
 
     def mapped(self) -> Mapped:
-        """All vectors of now."""
+        """All vectors of now.
+
+        Raises:
+            OSError: the files cannot be read, or hold something else than was written.
+        """
         entries = np.fromfile(self._directory / ENTRIES, dtype=ENTRY)
+        found = self._mapped(entries)
+        if not self._checked:
+            summed = _sum(entries), _summed(found)
+            if summed != (self._known.entries_sum, self._known.rows_sum):
+                raise OSError(f"'{self._directory}' is damaged")
+            self._checked = True
+        return found
+
+    def _mapped(self, entries: Any) -> Mapped:
         keys, rows = entries["key"], entries["row"].astype(np.int64)
         numbers = keys[:, 2]
         if keys[:, :2].any() or not (numbers[1:] > numbers[:-1]).all():
@@ -148,12 +180,11 @@ class VectorFile:
             keys, rows = keys[order][last], rows[order][last]
         if not (there := rows != GONE).all():
             keys, rows = keys[there], rows[there]
-        self._wasteful = len(rows) < WASTEFUL * self._rows
-        if not self._rows:
+        if not self._known.rows:
             return Mapped(KeyedIds(keys), rows, np.empty((0, self._dimension), dtype=np.float32))
         with (self._directory / ROWS).open("rb") as file:
             bytes_of = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        matrix = np.frombuffer(bytes_of, dtype="<f4").reshape(self._rows, self._dimension)
+        matrix = np.frombuffer(bytes_of, dtype="<f4").reshape(self._known.rows, self._dimension)
         return Mapped(KeyedIds(keys), rows, matrix, bytes_of)
 
     def _compact(self) -> None:
@@ -165,4 +196,19 @@ class VectorFile:
             beside._put(current.keys.keys[part], current.matrix[current.rows[part]])
         self.drop()
         beside._directory.rename(self._directory)
-        self._entries, self._rows, self._wasteful = beside._entries, beside._rows, False
+        self._known, self._checked = beside._known, True
+
+
+def _sum(written: npt.NDArray[Any], before: int = 0) -> int:
+    """The sum of the words of ``written``, added to that of what was written ``before``."""
+    words = written.reshape(-1).view("<u4")
+    return (before + int(words.sum(dtype=np.uint64))) % 2**64
+
+
+def _summed(mapped: Mapped) -> int:
+    """The sum of all rows, read in blocks."""
+    found = 0
+    for start in range(0, len(mapped.matrix), SUMMED_ROWS):
+        found = _sum(mapped.matrix[start : start + SUMMED_ROWS], found)
+        mapped.release()
+    return found

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.edge.vector_file import VectorFile
+from tsds_qdrant.collections.edge.vector_file import Mapped, VectorFile
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import PointId
 
@@ -48,6 +48,13 @@ class VectorFiles:
             self._files[space.name] = VectorFile.new(self._path(space.name), space.dimension)
         return self.of(space.name)
 
+    def mapped(self, space: str) -> Mapped | None:
+        """The vectors of ``space`` that its file holds; None where there is none to be believed."""
+        with self._dropping(space):
+            if (file := self.of(space)) is not None:
+                return file.mapped()
+        return None
+
     def changing(self) -> None:
         """Break the seals, before anything of the shard is written."""
         if not self.changed:
@@ -73,12 +80,12 @@ class VectorFiles:
         for space in [*self._files]:
             self._drop(space)
 
-    def seal(self, fingerprint: str | None) -> None:
-        """Note that all of them follow the shard as it is, with that ``fingerprint``."""
+    def seal(self, fingerprint: str | None, points: int) -> None:
+        """Note that all follow the shard as it is: its ``fingerprint``, its number of points."""
         for space, file in [*self._files.items()]:
             with self._dropping(space):
                 if fingerprint is not None:
-                    file.seal(fingerprint)
+                    file.seal(fingerprint, points)
         self.changed = False
 
     def _path(self, space: str) -> Path:

@@ -14,7 +14,7 @@ from tsds_qdrant.collections.edge.loaded import LoadedVectors
 from tsds_qdrant.collections.edge.reads import EdgeReads
 from tsds_qdrant.collections.edge.vector_file import Mapped
 from tsds_qdrant.collections.ids import KeyedIds
-from tsds_qdrant.collections.scanning import ENGINE
+from tsds_qdrant.collections.scanning import AUTO, ENGINE
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import FLOAT32, Filter, PointId
 
@@ -37,10 +37,15 @@ class EdgeVectors(EdgeReads):
         info, known = self._description, self._known
         if not self._can_scan(known.spaces[info.vector]):
             return False
-        if known.files.of(info.vector) is not None or self.count() <= IN_MEMORY_POINTS:
+        if known.files.of(info.vector) is not None or known.scanning.device != AUTO:
             return True
-        with self._failures():  # a graph without a file: reading all vectors would cost more
-            return not self._shard.info().indexed_vectors_count
+        if self.count() <= IN_MEMORY_POINTS:
+            return True
+        return not self._has_graph()  # without a file reading all vectors would cost more
+
+    def _has_graph(self) -> bool:
+        with self._failures():
+            return bool(self._shard.info().indexed_vectors_count)
 
     def _begin(self, *spaces: Space) -> None:
         """Follow the vectors of ``spaces``, of which there are none yet."""
@@ -52,7 +57,7 @@ class EdgeVectors(EdgeReads):
         """Note that the vector files follow the shard as it is."""
         if self._known.files.changed:
             self._shard.flush()
-            self._known.files.seal(self.fingerprint())
+            self._known.files.seal(self.fingerprint(), self.count())
 
     def _can_scan(self, space: Space) -> bool:
         rough = space.datatype.startswith("turbo")
@@ -91,15 +96,15 @@ class EdgeVectors(EdgeReads):
         """The vector file of the searched space; None for a small collection that has none."""
         known, name = self._known, self._description.vector
         if name not in known.mapped:
-            file = known.files.of(name)
-            if file is None and self.count() > IN_MEMORY_POINTS:
+            mapped = known.files.mapped(name)
+            if mapped is None and self.count() > IN_MEMORY_POINTS:
                 file = known.files.begin(known.spaces[name])
                 for ids, rows in self._pages() if file else ():
                     known.files.put(name, ids, rows)
-                file = known.files.of(name)
-            if file is None:
+                mapped = known.files.mapped(name)
+            if mapped is None:
                 return None
-            known.mapped[name] = file.mapped()
+            known.mapped[name] = mapped
         return known.mapped[name]
 
     def _pages(self) -> Iterator[tuple[list[PointId], Float32Array]]:
