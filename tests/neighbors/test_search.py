@@ -263,7 +263,7 @@ def test_poison_does_not_reach_scans(poisoned: tuple[EdgeCollection, np.ndarray]
     )
     found = probabilities_of(select(collection, queries, settings))
     rest = np.delete(np.arange(len(clean)), 4321)
-    with edge_pool(clean[rest], ids=rest.tolist(), device="engine") as healthy:
+    with edge_pool(clean[rest], ids=rest.tolist()) as healthy:
         wanted = probabilities_of(select(healthy, queries, settings))
     assert 4321 not in found
     assert variation(found, wanted) <= 1e-12

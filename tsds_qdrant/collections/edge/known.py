@@ -40,6 +40,12 @@ class Known:
     loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)
     lengths: set[str] = field(default_factory=set)
 
+    def close(self) -> None:
+        """Forget everything that was read: nothing is known of a shard that is closed."""
+        self.points = None
+        self.mapped.clear()
+        self.loaded.clear()
+
     def forget(self) -> None:
         """Forget what a write may change that is about to be made."""
         self.files.changing()
