@@ -101,7 +101,9 @@ def test_a_server_builds_its_index_by_itself() -> None:
         assert not ingest_vectors(place_of(door, index=True), ROWS[:10]).notes
 
 
-@pytest.mark.parametrize("failing", [1, 2, 3])
+@pytest.mark.parametrize(
+    "failing", [1, *(pytest.param(failing, marks=pytest.mark.slow) for failing in (2, 3))]
+)
 @pytest.mark.parametrize("applied", [(), (0,), (1,)])
 def test_parts_that_no_replica_confirmed_are_written_again(
     failing: int, applied: tuple[int, ...]
