@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_oracle import clustered_rows
 
-from tsds_qdrant.collections.edge.devices import products_for
+from tsds_qdrant.collections.edge.devices import device_for, products_on
 from tsds_qdrant.collections.edge.loaded import LoadedVectors
 from tsds_qdrant.collections.edge.products import CpuProducts
 from tsds_qdrant.collections.edge.torch_products import TorchProducts
@@ -54,14 +54,14 @@ def test_the_same_answers(
 
 
 def test_what_computes_products() -> None:
-    assert isinstance(products_for("cpu", 1e15), CpuProducts)
-    assert isinstance(products_for("auto", 1e6), CpuProducts)
+    assert isinstance(products_on(device_for("cpu", 1e15)), CpuProducts)
+    assert isinstance(products_on(device_for("auto", 1e6)), CpuProducts)
     gpu = TorchProducts if torch.cuda.is_available() else CpuProducts
-    assert isinstance(products_for("auto", 1e15), gpu)
+    assert isinstance(products_on(device_for("auto", 1e15)), gpu)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("device", ["cuda", "cuda:3", "mps"])
 def test_a_device_that_is_not_there(device: str) -> None:
     with pytest.raises(SettingsError, match=f"--scan-device is '{device}', which torch .* not"):
-        products_for(Scanning(device).device, 1)
+        products_on(device_for(Scanning(device).device, 1))

@@ -79,7 +79,7 @@ class Compared:
         return found
 
     def done_with(self, touched: int) -> None:
-        """As many bytes were looked at; now and then the memory is given back."""
+        """That many bytes were looked at; now and then the memory is given back."""
         if self.release is not None:
             self._touched[0] += touched
             if self._touched[0] > RELEASED_BYTES:

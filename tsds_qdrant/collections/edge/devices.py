@@ -12,17 +12,25 @@ GPU_WORK = 1e12
 while loading torch takes about 2."""
 
 
-def products_for(device: str, work: float) -> Products:
-    """What computes products on ``device``, for a scan of about ``work`` multiplications.
+def device_for(wanted: str, work: float) -> str:
+    """The device for a scan of about ``work`` multiplications; CPU where auto finds no better."""
+    if wanted != AUTO:
+        return wanted
+    if work < GPU_WORK or find_spec("torch") is None:
+        return CPU
+    from tsds_qdrant.collections.edge.torch_products import gpu
+
+    return gpu() or CPU
+
+
+def products_on(device: str) -> Products:
+    """What computes products on ``device``, as :func:`device_for` names it.
 
     Raises:
-        SettingsError: torch, or torch's device of that name, is missing.
+        SettingsError: torch has no such device.
     """
-    if device == CPU or (device == AUTO and (work < GPU_WORK or find_spec("torch") is None)):
+    if device == CPU:
         return CpuProducts()
-    from tsds_qdrant.collections.edge.torch_products import TorchProducts, gpu
+    from tsds_qdrant.collections.edge.torch_products import TorchProducts
 
-    if device == AUTO:
-        found = gpu()
-        return CpuProducts() if found is None else TorchProducts(found)
     return TorchProducts(device)

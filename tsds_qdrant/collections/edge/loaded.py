@@ -11,7 +11,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.edge.compared import Compared
-from tsds_qdrant.collections.edge.devices import products_for
+from tsds_qdrant.collections.edge.devices import device_for, products_on
 from tsds_qdrant.collections.edge.products import Products
 from tsds_qdrant.collections.edge.scan import PAIRS, Ranked, Scan
 from tsds_qdrant.collections.hits import Hits, within
@@ -69,9 +69,11 @@ class LoadedVectors:
 
     def _products(self, numbers: int) -> Products:
         """What computes products with queries of that many ``numbers``."""
-        found = products_for(self.device, len(self.ids) * numbers)
-        return self._known.setdefault(type(found), found)
+        device = device_for(self.device, len(self.ids) * numbers)
+        if device not in self._known:
+            self._known[device] = products_on(device)
+        return self._known[device]
 
     @cached_property
-    def _known(self) -> dict[type, Products]:
+    def _known(self) -> dict[str, Products]:
         return {}

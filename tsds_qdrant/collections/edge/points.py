@@ -48,9 +48,9 @@ class EdgePoints(EdgeVectors):
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; ids that do not exist are ignored."""
-        gone = edge_ids(checked_ids(ids))
-        self._write(edge.UpdateOperation.delete_points(gone), len(gone))
-        self._known.files.remove(checked_ids(ids))
+        gone = checked_ids(ids)
+        self._write(edge.UpdateOperation.delete_points(edge_ids(gone)), len(gone))
+        self._known.files.remove(gone)
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point.

@@ -85,11 +85,16 @@ class CpuProducts:
     ) -> tuple[IntArray, IntArray]:
         """See :class:`Products`."""
         values = _values(queries, block, penalty)
-        bar = np.nextafter(bars.astype(np.float32), np.float32(-np.inf))
-        bar = np.maximum(bar, np.finfo(np.float32).min)  # minus infinity reaches no bar
-        pairs = np.flatnonzero(values >= bar[:, None])
+        pairs = np.flatnonzero(values >= rounded_down(bars)[:, None])
         pairs = pairs[values.ravel()[pairs] < np.inf]
         return pairs // values.shape[1], pairs % values.shape[1]
+
+
+def rounded_down(bars: FloatArray) -> Float32Array:
+    """``bars`` (B,) in float32: none higher than it was, and none that minus infinity reaches."""
+    below = np.nextafter(bars.astype(np.float32), np.float32(-np.inf))
+    bounded: Float32Array = np.maximum(below, np.finfo(np.float32).min)
+    return bounded
 
 
 def _values(queries: Float32Array, block: Float32Array, penalty: FloatArray | None) -> Float32Array:
@@ -113,7 +118,7 @@ class Share:
         self.count(int(share * self._searches) - self._said)
 
     def count(self, searches: int) -> None:
-        """As many more are done."""
+        """That many more are done."""
         if self._on_batch is not None and searches > 0:
             self._said += searches
             self._on_batch(searches)

@@ -37,7 +37,7 @@ from tsds_qdrant.collections.edge.products import (
 WHOLE = 8_192
 """Up to this many points the sample is all of them."""
 SAMPLED = 16
-"""Every which point is sampled of more."""
+"""Of more points, one in this many is sampled."""
 LARGEST_SAMPLE = 32_768
 SLACK = 3.0
 """Standard errors by which a bar is lower than the sample says."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
+from tsds_qdrant.collections.edge.products import SEARCHES, rounded_down
 from tsds_qdrant.errors import SettingsError
 
 TILE_FLOATS = 2**26
@@ -56,7 +57,7 @@ class TorchProducts:
 
     def block_rows(self, searches: int, dimension: int) -> int:
         """As many as make a tile."""
-        return int(np.clip(TILE_FLOATS // max(1, min(searches, 1_024)), 256, 2**18))
+        return int(np.clip(TILE_FLOATS // max(1, min(searches, SEARCHES)), 256, 2**18))
 
     def highest(
         self, queries: Float32Array, block: Float32Array, penalty: FloatArray | None, rank: int
@@ -76,9 +77,7 @@ class TorchProducts:
     ) -> tuple[IntArray, IntArray]:
         """See :class:`~.products.Products`."""
         values = self._values(queries, block, penalty)
-        lowest = np.finfo(np.float32).min
-        bar = np.maximum(np.nextafter(bars.astype(np.float32), np.float32(-np.inf)), lowest)
-        reached = (values >= self._sent(bar)[:, None]) & (values < torch.inf)
+        reached = (values >= self._sent(rounded_down(bars))[:, None]) & (values < torch.inf)
         pairs = reached.nonzero().cpu().numpy()
         return pairs[:, 0], pairs[:, 1]
 

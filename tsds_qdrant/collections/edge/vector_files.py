@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from tsds_qdrant.arrays import Float32Array
@@ -102,5 +102,4 @@ class VectorFiles:
     def _drop(self, space: str) -> None:
         file = self._files.pop(space, None)
         if file is not None:
-            with suppress(OSError):
-                file.drop()
+            file.drop()

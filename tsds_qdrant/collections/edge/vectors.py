@@ -108,13 +108,9 @@ class EdgeVectors(EdgeReads):
         return known.mapped[name]
 
     def _pages(self) -> Iterator[tuple[list[PointId], Float32Array]]:
-        page: list[PointId] = []
-        for point_id in chain.from_iterable(self.scroll_ids()):
-            page.append(point_id)
-            if len(page) == READ_POINTS:
-                yield self._read(page)
-                page = []
-        yield self._read(page)
+        for page in self.scroll_ids():
+            for start in range(0, len(page), READ_POINTS):
+                yield self._read(page[start : start + READ_POINTS])
 
     def _read(self, ids: Sequence[PointId]) -> tuple[list[PointId], Float32Array]:
         """Those of ``ids`` that have the vector, and the vectors (n, D), from the engine."""
@@ -127,8 +123,9 @@ class EdgeVectors(EdgeReads):
         return [record.id for record in stored if record.vector is not None], matrix
 
     def _sent(self, rows: Float32Array, space: Space) -> Float32Array:
-        """``rows`` (n, D) as they are sent, so that what the engine stores is known: of unit
-        length under Cosine, which the engine leaves as they are.
+        """``rows`` (n, D), of unit length where the engine would bring them to it.
+
+        So it stores what it gets, which is then known without asking.
         """
         if space.datatype != FLOAT32 or space.metric != "Cosine":
             return rows
