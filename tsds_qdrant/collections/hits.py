@@ -40,11 +40,11 @@ def search_numbers(hits: Hits) -> IntArray:
     return np.repeat(np.arange(len(hits.counts)), hits.counts)
 
 
-def first_hits(hits: Hits, limit: int) -> Hits:
-    """The ``limit`` nearest hits of each search."""
+def first_hits(hits: Hits, limits: int | IntArray) -> Hits:
+    """The nearest hits of each of B searches, at most ``limits``, one number or (B,)."""
     starts = np.cumsum(hits.counts) - hits.counts
     place = np.arange(len(hits.ids)) - np.repeat(starts, hits.counts)
-    return hits.only(place < limit)
+    return hits.only(place < np.repeat(np.broadcast_to(limits, len(hits.counts)), hits.counts))
 
 
 @dataclass(frozen=True)

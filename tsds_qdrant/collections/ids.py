@@ -131,6 +131,16 @@ def packed(keys: KeyArray) -> npt.NDArray[np.bytes_]:
     return np.ascontiguousarray(keys.astype(">u8")).view("S24").reshape(-1)
 
 
+def found_in(
+    known: npt.NDArray[np.bytes_], wanted: npt.NDArray[np.bytes_]
+) -> tuple[IntArray, BoolArray]:
+    """(n,) where each of ``wanted`` stands among the sorted ``known``, and whether it does."""
+    places = np.searchsorted(known, wanted)
+    there = places < len(known)
+    there[there] = known[places[there]] == wanted[there]
+    return places, there
+
+
 def point_ids(keys: KeyArray) -> list[PointId]:
     """The ids behind ``keys`` (n, 3)."""
     return [str(UUID(int=(high << 64) | low)) if kind else low for kind, high, low in keys.tolist()]
@@ -190,11 +200,8 @@ class KeyedIds(Sequence[PointId]):
         """(m,) where those of ``ids`` that are among them stand, ascending."""
         if self._packed is None:
             self._packed = packed(self.keys)
-        wanted, own = packed(point_keys(ids)), self._packed
-        found = np.searchsorted(own, wanted)
-        inside = found < len(own)
-        inside[inside] = own[found[inside]] == wanted[inside]
-        return np.unique(found[inside])
+        places, there = found_in(self._packed, packed(point_keys(ids)))
+        return np.unique(places[there])
 
 
 def taken(ids: Sequence[PointId], places: IntArray) -> list[PointId]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsds_qdrant.arrays import IntArray
-from tsds_qdrant.collections.hits import Hits, search_numbers
+from tsds_qdrant.collections.hits import Hits, first_hits, search_numbers
 from tsds_qdrant.collections.ids import sorted_by_distance
 
 if TYPE_CHECKING:
@@ -50,11 +50,7 @@ def _scan(near: Neighborhoods, rows: IntArray, depths: IntArray) -> None:
         deepest = int(depths.max())
         now = depths * SPREAD >= deepest
         hits, _ = near.searcher.nearest(near.queries[rows[now]], deepest)
-        place = np.arange(len(hits.ids)) - np.repeat(
-            np.cumsum(hits.counts) - hits.counts, hits.counts
-        )
-        cut = hits.only(place < np.repeat(depths[now], hits.counts))
-        _store(near, rows[now], cut, depths[now], known=True)
+        _store(near, rows[now], first_hits(hits, depths[now]), depths[now], known=True)
         rows, depths = rows[~now], depths[~now]
 
 

@@ -31,7 +31,7 @@ import numpy.typing as npt
 from tsds_qdrant.arrays import BoolArray
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.conditions import joined
-from tsds_qdrant.collections.ids import KeyArray, point_ids, point_keys
+from tsds_qdrant.collections.ids import KeyArray, found_in, packed, point_ids, point_keys
 from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
@@ -217,7 +217,7 @@ def _new(mark: Mark, keys: KeyArray, prints: npt.NDArray[np.uint64]) -> list[Poi
     """Ids that were not there, or whose vector has another hash."""
     known = _are_in(mark.keys, keys)
     if len(prints) and len(mark.prints):
-        place = np.searchsorted(_rows(mark.keys), _rows(keys[known]))
+        place = np.searchsorted(packed(mark.keys), packed(keys[known]))
         known[known] = mark.prints[place] == prints[known]
     return point_ids(keys[~known])
 
@@ -226,17 +226,7 @@ def _are_in(all_keys: KeyArray, keys: KeyArray) -> BoolArray:
     """(n,) which of ``keys`` are in the sorted ``all_keys``."""
     if np.array_equal(all_keys, keys):
         return np.ones(len(keys), dtype=np.bool_)
-    known, wanted = _rows(all_keys), _rows(keys)
-    place = np.searchsorted(known, wanted)
-    inside = place < len(known)
-    found = np.zeros(len(wanted), dtype=np.bool_)
-    found[inside] = known[place[inside]] == wanted[inside]
-    return found
-
-
-def _rows(keys: KeyArray) -> npt.NDArray[np.bytes_]:
-    """Keys as byte strings whose order is that of the keys."""
-    return np.ascontiguousarray(keys.astype(">u8")).view("S24").ravel()
+    return found_in(packed(all_keys), packed(keys))[1]
 
 
 def _order(point_id: PointId) -> tuple[bool, PointId]:

@@ -206,7 +206,7 @@ class EdgeCollection(EdgeLengths):
         with self._failures():
             self._seal()
             self._shard.close()
-        self._known.close()
+        self._known.unload()
 
 
 def load_shard(location: str, name: str) -> edge.EdgeShard:

@@ -40,8 +40,8 @@ class Known:
     loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)
     lengths: set[str] = field(default_factory=set)
 
-    def close(self) -> None:
-        """Forget everything that was read: nothing is known of a shard that is closed."""
+    def unload(self) -> None:
+        """Forget what was read of points: it may change, or the shard is closed."""
         self.points = None
         self.mapped.clear()
         self.loaded.clear()
@@ -49,9 +49,7 @@ class Known:
     def forget(self) -> None:
         """Forget what a write may change that is about to be made."""
         self.files.changing()
-        self.mapped.clear()
-        self.points = None
-        self.loaded.clear()
+        self.unload()
         self.lengths.clear()
 
 
