@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tsds_qdrant.cli import app
 from tsds_qdrant.collections import create_collection, open_collection
 from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.sparse import SparseRows
+from tsds_qdrant.sparse import SparseRows
 
 PLACE = ("--qdrant", "store", "--collection", "pool")
 TASK = (*PLACE, "--queries", "Q.npy")

@@ -26,7 +26,7 @@ from qdrant_client import models
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.sparse import SparseRows
+from tsds_qdrant.sparse import SparseRows
 
 COUNT = 40
 ROWS = np.random.default_rng(2).normal(size=(COUNT, 4)).astype(np.float32)

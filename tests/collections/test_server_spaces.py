@@ -14,12 +14,12 @@ from qdrant_client import QdrantClient, models
 
 from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.spaces import REPRESENTATION, Space
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.errors import (
     AccessDeniedError,
     RequestRejectedError,
     UnsupportedCollectionError,
 )
+from tsds_qdrant.sparse import SparseRows
 
 GRAD = Space.dense("grad", 3, "Dot")
 DONE = {"operation_id": 1, "status": "completed"}

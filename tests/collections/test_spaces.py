@@ -16,7 +16,6 @@ from conftest import MakeCollection
 from tsds_qdrant.collections.distance import score_to_distance
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import REPRESENTATION, Space, chosen_space
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import METRICS, Metric
 from tsds_qdrant.errors import (
     CollectionError,
@@ -31,6 +30,7 @@ from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.settings import RecordSettings
+from tsds_qdrant.sparse import SparseRows
 
 GRAD = Space.dense("grad", 3, "Dot")
 WORDS = Space.sparse("words")

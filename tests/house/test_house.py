@@ -32,7 +32,7 @@ STOREYS = (
     ("pool", "task"),
     ("records",),
     ("collections", "representations", "files", "solver"),
-    ("settings",),
+    ("settings", "sparse"),
     ("errors", "progress", "arrays", "paths"),
 )
 """Each room imports only what is below it; no two rooms of one storey know each other."""
@@ -47,6 +47,9 @@ GUESTS = {
     "grpc": "tsds_qdrant.collections",
     "httpx": "tsds_qdrant.collections",
     "sentence_transformers": "tsds_qdrant.representations",
+    "transformers": "tsds_qdrant.representations",
+    "peft": "tsds_qdrant.representations",
+    "sklearn": "tsds_qdrant.representations",
     "torch": "tsds_qdrant.representations or tsds_qdrant.collections.edge.torch_products",
     "typer": "tsds_qdrant.cli",
     "rich": "tsds_qdrant.cli",

@@ -14,9 +14,9 @@ from exported import Made, payload_of
 from llamafactory_reader import read_llamafactory
 
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.training.examples import UnfitError
+from tsds_qdrant.records.examples import UnfitError
+from tsds_qdrant.records.recognising import recognised
 from tsds_qdrant.training.llamafactory import RESULTS_APART, dialogue_row
-from tsds_qdrant.training.shapes import recognised
 
 make = exported.make
 

@@ -19,13 +19,13 @@ from scipy.spatial.distance import cdist
 from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.records.examples import Example, Turn, UnfitError, single_turn
+from tsds_qdrant.records.recognising import checked_field_map, recognised
 from tsds_qdrant.training.columns import ValueKinds, irregular, write_parquet
-from tsds_qdrant.training.examples import Example, Turn, UnfitError, single_turn
 from tsds_qdrant.training.forms import FORMS, Survey, check_fit, layout_of
 from tsds_qdrant.training.llamafactory import alternating
 from tsds_qdrant.training.rows import TRACE, free_names, trace_of, written_order
 from tsds_qdrant.training.settings import ExportSettings
-from tsds_qdrant.training.shapes import checked_field_map, recognised
 from tsds_qdrant.training.split import near_groups, validation_rows
 
 USER = {"role": "user", "content": "ask"}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.training.examples import UnfitError
+from tsds_qdrant.records.examples import UnfitError
+from tsds_qdrant.records.recognising import recognised
 from tsds_qdrant.training.forms import check_fit
-from tsds_qdrant.training.shapes import recognised
 
 USER = {"role": "user", "content": "ask"}
 ANSWER = {"role": "assistant", "content": "say"}

@@ -9,9 +9,9 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.spaces import Space, checked_kind
-from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Datatype, Metric, Payload
 from tsds_qdrant.errors import InputError
+from tsds_qdrant.sparse import SparseRows, checked_sparse
 
 HIGHEST_BYTE = 255
 

@@ -9,8 +9,8 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.hits import Hits
 from tsds_qdrant.collections.readable import Readable
 from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import Filter, IndexKind, Payload, PointId, Record
+from tsds_qdrant.sparse import SparseRows
 
 
 class Collection(Readable, Protocol):
@@ -131,7 +131,7 @@ class Collection(Readable, Protocol):
 
         Raises:
             UnsupportedCollectionError: the searched space is dense.
-            InputError: see :func:`~tsds_qdrant.collections.sparse.checked_sparse`.
+            InputError: see :func:`~tsds_qdrant.sparse.checked_sparse`.
         """
 
     def upsert(

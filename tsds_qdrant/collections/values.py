@@ -10,7 +10,7 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, STAMP_FIELD, TAG_FIELD, is_tag
-from tsds_qdrant.collections.sparse import SparseRows
+from tsds_qdrant.sparse import SparseRows
 
 PointId = int | str
 """An unsigned 64-bit integer, or a UUID in its lower-case hyphenated form."""

@@ -13,12 +13,12 @@ from tsds_qdrant.files.compression import compressed, split_suffix
 from tsds_qdrant.files.outputs import atomic_write, check_writable
 from tsds_qdrant.files.row_formats import ROW_WRITERS
 from tsds_qdrant.files.streams import check_stream, fitting, is_stream
+from tsds_qdrant.records.recognising import recognised
 from tsds_qdrant.training.columns import ValueKinds, irregular, write_parquet
 from tsds_qdrant.training.forms import DATAFLEX, PLAIN, Layout, layout_of
 from tsds_qdrant.training.gathering import Gathered
 from tsds_qdrant.training.rows import TRACE, free_names, trace_of
 from tsds_qdrant.training.settings import ExportSettings
-from tsds_qdrant.training.shapes import recognised
 
 LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"

@@ -26,8 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tsds_qdrant.records.examples import Example, Turn, UnfitError, masked, single_turn
 from tsds_qdrant.records.shapes import STRINGS
-from tsds_qdrant.training.examples import Example, Turn, UnfitError, masked, single_turn
 from tsds_qdrant.training.llamafactory import dialogue_row
 from tsds_qdrant.training.media import KINDS, NO_MEDIA, check_places, shown_in
 

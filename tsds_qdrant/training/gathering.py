@@ -12,13 +12,13 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.records.examples import Example, UnfitError
 from tsds_qdrant.records.fields import field_values, likely_field, listed_names
+from tsds_qdrant.records.recognising import recognised
 from tsds_qdrant.selection.results import PAYLOAD_PAGE
-from tsds_qdrant.training.examples import Example, UnfitError
 from tsds_qdrant.training.forms import PLAIN, Survey, check_fit
 from tsds_qdrant.training.selected import SelectedRow
 from tsds_qdrant.training.settings import ExportSettings
-from tsds_qdrant.training.shapes import recognised
 from tsds_qdrant.training.spool import Spool
 
 EXACT_IDS = 2**63

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from tsds_qdrant.records.dialogue import calls_of, parsed, reasoning_of
+from tsds_qdrant.records.examples import Example, Message, UnfitError, reasoned
 from tsds_qdrant.records.fields import shown
-from tsds_qdrant.training.examples import Example, Message, UnfitError, reasoned
 from tsds_qdrant.training.media import with_tokens
 
 CALL, RESULT = "function_call", "observation"

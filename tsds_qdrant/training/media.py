@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from tsds_qdrant.records.dialogue import MEDIA, first_of
+from tsds_qdrant.records.examples import Example, Message, UnfitError
 from tsds_qdrant.records.fields import shown
-from tsds_qdrant.training.examples import Example, Message, UnfitError
-from tsds_qdrant.training.messages import is_medium
+from tsds_qdrant.records.messages import is_medium
 
 COLUMNS: Mapping[str, str] = MappingProxyType(
     {"image": "images", "video": "videos", "audio": "audios"}

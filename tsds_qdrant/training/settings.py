@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.records.recognising import checked_field_map
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.training.forms import DATAFLEX, FORMS, PLAIN
-from tsds_qdrant.training.shapes import checked_field_map
 
 WEIGHTS = ("column", "repeats")
 
@@ -46,7 +46,7 @@ class ExportSettings:
         radius: how near two rows must be to stay on one side of the split; the run's bandwidth h
             by default.
         seed: of the split.
-        fields: part of an example -> field, see :mod:`tsds_qdrant.training.shapes`.
+        fields: part of an example -> field, see :mod:`tsds_qdrant.records.recognising`.
         skip_unfit: leave out records that do not fit the form instead of refusing them.
     """
 

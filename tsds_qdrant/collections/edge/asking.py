@@ -13,8 +13,8 @@ import qdrant_edge as edge
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.edge.forms import plain_id, plain_rows
 from tsds_qdrant.collections.hits import Hits
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.sparse import SparseRows
 
 SEARCH_BATCH = 100
 

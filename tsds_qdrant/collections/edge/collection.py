@@ -40,8 +40,8 @@ from tsds_qdrant.collections.spaces import (
     checked_kind,
     chosen_space,
 )
-from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
+from tsds_qdrant.sparse import SparseRows, checked_sparse
 
 
 class EdgeCollection(EdgeLengths):

@@ -9,8 +9,8 @@ from uuid import UUID
 import qdrant_edge as edge
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.sparse import SparseRows
 
 
 def edge_id(point_id: PointId) -> int | UUID:

@@ -26,7 +26,6 @@ from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import Space, plain_space
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import (
     CollectionInfo,
     Filter,
@@ -34,6 +33,7 @@ from tsds_qdrant.collections.values import (
     Record,
     Wanted,
 )
+from tsds_qdrant.sparse import SparseRows
 
 View = TypeVar("View", bound="EdgeReads")
 SCROLL_PAGE = 10_000

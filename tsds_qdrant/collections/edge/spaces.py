@@ -27,8 +27,8 @@ from tsds_qdrant.collections.spaces import (
     is_new,
     plain_space,
 )
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import FLOAT32, Payload, PointId
+from tsds_qdrant.sparse import SparseRows
 
 UPSERT_BATCH = 1_000
 UPSERT_FLOATS = 150_000

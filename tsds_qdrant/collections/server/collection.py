@@ -25,8 +25,8 @@ from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.server.threads import DaemonThreads
 from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
-from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
+from tsds_qdrant.sparse import SparseRows, checked_sparse
 
 
 class ServerCollection(ServerLengths):

@@ -13,9 +13,9 @@ import numpy as np
 from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server import answers, wire
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import PointId, Record
 from tsds_qdrant.errors import UnsupportedCollectionError
+from tsds_qdrant.sparse import SparseRows
 
 SAME = 1e-5
 """Difference of numbers that two nodes may make of one vector as they bring it to unit length."""

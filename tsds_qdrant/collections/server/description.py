@@ -14,9 +14,9 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.errors import CollectionError, CollectionNotFoundError, UnsupportedCollectionError
+from tsds_qdrant.sparse import SparseRows
 
 METADATA_KEY = "tsds_qdrant"
 METADATA_VERSION = (1, 16)

@@ -31,9 +31,9 @@ from tsds_qdrant.collections.spaces import (
     checked_kind,
     is_new,
 )
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import FLOAT32, Payload, PointId
 from tsds_qdrant.errors import AccessDeniedError, UnsupportedCollectionError
+from tsds_qdrant.sparse import SparseRows
 
 
 class ServerSpaces(ServerPoints):

@@ -24,8 +24,8 @@ from tsds_qdrant.collections.connection import Consistency
 from tsds_qdrant.collections.filters import server_filter
 from tsds_qdrant.collections.server.answers import Answer, read_grpc, read_models, read_rest
 from tsds_qdrant.collections.server.clients import GRACE_S, said
-from tsds_qdrant.collections.sparse import SparseRows
 from tsds_qdrant.collections.values import Filter
+from tsds_qdrant.sparse import SparseRows
 
 Rows = Float32Array | SparseRows
 """Queries: dense (B, D), or B sparse ones."""

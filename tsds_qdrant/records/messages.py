@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import cycle
 from typing import Any
 
+from tsds_qdrant.records.blocks import unblocked
 from tsds_qdrant.records.dialogue import (
     CALL_ROLES,
     CONTENT_KEYS,
@@ -18,9 +19,8 @@ from tsds_qdrant.records.dialogue import (
     role_of,
     scalar_text,
 )
+from tsds_qdrant.records.examples import Message, UnfitError
 from tsds_qdrant.records.fields import shown
-from tsds_qdrant.training.blocks import unblocked
-from tsds_qdrant.training.examples import Message, UnfitError
 
 _RESPELT = (*ROLE_KEYS, "content", "value", "tool_calls", "function_call")
 

@@ -14,7 +14,15 @@ from typing import Any
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.records.dialogue import is_dialogue, is_message, parsed
+from tsds_qdrant.records.examples import Example, Turn, UnfitError
 from tsds_qdrant.records.fields import listed_fields, shown
+from tsds_qdrant.records.messages import (
+    checked_answer,
+    earlier_turns,
+    messages_of,
+    spelt_by_roles,
+    with_system,
+)
 from tsds_qdrant.records.shapes import (
     ALWAYS,
     PREFERENCE,
@@ -25,14 +33,6 @@ from tsds_qdrant.records.shapes import (
     held_parts,
     held_records,
     lacking,
-)
-from tsds_qdrant.training.examples import Example, Turn, UnfitError
-from tsds_qdrant.training.messages import (
-    checked_answer,
-    earlier_turns,
-    messages_of,
-    spelt_by_roles,
-    with_system,
 )
 
 FieldMap = Mapping[str, str]

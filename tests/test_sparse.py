@@ -16,8 +16,8 @@ from qdrant_client import models
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.server.wire import Search, grpc_message, rest_body
 from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.sparse import SparseRows, checked_sparse
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.sparse import SparseRows, checked_sparse
 
 COUNT, VOCABULARY = 400, 60
 Rows = list[dict[int, float]]
