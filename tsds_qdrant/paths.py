@@ -39,3 +39,13 @@ def remembered_source(source: str) -> str:
     if source == "-" or source.startswith((COLLECTION_PREFIX, *STREAM_FOLDERS)):
         return source
     return absolute(source)
+
+
+def user_directory(kind: str, otherwise: str) -> Path:
+    """Our directory for data of a user: ``kind`` is ``XDG_DATA_HOME`` or ``XDG_CACHE_HOME``.
+
+    Args:
+        otherwise: below the home directory, where the environment names none.
+    """
+    base = os.environ.get(kind)
+    return (Path(base) if base else expanded("~") / otherwise) / "tsds-qdrant"

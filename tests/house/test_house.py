@@ -30,7 +30,7 @@ STOREYS = (
     ("strategies", "guards"),
     ("ingest", "neighbors"),
     ("pool", "task"),
-    ("records",),
+    ("records", "represented"),
     ("collections", "representations", "files", "solver"),
     ("settings", "sparse"),
     ("errors", "progress", "arrays", "paths"),

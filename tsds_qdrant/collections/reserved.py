@@ -18,6 +18,9 @@ STEP = 2
 """From the number of a writer's part to that of the next one."""
 SEQUENCE_FIELD = "_tsds_seq"
 """In place of the stamp in collections of version 0.1: a number that grows with every write."""
+MADE_FIELD = "_tsds_made"
+"""Payload field of represented points: name of the representation -> mark, see
+:mod:`tsds_qdrant.represented.marks`."""
 TAG_FIELD = "tsds"
 """Payload field of selected points: name -> tag, see :mod:`tsds_qdrant.runs.write_back`."""
 TAG_KEYS = frozenset({"rank", "run"})
@@ -83,7 +86,7 @@ def is_ingested(payload: Mapping[str, Any]) -> bool:
 
 def reserved_field(payload: Mapping[str, Any]) -> str | None:
     """The field of ``payload`` that this package would take for its own, if there is one."""
-    for name in (STAMP_FIELD, SEQUENCE_FIELD):
+    for name in (STAMP_FIELD, SEQUENCE_FIELD, MADE_FIELD):
         if name in payload:
             return name
     tags = payload.get(TAG_FIELD)

@@ -9,7 +9,13 @@ from typing import Any, Literal
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.limits import Limits
-from tsds_qdrant.collections.reserved import SEQUENCE_FIELD, STAMP_FIELD, TAG_FIELD, is_tag
+from tsds_qdrant.collections.reserved import (
+    MADE_FIELD,
+    SEQUENCE_FIELD,
+    STAMP_FIELD,
+    TAG_FIELD,
+    is_tag,
+)
 from tsds_qdrant.sparse import SparseRows
 
 PointId = int | str
@@ -46,8 +52,8 @@ class Record:
 
     @property
     def content(self) -> Payload:
-        """The payload without what ``ingest`` and write-back added to it."""
-        kept = (SEQUENCE_FIELD, STAMP_FIELD)
+        """The payload without what ``ingest``, ``represent`` and write-back added to it."""
+        kept = (SEQUENCE_FIELD, STAMP_FIELD, MADE_FIELD)
         own = {key: value for key, value in self.payload.items() if key not in kept}
         tags = own.get(TAG_FIELD)
         if isinstance(tags, dict):

@@ -12,6 +12,7 @@ from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.collections.payloads import same_payload
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import (
+    MADE_FIELD,
     NUMBER_FIELD,
     SEQUENCE_FIELD,
     STAMP_FIELD,
@@ -180,14 +181,14 @@ def numbers_of(items: Sequence[Item]) -> dict[PointId, int]:
 def change_of(record: Record, payload: Payload | None, stamp: Stamp) -> tuple[Payload, list[str]]:
     """Fields to set in the stored ``record`` so that it has ``payload``, and those to delete.
 
-    Fields that others added stay; ``payload`` None leaves all fields as they are.
+    Fields that others added stay; ``payload`` None leaves all fields as they are. What was known of
+    representations goes, as they were made of what the point was.
     """
     before = stamp_of(record.payload)
     own = before.fields if before else ()
     fields = own if payload is None else tuple(payload)
     gone = [name for name in own if name not in fields and name in record.payload]
-    if SEQUENCE_FIELD in record.payload:
-        gone.append(SEQUENCE_FIELD)
+    gone += [name for name in (SEQUENCE_FIELD, MADE_FIELD) if name in record.payload]
     return {**(payload or {}), STAMP_FIELD: stamp.of(fields).stored()}, gone
 
 

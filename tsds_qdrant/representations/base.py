@@ -84,14 +84,17 @@ class Representation(Protocol):
         name: of the space, or of the payload values.
         kind: what it makes.
         metric: of a dense space: ``Cosine``, ``Dot``, ..
-        source: the dense space that it is derived from; "" where it reads the examples.
+        source: the dense space that it is derived from ("" for the unnamed one); None where it
+            reads the examples.
+        dialogues: whether it reads messages; else texts alone are shown.
         fitted: whether it has all that it needs; one that does not is fitted first.
     """
 
     name: str
     kind: Kind
     metric: str
-    source: str
+    source: str | None
+    dialogues: bool
 
     @property
     def fitted(self) -> bool:
@@ -132,7 +135,8 @@ class Representation(Protocol):
 class Plain:
     """What a representation without anything to fit has in common with all others of its kind."""
 
-    source = ""
+    source: str | None = None
+    dialogues = False
     fitted = True
 
     def fit(self, blocks: Callable[[], Iterator[Examples]], count: int) -> None:

@@ -1,0 +1,106 @@
+"""The candidates of a collection as a representation wants them: shown, or as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tsds_qdrant.collections.conditions import joined
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import Filter, PointId
+from tsds_qdrant.records.showing import Showing
+from tsds_qdrant.representations.base import Examples, Shown
+from tsds_qdrant.represented.marks import kept_of
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some candidates.
+
+    Attributes:
+        ids: n of them.
+        examples: n shown ones, or (n, D) vectors.
+        textless: ids of those whose payload shows no text.
+        missing: how many lack the vector that the representation is derived from.
+    """
+
+    ids: Sequence[PointId]
+    examples: Examples
+    textless: list[PointId] = field(default_factory=list)
+    missing: int = 0
+
+
+class Candidates:
+    """Reads candidates for a representation."""
+
+    def __init__(self, collection: Collection, source: str | None, showing: Showing) -> None:
+        """Read the vectors of the space ``source``, or, where that is None, what payloads show.
+
+        Raises:
+            CollectionNotFoundError: there is no such space.
+        """
+        self._collection = collection
+        self._source = source
+        self._view = collection if source is None else collection.at(source)
+        self._showing = showing
+
+    @property
+    def what(self) -> str:
+        """What a candidate must have."""
+        return "a text" if self._source is None else f"a vector '{self._source}'"
+
+    @property
+    def advice(self) -> str:
+        """What to do where none has it."""
+        return (
+            "ingest some, or change --filter" if self._source is None else "name another with --of"
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What a representation depends on of how candidates are read, for its manifest."""
+        if self._source is None:
+            return {"text": self._showing.facts()}
+        kept = kept_of(self._collection, self._source)
+        metadata = self._collection.info().metadata
+        made_by = kept.fingerprint if kept else str(metadata.get("model") or "")
+        return {"source": {"name": self._source, "made_by": made_by}}
+
+    def count(self, where: Filter | None) -> int:
+        """How many there are."""
+        having = [] if self._source is None else [{"has_vector": self._source}]
+        return self._collection.count(joined(where, *having))
+
+    def all(self, where: Filter | None, size: int) -> Iterator[Batch]:
+        """All of them in the order of their ids, at most ``size`` at a time."""
+        for page in self._collection.scroll_ids(where):
+            for start in range(0, len(page), size):
+                batch = self.of(page[start : start + size])
+                if batch.ids:
+                    yield batch
+
+    def of(self, ids: Sequence[PointId]) -> Batch:
+        """Those of ``ids``; one that was deleted meanwhile is left out."""
+        if self._source is not None:
+            stored = self._view.retrieve(ids, payloads=False, vectors=True)
+            having = [record for record in stored if record.vector is not None]
+            width = self._view.info().dimension
+            rows = np.array([record.vector for record in having], dtype=np.float32)
+            return Batch(
+                [record.id for record in having],
+                rows.reshape(len(having), width),
+                missing=len(stored) - len(having),
+            )
+        shown: list[Shown] = []
+        found: list[PointId] = []
+        textless: list[PointId] = []
+        for record in self._collection.retrieve(ids):
+            one = self._showing.of(record.content)
+            if one is None:
+                textless.append(record.id)
+            else:
+                found.append(record.id)
+                shown.append(one)
+        return Batch(found, shown, textless)

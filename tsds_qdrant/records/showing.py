@@ -1,0 +1,49 @@
+"""What a representation is shown of a candidate or of a task example: a text, and its dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tsds_qdrant.errors import InputError
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.examples import UnfitError
+from tsds_qdrant.records.recognising import recognised
+from tsds_qdrant.representations.base import Shown
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How payloads are shown.
+
+    Attributes:
+        template: how the text is made; undecided, each payload decides by the usual shapes.
+        fields: part of an example -> the field that holds it, as ``export`` takes them.
+        dialogues: whether the representation reads dialogues; else the text alone is made.
+    """
+
+    template: TextTemplate = field(default_factory=TextTemplate)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    dialogues: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """What a representation depends on of it, as JSON values."""
+        fields = {"fields": dict(self.fields)} if self.dialogues and self.fields else {}
+        return {**self.template.to_dict(), **fields}
+
+    def of(self, payload: Mapping[str, Any]) -> Shown | None:
+        """What ``payload`` shows; None where it has no text."""
+        if self.dialogues:
+            try:
+                example = recognised(payload, self.fields)
+            except UnfitError:
+                pass
+            else:
+                if not example.is_text:
+                    text = "\n".join(str(message["content"]) for message in example.messages)
+                    return Shown(text, example.messages, example.asked, example.tools)
+        try:
+            return Shown(self.template.render(payload))
+        except InputError:
+            return None
