@@ -51,7 +51,7 @@ class RepresentSettings:
         where: the candidates; all by default.
         again: make what was made otherwise again.
         fitted: directory for what is learnt from candidates.
-        space: how a new dense space is stored, its name and dimension left out.
+        datatype: how the numbers of a new dense space are stored.
     """
 
     where: Filter | None = None
@@ -71,7 +71,8 @@ class RepresentReport:
         read: points that were looked at.
         made: those that are represented now.
         without: why others have no vector -> how many.
-        missing: points that it could not be made of: nothing of what it is derived from.
+        missing: points that lack what it is derived from.
+        count: points of the collection.
         seconds: by stage: ``fit``, ``represent`` (of the model or the mathematics alone),
             ``read``, ``store``, ``index``.
     """
@@ -85,6 +86,10 @@ class RepresentReport:
     missing: int = 0
     count: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report for a machine to read."""
+        return {**vars(self), "without": dict(self.without), "seconds": dict(self.seconds)}
 
 
 def represent(

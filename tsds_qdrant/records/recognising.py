@@ -46,6 +46,23 @@ PARTS = ("prompt", "completion", "input", "system", "messages", "text")
 _WHOLE = ({"messages"}, {"text"}, {"prompt", "completion"}, {"prompt", "completion", "input"})
 
 
+def field_map_of(text: str, flag: str = "--map") -> dict[str, str]:
+    """A field map from ``prompt=question,completion=answer.text``.
+
+    Raises:
+        SettingsError: a part without a field, or one that comes twice.
+    """
+    fields: dict[str, str] = {}
+    for item in text.split(",") if text else []:
+        part, equals, name = (piece.strip() for piece in item.partition("="))
+        if not equals:
+            raise SettingsError(f"{flag} has '{item}'; write PART=FIELD, prompt=question say")
+        if part in fields:
+            raise SettingsError(f"{flag} names {part} twice; keep one of them")
+        fields[part] = name
+    return fields
+
+
 def checked_field_map(fields: FieldMap) -> FieldMap:
     """``fields`` if it names one whole example, or just its system prompt.
 

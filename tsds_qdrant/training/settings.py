@@ -7,28 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.records.recognising import checked_field_map
+from tsds_qdrant.records.recognising import checked_field_map, field_map_of
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.training.forms import DATAFLEX, FORMS, PLAIN
 
 WEIGHTS = ("column", "repeats")
-
-
-def field_map_of(text: str, flag: str = "--map") -> dict[str, str]:
-    """A field map from ``prompt=question,completion=answer.text``.
-
-    Raises:
-        SettingsError: a part without a field, or one that comes twice.
-    """
-    fields: dict[str, str] = {}
-    for item in text.split(",") if text else []:
-        part, equals, name = (piece.strip() for piece in item.partition("="))
-        if not equals:
-            raise SettingsError(f"{flag} has '{item}'; write PART=FIELD, prompt=question say")
-        if part in fields:
-            raise SettingsError(f"{flag} names {part} twice; keep one of them")
-        fields[part] = name
-    return fields
 
 
 @dataclass(frozen=True)

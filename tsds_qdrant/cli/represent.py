@@ -1,0 +1,199 @@
+"""``tsds-qdrant represent KIND``."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperGroup
+
+from tsds_qdrant.cli.commands import FlagCommand, command_of
+from tsds_qdrant.cli.flags import only, taking
+from tsds_qdrant.cli.groups import Where, note_filter
+from tsds_qdrant.cli.options import JsonOption
+from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.records.recognising import field_map_of
+from tsds_qdrant.representations.catalog import KINDS
+from tsds_qdrant.representations.kinds import KindSettings
+from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.task.settings import Reading
+
+if TYPE_CHECKING:
+    from tsds_qdrant.ingest.represent import RepresentReport
+
+USUAL = ("qdrant", "collection", "model", "of")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run
+
+    Attributes:
+        fields: what a payload shows, where no usual shape says it.
+        again: make what was made otherwise again.
+        write: a server may be written to.
+        fitted: where what is learnt from candidates is kept.
+        datatype: how the numbers of a new dense space are stored.
+    """
+
+    fields: Mapping[str, str] = setting(
+        {},
+        "Fields that hold prompt, completion, input, system, messages or text.",
+        "--map",
+        metavar="PART=FIELD,..",
+        parse=field_map_of,
+    )
+    again: bool = setting(
+        False, "Make all of it again where it was made by other settings, or learnt before."
+    )
+    write: bool = setting(
+        False, "Add it to a collection on a server, which is only read without this."
+    )
+    fitted: Path | None = setting(
+        None, "Directory for what is learnt from candidates.", metavar="DIR", hidden=True
+    )
+    datatype: str = setting(
+        "float32",
+        "How the numbers of a new dense vector are stored: float32, float16.",
+        metavar="NAME",
+        hidden=True,
+    )
+
+    def __post_init__(self) -> None:
+        if self.datatype not in ("float32", "float16"):
+            raise SettingsError(f"--datatype is '{self.datatype}'; choose float32 or float16")
+
+
+def variant(kind: str) -> Callable[..., None]:
+    """The command ``represent KIND``, as Typer reads it."""
+    settings = KINDS[kind]
+
+    @taking(
+        Where,
+        settings,
+        only(Reading, "text_field", "template"),
+        only(SearchSettings, "where"),
+        Run,
+        usual=USUAL,
+    )
+    def represent(
+        where: Where,
+        kind: KindSettings,
+        reading: Reading,
+        search: SearchSettings,
+        run: Run,
+        as_json: JsonOption = False,
+    ) -> None:
+        done(where, kind, reading, search, run, quiet=as_json)
+
+    words = f"tsds-qdrant represent {settings.kind} --qdrant ./store --collection pool"
+    represent.__doc__ = (
+        f"{settings.summary}\n\n\b\nExample:\n    {words} \\\n      {settings.example}\n"
+    )
+    represent.__name__ = settings.kind
+    return represent
+
+
+def done(
+    where: Where,
+    kind: KindSettings,
+    reading: Reading,
+    search: SearchSettings,
+    run: Run,
+    *,
+    quiet: bool,
+) -> None:
+    """Represent the candidates, and say what was done.
+
+    Raises:
+        SettingsError: a server, which may not be written to.
+        TsdsError: see :func:`~tsds_qdrant.ingest.represent.represent`.
+    """
+    from tsds_qdrant.collections import check_writes, is_server
+    from tsds_qdrant.ingest.represent import RepresentSettings, represent
+    from tsds_qdrant.records import TextTemplate
+    from tsds_qdrant.records.showing import Showing
+
+    check_writes(where.location)
+    if is_server(where.location) and not run.write:
+        raise SettingsError(
+            f"'represent {kind.kind}' adds '{kind.known_as}' to collection '{where.collection}' "
+            f"of {where.location}, which is only read; give --write if it may, or ingest the "
+            f"records into a directory and represent them there"
+        )
+    with where.open() as opened, progress_bars(quiet=quiet) as progress:
+        note_filter(search.where, opened, quiet=quiet)
+        stored = opened.info().metadata.get("text") or {}
+        template = reading.text_template()
+        if not template.to_dict():
+            template = TextTemplate.from_dict(stored)
+        made = kind.made()
+        report = represent(
+            opened,
+            made,
+            Showing(template, run.fields, made.dialogues),
+            settings=RepresentSettings(search.where, run.again, run.fitted, run.datatype),
+            remembered=kind.remembered(),
+            kind=kind.kind,
+            progress=progress,
+        )
+    if quiet:
+        print_json(report.as_dict())
+    else:
+        say_done(where.collection, report)
+
+
+def say_done(collection: str, report: RepresentReport) -> None:
+    """Say what a run has done."""
+    seconds = sum(report.seconds.values())
+    rate = report.read / max(report.seconds.get("represent", 0.0), 1e-9)
+    say(
+        f"{collection}: '{report.name}' made of {report.made} points"
+        + (f" ({seconds:.1f} s, {rate:.0f}/s)" if report.read else ", nothing was missing")
+    )
+    for why, many in sorted(report.without.items()):
+        say(f"{many} without: {why}")
+    if report.missing:
+        say(f"{report.missing} lack the vector that it is made of; represent that one first")
+
+
+class Kinds(UserDict[str, Any]):
+    """The commands of all kinds; each is built when it is asked for."""
+
+    def __getitem__(self, name: str) -> FlagCommand:
+        if name not in self.data:
+            raise KeyError(name)
+        return command_of(name, variant(name))
+
+
+class KindGroup(TyperGroup):
+    """``represent``: a command for each kind."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all kinds."""
+        return list(KINDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each kind is."""
+        with formatter.section("Kinds"):
+            formatter.write_dl([(name, kind.summary) for name, kind in KINDS.items()])
+
+
+def command() -> KindGroup:
+    """The group of commands."""
+    group = KindGroup(
+        name="represent",
+        help="Represent candidates once more: by another model, gradients, words, ..\n\n"
+        "Each kind has flags of its own: represent KIND --help. A run that was stopped goes on "
+        "where it was; a second one represents what is new.\n\n\b\n"
+        "Example:\n"
+        "    tsds-qdrant represent hidden --qdrant ./store --collection pool --model ./smollm",
+        no_args_is_help=True,
+    )
+    group.commands = Kinds(dict.fromkeys(KINDS))
+    return group
