@@ -14,7 +14,8 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import MADE_FIELD, Stamp
 from tsds_qdrant.errors import CollectionMismatchError, CollectionNotFoundError, InputError
 from tsds_qdrant.ingest import represent as job
-from tsds_qdrant.ingest.represent import RepresentReport, RepresentSettings, represent
+from tsds_qdrant.ingest.represent import represent
+from tsds_qdrant.ingest.represent_report import RepresentReport, RepresentSettings
 from tsds_qdrant.ingest.stored import change_of
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.showing import Showing

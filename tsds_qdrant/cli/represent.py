@@ -24,7 +24,7 @@ from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
 if TYPE_CHECKING:
-    from tsds_qdrant.ingest.represent import RepresentReport
+    from tsds_qdrant.ingest.represent_report import RepresentReport
 
 USUAL = ("qdrant", "collection", "model", "of")
 
@@ -115,7 +115,8 @@ def done(
         TsdsError: see :func:`~tsds_qdrant.ingest.represent.represent`.
     """
     from tsds_qdrant.collections import check_writes, is_server
-    from tsds_qdrant.ingest.represent import RepresentSettings, represent
+    from tsds_qdrant.ingest.represent import represent
+    from tsds_qdrant.ingest.represent_report import RepresentSettings
     from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.records.showing import Showing
 

@@ -7,21 +7,23 @@ that was killed goes on with what has no mark, so that at most one part is done 
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from tsds_qdrant.collections.graph import build_graph, keeps_graph
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.values import Filter, PointId
+from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import AccessDeniedError, CollectionMismatchError, InputError
 from tsds_qdrant.ingest.candidates import Batch, Candidates
+from tsds_qdrant.ingest.represent_report import (
+    Clock,
+    RepresentReport,
+    RepresentSettings,
+    plain,
+)
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import (
@@ -41,55 +43,6 @@ PART_S = 2.0
 """Parts grow until one takes as long."""
 FITTED = "fitted"
 """In a manifest: the hash of what was learnt from candidates."""
-
-
-@dataclass(frozen=True)
-class RepresentSettings:
-    """What a run of ``represent`` does besides the representation itself.
-
-    Attributes:
-        where: the candidates; all by default.
-        again: make what was made otherwise again.
-        fitted: directory for what is learnt from candidates.
-        datatype: how the numbers of a new dense space are stored.
-    """
-
-    where: Filter | None = None
-    again: bool = False
-    fitted: Path | None = None
-    datatype: str = "float32"
-
-
-@dataclass
-class RepresentReport:
-    """What a run has done.
-
-    Attributes:
-        name: of the representation.
-        kind: what it is.
-        fingerprint: of all that it depends on.
-        read: points that were looked at.
-        made: those that are represented now.
-        without: why others have no vector -> how many.
-        missing: points that lack what it is derived from.
-        count: points of the collection.
-        seconds: by stage: ``fit``, ``represent`` (of the model or the mathematics alone),
-            ``read``, ``store``, ``index``.
-    """
-
-    name: str
-    kind: str
-    fingerprint: str = ""
-    read: int = 0
-    made: int = 0
-    without: Counter[str] = field(default_factory=Counter)
-    missing: int = 0
-    count: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report for a machine to read."""
-        return {**vars(self), "without": dict(self.without), "seconds": dict(self.seconds)}
 
 
 def represent(
@@ -173,7 +126,7 @@ class Representing:
         facts = {**made.manifest(), **self._candidates.facts()}
         if before is not None and not self._settings.again:
             theirs = {key: value for key, value in before.manifest.items() if key != FITTED}
-            if unlike := differences(theirs, _plain(facts)):
+            if unlike := differences(theirs, plain(facts)):
                 raise CollectionMismatchError(
                     f"'{self._name}' of collection '{self._collection.info().name}' was made "
                     f"otherwise ({', '.join(unlike)}): give it another --name, or make all of it "
@@ -184,8 +137,8 @@ class Representing:
         return Kept(
             kind,
             fingerprint(facts),
-            _plain(facts),
-            _plain(remembered),
+            plain(facts),
+            plain(remembered),
             made.source,
             made.kind != "payload",
         )
@@ -236,7 +189,7 @@ class Representing:
                     size *= 2
 
     def _represent(self, ids: Sequence[PointId], kept: Kept) -> None:
-        report, clock = self.report, _Clock(self.report.seconds)
+        report, clock = self.report, Clock(self.report.seconds)
         batch = self._candidates.of(ids)
         clock.lap("read")
         done = report.read
@@ -274,32 +227,11 @@ class Representing:
         report.missing += batch.missing
 
 
-class _Clock:
-    """Adds what has passed since the last lap to a stage."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds, self._last = seconds, time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._seconds[stage] += now - self._last
-        self._last = now
-
-
 def _mark(encoded: Encoded, row: int, known: str) -> dict[str, Any]:
     values = {
-        name: _plain(column[row])
+        name: plain(column[row])
         for name, column in encoded.values.items()
         if column[row] is not None
     }
     status = encoded.status[row]
     return {"fp": known, **({} if status == OK else {"status": status}), **values}
-
-
-def _plain(value: Any) -> Any:
-    """``value`` as JSON gives it back: numbers of numpy become plain ones, tuples lists."""
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value.item() if isinstance(value, np.generic) else value
