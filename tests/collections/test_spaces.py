@@ -75,6 +75,18 @@ def everything(collection: Collection) -> list[dict[str, Any]]:
     return points
 
 
+def test_vectors_of_many_points(spaced: Collection) -> None:
+    ids, rows = spaced.at("grad").vectors([3, 4, 99, 0])
+    found = dict(zip(ids, rows.tolist(), strict=True))
+    assert found == {0: GRADS[0].tolist(), 3: GRADS[3].tolist()}
+    assert spaced.at("grad").vectors([4])[1].shape == (0, 3)
+    spaced.set_vectors([3], GRADS[:1], space="grad")
+    spaced.delete([0])
+    ids, rows = spaced.at("grad").vectors([3, 0])
+    assert (ids, rows.tolist()) == ([3], [GRADS[0].tolist()])
+    assert rows.dtype == np.float32
+
+
 class TestAdding:
     def test_a_new_collection_has_one_space(self, make_collection: MakeCollection) -> None:
         collection = make_collection(5, "Manhattan")

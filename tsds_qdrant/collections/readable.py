@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.cluster import Cluster
 from tsds_qdrant.collections.limits import Limits, Rights
 from tsds_qdrant.collections.ordered import Valued
@@ -48,6 +49,12 @@ class Readable(Protocol):
 
         ``vectors`` asks for those of the searched space alone: ``record.vector`` where it is
         dense, ``record.sparse`` where it is sparse.
+        """
+
+    def vectors(self, ids: Sequence[PointId]) -> tuple[list[PointId], Float32Array]:
+        """Those of ``ids`` that have a vector of the searched dense space, and these (n, D).
+
+        In an order of their own. The embedded engine reads them from a file where it keeps one.
         """
 
     def existing(self, ids: Sequence[PointId]) -> set[PointId]:

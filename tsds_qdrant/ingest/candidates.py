@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId
@@ -84,15 +82,8 @@ class Candidates:
     def of(self, ids: Sequence[PointId]) -> Batch:
         """Those of ``ids``; one that was deleted meanwhile is left out."""
         if self._source is not None:
-            stored = self._view.retrieve(ids, payloads=False, vectors=True)
-            having = [record for record in stored if record.vector is not None]
-            width = self._view.info().dimension
-            rows = np.array([record.vector for record in having], dtype=np.float32)
-            return Batch(
-                [record.id for record in having],
-                rows.reshape(len(having), width),
-                missing=len(stored) - len(having),
-            )
+            having, rows = self._view.vectors(ids)
+            return Batch(having, rows, missing=len(ids) - len(having))
         shown: list[Shown] = []
         found: list[PointId] = []
         textless: list[PointId] = []

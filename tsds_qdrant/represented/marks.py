@@ -10,10 +10,12 @@ points may not write those, the first point of each part that was written has th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.protocol import Collection
@@ -24,6 +26,8 @@ MANIFESTS = "representations"
 """Metadata key: name of a representation -> :class:`Kept`."""
 CONDITIONS = 8
 """Of the filter for what is not made, nested ones too."""
+NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""Names that a representation can have: they are parts of payload paths."""
 LOOKED_AT = 256
 """Points that are looked at for a manifest, where no filter may ask for it."""
 
@@ -93,8 +97,10 @@ def kept_of(collection: Collection, name: str) -> Kept | None:
 
     The points are asked where the metadata do not say.
     """
-    kept = Kept.read((collection.info().metadata.get(MANIFESTS) or {}).get(name))
-    if kept is not None or name not in collection.spaces:
+    info = collection.info()
+    kept = Kept.read((info.metadata.get(MANIFESTS) or {}).get(name))
+    marked = is_server(info.location) and name in collection.spaces and NAME.fullmatch(name)
+    if kept is not None or not marked:
         return kept
     for payload in _first_marked(collection, name):
         mark = payload.get(MADE_FIELD, {}).get(name)

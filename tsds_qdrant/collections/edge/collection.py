@@ -206,7 +206,7 @@ class EdgeCollection(EdgeLengths):
         with self._failures():
             self._seal()
             self._shard.close()
-        self._known.unload()
+        self._known.close()
 
 
 def load_shard(location: str, name: str) -> edge.EdgeShard:

@@ -40,8 +40,12 @@ class Known:
     loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)
     lengths: set[str] = field(default_factory=set)
 
-    def unload(self) -> None:
-        """Forget what was read of points: it may change, or the shard is closed."""
+    def close(self) -> None:
+        """Forget what was read of points, as the shard is closed."""
+        self.files.unmap()
+        self._unload()
+
+    def _unload(self) -> None:
         self.points = None
         self.mapped.clear()
         self.loaded.clear()
@@ -49,7 +53,7 @@ class Known:
     def forget(self) -> None:
         """Forget what a write may change that is about to be made."""
         self.files.changing()
-        self.unload()
+        self._unload()
         self.lengths.clear()
 
 

@@ -74,6 +74,7 @@ class VectorFile:
         self._dimension = dimension
         self._known = known or _Written()
         self._checked = known is None
+        self._last: Mapped | None = None
 
     @classmethod
     def new(cls, directory: Path, dimension: int) -> VectorFile:
@@ -127,6 +128,7 @@ class VectorFile:
 
     def drop(self) -> None:
         """Delete the files."""
+        self.unmap()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def put(self, ids: Sequence[PointId], vectors: Float32Array) -> None:
@@ -146,6 +148,7 @@ class VectorFile:
         self._known.rows_sum = _sum(written, self._known.rows_sum)
 
     def _note(self, keys: KeyArray, rows: IntArray) -> None:
+        self.unmap()
         entries = np.empty(len(rows), dtype=ENTRY)
         entries["key"], entries["row"] = keys, rows
         with (self._directory / ENTRIES).open("ab") as file:
@@ -159,6 +162,8 @@ class VectorFile:
         Raises:
             OSError: the files cannot be read, or hold something else than was written.
         """
+        if self._last is not None:
+            return self._last
         entries = np.fromfile(self._directory / ENTRIES, dtype=ENTRY)
         found = self._mapped(entries)
         if not self._checked:
@@ -166,7 +171,12 @@ class VectorFile:
             if summed != (self._known.entries_sum, self._known.rows_sum):
                 raise OSError(f"'{self._directory}' is damaged")
             self._checked = True
+        self._last = found
         return found
+
+    def unmap(self) -> None:
+        """Let go of what was mapped."""
+        self._last = None
 
     def _mapped(self, entries: Any) -> Mapped:
         keys, rows = entries["key"], entries["row"].astype(np.int64)

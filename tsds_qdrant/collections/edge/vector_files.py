@@ -75,6 +75,11 @@ class VectorFiles:
             with self._dropping(space):
                 file.remove(ids)
 
+    def unmap(self) -> None:
+        """Let go of what was mapped."""
+        for file in self._files.values():
+            file.unmap()
+
     def drop(self) -> None:
         """Believe none of them any more."""
         for space in [*self._files]:

@@ -13,7 +13,7 @@ from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.edge.loaded import LoadedVectors
 from tsds_qdrant.collections.edge.reads import EdgeReads
 from tsds_qdrant.collections.edge.vector_file import Mapped
-from tsds_qdrant.collections.ids import KeyedIds
+from tsds_qdrant.collections.ids import KeyedIds, checked_ids, taken
 from tsds_qdrant.collections.scanning import AUTO, ENGINE
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import FLOAT32, Filter, PointId
@@ -91,6 +91,14 @@ class EdgeVectors(EdgeReads):
             self._known.scanning.device,
             mapped.release if mapped.matrix.nbytes > self._known.scanning.memory_bytes else None,
         )
+
+    def vectors(self, ids: Sequence[PointId]) -> tuple[list[PointId], Float32Array]:
+        """Those of ``ids`` that have a vector of the searched space, and these (n, D)."""
+        mapped = self._known.files.mapped(self._description.vector)
+        if mapped is None:
+            return self._read(ids)
+        places = mapped.keys.places(checked_ids(ids))
+        return taken(mapped.keys, places), mapped.matrix[mapped.rows[places]]
 
     def _mapped(self) -> Mapped | None:
         """The vector file of the searched space; None for a small collection that has none."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 from qdrant_client import QdrantClient, models
 
+from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.filters import server_filter
@@ -97,6 +99,14 @@ class ServerFetches(Closing):
         wanted = checked_ids(ids)
         found = self._points(wanted, payloads=payloads, vectors=vectors)
         return [found[point_id] for point_id in wanted if point_id in found]
+
+    def vectors(self, ids: Sequence[PointId]) -> tuple[list[PointId], Float32Array]:
+        """Those of ``ids`` that have a vector of the searched space, and these (n, D)."""
+        stored = self.retrieve(ids, payloads=False, vectors=True)
+        having = [record for record in stored if record.vector is not None]
+        rows = np.array([record.vector for record in having], dtype=np.float32)
+        dimension = self._description.dimension
+        return [record.id for record in having], rows.reshape(len(having), dimension)
 
     def existing(self, ids: Sequence[PointId]) -> set[PointId]:
         """Which of ``ids`` are stored."""
