@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from qdrant_client import models
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.server.wire import Search, grpc_message, rest_body
 from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.errors import CollectionMismatchError, InputError, SettingsError
 from tsds_qdrant.sparse import SparseRows, checked_sparse
 
 COUNT, VOCABULARY = 400, 60
@@ -45,6 +46,18 @@ def products(query: dict[int, float], points: Rows) -> dict[int, float]:
         for number, point in enumerate(points)
         if query.keys() & point.keys()
     }
+
+
+def idf_products(query: dict[int, float], points: Rows) -> dict[int, float]:
+    """The same where Qdrant weighs each index by ln(1 + (n - df + .5) / (df + .5)).
+
+    n counts the points that have a sparse vector with entries, df those that have the index.
+    """
+    weighed = {}
+    for i, value in query.items():
+        df = sum(i in point for point in points)
+        weighed[i] = value * math.log(1 + (len(points) - df + 0.5) / (df + 0.5))
+    return products(weighed, points)
 
 
 def per_search(hits: Any) -> list[tuple[list[Any], list[float]]]:
@@ -202,3 +215,27 @@ def test_requests_say_the_same_over_rest_and_grpc() -> None:
         assert np.float32(request.query.values).tolist() == list(sparse.values) == pair[1]
         assert request.using == asked.using == "words"
         assert request.params.exact is asked.params.exact is False
+
+
+@pytest.mark.parametrize("optimized", [False, True])
+def test_a_space_with_idf_weighs_rare_indices_more(
+    backend: Backend, make_collection: MakeCollection, optimized: bool
+) -> None:
+    points = [point or {7: 1.0} for point in POINTS]
+    made = make_collection(vectors=np.ones((COUNT + 50, 2)), name="weighed")
+    made.add_space(Space.sparse("words", idf=True))
+    made.set_vectors(range(COUNT), SparseRows.of(points), space="words")
+    if optimized:
+        made.optimize()
+    made.close()
+    with backend.open("weighed") as again:
+        assert again.spaces["words"] == Space.sparse("words", idf=True)
+        assert str(again.spaces["words"]) == "sparse with IDF"
+        again.add_space(Space.sparse("words", idf=True))
+        with pytest.raises(CollectionMismatchError, match="is sparse with IDF, not sparse;"):
+            again.add_space(Space.sparse("words"))
+        hits = again.at("words").search_sparse(SparseRows.of(QUERIES), limit=COUNT)
+    for query, (ids, scores) in zip(QUERIES, per_search(hits), strict=True):
+        wanted = idf_products(query, points)
+        assert set(ids) == set(wanted)
+        np.testing.assert_allclose(scores, [wanted[i] for i in ids], rtol=1e-5, atol=1e-5)

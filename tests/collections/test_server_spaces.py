@@ -89,13 +89,16 @@ def test_a_space_and_the_default_are_sent() -> None:
     with opened(server) as collection:
         collection.add_space(GRAD)
         collection.at("grad").add_space(Space.sparse("words"))
-    metadata, dense, _, sparse = server.sent
+        collection.add_space(Space.sparse("bm25", idf=True))
+    metadata, dense, _, sparse, _, weighed = server.sent
     assert metadata[:2] == ("PATCH", "")
     assert metadata[2]["metadata"] == {"tsds_qdrant": {"model": "m", REPRESENTATION: ""}}
     assert (dense[0], dense[1]) == ("PUT", "/vectors/grad")
     assert dense[2]["dense"]["size"] == 3
     assert dense[2]["dense"]["distance"] == "Dot"
     assert (sparse[1], "sparse" in sparse[2]) == ("/vectors/words", True)
+    assert not sparse[2]["sparse"].get("modifier")
+    assert weighed == ("PUT", "/vectors/bm25", {"sparse": {"modifier": "idf"}})
 
 
 def test_a_default_that_is_there_is_left_alone() -> None:

@@ -114,6 +114,7 @@ class TestAdding:
             Space.dense("grad", 3, "Cosine"),
             Space.sparse("grad"),
             Space.dense("words", 3),
+            Space.sparse("words", idf=True),
             Space.dense("", 3, "Euclid"),
         ):
             with pytest.raises(CollectionMismatchError, match="another name"):
@@ -121,7 +122,12 @@ class TestAdding:
         assert everything(spaced) == before
 
     @pytest.mark.parametrize(
-        "space", [Space("x", "dense", None, "Dot"), Space("x", "dense", 2, "Dot", True)]
+        "space",
+        [
+            Space("x", "dense", None, "Dot"),
+            Space("x", "dense", 2, "Dot", True),
+            Space("x", "dense", 2, "Dot", idf=True),
+        ],
     )
     def test_what_cannot_be_added(self, make_collection: MakeCollection, space: Space) -> None:
         with pytest.raises(SettingsError, match="'x'"):

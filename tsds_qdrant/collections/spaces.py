@@ -64,9 +64,9 @@ class Space:
         return cls(name, "dense", dimension, metric)
 
     @classmethod
-    def sparse(cls, name: str) -> Space:
-        """A plain sparse vector."""
-        return cls(name, "sparse", None, "Dot")
+    def sparse(cls, name: str, *, idf: bool = False) -> Space:
+        """A sparse vector, weighed by the inverse document frequency at search if ``idf``."""
+        return cls(name, "sparse", None, "Dot", idf=idf)
 
     def __str__(self) -> str:
         if self.kind == "sparse":
@@ -151,7 +151,12 @@ def is_new(space: Space, spaces: Mapping[str, Space], name: str) -> bool:
             f"add it under another name"
         )
     dense = space.kind == "dense"
-    if not space.name or space.multivector or (dense != bool(space.dimension)):
+    if (
+        not space.name
+        or space.multivector
+        or (dense != bool(space.dimension))
+        or (dense and space.idf)
+    ):
         raise SettingsError(
             f"'{space.name}' ({space}) is no space that can be added; give it a name, and a "
             f"dimension if it is dense"

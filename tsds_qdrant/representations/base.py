@@ -23,6 +23,8 @@ OK = "ok"
 NO_SUPERVISED_TOKENS = "no_supervised_tokens"
 """Nothing of the example is to be learnt, so it has no loss."""
 ZERO_GRADIENT = "zero_gradient"
+ZERO_VECTOR = "zero_vector"
+"""A vector without a direction."""
 NONFINITE = "nonfinite"
 Kind = Literal["dense", "sparse", "payload"]
 Arrays = Mapping[str, npt.NDArray[Any]]

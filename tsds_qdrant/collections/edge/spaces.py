@@ -77,7 +77,8 @@ class EdgeSpaces(EdgePoints):
         metadata = read_metadata(self._path)
         if REPRESENTATION not in metadata:
             write_metadata(self._path, {**metadata, REPRESENTATION: self._known.searched})
-        create = edge.UpdateOperation.create_sparse_vector(space.name)
+        modifier = edge.Modifier.Idf if space.idf else None
+        create = edge.UpdateOperation.create_sparse_vector(space.name, modifier=modifier)
         if space.dimension is not None:
             datatype = None
             if space.datatype != FLOAT32:

@@ -72,7 +72,9 @@ class ServerSpaces(ServerPoints):
             # A token for one collection may write points, but no metadata.
             with suppress(AccessDeniedError, UnsupportedCollectionError):
                 self._keep_metadata({**metadata, REPRESENTATION: self._searched})
-        config: Any = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig())
+        modifier = models.Modifier.IDF if space.idf else None
+        sparse = models.SparseVectorConfig(modifier=modifier)
+        config: Any = models.SparseVectorNameConfig(sparse=sparse)
         if space.dimension is not None:
             distance = models.Distance(space.metric)
             datatype: Any = None if space.datatype == FLOAT32 else space.datatype
