@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tsds_qdrant.errors import EmbeddingError
+from tsds_qdrant.errors import EmbeddingError, TsdsError
 from tsds_qdrant.representations.loading import first_line
 from tsds_qdrant.representations.model_names import LFS_POINTER
 
@@ -83,11 +83,15 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(
+    path: Path,
+    raised: type[TsdsError] = EmbeddingError,
+    advice: str = "give another checkpoint",
+) -> dict[str, Any]:
     """The object that a file of JSON holds.
 
     Raises:
-        EmbeddingError: there is none.
+        TsdsError: there is none; of the class ``raised``, and with that advice.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -96,4 +100,4 @@ def read_object(path: Path) -> dict[str, Any]:
         reason = "it holds no object"
     except (OSError, ValueError) as error:
         reason = first_line(error)
-    raise EmbeddingError(f"'{path}' cannot be read ({reason}); give another checkpoint")
+    raise raised(f"'{path}' cannot be read ({reason}); {advice}")
