@@ -42,6 +42,19 @@ def devices_of(device: str | None) -> list[str]:
     return names
 
 
+def silence() -> None:
+    """Let nothing but our own progress appear on the terminal; before libraries are imported."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def silence_libraries() -> None:
+    """The same of libraries, which set their own levels when they are imported."""
+    for library in ("sentence_transformers", "transformers", "huggingface_hub", "optimum"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+
+
 REQUIRES = "requires installing"
 """In what sentence-transformers raises where packages of a backend are missing or do not fit."""
 
@@ -80,10 +93,7 @@ class ModelSource:
             EmbeddingError: it cannot be loaded, or cannot read texts of that length.
             MissingPackageError: a package is not installed.
         """
-        # Nothing but our own progress belongs on the terminal.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("TQDM_DISABLE", "1")
+        silence()
         path = loadable(self.name)
         try:
             from sentence_transformers import SentenceTransformer
@@ -93,15 +103,13 @@ class ModelSource:
                 f"run: pip install sentence-transformers"
             ) from error
         self._check_backend()
-        # After the import: the libraries set their own levels when they are loaded.
-        for library in ("sentence_transformers", "transformers", "huggingface_hub", "optimum"):
-            logging.getLogger(library).setLevel(logging.ERROR)
+        silence_libraries()
         more = {} if self.backend == "torch" else {"backend": self.backend}
         device = self.devices[0] if self.devices else None
         try:
             model = SentenceTransformer(path, device=device, **more)
             for further in self.devices[1:]:
-                _check_device(further)
+                check_device(further)
         except Exception as error:  # a missing model raises whatever the hub client raises
             if REQUIRES in str(error):
                 raise self._lacking(first_line(error.__context__ or error)) from error
@@ -156,7 +164,7 @@ class ModelSource:
         )
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
     """Raise what torch raises on a device that is not there: processes on it would never answer."""
     import torch
 

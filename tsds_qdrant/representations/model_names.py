@@ -28,7 +28,14 @@ def remembered_model(name: str) -> str:
     """``name`` as a collection remembers it: a directory by its absolute path."""
     if name.startswith(PACKAGE_PREFIX) or not name.strip():
         return name
+    if is_gguf(name):
+        return str(_gguf_path(name))
     return absolute(name) if means_path(name) or expanded(name).is_dir() else name
+
+
+def is_gguf(name: str) -> bool:
+    """Whether ``name`` is that of a file of llama.cpp's format, which holds a language model."""
+    return name.lower().endswith(".gguf")
 
 
 def directory_of(name: str) -> Path | None:
@@ -77,6 +84,52 @@ def loadable(name: str) -> str:
     return name
 
 
+def language_model_place(name: str) -> tuple[str, str]:
+    """Where transformers finds a language model: a directory or a name of the hub, and its file.
+
+    The file is the name of a GGUF file in that directory; "" for weights of transformers' own form.
+
+    Raises:
+        EmbeddingError: a path to nothing, or one of several GGUF files is to be chosen.
+        MissingPackageError: the package is not installed.
+    """
+    if name.startswith(PACKAGE_PREFIX):
+        package = package_root(name)
+        directory = package if any(map(is_gguf, _names_in(package))) else _package_directory(name)
+    elif is_gguf(name):
+        path = _gguf_path(name)
+        if not path.is_file():
+            raise EmbeddingError(f"the model file '{path}' does not exist; check the path")
+        return str(path.parent), path.name
+    else:
+        place = loadable(name)
+        if not Path(place).is_dir():
+            return place, ""
+        directory = Path(place)
+    names = _names_in(directory)
+    files = sorted(filter(is_gguf, names))
+    if "config.json" in names or not files:
+        return str(directory), ""
+    if len(files) > 1:
+        raise EmbeddingError(
+            f"'{directory}' holds {len(files)} models ({', '.join(files)}); give --model the path "
+            f"of one, as in {directory / files[0]}"
+        )
+    return str(directory), files[0]
+
+
+def _gguf_path(name: str) -> Path:
+    """The file from the root on, by its own name: the hub's cache links names to names of sums."""
+    path = expanded(name)
+    return Path(absolute(path.parent)) / path.name
+
+
+def _names_in(directory: Path) -> list[str]:
+    with suppress(OSError):
+        return [path.name for path in directory.iterdir()]
+    return []
+
+
 def lacking(directory: Path) -> str:
     """What keeps ``directory`` from being a model, in words; "" where nothing is seen."""
     try:
@@ -107,8 +160,13 @@ def _parts(directory: Path) -> list[str]:
     return []
 
 
-def _package_directory(name: str) -> Path:
-    """The directory behind ``package:NAME``."""
+def package_root(name: str) -> Path:
+    """The directory of the package that ``package:NAME`` names.
+
+    Raises:
+        EmbeddingError: it names none.
+        MissingPackageError: it is not installed.
+    """
     package = name.removeprefix(PACKAGE_PREFIX).replace("-", "_")
     if not package:
         raise EmbeddingError(f"model '{name}' names no package; write package:NAME")
@@ -121,9 +179,15 @@ def _package_directory(name: str) -> Path:
             f"model '{name}' needs the package {package}, which is not installed; "
             f"run: pip install {package.replace('_', '-')}"
         )
-    directory = Path(found.origin).parent / "model"
+    return Path(found.origin).parent
+
+
+def _package_directory(name: str) -> Path:
+    """The directory behind ``package:NAME``."""
+    root = package_root(name)
+    directory = root / "model"
     if not directory.is_dir():
         raise EmbeddingError(
-            f"package {package} carries no directory 'model'; give another --model"
+            f"package {root.name} carries no directory 'model'; give another --model"
         )
     return directory
