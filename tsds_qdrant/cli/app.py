@@ -24,6 +24,7 @@ WORDS = "tsds_qdrant.words"
 """The words of the command line, in the ``meta`` of its context."""
 COMMANDS = {
     "ingest": "Put candidates into a collection.",
+    "represent": "Represent candidates once more: hidden states, gradients, words, ..",
     "index": "Build the graph of a collection, for many selections.",
     "select": "Select candidates for a task.",
     "reselect": "Repair a selection after its collection has changed.",

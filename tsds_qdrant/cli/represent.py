@@ -73,20 +73,23 @@ def variant(kind: str) -> Callable[..., None]:
     """The command ``represent KIND``, as Typer reads it."""
     settings = KINDS[kind]
 
+    texts = ("text_field", "template") * (settings.reads != "vectors")
+    shown = ("fields",) * (settings.reads == "dialogues")
+
     @taking(
         Where,
         settings,
-        only(Reading, "text_field", "template"),
+        only(Reading, *texts),
         only(SearchSettings, "where"),
-        Run,
+        only(Run, *shown, "again", "write", "fitted", "datatype"),
         usual=USUAL,
     )
     def represent(
         where: Where,
         kind: KindSettings,
-        reading: Reading,
         search: SearchSettings,
         run: Run,
+        reading: Reading,
         as_json: JsonOption = False,
     ) -> None:
         done(where, kind, reading, search, run, quiet=as_json)
@@ -133,6 +136,7 @@ def done(
         template = reading.text_template()
         if not template.to_dict():
             template = TextTemplate.from_dict(stored)
+        kind = kind.of_space(opened.info().vector)
         made = kind.made()
         report = represent(
             opened,
@@ -195,6 +199,7 @@ def command() -> KindGroup:
         "Example:\n"
         "    tsds-qdrant represent hidden --qdrant ./store --collection pool --model ./smollm",
         no_args_is_help=True,
+        rich_markup_mode=None,
     )
     group.commands = Kinds(dict.fromkeys(KINDS))
     return group

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tsds_qdrant.representations.derived_kinds import ClustersSettings, WhitenedSettings
 from tsds_qdrant.representations.kinds import KindSettings
 
-KINDS: dict[str, type[KindSettings]] = {}
+KINDS: Mapping[str, type[KindSettings]] = MappingProxyType(
+    {one.kind: one for one in (WhitenedSettings, ClustersSettings)}
+)
+"""Every kind, by the name that ``represent`` calls it."""

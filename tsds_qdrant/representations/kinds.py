@@ -10,12 +10,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.representations.base import Representation
 from tsds_qdrant.settings.fields import setting
 
+Reads = Literal["vectors", "texts", "dialogues"]
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 ONLY_HERE = ("device", "batch_size", "batch_tokens")
 """Settings that no value depends on, but for rounding."""
@@ -41,15 +42,21 @@ class KindSettings(ABC):
     kind: ClassVar[str]
     summary: ClassVar[str]
     """One line for the list of kinds."""
+    reads: ClassVar[Reads]
+    """What it is made of."""
     example: ClassVar[str]
     """What follows ``tsds-qdrant represent KIND --qdrant ./store --collection pool``."""
 
-    name: str = setting(
+    name: str | None = setting(
         None,
         "Name of the representation; that of the kind if unset.",
         metavar="NAME",
         parse=name_of,
     )
+
+    def of_space(self, searched: str) -> KindSettings:
+        """The settings in a collection whose space ``searched`` is searched by default."""
+        return self
 
     @property
     def known_as(self) -> str:

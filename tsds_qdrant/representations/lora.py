@@ -30,7 +30,7 @@ from tsds_qdrant.representations.optimizer_state import (
     trained_parameters,
     write_named,
 )
-from tsds_qdrant.representations.tokens import Tokens, padded
+from tsds_qdrant.representations.tokens import Tokens
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
@@ -138,7 +138,9 @@ class LoraTraining:
                 rates.append(rate)
                 on_examples(len(batch))
         self.model.eval()
-        return Epoch(number, number * steps, math.fsum(losses) / len(losses), math.fsum(rates) / steps)
+        return Epoch(
+            number, number * steps, math.fsum(losses) / len(losses), math.fsum(rates) / steps
+        )
 
     def save(self, directory: Path, facts: Mapping[str, Any]) -> None:
         """Write a checkpoint, whole or not at all.
