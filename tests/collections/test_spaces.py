@@ -153,10 +153,15 @@ class TestAdding:
     ) -> None:
         spaced.update_metadata({REPRESENTATION: "gone"})
         spaced.close()
-        with pytest.raises(CollectionNotFoundError, match=r"an unnamed one, 'grad'.*--vector"):
-            backend.open("spaced")
+        with backend.open("spaced") as opened:  # others were added later than the unnamed one
+            assert opened.info().vector == ""
         with pytest.raises(UnsupportedCollectionError, match=r"'words' .* is sparse.*--vector"):
             backend.open("spaced", vector="words")
+
+    def test_several_that_have_names(self) -> None:
+        named = {name: Space.dense(name, 2) for name in ("one", "two")}
+        with pytest.raises(CollectionNotFoundError, match=r"'one', 'two'; .*--vector"):
+            chosen_space(named, None, "gone", "pool")
 
     def test_a_metric_that_is_none_is_refused(self) -> None:
         with pytest.raises(SettingsError, match="'Foo' is no metric; choose one of Cosine"):

@@ -82,7 +82,8 @@ def chosen_space(
     """The dense space of collection ``name`` to search.
 
     ``vector`` where it is given, else the ``representation`` that the metadata names where there
-    is such a space, else the only one there is.
+    is such a space, else the only one there is, else the unnamed one: beside it others can only
+    have been added later.
 
     Raises:
         CollectionNotFoundError: no vector of that name, or several and none is named.
@@ -97,6 +98,8 @@ def chosen_space(
         vector = representation
     if vector is None:
         plain = {key: space for key, space in dense.items() if not space.multivector} or dense
+        if "" in plain:
+            plain = {"": plain[""]}
         if len(plain) > 1:
             raise CollectionNotFoundError(
                 f"collection '{name}' has the vectors {_listed(plain)}; choose one with --vector"
