@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Message = Mapping[str, Any]
+MARK = "q7zanswerz7q"
+"""A text that stands in no template."""
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -91,16 +92,34 @@ def _joined(
     return list(made), boundary
 
 
-def must_be_said(message: Message) -> list[str]:
-    """What has to stand in the text of a dialogue, in whichever way a template writes it.
+def signed(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
+    """Messages whose easily lost parts are signs, and those signs: a template has to write them.
 
-    Of contents it is their longest word, as some templates write contents as JSON texts.
+    These are the contents of the roles that some templates leave out, and names of functions.
     """
-    names = [json.loads(call).get("name") for call in called(message)]
-    said = [name for name in names if isinstance(name, str)]
-    if message["role"] in ("system", "developer", "tool"):
-        said.append(max(re.findall(r"\w+", message["content"]), key=len, default=""))
-    return said
+    signs: list[str] = []
+
+    def sign() -> str:
+        signs.append(f"{MARK}{len(signs)}s")
+        return signs[-1]
+
+    made: list[Message] = []
+    for message in messages:
+        changed = dict(message)
+        if message["role"] in ("system", "developer", "tool") and message["content"].strip():
+            changed["content"] = sign()
+        if message.get("tool_calls"):
+            changed["tool_calls"] = [_renamed(call, sign) for call in message["tool_calls"]]
+        made.append(changed)
+    return made, signs
+
+
+def _renamed(call: Any, sign: Callable[[], str]) -> Any:
+    if not _is_object(call):
+        return call
+    if _is_object(call.get("function")):
+        return {**call, "function": {**call["function"], "name": sign()}}
+    return {**call, "name": sign()}
 
 
 def listed_tools(tools: str) -> list[Any] | None:

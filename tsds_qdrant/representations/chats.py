@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from tsds_qdrant.errors import EmbeddingError
-from tsds_qdrant.representations.chat_forms import Message, forms, listed_tools, must_be_said
+from tsds_qdrant.representations.chat_forms import MARK, Message, forms, listed_tools, signed
 from tsds_qdrant.representations.loading import first_line
 
 Span = tuple[int, int]
@@ -23,8 +22,6 @@ FIXED_DAY = (
     "{%- endmacro -%}"
 )
 """Some templates write the day of today, and tokens would be others tomorrow."""
-MARK = "q7zanswerz7q"
-"""A text that stands in no template."""
 
 
 class RefusedError(Exception):
@@ -71,12 +68,14 @@ class ChatTemplate:
         listed = listed_tools(tools)
         refusal: RefusedError | None = None
         for form, boundary in forms(messages, asked):
+            changed, signs = signed(form)
             try:
-                text = self._written(form, listed)
+                self._written(form, listed)
+                text = self._written(changed, listed) if signs else ""
             except RefusedError as error:
                 refusal = refusal or error
                 continue
-            if all(said in text for message in form for said in must_be_said(message)):
+            if all(sign in text for sign in signs):
                 return form, boundary, listed
         raise refusal or RefusedError("it leaves out what messages say")
 
@@ -137,7 +136,7 @@ class ChatTemplate:
             return None if before is None else len(before)
         # Some ask for more than an answer has, as for "<think>".
         told = self._attempt(messages[:number], tools)
-        shared = len(os.path.commonprefix([before, whole]))
+        shared = shared_length(before, whole)
         return shared if told is not None and shared > len(told) else None
 
     def _marked(
@@ -193,3 +192,9 @@ class ChatTemplate:
             )
         except Exception as error:  # a template can raise whatever its expressions do
             raise RefusedError(first_line(error)) from error
+
+
+def shared_length(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many items two sequences begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((k for k, (a, b) in pairs if a != b), min(len(one), len(other)))

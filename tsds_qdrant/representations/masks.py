@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tsds_qdrant.representations.base import Shown
 from tsds_qdrant.representations.chat_forms import Message, called, plain
 from tsds_qdrant.representations.chats import ChatTemplate, Span
-
 
 SAYING = ("content", "tool_calls", "reasoning_content", "reasoning", "thinking")
 """Keys of what a message says."""

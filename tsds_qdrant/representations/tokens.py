@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +11,7 @@ import numpy as np
 from tsds_qdrant.errors import EmbeddingError
 from tsds_qdrant.representations.base import NO_SUPERVISED_TOKENS, OK, REFUSED, Shown
 from tsds_qdrant.representations.batches import CPU_TOKENS, batches_by_length
-from tsds_qdrant.representations.chats import ChatTemplate, RefusedError
+from tsds_qdrant.representations.chats import ChatTemplate, RefusedError, shared_length
 from tsds_qdrant.representations.masks import Masked, masked
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ def _inside_by_prefixes(
     def tokens_before(character: int) -> int:
         text = one.text[:character]
         prefix = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
-        return len(os.path.commonprefix([list(prefix), ids]))
+        return shared_length(prefix, ids)
 
     learnt = [False] * len(ids)
     for start, end in one.spans or ():
