@@ -22,6 +22,8 @@ from tsds_qdrant.sparse import SparseRows
 OK = "ok"
 NO_SUPERVISED_TOKENS = "no_supervised_tokens"
 """Nothing of the example is to be learnt, so it has no loss."""
+REFUSED = "refused_by_template"
+"""The chat template of the model takes its messages in no form."""
 ZERO_GRADIENT = "zero_gradient"
 ZERO_VECTOR = "zero_vector"
 """A vector without a direction."""
