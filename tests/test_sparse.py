@@ -217,6 +217,16 @@ def test_requests_say_the_same_over_rest_and_grpc() -> None:
         assert request.params.exact is asked.params.exact is False
 
 
+def test_the_mean_of_rows_is_one_row() -> None:
+    rows = SparseRows.of([{9: 1.0, 2: 2.0}, {}, {2: -1.0}, {2**32 - 1: 4.0}])
+    assert list(rows.mean().pairs()) == [([2, 9, 2**32 - 1], [0.25, 0.25, 1.0])]
+    assert list(SparseRows.of([{}]).mean().pairs()) == [([], [])]
+    mean = checked_sparse(SparseRows.of(POINTS).mean())
+    for index, value in zip(mean.indices.tolist(), mean.values, strict=True):
+        wanted = sum(point.get(index, 0.0) for point in POINTS) / COUNT
+        assert value == pytest.approx(wanted, abs=1e-6)
+
+
 @pytest.mark.parametrize("optimized", [False, True])
 def test_a_space_with_idf_weighs_rare_indices_more(
     backend: Backend, make_collection: MakeCollection, optimized: bool

@@ -62,6 +62,13 @@ class SparseRows:
         offsets = np.cumsum([0, *(stop - start for start, stop in bounds)], dtype=np.int64)
         return SparseRows(offsets, self.indices[entries], self.values[entries])
 
+    def mean(self) -> SparseRows:
+        """One row, the mean of all of them, with its indices in order; they are at least one."""
+        indices, place = np.unique(self.indices, return_inverse=True)
+        sums = np.bincount(place, weights=self.values, minlength=len(indices))
+        values = (sums / len(self)).astype(np.float32)
+        return SparseRows(np.array([0, len(indices)]), indices, values)
+
     def pairs(self) -> Iterator[tuple[list[int], list[float]]]:
         """Indices and values of each row as plain lists."""
         bounds = self.offsets.tolist()

@@ -190,7 +190,10 @@ class TestOddVectors:
             (np.zeros((9, 4), np.float32), r"0 of the 9 vectors"),
             (np.full((3, 4), np.nan, np.float32), r"0 of the 3 vectors"),
             (np.concatenate([ROWS[:1], np.zeros((3, 4), np.float32)]), r"1 of the 4 vectors"),
-            (np.full((9, 4), 0.1, np.float32), r"all 9 vectors .* are equal .* another --source"),
+            (
+                np.full((9, 4), 0.1, np.float32),
+                r"all 9 vectors .* are equal .* another one with --of",
+            ),
             (np.nextafter(np.full((9, 4), 3e4, np.float32), 9e9, dtype=np.float32), "all 9"),
         ],
     )

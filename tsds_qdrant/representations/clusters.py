@@ -103,7 +103,7 @@ class Clusters:
         if not len(sample):
             raise InputError(
                 f"none of the {count} vectors of {named(self._of)} can be used (neither zero nor "
-                f"NaN), so there are no clusters; choose another --source"
+                f"NaN), so there are no clusters; choose another one with --of"
             )
         if len(sample) < wanted and self._clusters:
             raise InputError(

@@ -62,8 +62,7 @@ class HashedTexts:
         for texts, grams in self.blocks():
             heft = None if weights is None else np.repeat(weights[texts], self.counts[texts])
             counts += np.bincount(self.buckets[grams], weights=heft, minlength=BUCKETS)
-        smoothed: FloatArray = (counts + SMOOTHING) / (counts.sum() + SMOOTHING * BUCKETS)
-        return smoothed
+        return smoothed(counts)
 
     def blocks(self) -> list[tuple[slice, slice]]:
         """Slices of texts, and of their n-grams, so short that sums over them fit in memory."""
@@ -72,6 +71,12 @@ class HashedTexts:
         return [
             (slice(start, stop), slice(ends[start], ends[stop])) for start, stop in pairwise(cuts)
         ]
+
+
+def smoothed(counts: FloatArray) -> FloatArray:
+    """(BUCKETS,) the multinomial of ``counts`` (BUCKETS,), in which no bucket is impossible."""
+    chances: FloatArray = (counts + SMOOTHING) / (counts.sum() + SMOOTHING * BUCKETS)
+    return chances
 
 
 def hashed(texts: Sequence[str]) -> HashedTexts:

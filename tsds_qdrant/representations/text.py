@@ -160,7 +160,7 @@ class SentenceTransformerEmbedder:
         if len(self._source.devices) > 1:
             own = {"pool": self._processes(), "chunk_size": self._batch_size}
         try:
-            vectors: Float32Array = self._model.encode(
+            vectors: Float32Array = self._by_model(
                 texts,
                 batch_size=self._batch_size,
                 show_progress_bar=False,
@@ -173,6 +173,15 @@ class SentenceTransformerEmbedder:
                 f"({first_line(error)}); try a smaller --batch-size or --device cpu"
             ) from error
         return vectors
+
+    def _by_model(self, texts: list[str], **own: Any) -> Float32Array:
+        vectors: Float32Array = self._model.encode(texts, **own)
+        return vectors
+
+    def _prompt(self) -> str:
+        """What the model puts before each text."""
+        model = self._loaded()
+        return (model.prompts or {}).get(model.default_prompt_name) or ""
 
     def _processes(self) -> Any:
         """The processes of several devices, which end with this object."""
@@ -223,8 +232,7 @@ class SentenceTransformerEmbedder:
         :meth:`cut`.
         """
         if self._counted is None or self._counted[0] is not texts:
-            model = self._loaded()
-            prompt = (model.prompts or {}).get(model.default_prompt_name) or ""
+            prompt = self._prompt()
             counts = self._token_counts([prompt + text for text in texts], special=True)
             self._counted = texts, list(counts)
         return self._counted[1]

@@ -122,7 +122,7 @@ class Whitened:
         if np.sqrt(scale * dimension) <= ROUNDING * np.linalg.norm(moments.mean):
             raise InputError(
                 f"all {moments.count} vectors of {named(self._of)} are equal but for rounding, so "
-                f"nothing can be whitened; choose another --source"
+                f"nothing can be whitened; choose another one with --of"
             )
         shrinkage = self._shrinkage
         if shrinkage is None:
