@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def fresh_adapters(model: Any, name: str, settings: LoraSettings) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        made = peft.get_peft_model(model, config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = peft.get_peft_model(model, config)
     except Exception as error:  # whatever peft raises of a layer that it does not know
         raise EmbeddingError(
             f"adapters cannot be put on model '{name}' ({first_line(error)}); name other layers "
@@ -97,9 +100,11 @@ def adapted(model: Any, directory: Path, made_for: str = "") -> Any:
     """
     peft = import_peft()
     try:
-        loaded = peft.PeftModel.from_pretrained(
-            model, str(directory), is_trainable=True, local_files_only=True
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = peft.PeftModel.from_pretrained(
+                model, str(directory), is_trainable=True, local_files_only=True
+            )
     except Exception as error:  # whatever peft and safetensors raise
         raise EmbeddingError(
             f"the adapters in '{directory}' cannot be put on the model ({first_line(error)}); "

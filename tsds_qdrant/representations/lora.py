@@ -19,7 +19,6 @@ import numpy as np
 
 from tsds_qdrant.errors import EmbeddingError
 from tsds_qdrant.representations.adapters import fresh_adapters, restore_adapters, save_adapters
-from tsds_qdrant.representations.batches import batches_by_length
 from tsds_qdrant.representations.checkpoints import FACTS
 from tsds_qdrant.representations.drafts import whole_directory
 from tsds_qdrant.representations.language_model import LanguageModel
@@ -30,7 +29,7 @@ from tsds_qdrant.representations.optimizer_state import (
     trained_parameters,
     write_named,
 )
-from tsds_qdrant.representations.tokens import Tokens
+from tsds_qdrant.representations.tokens import NOT_LEARNT, TokenBatch, Tokens, batches
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
@@ -44,13 +43,13 @@ class Epoch:
     """What an epoch was.
 
     Attributes:
-        number: counted from 1.
+        epoch: its number, counted from 1.
         step: steps that were done at its end.
         loss: the mean over its examples, with dropout, each before its step.
         learning_rate: the mean over its steps.
     """
 
-    number: int
+    epoch: int
     step: int
     loss: float
     learning_rate: float
@@ -162,10 +161,10 @@ class LoraTraining:
             group["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
         losses: list[float] = []
-        lengths = [len(row.ids) for row in batch]
-        for part in batches_by_length(lengths, len(batch), self._settings.batch_tokens):
-            with self._language.running(len(part), sum(lengths[row] for row in part)):
-                each = self._losses([batch[row] for row in part])
+        tokens = self._settings.batch_tokens
+        for part in batches(batch, self._language, batch_size=len(batch), batch_tokens=tokens):
+            with self._language.running(*part.ids.shape):
+                each = self._losses(part)
                 (each.sum() / len(batch)).backward()
             losses += each.detach().tolist()
         length = torch.nn.utils.clip_grad_norm_(
@@ -179,9 +178,18 @@ class LoraTraining:
         self._optimizer.step()
         return losses
 
-    def _losses(self, rows: Sequence[Tokens]) -> Any:
+    def _losses(self, batch: TokenBatch) -> Any:
         """(B,) the mean loss over the answer tokens of each example."""
-        raise NotImplementedError
+        import torch
+
+        logits = self.model(**self._language.inputs(batch.ids, batch.attention)).logits
+        labels = batch.labels[:, 1:].to(logits.device)
+        wanted = labels != NOT_LEARNT
+        each = torch.nn.functional.cross_entropy(
+            logits[:, :-1][wanted].float(), labels[wanted], reduction="none"
+        )
+        sums = each.new_zeros(len(labels)).index_add(0, wanted.nonzero()[:, 0], each)
+        return sums / wanted.sum(dim=1)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from tsds_qdrant.representations.loading import first_line
 OURS = "optimizer.safetensors"
 TRAINERS = "optimizer.pt"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+SETTINGS = "adam"
 WAY_OUT = "take features of plain gradients (SGD), or checkpoints of 'tsds-qdrant warm-up'"
 Betas = tuple[float, float]
 
@@ -103,8 +104,9 @@ def write_named(path: Path, optimizer: Any, named: Iterable[tuple[str, Any]]) ->
             value = torch.as_tensor(state[part]).detach().cpu().contiguous()
             tensors[f"{bare(name)}.{part}"] = value.clone()
     group = optimizer.param_groups[0]
-    settings = {"betas": json.dumps(list(group["betas"])), "eps": json.dumps(group["eps"])}
-    save_file(tensors, str(path), metadata=settings)
+    settings = {"betas": list(group["betas"]), "eps": group["eps"]}
+    # One entry alone, as the order of several is left to chance.
+    save_file(tensors, str(path), metadata={SETTINGS: json.dumps(settings)})
 
 
 def read_named(path: Path, model: Any) -> NamedState:
@@ -220,8 +222,9 @@ def _adam(state: Any, group: Mapping[str, Any], path: Path) -> Adam:
 
 def _settings_of(metadata: Mapping[str, str], path: Path) -> tuple[Betas, float]:
     try:
-        first, second = json.loads(metadata["betas"])
-        return (float(first), float(second)), float(json.loads(metadata["eps"]))
+        found = json.loads(metadata[SETTINGS])
+        first, second = found["betas"]
+        return (float(first), float(second)), float(found["eps"])
     except (KeyError, ValueError, TypeError):
         raise EmbeddingError(
             f"'{path}' does not say the betas and eps of its optimizer; {WAY_OUT}"
