@@ -7,8 +7,18 @@ from types import MappingProxyType
 
 from tsds_qdrant.representations.derived_kinds import ClustersSettings, WhitenedSettings
 from tsds_qdrant.representations.kinds import KindSettings
+from tsds_qdrant.representations.text_kinds import Bm25Settings, NgramsSettings, TextSettings
 
 KINDS: Mapping[str, type[KindSettings]] = MappingProxyType(
-    {one.kind: one for one in (WhitenedSettings, ClustersSettings)}
+    {
+        one.kind: one
+        for one in (
+            TextSettings,
+            WhitenedSettings,
+            ClustersSettings,
+            Bm25Settings,
+            NgramsSettings,
+        )
+    }
 )
 """Every kind, by the name that ``represent`` calls it."""

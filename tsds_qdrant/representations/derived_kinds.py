@@ -23,7 +23,7 @@ def number_of(text: str, flag: str) -> float:
         raise SettingsError(f"{flag} is '{text}', which is no number; give one") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DerivedSettings(KindSettings):
     """Derived
 
@@ -47,7 +47,7 @@ class DerivedSettings(KindSettings):
         return replace(self, of=searched) if self.of is None else self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WhitenedSettings(DerivedSettings):
     """Whitened vectors
 
@@ -86,7 +86,7 @@ class WhitenedSettings(DerivedSettings):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClustersSettings(DerivedSettings):
     """Clusters
 

@@ -35,7 +35,7 @@ def name_of(text: str, flag: str) -> str:
     return text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KindSettings(ABC):
     """What a representation is made by."""
 
