@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 from tsds_qdrant.representations.derived_kinds import ClustersSettings, WhitenedSettings
 from tsds_qdrant.representations.kinds import KindSettings
+from tsds_qdrant.representations.language_kinds import HiddenSettings
 
 KINDS: Mapping[str, type[KindSettings]] = MappingProxyType(
-    {one.kind: one for one in (WhitenedSettings, ClustersSettings)}
+    {one.kind: one for one in (HiddenSettings, WhitenedSettings, ClustersSettings)}
 )
 """Every kind, by the name that ``represent`` calls it."""
