@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from tsds_qdrant.representations.derived_kinds import ClustersSettings, WhitenedSettings
 from tsds_qdrant.representations.kinds import KindSettings
+from tsds_qdrant.representations.language_kinds import HiddenSettings
 from tsds_qdrant.representations.text_kinds import Bm25Settings, NgramsSettings, TextSettings
 
 KINDS: Mapping[str, type[KindSettings]] = MappingProxyType(
@@ -14,6 +15,7 @@ KINDS: Mapping[str, type[KindSettings]] = MappingProxyType(
         one.kind: one
         for one in (
             TextSettings,
+            HiddenSettings,
             WhitenedSettings,
             ClustersSettings,
             Bm25Settings,

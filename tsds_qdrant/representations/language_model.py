@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -133,11 +133,22 @@ class LanguageModel:
         return _token(self.tokenizer.eos_token_id)
 
     @property
+    def start(self) -> int:
+        """The token before a text that follows on nothing: that of the beginning, else the end."""
+        return next((token for token in (self.bos, self.eos) if token is not None), 0)
+
+    @property
     def padding(self) -> int:
         """The token that fills up a batch: any will do, as the attention mask hides it."""
         own = _token(self.tokenizer.pad_token_id)
         known = [token for token in (own, self.eos, self.bos) if token is not None]
         return next((token for token in known if token < self.vocabulary), 0)
+
+    @property
+    def width(self) -> int:
+        """D, the dimension of its last hidden states."""
+        config = self.config.get_text_config()
+        return int(getattr(config, "word_embed_proj_dim", None) or config.hidden_size)
 
     @property
     def vocabulary(self) -> int:
@@ -179,6 +190,11 @@ class LanguageModel:
         if "use_cache" in accepted:
             given["use_cache"] = False
         return given
+
+    def states(self, given: Mapping[str, Any]) -> torch.Tensor:
+        """(B, T, D) last hidden states, behind the last norm, of what :meth:`inputs` made."""
+        states: torch.Tensor = self.model.base_model(**given).last_hidden_state
+        return states
 
     @contextmanager
     def running(self, examples: int, tokens: int) -> Iterator[None]:

@@ -127,6 +127,13 @@ def batches(
         yield padded([tokens[row] for row in chosen], chosen, model.padding, side)
 
 
+def answer_alone(tokens: Tokens, start: int) -> Tokens:
+    """What is learnt of an example, behind the token ``start`` and without its prompt."""
+    pairs = zip(tokens.ids, tokens.learnt, strict=True)
+    ids = [token for token, learnt in pairs if learnt]
+    return Tokens([start, *ids], [False, *[True] * len(ids)])
+
+
 def padded(
     tokens: Sequence[Tokens], rows: list[int], padding: int, side: Side = "right"
 ) -> TokenBatch:
