@@ -104,18 +104,20 @@ def ingest_records(
         if vectors is not None and total and total != len(vectors):
             raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
         part = len(settings.part.rows(total))
-        run = StoringRun(destination, metadata, embedder, part, progress, advice=OTHER_RECORD_IDS)
         chunks = _chunked(items, TEXT_CHUNK)
         if vectors is not None:
             chunks = _paired(items, vectors, rejected)
         elif field is not None:
             chunks = _with_own_vectors(items)
-        report = run.store(
-            chunks,
-            by_content=settings.id_field is None and embedder is not None,
-            vectors=vectors,
-            findings=rejected,
-        )
+        with StoringRun(
+            destination, metadata, embedder, part, progress, advice=OTHER_RECORD_IDS
+        ) as run:
+            report = run.store(
+                chunks,
+                by_content=settings.id_field is None and embedder is not None,
+                vectors=vectors,
+                findings=rejected,
+            )
         new_name = renamed(known.get("model"), embedder.name) if embedder else ()
         return replace(report, notes=(*new_name, *report.notes))
 
@@ -178,9 +180,11 @@ def ingest_vectors(
     def chunks() -> Iterator[Chunk]:
         return _paired((Item(first_id + row, "", None, row) for row in rows), vectors)
 
-    run = StoringRun(destination, metadata, None, len(rows), progress, advice=OTHER_ROW_IDS)
-    first = chunks() if run.is_elsewhere else None
-    return run.store(chunks(), by_content=False, vectors=vectors, looked_at=first)
+    with StoringRun(
+        destination, metadata, None, len(rows), progress, advice=OTHER_ROW_IDS
+    ) as run:
+        first = chunks() if run.is_elsewhere else None
+        return run.store(chunks(), by_content=False, vectors=vectors, looked_at=first)
 
 
 def _chunked(items: Iterator[Item], size: int) -> Iterator[Chunk]:

@@ -14,6 +14,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections import create_collection, is_server
 from tsds_qdrant.collections.checked import check_made
+from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.graph import build_graph, keeps_graph
 from tsds_qdrant.collections.values import Metric, PointId
 from tsds_qdrant.errors import AccessDeniedError, CollectionExistsError
@@ -33,8 +34,8 @@ Chunk = tuple[list[Item], Float32Array | None]
 """Items and their ready vectors (len, D), or None where their texts are to be embedded."""
 
 
-class StoringRun:
-    """One ingest under way."""
+class StoringRun(Closing):
+    """One ingest under way; its collection is closed at the end of the block."""
 
     def __init__(
         self,
@@ -61,8 +62,13 @@ class StoringRun:
         self._stored: Stored | None = None
         self._writer: Writer | None = None
         self._behind, self._last = Behind(), set[PointId]()
+        self._keeps_graph = False
         self._collection = destination.checked(metadata["model"], metadata["text"], embedder)
-        self._keeps_graph = self._collection is not None and keeps_graph(self._collection)
+
+    def close(self) -> None:
+        """Close the collection, if there is one."""
+        if self._collection is not None:
+            self._collection.close()
 
     @property
     def is_elsewhere(self) -> bool:
@@ -95,29 +101,26 @@ class StoringRun:
         started = time.perf_counter()
         self._by_content = by_content
         read = 0
+        self._keeps_graph = self._collection is not None and keeps_graph(self._collection)
+        if vectors is not None:
+            info = self._collection.info() if self._collection is not None else None
+            check_ready(vectors, info, self._metric)
+        for items, rows in looked_at or ():
+            self._compare(items, rows)
+        self._adopt()
         try:
-            if vectors is not None:
-                info = self._collection.info() if self._collection is not None else None
-                check_ready(vectors, info, self._metric)
-            for items, rows in looked_at or ():
-                self._compare(items, rows)
-            self._adopt()
-            try:
-                for items, rows in chunks:
-                    self._store(items, rows, read)
-                    read += len(items)
-                    self._progress("ingest", read, self._total)
-            finally:
-                self._behind.close()
-            assert self._collection is not None
-            if self._writer is not None:
-                self._writer.close()
-            stored = time.perf_counter()
-            index = self._index()
-            count = self._collection.count()
+            for items, rows in chunks:
+                self._store(items, rows, read)
+                read += len(items)
+                self._progress("ingest", read, self._total)
         finally:
-            if self._collection is not None:
-                self._collection.close()
+            self._behind.close()
+        assert self._collection is not None
+        if self._writer is not None:
+            self._writer.close()
+        stored = time.perf_counter()
+        index = self._index()
+        count = self._collection.count()
         seconds = {"store": stored - started, "index": self._index_seconds}
         text = next(iter(self._metadata["text"].values()), "") if self._embedder else ""
         return IngestReport(

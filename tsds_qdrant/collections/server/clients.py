@@ -74,10 +74,11 @@ def connected(place: Place, connection: Connection, grpc_port: int | None) -> Qd
                 timeout=(connection.timeout or TIMEOUT_S) + GRACE_S,
                 check_compatibility=False,
                 limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=3.0),
-                event_hooks={"request": [_connect_soon]},
                 **{**spared, **trusted},
             ),
         )
+    http = client.http.client._client
+    http.event_hooks = {"request": [_connect_soon, partial(_end_with, http)]}
     if connection.consistency is not None:
         _agree(client, said(connection.consistency, grpc=grpc_port is not None))
     return client
@@ -168,6 +169,20 @@ def _connect_soon(request: httpx.Request) -> None:
     """Wait for an answer, but not as long for a connection."""
     times = request.extensions.get("timeout") or {}
     times["connect"] = min(CONNECT_S, times.get("connect") or CONNECT_S)
+
+
+def _end_with(client: httpx.Client, request: httpx.Request) -> None:
+    """Give up ``request``, and with it its connection, if ``client`` is closed before it is sent.
+
+    *subtle*: closing a client closes the connections that it has, and not those that other threads
+    are about to open, which nobody would close then.
+    """
+
+    def check(event: str, _: Any) -> None:
+        if event.endswith(".send_request_headers.started") and client.is_closed:
+            raise httpx.ConnectError("the client is closed")
+
+    request.extensions["trace"] = check
 
 
 def _agree(client: QdrantClient, consistency: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -114,8 +114,9 @@ class Session:
         with self._guard:
             clients = list(self._clients.values()) if self.connection.client is None else []
             self._clients.clear()
-        for client in clients:
-            client.close()
+        with ExitStack() as closing:  # all of them, whatever one raises
+            for client in clients:
+                closing.callback(client.close)
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
