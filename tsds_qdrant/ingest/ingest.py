@@ -180,9 +180,7 @@ def ingest_vectors(
     def chunks() -> Iterator[Chunk]:
         return _paired((Item(first_id + row, "", None, row) for row in rows), vectors)
 
-    with StoringRun(
-        destination, metadata, None, len(rows), progress, advice=OTHER_ROW_IDS
-    ) as run:
+    with StoringRun(destination, metadata, None, len(rows), progress, advice=OTHER_ROW_IDS) as run:
         first = chunks() if run.is_elsewhere else None
         return run.store(chunks(), by_content=False, vectors=vectors, looked_at=first)
 

@@ -55,6 +55,7 @@ class Probing(CountedSearches):
             there; None for none.
         lists_from: the same for neighbour lists alone, as scans are cheap or were needed.
         density_scans: densities are found by scans.
+        erred: searches were made wider, or scans, as a sample showed that they had missed too much.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Probing(CountedSearches):
         self.scanned_from: int | None = None
         self.lists_from: int | None = None
         self.density_scans = False
+        self.erred = False
         self._learned_reason = ""
         self._probed = 0
         self._factor = LISTS_EF[0]
@@ -116,11 +118,12 @@ class Probing(CountedSearches):
         return min(known, default=None)
 
     def scan_lists(self) -> None:
-        """Scan lists of any depth from now on."""
-        self.lists_from = 0
+        """Scan lists of any depth from now on, as walks miss too much."""
+        self.lists_from, self.erred = 0, True
 
     def widen(self, accuracy: float) -> None:
         """Search densities with a larger ef from now on, or by scans where that costs no more."""
+        self.erred = True
         ef = self.ef or EF_LADDER[0]
         wider = self.info.limits.allowed_ef(WIDER * ef) or 0
         if wider > ef and self._decided(f"ef {wider}", lambda: self._cheap(wider)):
@@ -162,6 +165,7 @@ class Probing(CountedSearches):
             "scanned_from": self.scanned_from,
             "lists_from": self.lists_from,
             "density_scans": self.density_scans,
+            "erred": self.erred,
             "scan_reason": self._learned_reason,
         }
 
@@ -178,6 +182,7 @@ class Probing(CountedSearches):
         self.scanned_from = facts.get("scanned_from")
         self.lists_from = facts.get("lists_from")
         self.density_scans = facts.get("density_scans", False)
+        self.erred = facts.get("erred", False)
         reason = facts.get("scan_reason", "")
         if reason and not self.scan_reason and self.info.limits.exact:
             self._scan_all(reason)

@@ -3,34 +3,41 @@
 A seeded sample of the searches that were no scans is repeated by scans. Three errors are
 distinguished, and by the triangle inequality their sum bounds the total variation of p: neighbours
 that a list missed (total variation of the row, averaged over rows), densities that came out too low
-(relative error, averaged over p), both with two standard errors added, and the threshold that the
-first has moved.
+(the share of their weights that is too much, averaged over p, which the threshold follows by as
+much), both with two standard errors added, and the threshold that moves as both make the slope T
+wrong: where T is flat, by far more than they are off themselves.
 That is an estimate: it knows the errors that the sample has met. Where it has met none it says
-nothing, and what is stated is a limit at 95 % on the share of searches that err.
+nothing, and what is stated is a limit at 95 % on the share of searches that err. Where searches are
+known to err, as an earlier sample has met too much, a sample that meets none has to be large enough
+to say that they no longer do.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import replace
 
 import numpy as np
 
-from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.collections.hits import TIE_TOLERANCE, Hits, made_up, search_numbers
-from tsds_qdrant.collections.ids import sorted_by_distance
+from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
-from tsds_qdrant.neighbors.rounding import smallest_distance
-from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.transport import TransportSolution
 from tsds_qdrant.strategies.evidence import Accuracy
 from tsds_qdrant.strategies.tsds.limits import CHANCE, mean_limit
+from tsds_qdrant.strategies.tsds.repeated import (
+    DensityErrors,
+    ListErrors,
+    density_errors,
+    list_errors,
+)
 
 SAMPLED_LISTS = 16
 SAMPLED_DENSITIES = 32
 LARGER = 4
 """The sample is that many times as large where that is cheap, and where what it met is within what
-was asked for and its doubt alone is not."""
+was asked for and its doubt alone is not; at most that many times larger still where searches are
+known to err."""
 NEW_SHARE = 0.1
 """Accuracy is measured again once this share of the searches is new."""
 
@@ -79,25 +86,39 @@ def measure(
         return EXACT
     if not searcher.info.limits.exact:
         return UNKNOWN
-    times = LARGER if searcher.scans_are_cheap(LARGER * SAMPLED_DENSITIES) else 1
-    found, met = _measured(neighborhoods, solution, seed, times)
-    if times < LARGER and met <= wanted < found.estimate:
-        found, _ = _measured(neighborhoods, solution, seed, LARGER)
+    usual, large = SAMPLED_DENSITIES, LARGER * SAMPLED_DENSITIES
+    size = large if searcher.scans_are_cheap(large) else usual
+    found, met = _measured(neighborhoods, solution, seed, size)
+    if met > wanted:
+        return found
+    doubted = size if found.estimate <= wanted else large
+    if searcher.erred:
+        doubted = max(large, min(_telling(solution, wanted), LARGER * large))
+    if doubted > size:
+        found, _ = _measured(neighborhoods, solution, seed, doubted)
     return found
 
 
+def _telling(solution: TransportSolution, wanted: float) -> int:
+    """How many densities meet, with 95 %, errors that are enough to move p by ``wanted``."""
+    moved = 2 * wanted + _threshold_shift(solution, wanted * solution.problem.budget)
+    share = wanted**2 / moved
+    return 1 if share >= 1 else math.ceil(math.log(CHANCE) / math.log1p(-share))
+
+
 def _measured(
-    neighborhoods: Neighborhoods, solution: TransportSolution, seed: int, times: int
+    neighborhoods: Neighborhoods, solution: TransportSolution, seed: int, size: int
 ) -> tuple[Accuracy, float]:
-    """What a sample ``times`` as large as usual says, and its estimate without the doubt."""
+    """What ``size`` densities, and lists to match, say; and that without the doubt."""
     rng = np.random.default_rng(seed)
     count = solution.problem.lists.queries
-    rows = np.sort(rng.permutation(count)[: times * SAMPLED_LISTS])
+    rows = np.sort(rng.permutation(count)[: size * SAMPLED_LISTS // SAMPLED_DENSITIES])
     if neighborhoods.exact.all():
         rows = rows[:0]
-    lists = _list_errors(neighborhoods, solution, rows)
+    lists = list_errors(neighborhoods, solution, rows)
     wrong = (lists.missed > 0) | (lists.rows > 0)
     shift = _threshold_shift(solution, lists.slope)
+    of_lists = _upper(lists.rows) + shift
     measured = Accuracy(
         lists.recall,
         None,
@@ -106,133 +127,46 @@ def _measured(
         lists_missed=int(wrong.sum()),
         lists_limit=mean_limit(wrong.astype(np.float64), count),
         recall_limit=min(lists.recall, 1.0 - mean_limit(lists.missed, count)),
-        lists_variation=_upper(lists.rows) + shift,
+        lists_variation=of_lists,
     )
     if not np.isfinite(solution.threshold):
         return measured, _mean(lists.rows)
-    errors, densities = _density_errors(neighborhoods, solution, rng, times * SAMPLED_DENSITIES)
-    estimate = _upper(lists.rows) + _upper(errors) + shift
+    some = density_errors(neighborhoods, solution, rng, size)
+    errors = some.relative
+    moved = _threshold_shift(solution, lists.slope + _mean(some.slopes))
+    doubted = _threshold_shift(solution, lists.slope + _upper(some.slopes))
+    of_densities = 2 * _upper(some.lost) + doubted - shift
     found = replace(
         measured,
         density_error=_mean(errors),
-        variation_bound=min(1.0, estimate) if wrong.any() or errors.any() else None,
-        densities=densities,
+        variation_bound=min(1.0, of_lists + of_densities) if wrong.any() or errors.any() else None,
+        densities=some.searches,
         densities_limit=mean_limit(np.sign(errors)),
-        variation_limit=_variation_limit(solution, lists, errors),
-        densities_variation=_upper(errors),
+        variation_limit=_variation_limit(solution, lists, some),
+        densities_variation=of_densities,
     )
-    return found, _mean(lists.rows) + _mean(errors) + shift
+    return found, _mean(lists.rows) + 2 * _mean(some.lost) + moved
 
 
-@dataclass(frozen=True)
-class _ListErrors:
-    """What r lists that were repeated lacked.
-
-    Attributes:
-        recall: share of their neighbours in use that were found.
-        missed: (r,) share of each that was not.
-        rows: (r,) total variation of each row, times its weight over the mean weight.
-        heaviest: the largest such factor of all rows.
-        slope: error of the mean slope T.
-    """
-
-    recall: float
-    missed: FloatArray
-    rows: FloatArray
-    heaviest: float
-    slope: float
-
-
-def _list_errors(
-    neighborhoods: Neighborhoods, solution: TransportSolution, rows: IntArray
-) -> _ListErrors:
-    """Repeat the lists of ``rows`` (r,) as deep as they are used."""
-    lists = solution.problem.lists
-    weight = solution.problem.query_weights * lists.queries
-    if not len(rows):
-        return _ListErrors(1.0, np.empty(0), np.empty(0), float(weight.max()), 0.0)
-    # Ties of the last candidate in use belong to it: any of them might have been in its place.
-    in_use = np.where(solution.plan > 0, lists.distances, -1.0)
-    last = np.repeat(np.maximum.reduceat(in_use, lists.offsets[:-1]), lists.depths)
-    used = np.add.reduceat((lists.distances <= last).astype(np.int64), lists.offsets[:-1])
-    reach = int((used + neighborhoods.hidden)[rows].max()) + 1
-    depth = neighborhoods.searcher.checked_limit(reach)
-    truth = neighborhoods.searcher.repeat_exactly(neighborhoods.queries[rows], depth)
-    numbers = neighborhoods.index.numbers(truth.ids)
-    counted = ~neighborhoods.excluded[numbers]
-    numbers, distances = numbers[counted], truth.distances[counted]
-    search = search_numbers(truth)[counted]
-    ends = np.cumsum(np.bincount(search, minlength=len(rows)))
-    order = sorted_by_distance(search, distances, neighborhoods.index.keys[numbers])
-    densities = np.ones(len(neighborhoods.index))
-    densities[: len(solution.problem.densities)] = solution.problem.densities
-    exact = NeighborLists.from_rows(
-        np.split(numbers[order], ends[:-1]), np.split(distances[order], ends[:-1])
-    )
-    stored = NeighborLists.from_rows(
-        [lists.candidates[lists.offsets[r] : lists.offsets[r + 1]] for r in rows],
-        [lists.distances[lists.offsets[r] : lists.offsets[r + 1]] for r in rows],
-    )
-    weights = np.full(len(rows), 1.0 / len(rows))
-    errors, slopes = [], []
-    for one in (stored, exact):
-        sweep = Sweep.over(one, densities, weights)
-        threshold = min(solution.threshold, float(sweep.totals.min()))
-        table = np.zeros((len(rows), len(densities)))
-        table[one.query_of_entry, one.candidates] = sweep.plan(threshold)
-        errors.append(table)
-        slopes.append(sweep.slope_below(threshold))
-    variation = np.abs(errors[0] - errors[1]).sum(axis=1) / 2 * len(rows)
-    true = _first(exact, used[rows])
-    found = made_up(_first(stored, used[rows]), true)
-    return _ListErrors(
-        recall=float(found.sum()) / len(true.ids) if true.ids else 1.0,
-        missed=1.0 - found / np.maximum(true.counts, 1),
-        rows=np.where(variation > TIE_TOLERANCE, variation, 0.0) * weight[rows],
-        heaviest=float(weight.max()),
-        slope=abs(slopes[0] - slopes[1]),
-    )
-
-
-def _variation_limit(solution: TransportSolution, lists: _ListErrors, errors: FloatArray) -> float:
+def _variation_limit(
+    solution: TransportSolution, lists: ListErrors, densities: DensityErrors
+) -> float:
     """A limit at 95 % on the total variation, whatever the errors that the sample has not met.
 
     Half of the chance to be too low is given to lists, half to densities. What is unknown of the
-    slope T is taken to be as much of it as of the rows.
+    slope T is taken to be as much of it as of the rows, and of p.
     """
-    count, chance = solution.problem.lists.queries, CHANCE / 2
+    count, chance, budget = solution.problem.lists.queries, CHANCE / 2, solution.problem.budget
     rows = lists.heaviest * mean_limit(lists.rows / lists.heaviest, count, chance)
-    mean = _mean(lists.rows)
-    slope = max(lists.slope, lists.slope * rows / mean if mean else rows * solution.problem.budget)
-    limit = rows + mean_limit(errors.clip(0.0, 1.0), chance=chance)
-    return min(1.0, limit + _threshold_shift(solution, slope))
+    limit = mean_limit(densities.lost, chance=chance)
+    slope = _limit_of(lists.slope, _mean(lists.rows), rows, budget)
+    slope += _limit_of(_mean(densities.slopes), _mean(densities.lost), limit, budget)
+    return min(1.0, rows + 2 * limit + _threshold_shift(solution, slope))
 
 
-def _first(lists: NeighborLists, depths: IntArray) -> Hits:
-    """The ``depths`` (M,) nearest of each list (all of it if it is shorter)."""
-    places = np.arange(len(lists.candidates)) - np.repeat(lists.offsets[:-1], lists.depths)
-    kept = places < np.repeat(depths, lists.depths)
-    counts = np.bincount(lists.query_of_entry[kept], minlength=lists.queries)
-    return Hits(lists.candidates[kept].tolist(), lists.distances[kept], counts)
-
-
-def _density_errors(
-    neighborhoods: Neighborhoods, solution: TransportSolution, rng: np.random.Generator, count: int
-) -> tuple[FloatArray, int]:
-    """Relative errors of ``count`` densities drawn by p, and how many different ones there are."""
-    width, searcher = neighborhoods.bandwidth, neighborhoods.searcher
-    if width == 0 or searcher.density_scans:
-        return np.empty(0), 0
-    p = solution.probabilities
-    support = np.flatnonzero(p)
-    drawn = rng.choice(support, size=count, p=p[support] / p.sum())
-    chosen, times = np.unique(drawn, return_counts=True)
-    exact = neighborhoods.vicinities.exact(chosen)
-    mine = solution.problem.densities[chosen]
-    errors = np.abs(exact / mine - 1.0)
-    rounding = 2 * (smallest_distance(searcher.info) / width) ** 2
-    errors[errors < max(TIE_TOLERANCE, rounding)] = 0.0
-    return np.repeat(errors, times), len(chosen)
+def _limit_of(slope: float, mean: float, limit: float, budget: float) -> float:
+    """What an error of T may be where those that belong to it are ``mean``, at most ``limit``."""
+    return max(slope, slope * limit / mean if mean else limit * budget)
 
 
 def _mean(sampled: FloatArray) -> float:

@@ -57,7 +57,8 @@ class TaskProblem(NeighborKnowledge):
         settings: as given.
         cost_scale: C, given or derived; not settled where it is 0.
         measured: the last solution whose accuracy was measured, and that.
-        compared: how many densities there were when they were compared with each other.
+        compared: how many densities there were when they were compared with each other; 0 once all
+            were found again.
     """
 
     settings: Tsds = field(kw_only=True)

@@ -69,6 +69,7 @@ def sharpened(
     elif densities and not searcher.density_scans:
         searcher.widen(goal)
         near.vicinities.search_again()
+        known.compared = 0
     else:
         return False
     return True
