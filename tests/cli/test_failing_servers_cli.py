@@ -16,6 +16,7 @@ from playback import Reply
 from pool_oracle import clustered_rows, near_queries
 from qdrant_client import QdrantClient, models
 from recordings import recorded
+from sockets import left_open
 from typer.testing import CliRunner, Result
 
 from tsds_qdrant.cli import app
@@ -61,7 +62,9 @@ def fill(door: Door) -> None:
 def attempt(door: Door, *words: str, key: str | None = None) -> Result:
     place = ("--qdrant", door.url, "--collection", "pool")
     all_words = [*words, *(place if words[0] in ("select", "ingest", "check") else ())]
-    return CliRunner().invoke(app, all_words, env={"TSDS_QDRANT_API_KEY": key})
+    result = CliRunner().invoke(app, all_words, env={"TSDS_QDRANT_API_KEY": key})
+    assert not left_open(door.url)
+    return result
 
 
 def run(door: Door, *words: str, code: int = 0, key: str | None = None) -> Result:
@@ -158,6 +161,20 @@ def test_whichever_request_fails_a_repeated_command_does_all(
         for words in (selecting, INGEST, RESELECT):
             run(untroubled, *words)
         assert outcome(untroubled) == found
+
+
+VECTORS = ("ingest", "--vectors", "more.npy", "--overwrite")
+
+
+@pytest.mark.parametrize("words", [INGEST, VECTORS])
+@pytest.mark.parametrize(("reply", "code"), [(DEAD, 3), (EXPIRED, 1)])
+def test_whichever_request_of_an_ingest_fails_no_connection_stays_open(
+    door: Door, words: tuple[str, ...], reply: Reply, code: int
+) -> None:
+    for first in range(9):
+        door.hook = fails = Fails(first, reply)
+        run(door, *words, code=code)
+        assert fails.seen > first
 
 
 @pytest.mark.parametrize("words", [("check",), ("explain", "task.run", "--id", "3"), EXPORT])

@@ -126,7 +126,8 @@ class Probing(CountedSearches):
         self.erred = True
         ef = self.ef or EF_LADDER[0]
         wider = self.info.limits.allowed_ef(WIDER * ef) or 0
-        if wider > ef and self._decided(f"ef {wider}", lambda: self._cheap(wider)):
+        more = ef < wider and ef < self.info.count  # a walk that keeps all points finds no others
+        if more and self._decided(f"ef {wider}", lambda: self._cheap(wider)):
             self.ef = wider
             return
         self.density_scans = True
