@@ -85,7 +85,8 @@ def by_blocks(
     size = block_rows(dimension)
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
-        block = np.where(usable(rows[part])[:, None], rows[part], 0).astype(np.float64)
+        block = rows[part].astype(np.float64)
+        block[~usable(rows[part])] = 0
         yield part, made(block)
 
 
