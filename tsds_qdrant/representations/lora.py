@@ -185,8 +185,10 @@ class LoraTraining:
         logits = self.model(**self._language.inputs(batch.ids, batch.attention)).logits
         labels = batch.labels[:, 1:].to(logits.device)
         wanted = labels != NOT_LEARNT
+        chosen = logits[:, :-1][wanted]
+        precise = torch.promote_types(chosen.dtype, torch.float32)
         each = torch.nn.functional.cross_entropy(
-            logits[:, :-1][wanted].float(), labels[wanted], reduction="none"
+            chosen.to(precise), labels[wanted], reduction="none"
         )
         sums = each.new_zeros(len(labels)).index_add(0, wanted.nonzero()[:, 0], each)
         return sums / wanted.sum(dim=1)
