@@ -18,9 +18,6 @@ from tsds_qdrant.errors import (
     UnsupportedCollectionError,
 )
 
-REPRESENTATION = "representation"
-"""Metadata key: name of the space that is searched where none is named."""
-
 
 @dataclass(frozen=True)
 class Space:

@@ -34,9 +34,9 @@ from tsds_qdrant.collections.edge.room import check_room
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.reserved import REPRESENTATION
 from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import (
-    REPRESENTATION,
     checked_kind,
     chosen_space,
 )
