@@ -22,7 +22,6 @@ from tsds_qdrant.ingest.represent_report import (
     Clock,
     RepresentReport,
     RepresentSettings,
-    plain,
 )
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records.showing import Showing
@@ -32,6 +31,7 @@ from tsds_qdrant.representations.base import (
     Representation,
     differences,
     fingerprint,
+    plain,
 )
 from tsds_qdrant.represented.fitted import keep_fitted, read_fitted
 from tsds_qdrant.represented.marks import FITTED, Kept, keep, kept_of, standing, unmade, write_marks
