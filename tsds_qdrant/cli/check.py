@@ -64,7 +64,7 @@ def _show(report: CheckReport) -> None:
         "layout": f"{layout_of(info, report.cluster)}, {segments}, "
         f"quantisation {info.quantization or 'none'}",
         "payload indexes": ", ".join(info.payload_indexes) or "none",
-        "model": info.metadata.get("model") or "unknown",
+        "model": info.model or "unknown",
         **_searches(report),
         **costs(report),
         **({"a graph": in_words(report.graph_cost)} if report.graph_cost else {}),

@@ -119,7 +119,7 @@ class CheckReport:
             "quantization": info.quantization,
             "cluster": figures_of(info, self.cluster),
             "payload_indexes": dict(info.payload_indexes),
-            "model": info.metadata.get("model"),
+            "model": info.model,
             "limits": vars(info.limits),
             "search": {
                 "exact": bool(self.scan_reason),

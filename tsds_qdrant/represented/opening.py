@@ -28,6 +28,7 @@ from tsds_qdrant.representations.base import (
     differences,
     plain,
 )
+from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 from tsds_qdrant.represented.advice import represent_command
 from tsds_qdrant.represented.fitted import read_fitted
@@ -184,6 +185,14 @@ class Opened:
 
     def _check_model(self) -> None:
         """Check that the collection's text model made the vectors at the root."""
+        for key, value in self._here.given.items():
+            theirs = self.info.metadata.get(key)
+            if not (same_model(theirs, value) if theirs and key == "model" else theirs == value):
+                raise CollectionMismatchError(
+                    f"the vectors '{self.name}' of collection '{self.info.name}' are derived from "
+                    f"those of model '{self.info.metadata.get('model')}', which --"
+                    f"{key.replace('_', '-')} {value} does not fit; leave it out"
+                )
         if not self._collection.at(self._model_space).info().model:
             what = f"'{self._model_space}'" if self._model_space else "without a name"
             raise SettingsError(
