@@ -62,8 +62,7 @@ class Candidates:
         if self._source is None:
             return {"text": self._showing.facts()}
         kept = kept_of(self._collection, self._source)
-        metadata = self._collection.info().metadata
-        made_by = kept.fingerprint if kept else str(metadata.get("model") or "")
+        made_by = kept.fingerprint if kept else self._view.info().model or ""
         return {"source": {"name": self._source, "made_by": made_by}}
 
     def count(self, where: Filter | None) -> int:

@@ -22,7 +22,6 @@ from tsds_qdrant.ingest.represent_report import (
     Clock,
     RepresentReport,
     RepresentSettings,
-    plain,
 )
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records.showing import Showing
@@ -32,17 +31,16 @@ from tsds_qdrant.representations.base import (
     Representation,
     differences,
     fingerprint,
+    plain,
 )
 from tsds_qdrant.represented.fitted import keep_fitted, read_fitted
-from tsds_qdrant.represented.marks import Kept, keep, kept_of, standing, unmade, write_marks
+from tsds_qdrant.represented.marks import FITTED, Kept, keep, kept_of, standing, unmade, write_marks
 from tsds_qdrant.sparse import SparseRows
 
 NO_TEXT = "no_text"
 FIRST_PART, LARGEST_PART = 64, 4_096
 PART_S = 2.0
 """Parts grow until one takes as long."""
-FITTED = "fitted"
-"""In a manifest: the hash of what was learnt from candidates."""
 
 
 def represent(

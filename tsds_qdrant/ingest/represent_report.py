@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tsds_qdrant.collections.values import Filter
 
 
@@ -73,12 +71,3 @@ class Clock:
         now = time.perf_counter()
         self._seconds[stage] += now - self._last
         self._last = now
-
-
-def plain(value: Any) -> Any:
-    """``value`` as JSON gives it back: numbers of numpy become plain ones, tuples lists."""
-    if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return value.item() if isinstance(value, np.generic) else value

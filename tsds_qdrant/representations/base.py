@@ -180,3 +180,12 @@ def differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]
         elif one != other:
             found.append(key)
     return found
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON gives it back: numbers of numpy become plain ones, tuples lists."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from tsds_qdrant.paths import user_directory
 from tsds_qdrant.representations.base import Arrays, arrays_hash
 
 DIRECTORY = "tsds_representations"
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, BadZipFile, NotImplementedError, zlib.error)
+"""What numpy raises for a file of arrays that is missing or damaged."""
 
 
 def fitted_directory(info: CollectionInfo) -> Path:
@@ -52,8 +56,20 @@ def keep_fitted(info: CollectionInfo, arrays: Arrays, directory: Path | None = N
     return known
 
 
-def read_fitted(info: CollectionInfo, known: str, directory: Path | None = None) -> Arrays:
+def read_fitted(
+    info: CollectionInfo,
+    known: str,
+    directory: Path | None = None,
+    *,
+    otherwise: str = "name its directory with --fitted, or learn it again with --again",
+) -> Arrays:
     """The arrays of that hash.
+
+    Args:
+        info: the collection that they were learnt from.
+        known: their hash.
+        directory: where they are, if not at the usual place.
+        otherwise: what can be done where there is no copy of them.
 
     Raises:
         InputError: they are not there, or are others.
@@ -62,13 +78,11 @@ def read_fitted(info: CollectionInfo, known: str, directory: Path | None = None)
     try:
         with np.load(file, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"what the representation has learnt is not in '{file}'; copy that file from where it "
-            f"was made, name its directory with --fitted, or learn it again with --again"
+            f"was made, {otherwise}"
         ) from error
     if arrays_hash(arrays) != known:
-        raise InputError(
-            f"'{file}' is damaged; copy it again from where it was made, or give --again"
-        )
+        raise InputError(f"'{file}' is damaged; copy it again from where it was made, {otherwise}")
     return arrays
