@@ -12,9 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from tsds_qdrant.errors import SettingsError
 
 Metric = Literal["win-rate", "same-benchmark", "other-benchmark"]
+METRICS: tuple[str, ...] = get_args(Metric)
 ANCHORS: Mapping[str, tuple[float, float]] = {
     "Instruction-Mining": (0.025, 1.400),
     "InstructionGPT-4": (0.058, 1.443),
@@ -115,17 +118,26 @@ class Efficiency:
         return not least - ROUNDING <= self.ratio <= most + ROUNDING
 
     @property
-    def neighbour(self) -> str:
-        """Between which published methods it stands, in words."""
+    def beside(self) -> str:
+        """Where it stands among the published methods, in words."""
         ordered = published()
         above = [name for name, gap in ordered.items() if gap >= self.gap]
-        below = [name for name, gap in ordered.items() if gap < self.gap]
-        if not above:
-            return f"above {below[0]}"
-        return f"below {above[-1]}"
+        return f"below {above[-1]}" if above else f"above {next(iter(ordered))}"
 
 
 def published() -> dict[str, float]:
     """Gaps of the methods of the survey, the largest first."""
     gaps = {name: BASE_LINE.gap(*point) for name, point in PUBLISHED.items()}
     return dict(sorted(gaps.items(), key=lambda item: -item[1]))
+
+
+def metric_of(text: str, flag: str) -> Metric:
+    """What scores are.
+
+    Raises:
+        SettingsError: none of ``METRICS``.
+    """
+    found: dict[str, Metric] = {one: one for one in get_args(Metric)}
+    if text not in found:
+        raise SettingsError(f"{flag} is '{text}'; choose one of {', '.join(METRICS)}")
+    return found[text]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tsds_qdrant.strategies.card import Card
 
 MANY_MODELS = 100
-"""Above so high a number of trained models all are equally far from simple."""
+"""Trained models above which all methods are equally far from simple."""
 LEAST_SIMPLE = 200.0
 
 

@@ -95,7 +95,9 @@ class ByLists(Strategy):
                 ) from None
         return Preference(found.candidates, None, ordered=True)
 
+
 BY_VECTORS = {"features": "embeddings", "task_aware": True, **UNTRAINED}
+
 
 @dataclass(frozen=True)
 class SimilarityMax(ByLists):
