@@ -179,8 +179,8 @@ class Planner:
         ]
         if share >= 1:
             notes.append(
-                "choosing can still help where a part of the pool does harm, which --measured shows; "
-                "what is left over pays for more epochs"
+                "choosing can still help where a part of the pool does harm, which --measured "
+                "shows; what is left over pays for more epochs"
             )
         if self.choosing.checkpoints is None:
             notes.append(

@@ -129,18 +129,18 @@ def ranked(rows: Sequence[Row], based: Mapping[str, str], *, whole: bool) -> tup
     """
     floor = max((row.predicted or 0.0 for row in rows if row.strategy == BASE_LINE), default=0.0)
     weighed = [_against(row, floor) for row in rows]
+    known = any(row.predicted is not None and row.strategy != BASE_LINE for row in weighed)
 
-    def place(row: Row) -> tuple[int, float]:
-        if row.predicted is not None:
-            return 0, -row.predicted
-        return 1 + ORDER.index(row.verdict), known_need(based[row.strategy]).place
+    def place(row: Row) -> tuple[int, float, int]:
+        need = known_need(based[row.strategy]).place
+        if known and row.predicted is not None and row.verdict != "not worth it":
+            return 0, -row.predicted, need
+        nothing_chosen = whole and not known and row.strategy == BASE_LINE
+        return (0 if nothing_chosen else ORDER.index(row.verdict)), 0.0, need
 
-    ordered = sorted(weighed, key=place)
-    if whole and ordered[0].predicted is None:
-        ordered.sort(key=lambda row: row.strategy != BASE_LINE)
-    first = next((row for row in ordered if row.verdict in ("worth it", "base line")), None)
-    measured = ordered[0] if ordered[0].predicted is not None else first
-    return tuple(replace(row, verdict="best") if row is measured else row for row in ordered)
+    first, *others = sorted(weighed, key=place)
+    chosen = first.verdict in ("worth it", "base line")
+    return (replace(first, verdict="best") if chosen else first, *others)
 
 
 def _against(row: Row, floor: float) -> Row:
