@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 
 STAGES = {"features": "1 features", "criterion": "2 criterion"}
 TERMS = {
-    "task_aware": "task-aware",
+    "task_aware": "task aware",
     "trained_models": "trained",
     "passes": "passes",
     "steps": "steps",
-    "model_free": "model-free",
-    "dataset_free": "data-free",
-    "simplicity": "simple",
-    "flexibility": "flexible",
+    "model_free": "model free",
+    "dataset_free": "data free",
     "feasibility": "feasible",
 }
 """Terms of the survey behind its stages, and the columns that show them."""
@@ -159,8 +157,8 @@ def _print_listings(listings: list[Listing], *, long: bool) -> None:
         typer.echo()
         say(
             "in the terms of the survey arXiv 2406.14115: its first two stages (the third, "
-            "evaluation: --scores); trained, passes: of language models; simple, flexible: what "
-            "each costs, the lower the better; feasible: rank by both"
+            "evaluation: --scores); trained, passes: of language models; feasible: rank by the "
+            "survey's simplicity and flexibility, 1 the best"
         )
         terms = [listing.survey for listing in listings]
         for names in (STAGES, TERMS):
