@@ -13,13 +13,16 @@ from tsds_qdrant.representations.projection import Projection
 if TYPE_CHECKING:
     import torch
 
+    from tsds_qdrant.representations.output_layer import OutputLayer
+
 
 class Differentiated:
-    """A model, frozen, and the linear layers of it that gradients are taken of.
+    """A frozen model, and the linear layers of it that gradients are taken of.
 
     Args:
         model: a transformers model, or a peft model on one; its parameters need no gradients
             afterwards.
+        output: makes logits of the last hidden states.
         patterns: of layers' names; all by default, or those of adapters where there are any.
 
     Attributes:
@@ -30,11 +33,12 @@ class Differentiated:
         SettingsError: a pattern fits none of them.
     """
 
-    def __init__(self, model: Any, patterns: Sequence[str] = ()) -> None:
+    def __init__(self, model: Any, output: OutputLayer, patterns: Sequence[str] = ()) -> None:
         self.layers: Mapping[str, Any] = linear_layers(model, patterns)
         model.requires_grad_(False)
-        self._model = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._parts: tuple[Any, Any] | None = None
+        plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._body = plain.base_model
+        self._output = output.around(plain.get_output_embeddings())
 
     def take(
         self,
@@ -62,33 +66,8 @@ class Differentiated:
         """
         import torch
 
-        body, head = self._body_and_head(inputs["input_ids"])
         taking = PerExample(self.layers, projection, change).taking(inputs["attention_mask"])
         with torch.enable_grad(), taking as taken:
-            hidden = body(**inputs)[0]
-            values = backward(hidden, head, labels.to(hidden.device), objective, reduction)
+            states = self._body(**inputs).last_hidden_state
+            values = backward(states, self._output, labels.to(states.device), objective, reduction)
             return taken(), values
-
-    def _body_and_head(self, ids: torch.Tensor) -> tuple[Any, Any]:
-        """What makes hidden states, and what makes logits of them.
-
-        A model that does more to its logits than its head (a cap, a scale) is one piece, and what
-        it gives are logits already.
-        """
-        import torch
-
-        if self._parts is None:
-            body, head = self._model.base_model, self._model.get_output_embeddings()
-            self._parts = (self._model, _same)
-            with torch.no_grad():
-                shown = ids[:1, :2]
-                logits = self._model(input_ids=shown).logits
-                if head is not None and body is not self._model:
-                    apart = head(body(input_ids=shown)[0])
-                    if torch.allclose(apart, logits, rtol=1e-3, atol=1e-3, equal_nan=True):
-                        self._parts = (body, head)
-        return self._parts
-
-
-def _same(rows: Any) -> Any:
-    return rows

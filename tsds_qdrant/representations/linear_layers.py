@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -27,11 +27,12 @@ def linear_layers(model: Any, patterns: Sequence[str] = ()) -> dict[str, Any]:
         EmbeddingError: the model has no linear layers.
         SettingsError: a pattern fits none of them.
     """
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    head = model.get_output_embeddings()
+    inside = () if head is None else tuple(head.modules())
     found = {
         f"{name}.weight": layer
         for name, layer in model.named_modules()
-        if layer is not head and _is_linear(layer)
+        if _is_linear(layer) and not any(layer is part for part in inside)
     }
     adapters = {name: layer for name, layer in found.items() if _of_adapter(name)}
     found = adapters or found
@@ -42,7 +43,7 @@ def linear_layers(model: Any, patterns: Sequence[str] = ()) -> dict[str, Any]:
             some = ", ".join(f"'{_layer(name)}'" for name in [*found][:SHOWN])
             raise SettingsError(
                 f"--layers '{pattern}' fits no linear layer; there are {some} and so on: "
-                f"give a pattern such as '*{_layer([*found][0]).rpartition('.')[2]}'"
+                f"give a pattern such as '*{_layer(next(iter(found))).rpartition('.')[2]}'"
             )
     chosen = [name for name in found if not patterns or any(_fits(name, p) for p in patterns)]
     return {name: found[name] for name in chosen}

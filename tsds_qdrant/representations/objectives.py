@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from tsds_qdrant.representations.tokens import NOT_LEARNT
+
 if TYPE_CHECKING:
     import torch
 
 Objective = Literal["loss", "margin"]
 Reduction = Literal["mean", "sum"]
-IGNORED = -100
-"""The label of a token that is not to be learnt."""
 ENTRIES = 1 << 24
 """Logits that are held at once."""
 
@@ -58,7 +58,7 @@ def backward(
     """
     import torch
 
-    wanted = labels[:, 1:] != IGNORED
+    wanted = labels[:, 1:] != NOT_LEARNT
     supervised = wanted.sum(1)
     owners = wanted.nonzero()[:, 0]
     rows, tokens = hidden[:, :-1][wanted], labels[:, 1:][wanted]

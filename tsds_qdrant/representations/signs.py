@@ -52,7 +52,8 @@ def signs(key: int, rows: int, columns: int) -> npt.NDArray[np.int8]:
     words = -(-columns // WORD)
     counters = np.arange(rows)[:, None] + np.arange(words) * ROW
     bits = (mixed(counters, key)[:, :, None] >> np.arange(WORD)) & 1
-    return (1 - 2 * bits).astype(np.int8).reshape(rows, -1)[:, :columns]
+    drawn: npt.NDArray[np.int8] = (1 - 2 * bits).astype(np.int8).reshape(rows, -1)
+    return drawn[:, :columns]
 
 
 def torch_signs(key: int, rows: int, columns: int, device: Any) -> Any:
