@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tsds_qdrant.representations.derived_kinds import ClustersSettings, WhitenedSettings
+from tsds_qdrant.representations.derived_kinds import (
+    BergsonSettings,
+    ClustersSettings,
+    WhitenedSettings,
+)
 from tsds_qdrant.representations.gradient_kinds import (
     LossGradientsSettings,
     MarginGradientsSettings,
@@ -28,6 +32,7 @@ KINDS: Mapping[str, type[KindSettings]] = MappingProxyType(
             ClustersSettings,
             Bm25Settings,
             NgramsSettings,
+            BergsonSettings,
         )
     }
 )
