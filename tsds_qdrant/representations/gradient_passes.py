@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.arrays import BoolArray, FloatArray
 from tsds_qdrant.representations.base import NONFINITE, OK, ZERO_GRADIENT, OnBatch
 from tsds_qdrant.representations.gradient_source import GradientSource
 from tsds_qdrant.representations.objectives import Objective, Reduction
@@ -41,12 +41,13 @@ class Found:
             before: what is known of the examples without their gradients.
         """
         columns = (self.norms, self.losses, self.margins)
-        fine = np.all([np.isfinite(column).all(axis=1) for column in columns], axis=0)
-        fine = np.logical_and(fine, np.isfinite(self.blocks).all(axis=(1, 2)))
-        some = np.logical_and(self.norms > 0, self.blocks.any(axis=2)).all(axis=1)
+        fine: BoolArray = np.all([np.isfinite(column).all(axis=1) for column in columns], axis=0)
+        fine &= np.isfinite(self.blocks).all(axis=(1, 2))
+        longer = np.logical_and(self.norms > 0, self.blocks.any(axis=2))
+        some: BoolArray = np.all(longer, axis=1)
         return [
-            word if word != OK else NONFINITE if not finite else OK if longer else ZERO_GRADIENT
-            for word, finite, longer in zip(before, fine.tolist(), some.tolist(), strict=True)
+            word if word != OK else NONFINITE if not finite else OK if nonzero else ZERO_GRADIENT
+            for word, finite, nonzero in zip(before, fine.tolist(), some.tolist(), strict=True)
         ]
 
 
