@@ -131,7 +131,7 @@ def test_small_pools_and_copies(count: int) -> None:
 
 
 def test_too_few_vectors() -> None:
-    with pytest.raises(InputError, match=r"--clusters is 6, .* only 5 can be used .* give 5 or"):
+    with pytest.raises(InputError, match=r"--clusters is 6, .* has 5 vectors .* give 5 or"):
         fitted(ROWS[:5], clusters=6)
     assert len(fitted(ROWS[:5], clusters=5).arrays()["centres"]) == 5
     with pytest.raises(InputError, match="none of the 4 vectors of the space 'emb' can be used"):
