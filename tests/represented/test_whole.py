@@ -14,7 +14,6 @@ import pytest
 from commands import rows_of, run
 from conftest import MakeCollection
 from letter_kinds import Revised, letter_kinds
-from letters import Letters
 
 from tsds_qdrant import SelectionSettings, create_collection, open_collection, select
 from tsds_qdrant.collections.addresses import is_server
@@ -131,7 +130,7 @@ def test_other_spaces_are_asked_nothing(store: Path) -> None:
             patch.setattr(
                 type(pool), "count", lambda self, where=None: asked.append(where) or count(self)
             )
-            check_whole(pool, described(pool), None)
+            check_whole(pool, info, None)
         assert asked == []
         heard: list[str] = []
         with notices_to(heard.append):
@@ -179,7 +178,7 @@ def test_all_is_known_without_metadata(make_collection: MakeCollection) -> None:
     """As for an API key that may write points alone."""
     rows = np.random.default_rng(1).normal(size=(COUNT, 2))
     pool = make_collection(metric="Euclid", vectors=rows, payloads=payloads(), name="pool")
-    represent(pool, Letters(), TEXT, kind="letters", remembered={"letters": 3})
+    represent(pool, Revised(), TEXT, kind="letters", remembered={"letters": 3})
     pool.update_metadata({MANIFESTS: {}})
     view = pool.at("letters")
     info = described(view)
@@ -190,7 +189,7 @@ def test_all_is_known_without_metadata(make_collection: MakeCollection) -> None:
     assert kept is not None
     assert info.metadata[MANIFESTS]["letters"] == kept.stored()
     assert standing(view, "letters", kept) == standing(pool, "letters", kept)
-    spoil(pool, [0])
+    spoil(pool, [5])
     with pytest.raises(CollectionMismatchError, match="1 of 40"):
         Searcher(view, SearchSettings())
 
