@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_models import saved_model, tiny_model
 
-from tsds_qdrant.errors import EmbeddingError, SettingsError
+from tsds_qdrant.errors import EmbeddingError, MissingPackageError, OutputError, SettingsError
 from tsds_qdrant.representations.checkpoints import Checkpoint
 from tsds_qdrant.representations.language_model import LanguageModel
 from tsds_qdrant.representations.lora import LoraTraining
@@ -164,6 +165,33 @@ def test_a_loss_that_is_no_number_ends_the_training(directory: str) -> None:
         one.model.get_input_embeddings().weight.fill_(float("nan"))
     with pytest.raises(EmbeddingError, match="no number in step 1 of the warm-up; give a lower"):
         one.epoch(1, nothing)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system bounds no files")
+@pytest.mark.parametrize("largest", [100, 2_000, 9_000])
+def test_a_full_disk_leaves_no_checkpoint(directory: str, tmp_path: Path, largest: int) -> None:
+    import resource
+
+    one = training(directory)
+    one.epoch(1, nothing)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot be written .*make room there"):
+            one.save(tmp_path / "checkpoint-3", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    one.save(tmp_path / "checkpoint-3", {})
+    assert Checkpoint.read(tmp_path / "checkpoint-3").has_optimizer
+
+
+def test_without_peft_one_sentence_names_the_extra(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'tsds-qdrant\[gradients\]'"):
+        training(directory)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 1000])

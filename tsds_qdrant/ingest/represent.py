@@ -91,7 +91,7 @@ class Representing:
         self._showing = showing
         self._settings = settings
         self._name = representation.name
-        self._candidates = Candidates(collection, representation.source, showing)
+        self._candidates = Candidates(collection, representation.source, showing, settings.rows)
 
     def done(self, kind: str, remembered: dict[str, Any]) -> RepresentReport:
         """Learn what is to be learnt, make what is missing, and index where a graph is kept."""

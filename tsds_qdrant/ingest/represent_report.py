@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tsds_qdrant.collections.values import Filter
+from tsds_qdrant.collections.values import Filter, PointId
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class RepresentSettings:
         again: make what was made otherwise again.
         fitted: directory for what is learnt from candidates.
         datatype: how the numbers of a new dense space are stored.
+        rows: the number of each point's row, of a representation that was computed elsewhere.
     """
 
     where: Filter | None = None
     again: bool = False
     fitted: Path | None = None
     datatype: str = "float32"
+    rows: Mapping[PointId, int] | None = None
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.sparse import SparseRows
 
 OK = "ok"
@@ -52,8 +52,9 @@ class Shown:
     tools: str = ""
 
 
-Examples = Sequence[Shown] | Float32Array
-"""n examples, or their (n, D) vectors in the space that a representation is derived from."""
+Examples = Sequence[Shown] | Float32Array | IntArray
+"""n examples, or their (n, D) vectors in the space that a representation is derived from, or the
+(n,) numbers of their rows in a store."""
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ class Bm25:
             )
         self.name = name
         self._k1, self._b = float(k1), float(b)
-        self._language, self._tokenizer = language, tokenizer
-        self._count = _counter(language, tokenizer)
+        self._language, self._tokenizer = language.lower(), tokenizer
+        self._count = _counter(self._language, tokenizer)
         self._numbers = _counter("", "word") if tokenizer == TOKENIZERS[0] else None
         self._average: float | None = None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -54,6 +55,12 @@ def regrouped(blocks: Iterator[Any]) -> Iterator[Float32Array]:
             waiting, held = [joined[whole:]], held - whole
     if held:
         yield np.concatenate(waiting)
+
+
+def numbers(column: FloatArray, status: Sequence[str]) -> list[float | None]:
+    """(n,) payload values of a column; None without a vector, and where there is no such number."""
+    pairs = zip(column.tolist(), status, strict=True)
+    return [x if one == OK and math.isfinite(x) else None for x, one in pairs]
 
 
 def unit(rows: FloatArray) -> FloatArray:

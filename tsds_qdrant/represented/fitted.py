@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 
 from tsds_qdrant.collections import is_server
 from tsds_qdrant.collections.edge.directory import shard_path
@@ -56,6 +57,12 @@ def keep_fitted(info: CollectionInfo, arrays: Arrays, directory: Path | None = N
     return known
 
 
+def arrays_in(file: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays that ``numpy.savez`` wrote to ``file``; for what is raised see UNREADABLE."""
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
+        return {name: held[name] for name in held.files}
+
+
 def read_fitted(
     info: CollectionInfo,
     known: str,
@@ -76,8 +83,7 @@ def read_fitted(
     """
     file = (directory or fitted_directory(info)) / f"{known}.npz"
     try:
-        with np.load(file, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
+        arrays = arrays_in(file)
     except UNREADABLE as error:
         raise InputError(
             f"what the representation has learnt is not in '{file}'; copy that file from where it "

@@ -19,7 +19,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.paths import user_directory
 from tsds_qdrant.representations.base import Shown
-from tsds_qdrant.represented.fitted import UNREADABLE
+from tsds_qdrant.represented.fitted import UNREADABLE, arrays_in
 
 DIRECTORY = "queries"
 MOST_FILES = 200
@@ -44,8 +44,7 @@ def recalled(key: str, count: int) -> Float32Array | None:
     """The (``count``, D) vectors that were remembered by ``key``; None where they are not there."""
     with suppress(*UNREADABLE):
         file = _directory() / f"{key}.npz"
-        with np.load(file, allow_pickle=False) as held:
-            rows = np.asarray(held["rows"], dtype=np.float32)
+        rows: Float32Array = arrays_in(file)["rows"].astype(np.float32)
         if rows.ndim == 2 and len(rows) == count and np.isfinite(rows).all():
             with suppress(OSError):
                 os.utime(file)
