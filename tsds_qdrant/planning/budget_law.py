@@ -20,7 +20,8 @@ from tsds_qdrant.planning.budget_measured import FULL, Score
 
 LEAST_SIZES = 3
 RATES = np.logspace(-3, 4, 71)
-"""First guesses of lambda."""
+"""Lambdas that are tried first."""
+LARGEST_EXPONENT = 700
 
 
 @dataclass(frozen=True)
@@ -62,34 +63,34 @@ class Law:
 def fitted(shares: Sequence[float], scores: Sequence[float], most: float) -> Law:
     """The least-squares law with 0 <= P0 <= Pmax and lambda >= 0.
 
+    For every lambda the best P0 is known, so one number is searched for: between the neighbours of
+    the best of ``RATES``.
+
     Args:
         shares: of the pool that were trained on, in (0, 1].
         scores: measured there, from 0 on.
         most: Pmax > 0.
     """
-    from scipy.optimize import least_squares
+    from scipy.optimize import minimize_scalar
 
     s, p = np.asarray(shares, dtype=float), np.asarray(scores, dtype=float)
-    # For a given lambda the best P0 is known; the search starts at the best of some.
-    starts = [(_best_start(s, p, most, rate), rate) for rate in RATES]
-    guess = min(starts, key=lambda one: _squares(s, p, most, *one))
-    margin = 1e-9 * most
-    inside = (min(max(guess[0], margin), most - margin), guess[1])
 
-    def off(found: FloatArray) -> FloatArray:
-        residuals: FloatArray = _curve(s, found[0], found[1], most) - p
-        return residuals
+    def off(rate: float) -> float:
+        return float(((_curve(s, _best_start(s, p, most, rate), rate, most) - p) ** 2).sum())
 
-    bounds = ([0.0, 0.0], [most, np.inf])
-    found = least_squares(off, inside, bounds=bounds, x_scale="jac", xtol=1e-14, ftol=1e-14).x
-    best = min([guess, tuple(found.tolist())], key=lambda one: _squares(s, p, most, *one))
+    best = min(range(len(RATES)), key=lambda place: off(float(RATES[place])))
+    bounds = (np.log(RATES[max(best - 1, 0)]), np.log(RATES[min(best + 1, len(RATES) - 1)]))
+    found = minimize_scalar(
+        lambda log: off(np.exp(log)), bounds=bounds, method="bounded", options={"xatol": 1e-12}
+    )
+    rate = min((0.0, float(RATES[best]), float(np.exp(found.x))), key=off)
     return Law(
-        start=best[0],
+        start=_best_start(s, p, most, rate),
         most=most,
-        rate=best[1],
+        rate=rate,
         shares=(float(s.min()), float(s.max())),
         sizes=len(set(shares)),
-        error=float(np.sqrt(_squares(s, p, most, *best) / len(s))),
+        error=float(np.sqrt(off(rate) / len(s))),
     )
 
 
@@ -142,10 +143,7 @@ def _curve(s: FloatArray, start: float, rate: float, most: float) -> FloatArray:
 
 
 def _best_start(s: FloatArray, p: FloatArray, most: float, rate: float) -> float:
-    falling = np.exp(-rate * s)
-    below = float(falling @ (most - p)) / max(float(falling @ falling), 1e-300)
+    falling = np.exp(-rate * (s - s.min()))
+    risen = float(np.exp(min(rate * s.min(), LARGEST_EXPONENT)))
+    below = float(falling @ (most - p)) / float(falling @ falling) * risen
     return most - min(max(below, 0.0), most)
-
-
-def _squares(s: FloatArray, p: FloatArray, most: float, start: float, rate: float) -> float:
-    return float(((_curve(s, start, rate, most) - p) ** 2).sum())

@@ -57,14 +57,14 @@ class Need:
 
 
 HIDDEN = ("hidden",)
-GRADIENT = ("gradient",)
+GRADIENT = ("gradient", "bergson")
 NEEDS: Mapping[str, Need] = {
     "rds": Need("forward", HIDDEN, 0),
     "less": Need("gradients", GRADIENT, 1, warm_up=True),
-    "rose": Need("gradients", ("gradient", "margin-gradient"), 1, warm_up=True),
+    "rose": Need("gradients", GRADIENT, 1, warm_up=True),
     "dsdm": Need("gradients", ("loss-gradient", "margin-gradient"), 1),
-    "tarot": Need("gradients", GRADIENT, 1),
-    "gradex": Need("gradients", ("gradient", "loss-gradient"), 1),
+    "tarot": Need("gradients", (*GRADIENT, "loss-gradient"), 1),
+    "gradex": Need("gradients", ("margin-gradient",), 1),
     "adapt": Need("gradients", GRADIENT, 2),
     "tsds": Need("embedding", ("text",), 3),
     "round-robin": Need("embedding", ("text",), 3),
