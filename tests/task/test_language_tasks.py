@@ -86,7 +86,9 @@ def test_a_model_that_was_moved_is_known_by_its_weights(made: Path) -> None:
     with open_collection("store", "pool", vector="hidden") as pool:
         found = task_examples("new.jsonl", pool.info(), Reading(model="elsewhere"), collection=pool)
         assert found.vectors == pytest.approx(stored_beside(pool, 5), abs=1e-5)
-        with pytest.raises(CollectionMismatchError, match=r"the task.s vectors .hidden.*\(weights\)"):
+        with pytest.raises(
+            CollectionMismatchError, match=r"the task.s vectors .hidden.*\(weights\)"
+        ):
             task_examples("new.jsonl", pool.info(), Reading(model="other"), collection=pool)
 
 
