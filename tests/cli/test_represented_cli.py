@@ -171,6 +171,30 @@ def test_a_point_that_is_ingested_anew_is_represented_again(
         assert p == pytest.approx(expected, abs=1e-9)
 
 
+def test_nothing_is_ingested_into_a_represented_space(plain: Path) -> None:
+    represent("letters")
+    np.save("L.npy", np.ones((COUNT, 3), dtype=np.float32))
+    into = ("--id-field", "name", *PLACE, "--vector", "letters")
+    said = run("ingest", "pool.jsonl", "--vectors", "L.npy", *into, code=1).stderr
+    assert "made by 'represent'; leave --vector out" in said
+    assert json.loads(run("check", *PLACE, "--json").stdout)["warnings"] == []
+
+
+def test_new_task_examples_of_a_run(plain: Path) -> None:
+    represent("letters")
+    tasks = {"a": ["abba", "cab"], "b": ["eee", "dab", "cab"]}
+    for name, texts in tasks.items():
+        lines = [json.dumps({"text": text}) + "\n" for text in texts]
+        Path(f"{name}.jsonl").write_text("".join(lines))
+    asked = ("select", *PLACE, "--vector", "letters", "--size", 8, "--alpha", ".4")
+    fixed = ("--bandwidth", "1", "--cost-scale", "1")
+    run(*asked, *fixed, "--queries", "a.jsonl", "--state", "a.run", "--out", "sa.jsonl")
+    run("reselect", "a.run", "--queries", "b.jsonl", "--out", "late.jsonl")
+    run(*asked, *fixed, "--queries", "b.jsonl", "--out", "sb.jsonl")
+    assert selected("late.jsonl") == selected("sb.jsonl")
+    assert selected("late.jsonl") != selected("sa.jsonl")
+
+
 def test_check_says_what_there_is(plain: Path) -> None:
     represent()
     found = json.loads(run("check", *PLACE, "--vector", "letters", "--json").stdout)
