@@ -37,6 +37,7 @@ COMMANDS = {
     "report": "Show what a run selected, and why, on one page.",
     "path": "Show what every alpha would select.",
     "compare": "Compare what several strategies select.",
+    "plan": "Say which strategy a budget of computing power allows.",
     "strategies": "List the strategies to select by.",
     "check": "Show whether selection will work on a collection.",
     "demo": "Do the main job on real text.",
