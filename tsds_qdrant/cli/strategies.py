@@ -96,10 +96,11 @@ class Scores:
     )
 
     def __post_init__(self) -> None:
-        if self.scores is None and changed(self):
+        names = [name.replace("_", "-") for name in changed(self)]
+        if self.scores is None and names:
             raise SettingsError(
-                f"{', '.join(changed(self))} says how scores are read, and there are none; name "
-                f"their file with --scores"
+                f"--{' and --'.join(names)} cannot be used without scores; name their file with "
+                f"--scores"
             )
 
 

@@ -13,6 +13,10 @@ UNTRAINED: Mapping[str, Any] = MappingProxyType(
     {"trained_models": 0, "passes": "none", "model_free": True, "dataset_free": True}
 )
 """Terms of a strategy that no language model takes part in."""
+BY_EMBEDDINGS: Mapping[str, Any] = MappingProxyType(
+    {"features": "embeddings", "task_aware": True, **UNTRAINED}
+)
+"""The same of one that goes by vectors of candidates and task examples."""
 
 
 @dataclass(frozen=True)

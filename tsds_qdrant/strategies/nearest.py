@@ -30,7 +30,7 @@ from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.pool import vectors_found
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
-from tsds_qdrant.strategies.card import UNTRAINED, Card
+from tsds_qdrant.strategies.card import BY_EMBEDDINGS, Card
 from tsds_qdrant.strategies.nearness import ByDistance, by_distance
 from tsds_qdrant.strategies.rankings import (
     Ranked,
@@ -96,9 +96,6 @@ class ByLists(Strategy):
         return Preference(found.candidates, None, ordered=True)
 
 
-BY_VECTORS = {"features": "embeddings", "task_aware": True, **UNTRAINED}
-
-
 @dataclass(frozen=True)
 class SimilarityMax(ByLists):
     """Strategy similarity-max"""
@@ -110,7 +107,7 @@ class SimilarityMax(ByLists):
         cost="one search for each task example, made deeper until no list ends too early",
         criterion="external: similarity",
         steps=2,
-        **BY_VECTORS,
+        **BY_EMBEDDINGS,
     )
     reasons: ClassVar[type[Reasons]] = ByDistance
 
@@ -137,7 +134,7 @@ class RoundRobin(ByLists):
         cost="one search for each task example, made deeper until every turn is settled",
         criterion="external: similarity, an equal share for every task example",
         steps=3,
-        **BY_VECTORS,
+        **BY_EMBEDDINGS,
     )
     reasons: ClassVar[type[Reasons]] = ByTurns
 
@@ -195,7 +192,7 @@ class SimilarityMean(ByLists):
         cost="one search, as deep as the size",
         criterion="external: similarity to the mean",
         steps=2,
-        **BY_VECTORS,
+        **BY_EMBEDDINGS,
         metrics=("Cosine", "Euclid", "Dot"),
     )
     reasons: ClassVar[type[Reasons]] = ByDistance
