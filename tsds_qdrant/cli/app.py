@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": "Say why a point is in a selection, or is not.",
     "report": "Show what a run selected, and why, on one page.",
     "path": "Show what every alpha would select.",
+    "mix": "Replay a log of losses by source, and show how weights follow.",
     "compare": "Compare what several strategies select.",
     "strategies": "List the strategies to select by.",
     "check": "Show whether selection will work on a collection.",

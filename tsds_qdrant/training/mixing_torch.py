@@ -1,4 +1,4 @@
-"""A mixture inside a training by torch: a dataset that reads, and a callback that feeds losses back.
+"""A mixture inside a training by torch: a dataset to read, and a callback that feeds losses back.
 
 Only who trains imports this module, as it imports torch and transformers.
 """
@@ -6,6 +6,8 @@ Only who trains imports this module, as it imports torch and transformers.
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from transformers import TrainerCallback
 from tsds_qdrant.collections.values import Payload
 from tsds_qdrant.errors import InputError, OutputError, SettingsError, StateError
 from tsds_qdrant.files.outputs import atomic_write
+from tsds_qdrant.training.mixing_log import Sums
 from tsds_qdrant.training.mixing_stream import MixedStream
 
 ROW = "mixture_row"
@@ -140,30 +143,36 @@ class MixtureCallback(TrainerCallback):  # type: ignore[misc]
                     f"{name}={right}"
                 )
         self._begin_log(state.global_step)
+        self.on_train_end(args, state, control)
         self._hooks = [
             model.register_forward_pre_hook(self._before, with_kwargs=True),
             model.register_forward_hook(self._after, with_kwargs=True),
         ]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Let the mixture learn from a step.
-
-        Raises:
-            InputError: a loss is no finite number.
-        """
+        """Let the mixture learn from a step; losses that are no finite numbers are left out."""
         step = _gathered(self._losses)
         self._losses = {}
-        sums: dict[str, tuple[float, int, float]] = {}
-        for row, (loss, tokens) in sorted(step.items()):
-            one = self._stream.waiting.get(row)
-            if one is not None and tokens:
-                before = sums.get(one.source, (0.0, 0, 0.0))
-                added = (loss, tokens, one.chance * tokens)
-                sums[one.source] = (before[0] + loss, before[1] + tokens, before[2] + added[2])
-        if not step or not self._stream.waiting:  # another process reads for this one
+        known = {
+            row: self._stream.waiting[row] for row in sorted(step) if row in self._stream.waiting
+        }
+        if not known:  # another process reads for this one
             return
-        losses = {source: loss / tokens for source, (loss, tokens, _) in sums.items()}
-        chances = {source: chance / tokens for source, (_, tokens, chance) in sums.items()}
+        sums: dict[str, Sums] = {}
+        for row, one in known.items():
+            loss, tokens = step[row]
+            if tokens:
+                sums.setdefault(one.source, Sums()).add(loss / tokens, one.chance, tokens)
+        losses = {source: one.loss / one.tokens for source, one in sums.items()}
+        for source in [source for source, loss in losses.items() if not math.isfinite(loss)]:
+            warnings.warn(
+                f"the loss of source '{source}' in step {state.global_step} is {losses[source]}; "
+                f"the mixture leaves it out",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            del losses[source]
+        chances = {source: sums[source].chance / sums[source].tokens for source in losses}
         self._stream.mixture.observe(losses, chances)
         self._stream.acknowledge(max(step))
         if self._log is not None and state.is_world_process_zero:
@@ -173,7 +182,7 @@ class MixtureCallback(TrainerCallback):  # type: ignore[misc]
                         "step": state.global_step,
                         "source": source,
                         "loss": loss,
-                        "tokens": sums[source][1],
+                        "tokens": int(sums[source].tokens),
                         "chance": chances[source],
                     },
                     ensure_ascii=False,
@@ -192,8 +201,8 @@ class MixtureCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Watch no longer."""
-        for hook in self._hooks:
-            hook.remove()
+        while self._hooks:
+            self._hooks.pop().remove()
 
     def _before(self, model: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         rows = kwargs.pop(ROW, None)
