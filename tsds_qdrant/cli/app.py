@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": "Say why a point is in a selection, or is not.",
     "report": "Show what a run selected, and why, on one page.",
     "path": "Show what every alpha would select.",
+    "mix": "Replay a log of losses by source, and show how weights follow.",
     "compare": "Compare what several strategies select.",
     "plan": "Say which strategy a budget of computing power allows.",
     "strategies": "List the strategies to select by.",
