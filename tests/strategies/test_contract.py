@@ -77,6 +77,14 @@ ROWS = (
     Row("similarity-mean"),
     Row("random"),
     Row("dsir"),
+    Row(
+        "window",
+        (
+            {"difficulty": "tokens"},
+            {"difficulty": "tokens", "width": 0.4},
+            {"difficulty": "tokens", "classes": "source"},
+        ),
+    ),
     Row("toy", ({}, {"letters": "author"})),
 )
 
