@@ -78,6 +78,13 @@ ROWS = (
     Row("random"),
     Row("dsir"),
     Row(
+        "adapt",
+        (
+            {"clusters": "author", "scores": ("tokens",)},
+            {"clusters": "source", "scores": ("tokens",), "strata": 3, "budgets": "spread"},
+        ),
+    ),
+    Row(
         "window",
         (
             {"difficulty": "tokens"},

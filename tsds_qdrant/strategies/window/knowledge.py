@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
+from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.geometry import pairwise_distances
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.pool.pool import vectors_of
-from tsds_qdrant.strategies.pool_fields import NONE, FieldKnowledge
+from tsds_qdrant.strategies.pool_fields import FieldKnowledge
 from tsds_qdrant.strategies.window.order import Curve, Ordered
-from tsds_qdrant.strategies.window.ridge import accuracy, explained, window_fits
+from tsds_qdrant.strategies.window.ridge import Rows, accuracy, explained, window_fits
 from tsds_qdrant.task.task import Task
 
 PAGE = 4_096
@@ -141,9 +141,9 @@ class WindowKnowledge(FieldKnowledge):
             scores = [accuracy(tasks, weights, classes, one) for one in fits]
         else:
             used = np.unique(np.concatenate(windows))
-            rows = self._rows(self._read(ordered, used))
+            taught = self._rows(self._read(ordered, used))
             windows = [np.searchsorted(used, window) for window in windows]
-            fits = window_fits(rows, None, windows, judging.penalty)
+            fits = window_fits(taught, None, windows, judging.penalty)
             scores = [explained(tasks, weights, one) for one in fits]
         return Curve(width, tuple(starts), tuple(scores), by_class)
 
@@ -157,10 +157,9 @@ class WindowKnowledge(FieldKnowledge):
             searcher.progress("vectors", start + len(page), len(ids))
         return np.concatenate(parts)
 
-    def _rows(self, rows: Float32Array) -> FloatArray:
+    def _rows(self, rows: Float32Array) -> Rows:
         """(n, D) as they are compared: unit rows where directions count."""
-        found: FloatArray = normalized(rows, self.searcher.info.metric)  # type: ignore[assignment]
-        return found
+        return normalized(rows, self.searcher.info.metric)
 
 
 def _nearest(queries: Float32Array, rows: Float32Array, geometry: Any) -> IntArray:

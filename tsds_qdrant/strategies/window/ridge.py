@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsds_qdrant.arrays import FloatArray, IntArray
+from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
 
+Rows = FloatArray | Float32Array
 PENALTY = 1.0
 """Of the squared coefficients, that of the constant too."""
 STEP = 0.05
@@ -44,7 +45,7 @@ def first_ranks(start: float, widths: IntArray, counts: IntArray) -> IntArray:
     return begin
 
 
-def with_constant(rows: FloatArray) -> FloatArray:
+def with_constant(rows: Rows) -> FloatArray:
     """(n, d + 1) ``rows`` (n, d) behind a column of ones, in float64."""
     return np.concatenate([np.ones((len(rows), 1)), np.asarray(rows, dtype=np.float64)], axis=1)
 
@@ -56,7 +57,8 @@ def ridge(features: FloatArray, wanted: FloatArray, penalty: float = PENALTY) ->
     """
     if features.shape[1] <= len(features):
         return solved(features.T @ features, features.T @ wanted, penalty)
-    return features.T @ solved(features @ features.T, wanted, penalty)
+    dual: FloatArray = features.T @ solved(features @ features.T, wanted, penalty)
+    return dual
 
 
 def solved(square: FloatArray, wanted: FloatArray, penalty: float) -> FloatArray:
@@ -84,24 +86,21 @@ class Moments:
         return Moments(self.square + other.square, self.product + other.product)
 
 
-def moments(rows: FloatArray, wanted: FloatArray | None) -> Moments:
+def moments(rows: Rows, wanted: FloatArray | None) -> Moments:
     """Of ``rows`` (n, d) and ``wanted`` (n, K); None: the rows themselves are wanted."""
     total = None
     for start in range(0, len(rows), BLOCK):
         features = with_constant(rows[start : start + BLOCK])
         square = features.T @ features
-        if wanted is None:
-            product = square[:, 1:]
-        else:
-            product = features.T @ wanted[start : start + BLOCK]
-        part = Moments(square, product)
+        these = rows[start : start + BLOCK] if wanted is None else wanted[start : start + BLOCK]
+        part = Moments(square, square[:, 1:] if wanted is None else features.T @ these)
         total = part if total is None else total + part
     assert total is not None
     return total
 
 
 def window_fits(
-    rows: FloatArray,
+    rows: Rows,
     wanted: FloatArray | None,
     windows: Sequence[IntArray],
     penalty: float = PENALTY,
@@ -144,7 +143,7 @@ def _spans(count: int, windows: Sequence[IntArray]) -> tuple[IntArray, IntArray]
     return first, last
 
 
-def explained(tasks: FloatArray, weights: FloatArray, coefficients: FloatArray) -> float:
+def explained(tasks: Rows, weights: FloatArray, coefficients: FloatArray) -> float:
     """The share of task examples (M, d) that a fit of rows by themselves gives back.
 
     1 - sum m |q - q^|^2 / sum m |q|^2, with ``weights`` m (M,).
@@ -155,7 +154,7 @@ def explained(tasks: FloatArray, weights: FloatArray, coefficients: FloatArray) 
 
 
 def accuracy(
-    tasks: FloatArray, weights: FloatArray, classes: IntArray, coefficients: FloatArray
+    tasks: Rows, weights: FloatArray, classes: IntArray, coefficients: FloatArray
 ) -> float:
     """The share of task examples (M, d), by ``weights`` (M,), whose class (M,) a fit finds."""
     found = (with_constant(tasks) @ coefficients).argmax(axis=1)
