@@ -157,13 +157,28 @@ def clusters_of(
 
 
 def _in_turns(strata: IntArray) -> IntArray:
-    """(c,) places in which strata take turns, from the highest, each in the order given."""
+    """(c,) places in which strata take turns, each in the order given; those outside come last.
+
+    *subtle*: within a turn strata come in bit-reversed order, so that any beginning of it is spread
+    over the whole range. From the highest to the lowest, a cluster with fewer candidates to give
+    than strata would give its highest alone.
+    """
     by_stratum = np.argsort(strata, kind="stable")
     ordered = strata[by_stratum]
-    begin = np.searchsorted(ordered, ordered)
-    turn = np.arange(len(strata)) - begin
-    order: IntArray = by_stratum[np.lexsort((ordered, turn, ordered == OUTSIDE))]
+    turn = np.arange(len(strata)) - np.searchsorted(ordered, ordered)
+    key = _bits_reversed(ordered)
+    order: IntArray = by_stratum[np.lexsort((key, turn, ordered == OUTSIDE))]
     return order
+
+
+def _bits_reversed(numbers: IntArray) -> FloatArray:
+    """(n,) whole numbers as digits behind a binary point, the last one first."""
+    left, found = np.maximum(numbers, 0), np.zeros(len(numbers))
+    place = 0.5
+    while left.any():
+        found += place * (left & 1)
+        left, place = left >> 1, place / 2
+    return found
 
 
 def drawn(clusters: Sequence[Cluster]) -> tuple[IntArray, FloatArray]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.collections.distance import normalized
-from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.collections.values import Geometry, PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.geometry import pairwise_distances
 from tsds_qdrant.neighbors.repair import RepairReport
@@ -22,6 +22,8 @@ from tsds_qdrant.strategies.window.ridge import Rows, accuracy, explained, windo
 from tsds_qdrant.task.task import Task
 
 PAGE = 4_096
+AROUND = 15
+"""Nearest candidates whose most frequent class a task example has."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ class WindowKnowledge(FieldKnowledge):
             every = np.arange(ordered.count)
             rows = self._read(ordered, every)
             wanted = np.eye(len(ordered.names))[ordered.classes]
-            classes = ordered.classes[_nearest(self.queries, rows, self.searcher.info.geometry)]
+            geometry = self.searcher.info.geometry
+            classes = _classes_around(self.queries, rows, ordered.classes, geometry)
             fits = window_fits(self._rows(rows), wanted, windows, judging.penalty)
             scores = [accuracy(tasks, weights, classes, one) for one in fits]
         else:
@@ -162,14 +165,22 @@ class WindowKnowledge(FieldKnowledge):
         return normalized(rows, self.searcher.info.metric)
 
 
-def _nearest(queries: Float32Array, rows: Float32Array, geometry: Any) -> IntArray:
-    """(M,) which of ``rows`` is nearest to each of ``queries``, the first of equals."""
-    best = np.full(len(queries), np.inf)
-    which = np.zeros(len(queries), dtype=np.int64)
+def _classes_around(
+    queries: Float32Array, rows: Float32Array, classes: IntArray, geometry: Geometry
+) -> IntArray:
+    """(M,) the class that most of the ``AROUND`` nearest of ``rows`` have to each of ``queries``.
+
+    Of equally far rows the first ones count, and of equally frequent classes the first one.
+    """
+    best = np.full((len(queries), 0), np.inf)
+    which = np.zeros((len(queries), 0), dtype=np.int64)
     for start in range(0, len(rows), PAGE):
         apart = pairwise_distances(queries, rows[start : start + PAGE], geometry)
-        place = apart.argmin(axis=1)
-        found = apart[np.arange(len(queries)), place]
-        nearer = found < best
-        best[nearer], which[nearer] = found[nearer], start + place[nearer]
-    return which
+        places = np.broadcast_to(np.arange(start, start + apart.shape[1]), apart.shape)
+        best, which = np.hstack([best, apart]), np.hstack([which, places])
+        order = np.argsort(best, axis=1, kind="stable")[:, :AROUND]
+        best, which = (np.take_along_axis(one, order, axis=1) for one in (best, which))
+    votes = np.zeros((len(queries), int(classes.max()) + 1))
+    np.add.at(votes, (np.arange(len(queries))[:, None], classes[which]), 1)
+    found: IntArray = votes.argmax(axis=1)
+    return found
