@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pool_oracle import edge_pool
+from pool_oracle import LimitedCollection, edge_pool
 from profiles import examples
 
 from tsds_qdrant import SelectionSettings, begin_run, reopen, reselect, select
 from tsds_qdrant.collections.ids import point_keys
+from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.errors import InputError, RequestRejectedError, SettingsError
 from tsds_qdrant.strategies.adapt.ledger import least_redundant, redundancy
 from tsds_qdrant.strategies.adapt.strata import (
     OUTSIDE,
@@ -352,6 +353,16 @@ def test_a_step_that_cannot_be_replayed_says_which_point_is_missing(tmp_path: Pa
         pool.delete([victim])
         with pytest.raises(InputError, match=f"point {victim} has left collection 'pool'"):
             run.known.replayed()
+
+
+def test_what_may_not_be_written_to_is_not_pruned() -> None:
+    rows = np.eye(4, dtype=np.float32)
+    asked = SelectionSettings.of("adapt", sizes=(2,), clusters="c", scores=("s",))
+    with edge_pool(rows, payloads=[{"c": "a", "s": 1.0}] * 4) as pool:
+        read_only = LimitedCollection(pool, Limits(writes=False))
+        assert len(select(read_only, rows[:1], asked).selected_ids) == 2
+        with pytest.raises(RequestRejectedError, match=r"only read.*or leave --prune out"):
+            select(read_only, rows[:1], asked.altered(prune=2))
 
 
 def test_candidates_without_a_cluster_are_one() -> None:

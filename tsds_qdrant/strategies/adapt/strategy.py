@@ -52,7 +52,7 @@ class Adapt(Strategy):
     name: ClassVar[str] = "adapt"
     card: ClassVar[Card] = Card(
         idea="clusters share evenly, and each spreads over the score that varies most in it",
-        paper="Adapt-infinity: Maharana, Yoon, Chen, Bansal, ICLR 2025, arXiv 2410.10636",
+        paper="Maharana, Yoon, Chen, Bansal, ICLR 2025, arXiv 2410.10636",
         cost="one read of a few fields; to prune, the vectors of the pool too",
         features="clusters of gradients, or other vectors; loss, entropy, EL2N",
         criterion="internal: coverage of clusters and of the range of a score",
@@ -63,6 +63,7 @@ class Adapt(Strategy):
         model_free=False,
         dataset_free=True,
         needs_vectors=False,
+        fields=((CLUSTERS,), SCORES),
         reads_all=True,
     )
     has_chances: ClassVar[bool] = True

@@ -143,7 +143,7 @@ class Window(Strategy):
     name: ClassVar[str] = "window"
     card: ClassVar[Card] = Card(
         idea="one window of an order by difficulty, the one from which the task is learnt best",
-        paper="BWS: Choi, Ki, Chung, ICML 2024, arXiv 2406.03057",
+        paper="Choi, Ki, Chung, ICML 2024, arXiv 2406.03057",
         cost="one read of a field and the vectors of the pool, and a ridge regression per window",
         features="loss, or any number; embeddings",
         criterion="internal: the score of a linear model on the task",
@@ -153,6 +153,7 @@ class Window(Strategy):
         steps=3,
         model_free=False,
         dataset_free=True,
+        fields=((DIFFICULTY,),),
         reads_all=True,
     )
     reasons: ClassVar[type[Reasons]] = ByWindow
