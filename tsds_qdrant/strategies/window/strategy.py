@@ -215,13 +215,7 @@ class Window(Strategy):
         size = there if ask.whole else ask.reach or ask.size
         order = ordered.candidates[ordered.from_middle(curve.start, width)]
         evidence = WindowEvidence(self.difficulty, curve, there, known.pool - there)
-        return Preference(
-            order[:size],
-            None,
-            ordered=self.width is not None,
-            reached=True,
-            evidence=evidence,
-        )
+        return Preference(order[:size], None, ordered=True, evidence=evidence)
 
     def advice(self, known: WindowKnowledge, preference: Preference, size: int) -> str:
         """That some candidates have no difficulty, where that is why."""
