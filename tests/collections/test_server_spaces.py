@@ -12,8 +12,9 @@ import pytest
 from playback import Clock, Reply, failed, http_server
 from qdrant_client import QdrantClient, models
 
+from tsds_qdrant.collections.reserved import REPRESENTATION
 from tsds_qdrant.collections.server.collection import ServerCollection
-from tsds_qdrant.collections.spaces import REPRESENTATION, Space
+from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.errors import (
     AccessDeniedError,
     RequestRejectedError,

@@ -15,7 +15,8 @@ from conftest import MakeCollection
 
 from tsds_qdrant.collections.distance import score_to_distance
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.spaces import REPRESENTATION, Space, chosen_space
+from tsds_qdrant.collections.reserved import REPRESENTATION
+from tsds_qdrant.collections.spaces import Space, chosen_space
 from tsds_qdrant.collections.values import METRICS, Metric
 from tsds_qdrant.errors import (
     CollectionError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_house import FOREIGN, STOREYS
@@ -29,14 +30,19 @@ HIGHEST_LINES = 200
 RUNNABLE = ("conftest.py", "durability/kills.py")
 """Parts of the tests that have options of their own."""
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
-OPTIONS = {
-    name: {
+
+
+def options_of(command: Any) -> set[str]:
+    """The options of a command, and those of its own commands."""
+    own = {
         option
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
-    for name, command in COMMANDS.items()
-}
+    return own.union(*map(options_of, getattr(command, "commands", {}).values()))
+
+
+OPTIONS = {name: options_of(command) for name, command in COMMANDS.items()}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(
     r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL

@@ -184,6 +184,7 @@ def test_languages_leave_stop_words_out_and_take_endings_off() -> None:
     assert english.counts(["the and of"]).lengths.tolist() == [0]
     assert english.counts(["runs", "running"]).indices.tolist() == [index_of(english, "run")] * 2
     assert german.counts(["Haus und der Hauses"]).values.tolist() == [2]
+    assert Bm25(language="English").manifest() == english.manifest()
     assert len({m.manifest()["tokens"] for m in (Bm25(), english, german)}) == 3
 
 
@@ -267,7 +268,7 @@ def test_texts_without_words_and_settings_out_of_range() -> None:
         ({"b": 1.1}, "--b is 1.1; give a number from 0 to 1"),
         ({"b": math.nan}, "--b is nan"),
         ({"language": "klingon"}, "--language is 'klingon'; choose one of arabic, .*, turkish"),
-        ({"language": "English"}, "--language is 'English'"),
+        ({"language": "en"}, "--language is 'en'; choose one of arabic"),
         ({"tokenizer": "bpe"}, "--tokenizer is 'bpe'; choose one of multilingual, word"),
     ):
         with pytest.raises(SettingsError, match=message):

@@ -79,6 +79,20 @@ def test_as_near_to_the_centres_as_scikit_learn_gets(monkeypatch: pytest.MonkeyP
     assert np.square(unit - centres[labels(made, rows)]).sum() < 1.3 * best
 
 
+def test_all_candidates_move_the_centres_of_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = RNG.standard_normal((2_000, 6)).astype(np.float32)
+    monkeypatch.setattr("tsds_qdrant.representations.clusters.SAMPLE", 30)
+    monkeypatch.setattr("tsds_qdrant.representations.clusters.SAMPLE_FOR_EACH", 2)
+    monkeypatch.setattr("tsds_qdrant.representations.rows.BLOCK_FLOATS", 3_000)
+    means = []
+    for seed in range(5):
+        similar = fitted(rows, clusters=12, seed=seed).candidates(rows).values["cluster_similarity"]
+        drawn = np.random.default_rng(seed).permutation(rows)[:30]
+        alone = fitted(drawn, clusters=12, seed=seed).candidates(rows).values["cluster_similarity"]
+        means.append((np.mean(similar), np.mean(alone)))
+    assert all(followed > of_sample + 0.02 for followed, of_sample in means), means
+
+
 @settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.integers(0, 400), max_size=5), st.integers(0, 3), st.booleans())
 def test_blocks_of_any_size_give_the_same(cuts: list[int], seed: int, sampled: bool) -> None:
@@ -131,7 +145,7 @@ def test_small_pools_and_copies(count: int) -> None:
 
 
 def test_too_few_vectors() -> None:
-    with pytest.raises(InputError, match=r"--clusters is 6, .* only 5 can be used .* give 5 or"):
+    with pytest.raises(InputError, match=r"--clusters is 6, .* has 5 vectors .* give 5 or"):
         fitted(ROWS[:5], clusters=6)
     assert len(fitted(ROWS[:5], clusters=5).arrays()["centres"]) == 5
     with pytest.raises(InputError, match="none of the 4 vectors of the space 'emb' can be used"):

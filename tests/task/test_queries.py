@@ -27,14 +27,14 @@ from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.text import Cut
 from tsds_qdrant.task.examples import (
     TaskExamples,
-    checked_model,
     examples_of_collection,
     examples_of_records,
     examples_of_vectors,
     is_text_source,
-    task_examples,
 )
+from tsds_qdrant.task.model import checked_model
 from tsds_qdrant.task.settings import Reading
+from tsds_qdrant.task.sources import task_examples
 
 RECORDS = [
     {"title": "one", "text": "first", "weight": 1},

@@ -38,6 +38,7 @@ COMMANDS = {
     "path": "Show what every alpha would select.",
     "mix": "Replay a log of losses by source, and show how weights follow.",
     "compare": "Compare what several strategies select.",
+    "plan": "Say which strategy a budget of computing power allows.",
     "strategies": "List the strategies to select by.",
     "check": "Show whether selection will work on a collection.",
     "demo": "Do the main job on real text.",

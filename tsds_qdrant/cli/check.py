@@ -9,6 +9,7 @@ import typer
 from tsds_qdrant.cli.flags import only, taking
 from tsds_qdrant.cli.graph_words import in_words
 from tsds_qdrant.cli.groups import Where
+from tsds_qdrant.cli.inventory import represented, sizes
 from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, say
 from tsds_qdrant.collections.values import FLOAT32
@@ -64,7 +65,8 @@ def _show(report: CheckReport) -> None:
         "layout": f"{layout_of(info, report.cluster)}, {segments}, "
         f"quantisation {info.quantization or 'none'}",
         "payload indexes": ", ".join(info.payload_indexes) or "none",
-        "model": info.metadata.get("model") or "unknown",
+        "model": info.model or "unknown",
+        "on disk": sizes(report),
         **_searches(report),
         **costs(report),
         **({"a graph": in_words(report.graph_cost)} if report.graph_cost else {}),
@@ -72,6 +74,8 @@ def _show(report: CheckReport) -> None:
     }
     for name, fact in facts.items():
         typer.echo(f"{name:>16}: {fact}")
+    for one in report.representations:
+        typer.echo(f"{'representation':>16}: {represented(one)}")
     for kind in ("note", "warning", "problem"):
         for sentence in getattr(report, f"{kind}s"):
             typer.echo(f"{kind:>16}: {sentence}")

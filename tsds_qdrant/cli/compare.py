@@ -107,7 +107,8 @@ def compare(
     check_comparison(settings)
     rows.check(examples.queries, as_json=as_json)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
-        task = examples.read(examples.described(opened, quiet=as_json), where.connection, progress)
+        info = examples.described(opened, quiet=as_json)
+        task = examples.read(opened, info, where.connection, progress)
         found = compare_strategies(opened, task, settings, compared, progress=progress)
         note_filter(search.where, opened, quiet=as_json)
     out, target = rows.out, compared.target

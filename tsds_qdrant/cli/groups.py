@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tsds_qdrant.collections.connection import Connection
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.collections.values import CollectionInfo, Filter
+    from tsds_qdrant.guards.guard import Guard
+    from tsds_qdrant.guards.settings import GuardSettings
     from tsds_qdrant.progress import Progress
     from tsds_qdrant.task.examples import TaskExamples
 
@@ -143,15 +145,50 @@ class Examples:
         return described_for(self.reading, collection, quiet=quiet)
 
     def read(
-        self, info: CollectionInfo, connection: Connection, progress: Progress
+        self,
+        collection: Collection,
+        info: CollectionInfo,
+        connection: Connection,
+        progress: Progress,
     ) -> TaskExamples:
-        """The task examples, for the collection that ``info`` describes, reached by ``connection``.
+        """The task examples, for ``collection``, described by ``info``, reached by ``connection``.
 
         Raises:
-            TsdsError: see :func:`~tsds_qdrant.task.examples.task_examples`.
+            TsdsError: see :func:`~tsds_qdrant.task.sources.task_examples`.
         """
-        from tsds_qdrant.task.examples import task_examples
+        from tsds_qdrant.task.sources import task_examples
 
         return task_examples(
-            self.queries, info, self.reading, connection=connection, progress=progress
+            self.queries,
+            info,
+            self.reading,
+            collection=collection,
+            connection=connection,
+            progress=progress,
+        )
+
+    def guard(
+        self,
+        settings: GuardSettings,
+        collection: Collection,
+        info: CollectionInfo,
+        connection: Connection,
+        progress: Progress,
+    ) -> Guard | None:
+        """What keeps copies of test items out, read as these; None without test items.
+
+        Raises:
+            TsdsError: see :func:`~tsds_qdrant.guards.sources.guard_against`.
+        """
+        if not settings.sources:
+            return None
+        from tsds_qdrant.guards.sources import guard_against
+
+        return guard_against(
+            settings,
+            info,
+            self.reading,
+            collection=collection,
+            connection=connection,
+            progress=progress,
         )

@@ -63,7 +63,8 @@ def path(
     if shown.plot:
         check_plot(shown.plot)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
-        task = examples.read(examples.described(opened, quiet=as_json), where.connection, progress)
+        info = examples.described(opened, quiet=as_json)
+        task = examples.read(opened, info, where.connection, progress)
         traced = trace_path(
             opened,
             task.vectors,

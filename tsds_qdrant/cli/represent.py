@@ -24,8 +24,17 @@ from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
 if TYPE_CHECKING:
+    from tsds_qdrant.collections.values import PointId
     from tsds_qdrant.ingest.represent_report import RepresentReport
 
+WHY = {
+    "no_text": "the payload has no text; see --text-field and --map",
+    "no_supervised_tokens": "no answer within what the model reads; see --max-length and --map",
+    "zero_gradient": "nothing is to be learnt of it, so it has no direction",
+    "zero_vector": "what it is made of is zero",
+    "nonfinite": "the model gives NaN or infinity; try --dtype float32",
+}
+"""What statuses mean, and what helps."""
 USUAL = ("qdrant", "collection", "model", "of")
 
 
@@ -73,7 +82,7 @@ def variant(kind: str) -> Callable[..., None]:
     """The command ``represent KIND``, as Typer reads it."""
     settings = KINDS[kind]
 
-    texts = ("text_field", "template") * (settings.reads != "vectors")
+    texts = ("text_field", "template") * (settings.reads in ("texts", "dialogues"))
     shown = ("fields",) * (settings.reads == "dialogues")
 
     @taking(
@@ -120,6 +129,7 @@ def done(
     from tsds_qdrant.collections import check_writes, is_server
     from tsds_qdrant.ingest.represent import represent
     from tsds_qdrant.ingest.represent_report import RepresentSettings
+    from tsds_qdrant.pool.fields import check_template
     from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.records.showing import Showing
 
@@ -136,13 +146,17 @@ def done(
         template = reading.text_template()
         if not template.to_dict():
             template = TextTemplate.from_dict(stored)
+        if kind.reads in ("texts", "dialogues"):
+            check_template(opened, template)
         kind = kind.of_space(opened.info().vector)
         made = kind.made()
         report = represent(
             opened,
             made,
             Showing(template, run.fields, made.dialogues),
-            settings=RepresentSettings(search.where, run.again, run.fitted, run.datatype),
+            settings=RepresentSettings(
+                search.where, run.again, run.fitted, run.datatype, rows_of(kind, made)
+            ),
             remembered=kind.remembered(),
             kind=kind.kind,
             progress=progress,
@@ -151,6 +165,20 @@ def done(
         print_json(report.as_dict())
     else:
         say_done(where.collection, report)
+
+
+def rows_of(kind: KindSettings, made: Any) -> dict[PointId, int] | None:
+    """The row of each point, where the representation is rows of a store.
+
+    Raises:
+        InputError: the file of ids cannot be used.
+    """
+    if kind.reads != "rows":
+        return None
+    from tsds_qdrant.ingest.row_ids import read_row_ids
+
+    ids = read_row_ids(vars(kind)["ids"], len(made))
+    return {point_id: row for row, point_id in enumerate(ids)}
 
 
 def say_done(collection: str, report: RepresentReport) -> None:
@@ -162,9 +190,9 @@ def say_done(collection: str, report: RepresentReport) -> None:
         + (f" ({seconds:.1f} s, {rate:.0f}/s)" if report.read else ", nothing was missing")
     )
     for why, many in sorted(report.without.items()):
-        say(f"{many} without: {why}")
+        say(f"{many} without: {why}" + (f" ({WHY[why]})" if why in WHY else ""))
     if report.missing:
-        say(f"{report.missing} lack the vector that it is made of; represent that one first")
+        say(f"{report.missing} lack what it is made of")
 
 
 class Kinds(UserDict[str, Any]):

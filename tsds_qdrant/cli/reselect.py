@@ -113,7 +113,7 @@ def reselect(
     from tsds_qdrant.runs.run import ids_of_file
     from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.selection.results import write_results
-    from tsds_qdrant.task.examples import task_examples
+    from tsds_qdrant.task.sources import task_examples
 
     named_for = {"--out": outputs.out, "--diff": outputs.diff}
     named_for["--exclude-report"] = outputs.exclude_report
@@ -159,6 +159,7 @@ def reselect(
                     changed.queries,
                     info,
                     changed.reading,
+                    collection=opened,
                     connection=moved.connection(run_state),
                     progress=progress,
                 )

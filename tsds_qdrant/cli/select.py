@@ -31,10 +31,6 @@ from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.strategies.catalog import DEFAULT
 
 if TYPE_CHECKING:
-    from tsds_qdrant.collections.connection import Connection
-    from tsds_qdrant.collections.values import CollectionInfo
-    from tsds_qdrant.guards.guard import Guard
-    from tsds_qdrant.progress import Progress
     from tsds_qdrant.selection.selection import Selection
 
 USUAL = ("qdrant", "collection", "queries", "size", "out")
@@ -161,7 +157,7 @@ def select(
             with progress_bars(quiet=quiet) as progress:
                 info = examples.described(opened, quiet=quiet)
                 check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
-                task = examples.read(info, connection, progress)
+                task = examples.read(opened, info, connection, progress)
                 tagging = None
                 if run.write_back:
                     tagging = Tagging.of(run.write_back, info, settings, task.vectors, task.weights)
@@ -169,7 +165,7 @@ def select(
                     opened,
                     task,
                     settings,
-                    guard=_guard_of(guard, info, examples, connection, progress),
+                    guard=examples.guard(guard, opened, info, connection, progress),
                     keeping=Keeping(
                         query_facts=source,
                         since_field=run.since_field,
@@ -243,18 +239,3 @@ def _check_size(settings: SelectionSettings, run: RunSettings, outputs: Outputs)
     drawn = outputs.out or run.state or run.write_back or settings.strategy.follows_size
     if drawn and not sized:
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")
-
-
-def _guard_of(
-    settings: GuardSettings,
-    info: CollectionInfo,
-    examples: Examples,
-    connection: Connection,
-    progress: Progress,
-) -> Guard | None:
-    """What keeps copies of test items out; None without test items."""
-    if not settings.sources:
-        return None
-    from tsds_qdrant.guards.sources import guard_against
-
-    return guard_against(settings, info, examples.reading, connection=connection, progress=progress)

@@ -1,4 +1,4 @@
-"""Payload fields that belong to this package."""
+"""Payload fields that belong to this package, and keys of the metadata."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+REPRESENTATION = "representation"
+"""Metadata key: name of the space that is searched where none is named."""
+MANIFESTS = "representations"
+"""Metadata key: name of a representation -> what is kept of it, see
+:class:`tsds_qdrant.represented.marks.Kept`."""
 STAMP_FIELD = "_tsds"
 """Payload field of points that ``ingest`` stored: a :class:`Stamp`."""
 WRITER_FIELD = f"{STAMP_FIELD}.writer"

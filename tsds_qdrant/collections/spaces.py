@@ -18,9 +18,6 @@ from tsds_qdrant.errors import (
     UnsupportedCollectionError,
 )
 
-REPRESENTATION = "representation"
-"""Metadata key: name of the space that is searched where none is named."""
-
 
 @dataclass(frozen=True)
 class Space:
@@ -77,13 +74,17 @@ class Space:
 
 
 def chosen_space(
-    spaces: Mapping[str, Space], vector: str | None, representation: object, name: str
+    spaces: Mapping[str, Space],
+    vector: str | None,
+    representation: object,
+    name: str,
+    made: object = None,
 ) -> Space:
     """The dense space of collection ``name`` to search.
 
     ``vector`` where it is given, else the ``representation`` that the metadata names where there
     is such a space, else the only one there is, else the unnamed one: beside it others can only
-    have been added later.
+    have been added later. ``made`` holds the names of all representations.
 
     Raises:
         CollectionNotFoundError: no vector of that name, or several and none is named.
@@ -109,6 +110,11 @@ def chosen_space(
         raise UnsupportedCollectionError(
             f"vector '{vector}' of collection '{name}' is sparse, and selection needs a dense one; "
             f"it has {_listed(dense)}, choose one with --vector"
+        )
+    if vector not in dense and isinstance(made, Mapping) and vector in made:
+        raise UnsupportedCollectionError(
+            f"'{vector}' of collection '{name}' is kept as values in payloads and no vector, and "
+            f"selection needs a dense one; it has {_listed(dense)}, choose one with --vector"
         )
     if vector not in dense:
         raise CollectionNotFoundError(

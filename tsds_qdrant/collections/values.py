@@ -11,6 +11,8 @@ from tsds_qdrant.collections.cluster import ShardKey
 from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.reserved import (
     MADE_FIELD,
+    MANIFESTS,
+    REPRESENTATION,
     SEQUENCE_FIELD,
     STAMP_FIELD,
     TAG_FIELD,
@@ -118,6 +120,19 @@ class CollectionInfo:
         """How distances follow from vectors as they are stored."""
         rounded = self.datatype == "float16" and self.metric in ("Cosine", "Dot")
         return "Product" if rounded else self.metric
+
+    @property
+    def model(self) -> str | None:
+        """The text model that made the vectors of the searched space; None where none is named.
+
+        That of the metadata made those of the space that is searched where none is named, unless
+        ``represent`` made them.
+        """
+        made = self.metadata.get(MANIFESTS) or ()
+        default = self.metadata.get(REPRESENTATION, self.vector)
+        if self.vector in made or (default != self.vector and default not in made):
+            return None
+        return self.metadata.get("model")
 
     @property
     def recomputable(self) -> bool:

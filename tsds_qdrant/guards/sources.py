@@ -11,6 +11,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import check_made, checked_examples
 from tsds_qdrant.collections.connection import Connection
+from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.guards.contamination import runless
@@ -30,7 +31,9 @@ from tsds_qdrant.task.examples import (
     is_text_source,
 )
 from tsds_qdrant.task.model import checked_model
+from tsds_qdrant.task.represented import opened_for
 from tsds_qdrant.task.settings import Reading
+from tsds_qdrant.task.sources import examples_represented, made_by_model
 
 
 class _TextsAlone:
@@ -53,6 +56,7 @@ def guard_against(
     reading: Reading | None = None,
     *,
     embedder: Callable[[str], Embedder] | None = None,
+    collection: Collection | None = None,
     connection: Connection | None = None,
     progress: Progress = silent,
 ) -> Guard:
@@ -64,6 +68,7 @@ def guard_against(
         reading: how the texts of candidates are made, and the name of the model, if the collection
             does not say; by default in the first usual way that their payloads allow.
         embedder: makes the model of a name; by default as ``reading`` says.
+        collection: that of the candidates, open, where ``represent`` made the searched vectors.
         connection: how a server is reached.
         progress: stage ``task examples``, as records are embedded.
 
@@ -73,11 +78,13 @@ def guard_against(
         TsdsError: see :mod:`tsds_qdrant.task.examples`.
     """
     reading = reading or Reading()
-    embedder = embedder or partial(reading.embedder, stored=info.metadata)
+    known = made_by_model(info)
+    embedder = embedder or partial(reading.embedder, stored=known)
     radius = default_radius(info.metric) if settings.radius is None else settings.radius
     reach = Reach(settings.ngrams, radius, settings.overlap)
     template = TextTemplate.parse(None, settings.template)
     candidate_template = reading.text_template()
+    made = None if collection is None else opened_for(collection, reading)
     parts: list[TaskExamples] = []
     for source in settings.sources:
         if source.startswith(COLLECTION_PREFIX):
@@ -88,10 +95,13 @@ def guard_against(
                     f"them would be test items; ingest those into a collection of their own"
                 )
             found = examples_of_collection(info.location, name, like=info, connection=connection)
+        elif is_text_source(source) and reach.radius and made is not None:
+            way = _template_of(source, template, {"text": made.text})
+            found = examples_represented(source, made, way, progress=progress)
         elif is_text_source(source):
             chosen = embedder(_model_of(info, reading.model)) if reach.radius else _TextsAlone()
             way = _template_of(source, template, info.metadata)
-            stored = info.metadata if reach.radius else {"text": info.metadata.get("text", {})}
+            stored = known if reach.radius else {"text": info.metadata.get("text", {})}
             found = examples_of_records(
                 source, chosen, template=way, stored=stored, progress=progress
             )
@@ -127,7 +137,7 @@ def guard_against(
 
 
 def _model_of(info: CollectionInfo, model: str | None) -> str:
-    if not (model or info.metadata.get("model")):
+    if not (model or info.model):
         raise SettingsError(
             f"collection '{info.name}' does not say which model made its vectors; name it with "
             f"--model, or compare texts alone with --exclude-radius 0"

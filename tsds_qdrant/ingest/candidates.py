@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import Examples, Shown
-from tsds_qdrant.represented.marks import kept_of
+from tsds_qdrant.represented.marks import described, kept_of
+from tsds_qdrant.represented.whole import check_whole
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,9 @@ class Batch:
 
     Attributes:
         ids: n of them.
-        examples: n shown ones, or (n, D) vectors.
+        examples: n shown ones, (n, D) vectors, or (n,) numbers of rows.
         textless: ids of those whose payload shows no text.
-        missing: how many lack the vector that the representation is derived from.
+        missing: how many lack what the representation is derived from.
     """
 
     ids: Sequence[PointId]
@@ -34,8 +37,16 @@ class Batch:
 class Candidates:
     """Reads candidates for a representation."""
 
-    def __init__(self, collection: Collection, source: str | None, showing: Showing) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        source: str | None,
+        showing: Showing,
+        rows: Mapping[PointId, int] | None = None,
+    ) -> None:
         """Read the vectors of the space ``source``, or, where that is None, what payloads show.
+
+        Where ``rows`` are given, the number of each point's row is all that is read.
 
         Raises:
             CollectionNotFoundError: there is no such space.
@@ -44,6 +55,7 @@ class Candidates:
         self._source = source
         self._view = collection if source is None else collection.at(source)
         self._showing = showing
+        self._rows = rows
 
     @property
     def what(self) -> str:
@@ -57,13 +69,23 @@ class Candidates:
             "ingest some, or change --filter" if self._source is None else "name another with --of"
         )
 
+    def check(self, where: Filter | None) -> None:
+        """Check that the vectors to derive from were all made in one way.
+
+        Raises:
+            CollectionMismatchError: they were not.
+        """
+        if self._source is not None:
+            check_whole(self._view, described(self._view), where)
+
     def facts(self) -> dict[str, Any]:
         """What a representation depends on of how candidates are read, for its manifest."""
+        if self._rows is not None:
+            return {}
         if self._source is None:
             return {"text": self._showing.facts()}
         kept = kept_of(self._collection, self._source)
-        metadata = self._collection.info().metadata
-        made_by = kept.fingerprint if kept else str(metadata.get("model") or "")
+        made_by = kept.fingerprint if kept else self._view.info().model or ""
         return {"source": {"name": self._source, "made_by": made_by}}
 
     def count(self, where: Filter | None) -> int:
@@ -81,6 +103,10 @@ class Candidates:
 
     def of(self, ids: Sequence[PointId]) -> Batch:
         """Those of ``ids``; one that was deleted meanwhile is left out."""
+        if self._rows is not None:
+            known = [point_id for point_id in ids if point_id in self._rows]
+            numbers = np.array([self._rows[point_id] for point_id in known], dtype=np.int64)
+            return Batch(known, numbers, missing=len(ids) - len(known))
         if self._source is not None:
             having, rows = self._view.vectors(ids)
             return Batch(having, rows, missing=len(ids) - len(having))

@@ -22,7 +22,6 @@ from tsds_qdrant.ingest.represent_report import (
     Clock,
     RepresentReport,
     RepresentSettings,
-    plain,
 )
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records.showing import Showing
@@ -32,17 +31,16 @@ from tsds_qdrant.representations.base import (
     Representation,
     differences,
     fingerprint,
+    plain,
 )
 from tsds_qdrant.represented.fitted import keep_fitted, read_fitted
-from tsds_qdrant.represented.marks import Kept, keep, kept_of, standing, unmade, write_marks
+from tsds_qdrant.represented.marks import FITTED, Kept, keep, kept_of, standing, unmade, write_marks
 from tsds_qdrant.sparse import SparseRows
 
 NO_TEXT = "no_text"
 FIRST_PART, LARGEST_PART = 64, 4_096
 PART_S = 2.0
 """Parts grow until one takes as long."""
-FITTED = "fitted"
-"""In a manifest: the hash of what was learnt from candidates."""
 
 
 def represent(
@@ -66,7 +64,8 @@ def represent(
         progress: stages ``learn`` and ``represent``.
 
     Raises:
-        CollectionMismatchError: it was made otherwise before.
+        CollectionMismatchError: it was made otherwise before, or some of the vectors that it is
+            derived from were.
         CollectionNotFoundError: there is no space that it is derived from.
         EmbeddingError: the model fails.
         UnsupportedCollectionError: a server older than 1.18.
@@ -93,11 +92,12 @@ class Representing:
         self._showing = showing
         self._settings = settings
         self._name = representation.name
-        self._candidates = Candidates(collection, representation.source, showing)
+        self._candidates = Candidates(collection, representation.source, showing, settings.rows)
 
     def done(self, kind: str, remembered: dict[str, Any]) -> RepresentReport:
         """Learn what is to be learnt, make what is missing, and index where a graph is kept."""
         report = self.report = RepresentReport(self._name, kind)
+        self._candidates.check(self._settings.where)
         indexes = keeps_graph(self._collection)
         kept = self._prepared(kind, remembered)
         report.fingerprint = kept.fingerprint

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tsds_qdrant.collections.values import Filter
+from tsds_qdrant.collections.values import Filter, PointId
 
 
 @dataclass(frozen=True)
@@ -22,12 +21,14 @@ class RepresentSettings:
         again: make what was made otherwise again.
         fitted: directory for what is learnt from candidates.
         datatype: how the numbers of a new dense space are stored.
+        rows: the number of each point's row, of a representation that was computed elsewhere.
     """
 
     where: Filter | None = None
     again: bool = False
     fitted: Path | None = None
     datatype: str = "float32"
+    rows: Mapping[PointId, int] | None = None
 
 
 @dataclass
@@ -73,12 +74,3 @@ class Clock:
         now = time.perf_counter()
         self._seconds[stage] += now - self._last
         self._last = now
-
-
-def plain(value: Any) -> Any:
-    """``value`` as JSON gives it back: numbers of numpy become plain ones, tuples lists."""
-    if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return value.item() if isinstance(value, np.generic) else value

@@ -22,6 +22,8 @@ from tsds_qdrant.neighbors.remembering import Memory
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.pool.members import members, no_candidate
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.represented.marks import described
+from tsds_qdrant.represented.whole import check_whole
 
 SCAN_COUNT = 10_000
 """Up to this many points a scan costs no more than a walk (and Qdrant scans by itself)."""
@@ -48,7 +50,8 @@ class Searcher(Probing):
     ) -> None:
         settings = settings or SearchSettings()
         collection.check_distances()
-        info, where = collection.info(), settings.where
+        info, where = described(collection), settings.where
+        check_whole(collection, info, where)
         check_exact(info, settings)
         self.unscannable = unscannable(info, settings)
         info = replace(

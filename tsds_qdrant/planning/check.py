@@ -14,6 +14,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import (
+    CollectionMismatchError,
     DepthError,
     InputError,
     PoisonedCollectionError,
@@ -28,14 +29,23 @@ from tsds_qdrant.planning.cluster_state import figures_of, placing_of, troubles_
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 from tsds_qdrant.planning.findings import notes_on, warnings_on, warnings_on_rounding
 from tsds_qdrant.planning.graph_cost import GraphCost, graph_cost
+from tsds_qdrant.planning.representations import (
+    Represented,
+    Sizes,
+    representations_of,
+    sizes_of,
+    warnings_on_representations,
+)
 from tsds_qdrant.pool.members import members
 from tsds_qdrant.pool.pool import with_direction
+from tsds_qdrant.represented.marks import described
 
 PROBED_POINTS = 64
 RATE_SHARE = 4
 """At most this part of the reads of a minute are spent on points."""
 Verdict = Literal["works", "works with a warning", "does not work"]
 REFUSALS = (
+    CollectionMismatchError,
     DepthError,
     InputError,
     PoisonedCollectionError,
@@ -64,6 +74,8 @@ class CheckReport:
         notes: sentences on what else there is to know.
         cluster: how a server keeps the collection; None where none does.
         abilities: what the commands will be able to do, by rights and limits alone.
+        representations: what ``represent`` made, and how complete it is.
+        sizes: what is taken on disk.
     """
 
     info: CollectionInfo
@@ -80,6 +92,8 @@ class CheckReport:
     notes: tuple[str, ...] = ()
     cluster: Cluster | None = None
     abilities: Mapping[str, Ability] = field(default_factory=dict)
+    representations: tuple[Represented, ...] = ()
+    sizes: Sizes | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -119,7 +133,7 @@ class CheckReport:
             "quantization": info.quantization,
             "cluster": figures_of(info, self.cluster),
             "payload_indexes": dict(info.payload_indexes),
-            "model": info.metadata.get("model"),
+            "model": info.model,
             "limits": vars(info.limits),
             "search": {
                 "exact": bool(self.scan_reason),
@@ -135,6 +149,8 @@ class CheckReport:
                 name: {"possible": ability.possible, "why": list(ability.why)}
                 for name, ability in self.abilities.items()
             },
+            "representations": [one.as_dict() for one in self.representations],
+            "bytes": self.sizes and self.sizes.as_dict(),
             "problems": list(self.problems),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
@@ -151,7 +167,7 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         CollectionError: Qdrant fails.
     """
     settings = SearchSettings(recall=recall)
-    info = collection.info()
+    info = described(collection)
     space = collection.spaces[info.vector]
     abilities = abilities_of(info, collection.rights())
     candidates = members(collection, info, None, scans=info.limits.exact)
@@ -180,9 +196,17 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         problems=problems,
         cluster=collection.cluster(),
         abilities=abilities,
+        representations=representations_of(collection, info),
+        sizes=sizes_of(collection, info),
     )
     rounding = warnings_on_rounding(info, cost.typical) if cost else ()
-    warnings = (*warnings_on(found), *rounding, *troubles_of(found.cluster))
+    warnings = (
+        *warnings_on(found),
+        *warnings_on_representations(info, found.representations),
+        *rounding,
+        *troubles_of(found.cluster),
+    )
+    warnings = tuple(text for text in warnings if text not in problems)
     return replace(found, warnings=warnings, notes=(*notes_on(found), *placing_of(info)))
 
 

@@ -14,6 +14,7 @@ from tsds_qdrant.neighbors.rounding import narrow_bandwidth
 from tsds_qdrant.neighbors.search import SCAN_COUNT
 from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE
 from tsds_qdrant.pool.members import looks_for_zero
+from tsds_qdrant.represented.marks import all_kept
 
 INDEXED_SHARE = 0.9
 SHOWN = 3
@@ -109,7 +110,7 @@ def notes_on(found: Checked) -> tuple[str, ...]:
             f"vectors are quantised ({info.quantization}); scores are rescored, and the measured "
             f"recall shows what is lost."
         )
-    if not info.metadata.get("model"):
+    if not info.model and info.vector not in all_kept(info):
         notes.append(
             "the collection does not say which model made its vectors; give task examples as "
             ".npy, or name the model with --model."

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.arrays import Float32Array, IntArray
 from tsds_qdrant.sparse import SparseRows
 
 OK = "ok"
@@ -52,8 +52,9 @@ class Shown:
     tools: str = ""
 
 
-Examples = Sequence[Shown] | Float32Array
-"""n examples, or their (n, D) vectors in the space that a representation is derived from."""
+Examples = Sequence[Shown] | Float32Array | IntArray
+"""n examples, or their (n, D) vectors in the space that a representation is derived from, or the
+(n,) numbers of their rows in a store."""
 
 
 @dataclass(frozen=True)
@@ -180,3 +181,12 @@ def differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]
         elif one != other:
             found.append(key)
     return found
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON gives it back: numbers of numpy become plain ones, tuples lists."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.item() if isinstance(value, np.generic) else value

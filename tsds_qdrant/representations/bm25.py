@@ -32,14 +32,15 @@ from tsds_qdrant.sparse import SparseRows
 
 K1, B = 1.2, 0.75
 TOKENIZERS = ("multilingual", "word", "whitespace")
-LENGTHS_OF = 20_000
+LENGTHS_OF = 10_000
 """Texts whose lengths are averaged; a seeded sample where there are more."""
 BLOCK_TEXTS = 1_000
 SATURATION = 1e15
 """A k1 so large that the engine's weights are counts."""
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua000-\ua4cf\uf900-\ufaff"
 """Characters of scripts without spaces between words: numbers beside them stand alone."""
-NUMBER = re.compile(rf"(?<![^\W_{UNSPACED}])\d+(?![^\W_{UNSPACED}])")
+JOINED = rf"[^\W_{UNSPACED}]"
+NUMBER = re.compile(rf"\d(?<!{JOINED}\d)\d*(?!{JOINED})")
 PROBE = "Running dogs don't stop at été 2024, x1 3.5; 自然言語 第3章 สวัสดีครับ नमस्ते Straße"
 
 
@@ -87,8 +88,8 @@ class Bm25:
             )
         self.name = name
         self._k1, self._b = float(k1), float(b)
-        self._language, self._tokenizer = language, tokenizer
-        self._count = _counter(language, tokenizer)
+        self._language, self._tokenizer = language.lower(), tokenizer
+        self._count = _counter(self._language, tokenizer)
         self._numbers = _counter("", "word") if tokenizer == TOKENIZERS[0] else None
         self._average: float | None = None
 

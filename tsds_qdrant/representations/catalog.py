@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tsds_qdrant.representations.derived_kinds import ClustersSettings, WhitenedSettings
+from tsds_qdrant.representations.derived_kinds import (
+    BergsonSettings,
+    ClustersSettings,
+    WhitenedSettings,
+)
+from tsds_qdrant.representations.gradient_kinds import (
+    LossGradientsSettings,
+    MarginGradientsSettings,
+    UnitGradientsSettings,
+)
 from tsds_qdrant.representations.kinds import KindSettings
 from tsds_qdrant.representations.language_kinds import HiddenSettings
 from tsds_qdrant.representations.text_kinds import Bm25Settings, NgramsSettings, TextSettings
@@ -16,10 +25,14 @@ KINDS: Mapping[str, type[KindSettings]] = MappingProxyType(
         for one in (
             TextSettings,
             HiddenSettings,
+            UnitGradientsSettings,
+            LossGradientsSettings,
+            MarginGradientsSettings,
             WhitenedSettings,
             ClustersSettings,
             Bm25Settings,
             NgramsSettings,
+            BergsonSettings,
         )
     }
 )

@@ -107,8 +107,8 @@ class Clusters:
             )
         if len(sample) < wanted and self._clusters:
             raise InputError(
-                f"--clusters is {wanted}, and of the {count} vectors of {named(self._of)} only "
-                f"{len(sample)} can be used (neither zero nor NaN); give {len(sample)} or less"
+                f"--clusters is {wanted}, and {named(self._of)} has {len(sample)} vectors that can "
+                f"be used (neither zero nor NaN); give {len(sample)} or less"
             )
         centres = self._of_sample(sample, min(wanted, len(sample)))
         if count > most:

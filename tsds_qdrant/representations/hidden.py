@@ -8,7 +8,6 @@ length, and are compared by their cosine.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +26,7 @@ from tsds_qdrant.representations.base import (
 )
 from tsds_qdrant.representations.language_model import LanguageModel
 from tsds_qdrant.representations.output_layer import OutputLayer
-from tsds_qdrant.representations.rows import directions, statuses
+from tsds_qdrant.representations.rows import directions, numbers, statuses
 from tsds_qdrant.representations.scores import Scores, scores
 from tsds_qdrant.representations.tokens import (
     BATCH_SIZE,
@@ -128,8 +127,8 @@ class Hidden(Plain):
                 on_batch(len(batch.rows))
         status = _statuses(tokens, rows, found)
         values: dict[str, Sequence[Any]] = {
-            "perplexity": _numbers(_exponential(found["loss"]), status),
-            **{name: _numbers(column, status) for name, column in found.items()},
+            "perplexity": numbers(_exponential(found["loss"]), status),
+            **{name: numbers(column, status) for name, column in found.items()},
             "tokens": [len(one.ids) for one in tokens],
             "answer_tokens": [one.answer_tokens for one in tokens],
             "truncated": [one.truncated for one in tokens],
@@ -137,8 +136,8 @@ class Hidden(Plain):
         if self._without_prompt:
             alone = self._losses_without_prompt(shown, tokens)
             with np.errstate(invalid="ignore", divide="ignore"):
-                values["loss_without_prompt"] = _numbers(alone, status)
-                values["ifd"] = _numbers(found["loss"] / alone, status)
+                values["loss_without_prompt"] = numbers(alone, status)
+                values["ifd"] = numbers(found["loss"] / alone, status)
         return Encoded(directions(rows), status, values)
 
     def targets(self, examples: Examples, on_batch: OnBatch | None = None) -> Encoded:
@@ -215,9 +214,3 @@ def _exponential(column: FloatArray) -> FloatArray:
     with np.errstate(over="ignore"):
         raised: FloatArray = np.exp(column)
     return raised
-
-
-def _numbers(column: FloatArray, status: Sequence[str]) -> list[float | None]:
-    """A payload value of each example; None where there is no such number."""
-    pairs = zip(column.tolist(), status, strict=True)
-    return [x if one == OK and math.isfinite(x) else None for x, one in pairs]

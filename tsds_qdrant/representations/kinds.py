@@ -16,7 +16,7 @@ from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.representations.base import Representation
 from tsds_qdrant.settings.fields import setting
 
-Reads = Literal["vectors", "texts", "dialogues"]
+Reads = Literal["vectors", "texts", "dialogues", "rows"]
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 ONLY_HERE = ("device", "batch_size", "batch_tokens")
 """Settings that no value depends on, but for rounding."""

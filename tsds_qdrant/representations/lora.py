@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from tsds_qdrant.errors import EmbeddingError
+from tsds_qdrant.errors import EmbeddingError, OutputError
 from tsds_qdrant.representations.adapters import fresh_adapters, restore_adapters, save_adapters
 from tsds_qdrant.representations.checkpoints import FACTS
 from tsds_qdrant.representations.drafts import whole_directory
 from tsds_qdrant.representations.language_model import LanguageModel
+from tsds_qdrant.representations.loading import first_line
 from tsds_qdrant.representations.lora_settings import LoraSettings
 from tsds_qdrant.representations.optimizer_state import (
     OURS,
@@ -147,10 +148,18 @@ class LoraTraining:
         Raises:
             OutputError: something is at ``directory``, or it cannot be written.
         """
+        from safetensors import SafetensorError
+
+        text = json.dumps(facts, indent=2, ensure_ascii=False)
         with whole_directory(directory) as draft:
-            save_adapters(self.model, draft)
-            write_named(draft / OURS, self._optimizer, self._named)
-            text = json.dumps(facts, indent=2, ensure_ascii=False)
+            try:
+                save_adapters(self.model, draft)
+                write_named(draft / OURS, self._optimizer, self._named)
+            except SafetensorError as error:
+                raise OutputError(
+                    f"the checkpoint '{directory}' cannot be written ({first_line(error)}); make "
+                    "room there, and the same command goes on"
+                ) from error
             (draft / FACTS).write_text(f"{text}\n", encoding="utf-8")
 
     def _step(self, batch: Sequence[Tokens], rate: float, number: int) -> list[float]:
@@ -185,8 +194,10 @@ class LoraTraining:
         logits = self.model(**self._language.inputs(batch.ids, batch.attention)).logits
         labels = batch.labels[:, 1:].to(logits.device)
         wanted = labels != NOT_LEARNT
+        chosen = logits[:, :-1][wanted]
+        precise = torch.promote_types(chosen.dtype, torch.float32)
         each = torch.nn.functional.cross_entropy(
-            logits[:, :-1][wanted].float(), labels[wanted], reduction="none"
+            chosen.to(precise), labels[wanted], reduction="none"
         )
         sums = each.new_zeros(len(labels)).index_add(0, wanted.nonzero()[:, 0], each)
         return sums / wanted.sum(dim=1)

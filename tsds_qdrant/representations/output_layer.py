@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,12 @@ class OutputLayer:
     def vocabulary(self) -> int:
         """How many logits there are at a position."""
         return int(self._layer.weight.shape[0])
+
+    def around(self, layer: Any) -> OutputLayer:
+        """The same with another last ``layer``, such as one with adapters on it."""
+        found = copy.copy(self)
+        found._layer = layer
+        return found
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """(.., V) logits of (.., D) last hidden states."""

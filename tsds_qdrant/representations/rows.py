@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -56,6 +57,12 @@ def regrouped(blocks: Iterator[Any]) -> Iterator[Float32Array]:
         yield np.concatenate(waiting)
 
 
+def numbers(column: FloatArray, status: Sequence[str]) -> list[float | None]:
+    """(n,) payload values of a column; None without a vector, and where there is no such number."""
+    pairs = zip(column.tolist(), status, strict=True)
+    return [x if one == OK and math.isfinite(x) else None for x, one in pairs]
+
+
 def unit(rows: FloatArray) -> FloatArray:
     """``rows`` (n, D) brought to unit length; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -85,7 +92,8 @@ def by_blocks(
     size = block_rows(dimension)
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
-        block = np.where(usable(rows[part])[:, None], rows[part], 0).astype(np.float64)
+        block = rows[part].astype(np.float64)
+        block[~usable(rows[part])] = 0
         yield part, made(block)
 
 

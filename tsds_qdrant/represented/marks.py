@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.reserved import MADE_FIELD
-from tsds_qdrant.collections.values import Filter, Payload, PointId
+from tsds_qdrant.collections.reserved import MADE_FIELD, MANIFESTS, REPRESENTATION
+from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId
 
-MANIFESTS = "representations"
-"""Metadata key: name of a representation -> :class:`Kept`."""
+FITTED = "fitted"
+"""In a manifest: the hash of what was learnt from candidates."""
 CONDITIONS = 8
 """Of the filter for what is not made, nested ones too."""
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -92,21 +92,44 @@ def mark_key(name: str, *inner: str) -> str:
     return ".".join((MADE_FIELD, name, *inner))
 
 
-def kept_of(collection: Collection, name: str) -> Kept | None:
+def all_kept(info: CollectionInfo) -> dict[str, Kept]:
+    """What the metadata keep of representations, by name."""
+    stored = info.metadata.get(MANIFESTS)
+    found = stored.items() if isinstance(stored, Mapping) else ()
+    return {name: kept for name, one in found if (kept := Kept.read(one)) is not None}
+
+
+def kept_of(collection: Collection, name: str, info: CollectionInfo | None = None) -> Kept | None:
     """What the collection keeps of representation ``name``; None where it was never made.
 
-    The points are asked where the metadata do not say.
+    The points are asked where the metadata do not say; ``info`` is the collection's own of now.
     """
-    info = collection.info()
-    kept = Kept.read((info.metadata.get(MANIFESTS) or {}).get(name))
-    marked = is_server(info.location) and name in collection.spaces and NAME.fullmatch(name)
-    if kept is not None or not marked:
+    info = info or collection.info()
+    kept = all_kept(info).get(name)
+    asked = is_server(info.location) and name in collection.spaces and NAME.fullmatch(name)
+    if kept is not None or not asked or info.metadata.get(REPRESENTATION) == name:
         return kept
-    for payload in _first_marked(collection, name):
-        mark = payload.get(MADE_FIELD, {}).get(name)
-        if isinstance(mark, Mapping) and (found := Kept.read(mark.get("kept"))):
-            return found
-    return None
+    with_kept = {"must_not": [{"is_empty": {"key": mark_key(name, "kept")}}]}
+    marked = _first_marks(collection, name, {"has_vector": name})
+    if marked and not any("kept" in mark for mark in marked):
+        marked = _first_marks(collection, name, with_kept)
+    return next((kept for mark in marked if (kept := Kept.read(mark.get("kept")))), None)
+
+
+def described(collection: Collection) -> CollectionInfo:
+    """The collection; with what points say of its searched space where the metadata do not."""
+    info = collection.info()
+    found: dict[str, Any] = {}
+    name: str | None = info.vector
+    while name is not None and name not in found:
+        kept = kept_of(collection, name, info)
+        if kept is None:
+            break
+        found[name], name = kept.stored(), kept.source
+    if found.keys() <= all_kept(info).keys():
+        return info
+    known = {known: kept.stored() for known, kept in all_kept(info).items()}
+    return replace(info, metadata={**info.metadata, MANIFESTS: {**known, **found}})
 
 
 def keep(collection: Collection, name: str, kept: Kept) -> None:
@@ -122,9 +145,14 @@ def keep(collection: Collection, name: str, kept: Kept) -> None:
 def standing(
     collection: Collection, name: str, kept: Kept, where: Filter | None = None
 ) -> Standing | None:
-    """How many points have the representation; None where the collection allows no such filter."""
+    """How many points have the representation; None where the collection allows no such filter.
+
+    Of one that is derived from vectors the points that have those are counted alone.
+    """
     if not may_filter(collection.limits):
         return None
+    if kept.source is not None:
+        where = joined(where, {"has_vector": kept.source})
     marked = _marked(name, kept)
     points = collection.count(where)
     if not kept.has_vectors:
@@ -132,7 +160,10 @@ def standing(
     having = {"has_vector": name}
     vectors = collection.count(joined(where, having))
     made = collection.count(joined(where, having, marked))
-    without = collection.count(joined(where, marked, _says_why(name)))
+    without = 0
+    if points > vectors:
+        lacking = {"must_not": [having]}
+        without = collection.count(joined(where, marked, _says_why(name), lacking))
     return Standing(points, made, without, vectors - made)
 
 
@@ -198,10 +229,12 @@ def _says_why(name: str) -> dict[str, Any]:
     return {"must_not": [{"is_empty": {"key": mark_key(name, "status")}}]}
 
 
-def _first_marked(collection: Collection, name: str) -> Iterator[Payload]:
-    where = None
-    if may_filter(collection.limits):
-        where = {"must_not": [{"is_empty": {"key": mark_key(name, "kept")}}]}
-    for page in collection.scroll([MADE_FIELD], where=where):
-        yield from (record.payload for record in page[:LOOKED_AT])
-        return
+def _first_marks(
+    collection: Collection, name: str, condition: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """Marks of the first points that meet ``condition``, or, where no filter may, of the first."""
+    where = joined(None, condition) if may_filter(collection.limits) else None
+    page = next(iter(collection.scroll([MADE_FIELD], where=where)), [])
+    marks = [record.payload.get(MADE_FIELD) for record in page[:LOOKED_AT]]
+    found = [mark.get(name) for mark in marks if isinstance(mark, Mapping)]
+    return [mark for mark in found if isinstance(mark, Mapping)]

@@ -18,6 +18,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import CollectionMismatchError, CollectionNotFoundError, StateError
 from tsds_qdrant.representations.model_names import same_model
+from tsds_qdrant.represented.marks import all_kept, described
 from tsds_qdrant.runs.state import RunState
 
 IDENTITY = ("name", "vector", "dimension", "metric", "shard_key", "alias_of")
@@ -26,11 +27,16 @@ REACHED_BY = ("location", "reached", "grpc_port")
 
 
 def identity_of(info: CollectionInfo) -> dict[str, Any]:
-    """What must stay the same for a run to go on, and how the collection is reached."""
+    """What must stay the same for a run to go on, and how the collection is reached.
+
+    ``info`` is that of :func:`~tsds_qdrant.represented.marks.described`.
+    """
+    kept = all_kept(info).get(info.vector)
     return {
         "location": remembered_location(info.location),
         **{name: getattr(info, name) for name in IDENTITY},
         "model": info.metadata.get("model"),
+        "made": None if kept is None else kept.fingerprint,
         "identity": info.metadata.get("identity"),
         "reached": dict(info.reached),
     }
@@ -48,6 +54,11 @@ def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
     for name, value in stored.items():
         if name in (*REACHED_BY, "alias_of") or now[name] == value:
             continue
+        if name == "made":
+            raise CollectionMismatchError(
+                f"the vectors '{info.vector}' of collection '{info.name}' were made otherwise "
+                f"since the run; select again with --state"
+            )
         if name == "identity":
             raise CollectionMismatchError(
                 f"collection '{info.name}' was made again since the run, or is another one of that "
@@ -160,7 +171,7 @@ def _opened(
     )
     try:
         if checked:
-            check_identity(opened.info(), stored)
+            check_identity(described(opened), stored)
     except BaseException:
         opened.close()
         raise

@@ -15,6 +15,7 @@ from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.stored import check_guard, guard_arrays, guard_facts, stored_guard
 from tsds_qdrant.pool.members import having_vector
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.represented.marks import described
 from tsds_qdrant.runs.address import identity_of
 from tsds_qdrant.runs.changes import first_mark
 from tsds_qdrant.runs.history import selection_figures
@@ -157,7 +158,7 @@ def new_run(
             )
         examples = examples_of(queries, query_weights)
         task = digest_of(
-            *("select", identity_of(collection.info()), settings.stored(), *examples),
+            *("select", identity_of(described(collection)), settings.stored(), *examples),
             *(guard_facts(guard), *guard_arrays(guard).values()),
         )
         attempt = Attempt(Path(state), task, collection, candidates, mark)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.represented.marks import described
 from tsds_qdrant.runs.address import check_identity
 from tsds_qdrant.runs.run import Run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
@@ -28,7 +29,7 @@ def reopen(
     """
     state = state if isinstance(state, RunState) else RunState(state)
     run, arrays, facts = load_run(state)
-    check_identity(collection.info(), run.collection)
+    check_identity(described(collection), run.collection)
     known = resume_knowledge(collection, run, arrays, facts, progress)
     known.searcher.candidates = run.candidates or known.searcher.candidates
     selection = select_for(

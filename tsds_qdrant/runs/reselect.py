@@ -18,6 +18,7 @@ from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.represented.marks import described
 from tsds_qdrant.runs.address import check_identity, open_of_run
 from tsds_qdrant.runs.begin import examples_of, source_of
 from tsds_qdrant.runs.difference import Difference, difference_of
@@ -100,7 +101,7 @@ def reselect(
     state = state if isinstance(state, RunState) else RunState(state)
     run, arrays, facts = load_run(state)
     with nullcontext(collection) if collection else open_of_run(state) as opened:
-        check_identity(opened.info(), run.collection)
+        check_identity(described(opened), run.collection)
         check_write_back(opened, run.tagging)
         cluster, history = opened.cluster(), state.runs()
 

@@ -14,6 +14,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
 from tsds_qdrant.files.streams import is_stream
+from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
 
 PAYLOAD_PAGE = 1_000
@@ -130,9 +131,18 @@ def provenance(info: CollectionInfo) -> dict[str, Any]:
             "metric": info.metric,
             **({} if info.datatype == FLOAT32 else {"datatype": info.datatype}),
             "points": info.count,
-            "model": info.metadata.get("model"),
+            "model": info.model,
+            **_representation(info),
         },
     }
+
+
+def _representation(info: CollectionInfo) -> dict[str, Any]:
+    """What made the searched vectors, where ``represent`` did."""
+    kept = all_kept(info).get(info.vector)
+    if kept is None:
+        return {}
+    return {"representation": {"kind": kept.kind, "fingerprint": kept.fingerprint}}
 
 
 def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, Any]:

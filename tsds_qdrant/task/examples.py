@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
-from tsds_qdrant.collections import open_collection
-from tsds_qdrant.collections.checked import check_made, checked_examples
+from tsds_qdrant.collections import collection_exists, open_collection
+from tsds_qdrant.collections.checked import checked_examples
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import (
     BadRecordError,
     CollectionMismatchError,
+    CollectionNotFoundError,
     InputError,
     SettingsError,
     UnsupportedCollectionError,
@@ -28,8 +29,11 @@ from tsds_qdrant.records.fields import field_values
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
-from tsds_qdrant.task.model import check_made_alike, checked_model
-from tsds_qdrant.task.settings import Reading
+from tsds_qdrant.represented.advice import represent_command
+from tsds_qdrant.represented.marks import all_kept, described
+from tsds_qdrant.represented.whole import check_whole
+from tsds_qdrant.task.model import check_made_alike
+from tsds_qdrant.task.represented import check_alike
 
 
 @dataclass(frozen=True)
@@ -54,52 +58,6 @@ class TaskExamples:
     def note(self) -> str:
         """One sentence on task examples that are longer than what the model reads, or ""."""
         return "" if self.cut is None else self.cut.in_words("task examples")
-
-
-def task_examples(
-    source: str,
-    info: CollectionInfo,
-    reading: Reading | None = None,
-    *,
-    connection: Connection | None = None,
-    progress: Progress = silent,
-) -> TaskExamples:
-    """Read, and embed where needed, the task examples of ``--queries``.
-
-    Args:
-        source: a file of records, a ``.npy`` file of vectors, or ``collection:NAME``.
-        info: of the collection of candidates.
-        reading: how texts are made and embedded; those of candidates too, where the collection
-            does not say.
-        connection: how a server is reached.
-        progress: stage ``task examples``, as records are embedded.
-
-    Raises:
-        TsdsError: they cannot be used; see the functions below.
-    """
-    reading = reading or Reading()
-    if not is_text_source(source):
-        reading.check_none_of_records(source)
-    template = reading.text_template()
-    if source.startswith(COLLECTION_PREFIX):
-        name = source.removeprefix(COLLECTION_PREFIX)
-        found = examples_of_collection(info.location, name, like=info, connection=connection)
-    elif not is_text_source(source):
-        found = examples_of_vectors(source, info)
-    else:
-        # A path that is missing or of no known format is refused before a model is loaded.
-        read_entries(source, form=reading.form)
-        found = examples_of_records(
-            source,
-            reading.embedder(checked_model(info, reading.model), info.metadata),
-            template=template,
-            stored=info.metadata,
-            weight_field=reading.weight_field,
-            form=reading.form,
-            progress=progress,
-        )
-        check_made(found.vectors, info, reading.model or info.metadata["model"])
-    return replace(found, template=template)
 
 
 def is_text_source(source: str) -> bool:
@@ -146,9 +104,7 @@ def examples_of_records(
         done += count
         progress("task examples", done, len(texts))
 
-    weights = np.ones(len(entries))
-    if weight_field:
-        weights = np.array([_weight(entry, weight_field) for entry in entries])
+    weights = weights_of(entries, weight_field)
     vectors = embedder.encode(texts, on_batch)
     return TaskExamples(vectors, texts, weights, cut=cut_by(embedder, texts))
 
@@ -187,12 +143,25 @@ def examples_of_collection(
     if (location, name) == (like.location, like.name):
         raise _holds_candidates(name)
     reached = (connection or Connection()).beside()
-    collection = open_collection(location, name, vector=vector, connection=reached)
+    kept = all_kept(like).get(like.vector)
+    if vector is None and kept is not None:
+        vector = like.vector
     try:
-        info = collection.info()
+        collection = open_collection(location, name, vector=vector, connection=reached)
+    except CollectionNotFoundError as error:
+        if kept is None or not collection_exists(location, name):
+            raise
+        raise CollectionMismatchError(
+            f"collection '{name}' has no vectors '{vector}', as the candidates have; make them: "
+            f"{represent_command(replace(like, name=name), vector or '', kept)}"
+        ) from error
+    try:
+        info = described(collection)
         if (info.alias_of or name) == (like.alias_of or like.name) and location == like.location:
             raise _holds_candidates(name)
-        mine, theirs = info.metadata.get("model"), like.metadata.get("model")
+        check_alike(info, like)
+        check_whole(collection, info, None)
+        mine, theirs = info.model, like.model
         if mine and theirs and not same_model(mine, theirs):
             raise CollectionMismatchError(
                 f"collection '{name}' is made by model '{mine}' but '{like.name}' by '{theirs}'; "
@@ -231,6 +200,13 @@ def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:
         return template.render(record)
     except InputError:
         return ""
+
+
+def weights_of(entries: Sequence[Entry], field: str | None) -> FloatArray:
+    """(n,) the weights that ``field`` holds, or ones."""
+    if not field:
+        return np.ones(len(entries))
+    return np.array([_weight(entry, field) for entry in entries])
 
 
 def _weight(entry: Entry, field: str) -> float:

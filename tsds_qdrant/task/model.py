@@ -42,7 +42,7 @@ def checked_model(info: CollectionInfo, model: str | None) -> str:
         CollectionMismatchError: ``model`` is another one.
         SettingsError: the collection does not say, and none is given.
     """
-    theirs = info.metadata.get("model")
+    theirs = info.model
     if theirs and model and not same_model(theirs, model):
         raise CollectionMismatchError(
             f"collection '{info.name}' is made by model '{theirs}', not '{model}'; "
@@ -103,7 +103,7 @@ def info_with_model(
         EmbeddingError: it cannot be loaded.
     """
     info = collection.info()
-    theirs, model = info.metadata.get("model"), model and remembered_model(model)
+    theirs, model = info.model, model and remembered_model(model)
     if not (theirs and model) or same_model(theirs, model) or not may_be_same(theirs, model):
         return info
     check_same(collection, info, embedder(model))
@@ -122,7 +122,7 @@ def check_same(collection: Collection, info: CollectionInfo, embedder: Embedder)
         CollectionMismatchError: it is not, or there are no texts.
         EmbeddingError: it cannot be loaded.
     """
-    theirs = str(info.metadata.get("model"))
+    theirs = str(info.model)
     gone = ", which is no longer there," if is_gone(theirs) else ""
     ids, texts, stored = _stored_texts(collection, info)
     if not texts:

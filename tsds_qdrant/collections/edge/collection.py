@@ -34,9 +34,9 @@ from tsds_qdrant.collections.edge.room import check_room
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.reserved import MANIFESTS, REPRESENTATION
 from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import (
-    REPRESENTATION,
     checked_kind,
     chosen_space,
 )
@@ -66,8 +66,8 @@ class EdgeCollection(EdgeLengths):
             UnsupportedCollectionError: no dense vector, or a multivector.
         """
         spaces, path = spaces_of(read_config(location, name)), shard_path(location, name)
-        default = read_metadata(path).get(REPRESENTATION)
-        space = chosen_space(spaces, vector, default, name)
+        kept = read_metadata(path)
+        space = chosen_space(spaces, vector, kept.get(REPRESENTATION), name, kept.get(MANIFESTS))
         shard = load_shard(location, name)
         description = CollectionInfo(
             location=location,

@@ -20,8 +20,8 @@ from tsds_qdrant.collections.edge.forms import edge_id, edge_ids, plain_rows
 from tsds_qdrant.collections.edge.points import EdgePoints
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads, paths_of
+from tsds_qdrant.collections.reserved import REPRESENTATION
 from tsds_qdrant.collections.spaces import (
-    REPRESENTATION,
     Space,
     checked_kind,
     is_new,

@@ -15,6 +15,11 @@ from tsds_qdrant.collections.values import PointId
 DIRECTORY = "tsds_vectors"
 
 
+def file_of(shard: Path, space: str) -> Path:
+    """The directory of the vector file of ``space``."""
+    return shard / DIRECTORY / hashlib.sha256(space.encode()).hexdigest()[:16]
+
+
 class VectorFiles:
     """Vector files of a shard, by the name of their space.
 
@@ -26,7 +31,7 @@ class VectorFiles:
     """
 
     def __init__(self, shard: Path, spaces: Mapping[str, Space], fingerprint: str | None) -> None:
-        self._directory = shard / DIRECTORY
+        self._shard = shard
         self._files: dict[str, VectorFile] = {}
         self.changed = False
         for space in spaces.values():
@@ -94,7 +99,7 @@ class VectorFiles:
         self.changed = False
 
     def _path(self, space: str) -> Path:
-        return self._directory / hashlib.sha256(space.encode()).hexdigest()[:16]
+        return file_of(self._shard, space)
 
     @contextmanager
     def _dropping(self, space: str) -> Iterator[None]:

@@ -16,6 +16,7 @@ from tsds_qdrant.collections.cluster import Layout
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.distance import is_similarity, oversampling, score_threshold
 from tsds_qdrant.collections.hits import Hits, within
+from tsds_qdrant.collections.reserved import MANIFESTS, REPRESENTATION
 from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.cluster import options_of, placed
 from tsds_qdrant.collections.server.copies import Copies, once_each
@@ -24,7 +25,7 @@ from tsds_qdrant.collections.server.lengths import ServerLengths
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.server.threads import DaemonThreads
-from tsds_qdrant.collections.spaces import REPRESENTATION, checked_kind, chosen_space, plain_space
+from tsds_qdrant.collections.spaces import checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 from tsds_qdrant.sparse import SparseRows, checked_sparse
 
@@ -35,8 +36,8 @@ class ServerCollection(ServerLengths):
     def __init__(self, session: Session, vector: str | None) -> None:
         found = description.fetch(session, opening=True)
         spaces = description.spaces_of(found, session)
-        default = description.metadata_of(found).get(REPRESENTATION)
-        space = chosen_space(spaces, vector, default, session.place.collection)
+        kept, name = description.metadata_of(found), session.place.collection
+        space = chosen_space(spaces, vector, kept.get(REPRESENTATION), name, kept.get(MANIFESTS))
         described = description.describe(found, session, space, session.engine())
         described = placed(described, found, session)
         super().__init__(session, described, spaces)

@@ -21,12 +21,12 @@ from tsds_qdrant.collections.checked import (
 from tsds_qdrant.collections.cluster import check_placed
 from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.payloads import checked_payloads
+from tsds_qdrant.collections.reserved import REPRESENTATION
 from tsds_qdrant.collections.server import description
 from tsds_qdrant.collections.server.points import ServerPoints
 from tsds_qdrant.collections.server.upserts import Upserts, vectors_operation
 from tsds_qdrant.collections.server.writes import REQUEST_BYTES, WRITES
 from tsds_qdrant.collections.spaces import (
-    REPRESENTATION,
     Space,
     checked_kind,
     is_new,

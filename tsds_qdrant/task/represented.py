@@ -1,0 +1,148 @@
+"""Task examples as vectors of a space that ``represent`` made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.errors import BadRecordError, CollectionMismatchError, SettingsError
+from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.entries import Entry
+from tsds_qdrant.records.showing import Showing
+from tsds_qdrant.representations.base import (
+    NO_SUPERVISED_TOKENS,
+    NONFINITE,
+    OK,
+    REFUSED,
+    ZERO_GRADIENT,
+    ZERO_VECTOR,
+    Shown,
+    differences,
+)
+from tsds_qdrant.representations.model_names import remembered_model
+from tsds_qdrant.represented.marks import Kept, all_kept
+from tsds_qdrant.represented.opening import Here, Opened, opened
+from tsds_qdrant.represented.queries import key_of, recalled, remember
+from tsds_qdrant.settings.fields import changed
+from tsds_qdrant.task.settings import Reading
+
+REASONS = {
+    NO_SUPERVISED_TOKENS: "has nothing that is to be learnt",
+    ZERO_GRADIENT: "has a gradient of zero",
+    NONFINITE: "gives numbers that are not finite",
+    REFUSED: "holds messages that the model's chat template does not take",
+    ZERO_VECTOR: "gives a vector of zeros, which has no direction",
+}
+"""Status of an example without a vector -> what is wrong with it."""
+
+
+def opened_for(collection: Collection, reading: Reading) -> Opened | None:
+    """What makes the searched vectors, used as ``reading`` says; None for other spaces.
+
+    Raises:
+        TsdsError: see :func:`~tsds_qdrant.represented.opening.opened`.
+    """
+    said = changed(reading)
+    given: dict[str, Any] = {
+        key: said[key] for key in ("model", "max_length", "backend") if key in said
+    }
+    if "model" in given:
+        given["model"] = remembered_model(given["model"])
+    return opened(collection, Here(reading.device, said.get("batch_size"), given))
+
+
+def vectors_of_records(
+    entries: Sequence[Entry],
+    made: Opened,
+    template: TextTemplate,
+    progress: Progress = silent,
+) -> tuple[Float32Array, list[str]]:
+    """(n, D) query vectors of ``entries``, and n texts; no model is loaded a second time.
+
+    Args:
+        entries: the task examples.
+        made: what made the vectors of the candidates.
+        template: how the text is made; if undecided, as that of the candidates was.
+
+    Raises:
+        BadRecordError: one of them has no vector; the message says why.
+        TsdsError: see :meth:`~tsds_qdrant.represented.opening.Opened.queries`.
+    """
+    showing = _showing(made, template)
+    examples = [_shown(entry, showing) for entry in entries]
+    key = key_of(made.made_by, examples)
+    rows = recalled(key, len(examples))
+    if rows is None:
+        rows = _made(entries, examples, made, progress)
+        remember(key, rows)
+    return rows, [one.text for one in examples]
+
+
+def check_alike(info: CollectionInfo, like: CollectionInfo) -> None:
+    """Check that the searched vectors of ``info`` were made as those of ``like``.
+
+    Raises:
+        CollectionMismatchError: they were not; the message says what differs.
+    """
+    mine, theirs = all_kept(info).get(info.vector), all_kept(like).get(like.vector)
+    if theirs is None or (mine is not None and mine.fingerprint == theirs.fingerprint):
+        return
+    if mine is None:
+        how = "were made by something else than represent"
+    else:
+        how = f"were made otherwise ({_listed(theirs, mine)})"
+    raise CollectionMismatchError(
+        f"the task's vectors '{info.vector}' in collection '{info.name}' {how} than those of the "
+        f"candidates in collection '{like.name}'; represent both in the same way, or give the "
+        f"task examples as records"
+    )
+
+
+def _listed(theirs: Kept, mine: Kept) -> str:
+    return ", ".join(differences(theirs.manifest, mine.manifest)) or "kind"
+
+
+def _showing(made: Opened, template: TextTemplate) -> Showing:
+    text = dict(made.text)
+    fields = text.pop("fields", {})
+    own = template if template.to_dict() else TextTemplate.from_dict(text)
+    return Showing(own, fields, made.dialogues)
+
+
+def _shown(entry: Entry, showing: Showing) -> Shown:
+    shown = showing.of(entry.record)
+    if shown is None:
+        # It has no text, and the template says why.
+        return Shown(showing.template.render(entry.record, entry.place))
+    return shown
+
+
+def _made(
+    entries: Sequence[Entry], examples: Sequence[Shown], made: Opened, progress: Progress
+) -> Float32Array:
+    done = 0
+
+    def on_batch(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("task examples", done, len(examples))
+
+    encoded = made.queries(examples, on_batch)
+    for entry, status in zip(entries, encoded.status, strict=True):
+        if status != OK:
+            raise BadRecordError(
+                entry.place,
+                f"{REASONS.get(status, f'cannot be represented ({status})')}, so it has no vector "
+                f"'{made.name}'",
+                "leave it out, or choose another vector with --vector",
+            )
+    rows = encoded.rows
+    if rows is None or not hasattr(rows, "astype"):
+        raise SettingsError(
+            f"'{made.name}' makes no dense vectors; choose another vector with --vector"
+        )
+    return rows.astype("float32", copy=False)
