@@ -144,10 +144,10 @@ class Planner:
                 if whole
                 else "what every strategy has to beat at this budget"
             )
-        if need.work not in RATIOS:
-            return "worth it", f"{work}: {choosing / total:.1%} of the budget"
         if missing <= 0:
             return "worth it", "what it needs is stored already, and costs nothing"
+        if need.work not in RATIOS:
+            return "worth it", f"{work}: {choosing / total:.1%} of the budget"
         ratio, part = self.params / self.reader, choosing / self.full
         wanted, most = RATIOS[need.work], AFFORDABLE[need.work]
         if total / self.full < SMALL and missing == 1:

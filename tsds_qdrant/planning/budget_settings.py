@@ -93,20 +93,27 @@ class Compute:
         utilisation: which share of the peak is reached.
     """
 
-    flops: float | None = setting(
-        None, "FLOPs for choosing and training together.", metavar="F", parse=amount
-    )
+    flops: float | None = setting(None, "The same in FLOPs.", metavar="F", parse=amount)
     gpu_hours: float | None = setting(
-        None, "The same in hours of a GPU, those of all GPUs added up.", metavar="H", parse=amount
+        None,
+        "Hours of a GPU for choosing and training together, all GPUs added up.",
+        metavar="H",
+        parse=amount,
     )
     gpu: str = setting(
-        DEFAULT_GPU, f"Which GPU: {', '.join(PEAKS)}.", metavar="NAME", parse=gpu_name
+        DEFAULT_GPU,
+        f"Which GPU: {', '.join(PEAKS)}; {DEFAULT_GPU} if unset.",
+        metavar="NAME",
+        parse=gpu_name,
     )
     peak: float | None = setting(
         None, "FLOP/s of the GPU at its best; known for those of --gpu.", metavar="X", parse=amount
     )
     utilisation: float = setting(
-        0.35, "Share of the peak that is reached, 0.3 to 0.4 as a rule.", metavar="X", parse=share
+        0.35,
+        "Share of the peak that is reached, 0.3 to 0.4 as a rule; 0.35 if unset.",
+        metavar="X",
+        parse=share,
     )
 
     def __post_init__(self) -> None:
