@@ -76,9 +76,8 @@ def test_every_kind(kind: str, place: Path) -> None:
 def test_the_help_of_a_kind_ends_in_an_example_that_parses(kind: str) -> None:
     shown = commands.run("represent", kind, "--help").stdout
     assert KINDS[kind].summary in shown
-    (_, *words), *_ = (
-        line.split() for line in shown.replace("\\\n", " ").splitlines() if "tsds-qdrant" in line
-    )
+    below = shown.split("Example:")[1].replace("\\\n", " ").splitlines()
+    (words,) = (line.split()[1:] for line in below if line.strip().startswith("tsds-qdrant"))
     assert words[:2] == ["represent", kind]
     command = get_command(app).commands["represent"].commands[kind]  # type: ignore[attr-defined]
     with command.make_context(kind, words[2:]) as context:
