@@ -29,11 +29,11 @@ from bench.pools import clustered_pool
 from sklearn.cluster import MiniBatchKMeans
 
 from tsds_qdrant.representations.base import Representation, Shown
-from tsds_qdrant.representations.bm25 import Bm25
-from tsds_qdrant.representations.clusters import MOST_BY_DEFAULT, Clusters
-from tsds_qdrant.representations.ngram_counts import Ngrams
-from tsds_qdrant.representations.ngrams import hashed
-from tsds_qdrant.representations.whitened import Whitened
+from tsds_qdrant.representations.derived.clusters import MOST_BY_DEFAULT, Clusters
+from tsds_qdrant.representations.derived.whitened import Whitened
+from tsds_qdrant.representations.words.bm25 import Bm25
+from tsds_qdrant.representations.words.ngram_counts import Ngrams
+from tsds_qdrant.representations.words.ngrams import hashed
 
 BLOCK = 4_096
 VOCABULARY = 50_000

@@ -14,8 +14,8 @@ from typer.main import get_command
 
 from tsds_qdrant import open_collection
 from tsds_qdrant.cli import app
-from tsds_qdrant.representations.bergson import write_store
 from tsds_qdrant.representations.catalog import KINDS
+from tsds_qdrant.representations.stores.bergson import write_store
 
 PLACE = ("--qdrant", "store", "--collection", "pool")
 COUNT = 40
