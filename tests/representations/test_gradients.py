@@ -25,12 +25,16 @@ from tsds_qdrant.errors import EmbeddingError, SettingsError
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.representations.base import Shown, differences
 from tsds_qdrant.representations.catalog import KINDS
-from tsds_qdrant.representations.checkpoints import Checkpoint
-from tsds_qdrant.representations.gradient_source import GradientSource
-from tsds_qdrant.representations.gradients import LossGradients, MarginGradients, UnitGradients
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.linear_layers import linear_layers
-from tsds_qdrant.representations.projection import Projection
+from tsds_qdrant.representations.checkpoints.checkpoints import Checkpoint
+from tsds_qdrant.representations.gradients.gradients import (
+    LossGradients,
+    MarginGradients,
+    UnitGradients,
+)
+from tsds_qdrant.representations.gradients.linear_layers import linear_layers
+from tsds_qdrant.representations.gradients.projection import Projection
+from tsds_qdrant.representations.gradients.source import GradientSource
+from tsds_qdrant.representations.language.model import LanguageModel
 
 SMALL = Projection(64)
 
@@ -307,6 +311,16 @@ def test_the_base_model_is_named_and_checkpoints_leave_it_as_it_is(
     assert len(said) == 1
     assert "'tsds-qdrant warm-up' makes checkpoints" in said[0]
     np.testing.assert_array_equal(before.rows, after.rows)  # type: ignore[arg-type]
+
+
+def test_a_model_that_was_loaded_for_inference_has_gradients(tmp_path: Path) -> None:
+    model = language(tmp_path)
+    with torch.inference_mode():
+        assert not model.model.training
+    found = explicit(model.model, one_batch(model, DIALOGUES), [*linear_layers(model.model)])
+    made = LossGradients(GradientSource(model, projection=SMALL)).candidates(DIALOGUES)
+    expected = [projected(one, SMALL) for one in found]
+    np.testing.assert_allclose(made.rows, expected, rtol=1e-4, atol=1e-6)  # type: ignore[arg-type]
 
 
 def test_untrained_adapters_are_told(tmp_path: Path, tiny: LanguageModel) -> None:
