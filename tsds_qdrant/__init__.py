@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.representations.text import Embedder, SentenceTransformerEmbedder
     from tsds_qdrant.runs.begin import Keeping, begin_run, new_run
     from tsds_qdrant.runs.explain import explain
+    from tsds_qdrant.runs.pruning import prune
     from tsds_qdrant.runs.reopen import reopen
     from tsds_qdrant.runs.reselect import reselect
     from tsds_qdrant.runs.run import Run
@@ -95,6 +96,7 @@ _HOMES = {
     "ingest_vectors": "tsds_qdrant.ingest.ingest",
     "new_run": "tsds_qdrant.runs.begin",
     "open_collection": "tsds_qdrant.collections",
+    "prune": "tsds_qdrant.runs.pruning",
     "reopen": "tsds_qdrant.runs.reopen",
     "report_run": "tsds_qdrant.report.write",
     "reselect": "tsds_qdrant.runs.reselect",
@@ -147,6 +149,7 @@ __all__ = [
     "ingest_vectors",
     "new_run",
     "open_collection",
+    "prune",
     "reopen",
     "report_run",
     "reselect",

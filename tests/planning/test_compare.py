@@ -15,8 +15,16 @@ from commands import run
 from oracles import pairwise_distances
 from pool_oracle import clustered_rows, edge_pool, near_queries
 
-from tsds_qdrant import CompareSettings, SelectionSettings, TaskExamples, compare, select
+from tsds_qdrant import (
+    CompareSettings,
+    SelectionSettings,
+    TaskExamples,
+    compare,
+    open_collection,
+    select,
+)
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import InputError, SettingsError, SupportError, UnsupportedCollectionError
 from tsds_qdrant.planning.comparison import RUN_COLUMNS
@@ -39,7 +47,21 @@ BASELINES = [name for name in CATALOG if name != "tsds"]
 @pytest.fixture(scope="module")
 def pool() -> Iterator[EdgeCollection]:
     with edge_pool(ROWS, "Cosine", payloads=PAYLOADS) as collection:
+        mark(collection)
         yield collection
+
+
+def mark(collection: Collection) -> None:
+    """Scores and clusters, where ``represent`` writes them."""
+    scores = np.random.default_rng(8).random((400, 3)).round(4).tolist()
+    marks = [
+        {
+            "hidden": dict(zip(("loss", "entropy", "el2n"), one, strict=True)),
+            "clusters": {"cluster": k % 4},
+        }
+        for k, one in enumerate(scores)
+    ]
+    collection.set_payload("_tsds_made", range(400), marks)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +78,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *("ingest", directory / f"{name}.jsonl", "--vectors", rows, "--text-field", "text"),
             *("--qdrant", directory / "store", "--collection", name, "--id-field", "n"),
         )
+    with open_collection(str(directory / "store"), "pool") as collection:
+        mark(collection)
     return directory
 
 
@@ -168,6 +192,8 @@ def test_what_cannot_be_used_is_left_out_unless_asked_for(metric: Metric) -> Non
     with edge_pool(ROWS, metric) as collection:
         found = compare(collection, QUERIES, SETTINGS, CompareSettings(seeds=1))
         assert "the task examples have no texts" in found.left_out["dsir"]
+        assert "represent hidden" in found.left_out["window"]
+        assert "represent clusters" in found.left_out["adapt"]
         assert ("similarity-mean" in found.left_out) == (metric == "Manhattan")
         assert found.methods == [name for name in METHODS if name not in found.left_out]
         with pytest.raises(InputError, match="'dsir' compares words"):
@@ -300,7 +326,7 @@ def test_select_writes_the_selection_of_every_method(
     for row in large:
         assert row["query"] == between[:, row["id"]].argmin()
         assert row["distance"] == pytest.approx(between[:, row["id"]].min(), abs=1e-3)
-        has_chance = method in ("tsds", "tsds-uniform", "random", "dsir")
+        has_chance = method in ("tsds", "tsds-uniform", "random", "dsir", "adapt")
         assert (row["probability"] is not None) == has_chance
     told = json.loads((store / f"{method}.jsonl.manifest.json").read_text())
     uniform = method == "tsds-uniform"

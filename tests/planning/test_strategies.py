@@ -95,7 +95,7 @@ def test_the_texts_that_the_collection_names_are_tried(tmp_path: Path) -> None:
         pool.upsert([0, 1], ROWS[:2].astype(np.float32), [{"body": "some words"}, {"text": "no"}])
         assert "point 1 has no field 'body'" in str(by_name(pool)["dsir"].lacking)
         pool.delete([1])
-        assert all(listing.usable for listing in catalogue(pool))
+        assert all(listing.usable for listing in catalogue(pool) if not listing.card.fields)
 
 
 def test_points_without_the_vector_are_noticed(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_points_without_the_vector_are_noticed(tmp_path: Path) -> None:
         assert "none of 60 points looked at has a vector 'image'" in str(listings["tsds"].lacking)
         assert listings["dsir"].usable
     with open_collection(str(tmp_path), "pool", vector="text") as pool:
-        assert all(listing.usable for listing in catalogue(pool))
+        assert all(listing.usable for listing in catalogue(pool) if not listing.card.fields)
 
 
 def test_the_command_lists_the_catalogue() -> None:
@@ -146,7 +146,15 @@ def test_the_command_says_what_a_collection_has(tmp_path: Path) -> None:
     assert " yes " in lines["dsir"]
     shown = json.loads(run("strategies", *place, "--json").stdout)
     usable = {one["name"]: one["usable"] for one in shown}
-    assert usable == {name: name != "similarity-mean" for name in CATALOG}
+    lacking = {name for name in CATALOG if strategy_class(name).card.fields}
+    assert usable == {name: name not in {"similarity-mean", *lacking} for name in CATALOG}
+    assert {"window", "adapt"} <= lacking
+    told = {one["name"]: " ".join(one["lacking"]) for one in shown}
+    assert "has _tsds_made.hidden.loss: 'represent' makes it" in told["window"]
+    with open_collection(str(tmp_path), "pool") as pool:
+        marks = [{"hidden": {"loss": float(k)}, "clusters": {"cluster": 0}} for k in range(60)]
+        pool.set_payload("_tsds_made", range(60), marks)
+        assert all(by_name(pool)[name].usable for name in ("window", "adapt"))
 
 
 def test_a_collection_needs_a_place() -> None:

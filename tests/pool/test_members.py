@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeCollection
+from marked import marks
 from pool_oracle import UnscannableCollection, edge_pool
 
 from tsds_qdrant import (
@@ -32,7 +33,7 @@ from tsds_qdrant.strategies.catalog import CATALOG
 COUNT = 60
 HAVING = [k for k in range(COUNT) if k % 3]
 KIND = {"must": [{"key": "kind", "match": {"value": 1}}]}
-CONTENTS = [{"kind": k % 2, "text": f"w{k % 5} x"} for k in range(COUNT)]
+CONTENTS = [{"kind": k % 2, "text": f"w{k % 5} x", **marks(k)} for k in range(COUNT)]
 UNIT = np.random.default_rng(0).normal(size=(COUNT, 4)).astype(np.float32)
 UNIT /= np.linalg.norm(UNIT, axis=1, keepdims=True)
 TASK = TaskExamples(UNIT[:3], ["w1 x", "w2 y", "w3 z"], np.ones(3))
@@ -96,7 +97,7 @@ def test_all_strategies_are_compared_and_listed(make_collection: MakeCollection)
     assert all(set(run.ids) <= set(HAVING) for run in found.runs)
     assert all(one.usable for one in catalogue(pool))
     pool.delete(HAVING)
-    assert {one.name for one in catalogue(pool) if one.usable} == {"random", "dsir"}
+    assert {one.name for one in catalogue(pool) if one.usable} == {"random", "dsir", "adapt"}
 
 
 def test_a_point_that_gets_the_vector_came(make_collection: MakeCollection, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from marked import marks
 from oracles import Array
 from pool_oracle import clustered_rows, edge_pool, near_queries
 from scipy.spatial.distance import cdist
@@ -50,6 +51,8 @@ def source_of(number: int) -> str:
 def made(collection: Collection, rows: Array, strategy: str, **settings: Any) -> Made:
     queries = near_queries(rows, QUERIES)
     texts = [f"text of example {k}" for k in range(QUERIES)]
+    if strategy == "window":
+        settings["width"] = 0.2
     run = new_run(
         collection,
         TaskExamples(queries.astype(np.float32), texts, np.ones(QUERIES)),
@@ -69,7 +72,7 @@ def rows() -> Array:
 
 @pytest.fixture(scope="module")
 def pool(rows: Array) -> Iterator[Collection]:
-    payloads = [{"text": f"text {k}", "source": source_of(k)} for k in range(POOL)]
+    payloads = [{"text": f"text {k}", "source": source_of(k), **marks(k)} for k in range(POOL)]
     with edge_pool(rows, payloads=payloads) as collection:
         yield collection
 
@@ -167,7 +170,7 @@ def test_what_bounds_kept_out_comes_next_in_the_order(
 
 @pytest.mark.parametrize("strategy", SIMPLER)
 def test_what_left_is_not_counted(strategy: str, rows: Array) -> None:
-    payloads = [{"text": f"text {k}", "source": source_of(k)} for k in range(POOL)]
+    payloads = [{"text": f"text {k}", "source": source_of(k), **marks(k)} for k in range(POOL)]
     with edge_pool(rows, payloads=payloads) as collection:
         one = made(collection, rows, strategy)
         collection.delete(one.ids[:10])

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import qdrant_edge as edge
 from commands import run as run_command
+from marked import marks
 from oracles import Array, pairwise_distances
 from pool_oracle import clustered_rows, edge_pool, near_queries
 
@@ -75,7 +76,7 @@ def begun(directory: Path, collection: Collection, settings: SelectionSettings, 
 
 @contextmanager
 def reopened(directory: Path, strategy: str, metric: Any = "Euclid", **more: Any) -> Iterator[Run]:
-    payloads = [{"text": text, "half": k % 2} for k, text in enumerate(POOL_TEXTS)]
+    payloads = [{"text": text, "half": k % 2, **marks(k)} for k, text in enumerate(POOL_TEXTS)]
     with edge_pool(POOL, metric, payloads=payloads) as collection:
         yield begun(directory, collection, wanted(strategy, **more))
 
@@ -281,7 +282,7 @@ def test_points_that_are_no_candidates(tmp_path: Path, strategy: str) -> None:
         copied = [int(i) for i in run.selection.selected_ids[:3]]
     items = HeldOut.of([POOL_TEXTS[k] for k in copied], None, Reach())
     guard = Guard(items, TextTemplate(text_field="text"))
-    payloads = [{"text": text, "half": k % 2} for k, text in enumerate(POOL_TEXTS)]
+    payloads = [{"text": text, "half": k % 2, **marks(k)} for k, text in enumerate(POOL_TEXTS)]
     with edge_pool(POOL, payloads=payloads) as collection:
         directory = tmp_path / "guarded"
         directory.mkdir()
@@ -305,7 +306,7 @@ def test_points_that_are_no_candidates(tmp_path: Path, strategy: str) -> None:
 
 @pytest.mark.parametrize("strategy", KNOWN)
 def test_points_that_came_since(tmp_path: Path, strategy: str) -> None:
-    payloads = [{"text": text} for text in POOL_TEXTS]
+    payloads = [{"text": text, **marks(k)} for k, text in enumerate(POOL_TEXTS)]
     with edge_pool(POOL, payloads=payloads) as collection:
         run = begun(tmp_path, collection, wanted(strategy))
         new = np.stack([QUERIES.mean(axis=0), QUERIES[0], QUERIES[0] + 100])
@@ -351,7 +352,9 @@ def test_points_without_a_vector_of_that_name(tmp_path: Path, strategy: str) -> 
     edge.EdgeShard.create(str(tmp_path / "pool"), edge.EdgeConfig(vectors=vectors)).close()
     collection = EdgeCollection.open(str(tmp_path), "pool", vector="a")
     rows = POOL.astype(np.float32)
-    collection.upsert(range(len(POOL)), rows, [{"text": text} for text in POOL_TEXTS])
+    collection.upsert(
+        range(len(POOL)), rows, [{"text": text, **marks(k)} for k, text in enumerate(POOL_TEXTS)]
+    )
     points = [
         edge.Point(500 + k, {"b": rows[k].tolist()}, {"text": " ".join(WORDS[20:])})
         for k in range(3)
@@ -381,7 +384,8 @@ def test_points_without_a_vector_of_that_name(tmp_path: Path, strategy: str) -> 
 @pytest.mark.parametrize("strategy", CATALOG)
 def test_points_whose_vector_is_zero(tmp_path: Path, strategy: str) -> None:
     rows = np.concatenate([POOL, np.zeros((3, POOL.shape[1]))])
-    payloads = [{"text": text} for text in [*POOL_TEXTS, *POOL_TEXTS[:3]]]
+    texts = [*POOL_TEXTS, *POOL_TEXTS[:3]]
+    payloads = [{"text": text, **marks(k)} for k, text in enumerate(texts)]
     with edge_pool(rows, "Cosine", payloads=payloads, unchecked=True) as collection:
         run = begun(tmp_path, collection, wanted(strategy))
         assert run.selection.candidates == len(POOL)
@@ -413,7 +417,7 @@ def test_quotas(tmp_path: Path, strategy: str) -> None:
 
 
 def test_a_run_that_is_not_kept_and_one_without_a_sample() -> None:
-    payloads = [{"text": text} for text in POOL_TEXTS]
+    payloads = [{"text": text, **marks(k)} for k, text in enumerate(POOL_TEXTS)]
     with edge_pool(POOL, payloads=payloads) as collection:
         for strategy in CATALOG:
             run = new_run(collection, TASK, wanted(strategy))
@@ -431,6 +435,8 @@ SAID = {
     "similarity-mean": r"distance \d\.\d+ to the mean of the task examples; the last one selected",
     "random": "chance alone decides",
     "dsir": r"log importance weight -?\d+\.\d+: \d+ candidates have more",
+    "window": r"difficulty \d\.?\d*: \d+\.\d % are harder; the window goes from \d+ % to \d+ %",
+    "adapt": r"cluster '\d', which goes by '_tsds_made.hidden.\w+': \d\.?\d*, (stratum|cut off)",
     "tsds": "task examples send it mass",
 }
 
@@ -439,7 +445,9 @@ SAID = {
 def test_the_command(tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     collection = EdgeCollection.create("store", "pool", dimension=POOL.shape[1], metric="Euclid")
-    collection.upsert(range(len(POOL)), POOL, [{"text": text} for text in POOL_TEXTS])
+    collection.upsert(
+        range(len(POOL)), POOL, [{"text": text, **marks(k)} for k, text in enumerate(POOL_TEXTS)]
+    )
     run = begun(Path(), collection, wanted(strategy))
     first, *others = run.selection.selected_ids
     left = next(k for k in range(len(POOL)) if k not in (first, *others))

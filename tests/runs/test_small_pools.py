@@ -13,6 +13,7 @@ import pytest
 from conftest import MakeCollection
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marked import marks
 from pool_oracle import edge_pool, random_rows, same
 from profiles import examples
 
@@ -29,7 +30,7 @@ from tsds_qdrant.strategies.catalog import CATALOG
 from tsds_qdrant.task.examples import TaskExamples
 
 ROWS = random_rows(np.random.default_rng(2), (20, 3), grid=False)
-TEXTS = [{"text": f"w{k % 4} x", "kind": "a"} for k in range(20)]
+TEXTS = [{"text": f"w{k % 4} x", "kind": "a", **marks(k)} for k in range(20)]
 TASK = TaskExamples(ROWS[:2] + np.float32(0.1), ["w1 x", "w2 y"], np.ones(2))
 SETTLED = {"cost_scale": 1.0, "bandwidth": 0.5}
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeCollection
+from marked import marks
 from pool_oracle import edge_pool
 
 from tsds_qdrant import SelectionSettings, check, compare, select
@@ -48,7 +49,8 @@ def test_a_long_vector_is_named(
 @pytest.mark.parametrize("strategy", [name for name in CATALOG if name != "dsir"])
 @pytest.mark.parametrize("length", [0.5, 3.0])
 def test_it_is_never_drawn(make_collection: MakeCollection, strategy: str, length: float) -> None:
-    pool = make_collection(vectors=rows_with(length), metric="Dot")
+    marked = [marks(k) for k in range(COUNT)]
+    pool = make_collection(vectors=rows_with(length), payloads=marked, metric="Dot")
     with pytest.raises(UnsupportedCollectionError, match=NAMED):
         select(pool, ROWS[[ODD]], SelectionSettings.of(strategy, sizes=(COUNT,)))
 

@@ -11,6 +11,7 @@ from contaminated_pool import TEXT
 from contract_pool import upsert_without_vectors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from marked import marks
 from oracles import Array
 from pool_oracle import (
     METRICS,
@@ -66,7 +67,9 @@ class Small:
             self.task = self.rows.copy()
         elif way < 0.4:
             self.task[:] = self.rows[0]
-        self.payloads = [{"kind": f"k{k % 2}", "text": f"w{k % 3} x"} for k in range(count)]
+        self.payloads = [
+            {"kind": f"k{k % 2}", "text": f"w{k % 3} x", **marks(k)} for k in range(count)
+        ]
         self.variant = VARIANTS[int(rng.integers(len(VARIANTS)))]
 
     def opened(self) -> Any:
@@ -160,7 +163,7 @@ def test_bounds_that_bind_nothing_change_nothing(seed: int) -> None:
 def test_other_strategies_take_every_size(name: str, count: int) -> None:
     rows = random_rows(np.random.default_rng(count), (count, 3), grid=False)
     rows[: count // 2] = rows[0]
-    payloads = [{"text": f"w{k % 3} x"} for k in range(count)]
+    payloads = [{"text": f"w{k % 3} x", **marks(k)} for k in range(count)]
     with edge_pool(rows, "Cosine", payloads=payloads) as pool:
         for size in range(1, count + 1):
             found = select(pool, task_of(rows[:1]), SelectionSettings.of(name, sizes=(size,)))
@@ -175,7 +178,7 @@ def test_other_strategies_take_every_size(name: str, count: int) -> None:
 
 
 ROWS = random_rows(np.random.default_rng(7), (30, 3), grid=False)
-KINDS = [{"kind": "a" if k < 12 else "b", "text": f"word {k}"} for k in range(30)]
+KINDS = [{"kind": "a" if k < 12 else "b", "text": f"word {k}", **marks(k)} for k in range(30)]
 
 
 def most_of(pool: Collection, given: SelectionSettings, **more: Any) -> int:
@@ -310,7 +313,7 @@ def test_paths_and_comparisons_of_small_and_equal_pools(count: int, equal: bool)
     rows = random_rows(np.random.default_rng(1), (count, 3), grid=False)
     if equal:
         rows[:] = rows[0]
-    payloads = [{"text": f"w{k % 3} x"} for k in range(count)]
+    payloads = [{"text": f"w{k % 3} x", **marks(k)} for k in range(count)]
     with edge_pool(rows, "Cosine", payloads=payloads) as pool:
         traced = trace_path(pool, rows[:1] + 1, Tsds(), SearchSettings())
         assert len(traced.points) + len(traced.pool_alphas) == 10

@@ -46,6 +46,8 @@ class Row:
         tolerance: by how much probabilities of equal selections may differ, as sums run in
             another order.
         loose: columns of the rows that depend on how far lists are known; they are not compared.
+        by_size: a smaller selection alone is another one than the beginning of a larger one, unless
+            the variant settles the field of that name.
         excused: says of a selection, and of the one that it should equal, whether they may differ.
     """
 
@@ -53,6 +55,7 @@ class Row:
     variants: tuple[Mapping[str, Any], ...] = ({},)
     tolerance: float = 0.0
     loose: tuple[str, ...] = ()
+    by_size: str = ""
     excused: Callable[[Selection, Selection], bool] = lambda found, wanted: False
 
     @property

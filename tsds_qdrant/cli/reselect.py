@@ -201,5 +201,5 @@ def reselect(
         say(f"kept out {done.run['kept_out']} copies of test items")
     for line in warned(done.run):
         say(line)
-    if "write_back" in done.run:
+    if {"write_back", "prune"} & done.run.keys():
         say(in_words(done.run))

@@ -22,7 +22,7 @@ from tsds_qdrant.cli.outputs import (
 )
 from tsds_qdrant.cli.summary import summary
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say, wrote
-from tsds_qdrant.cli.write_back import in_words, warned, written_back
+from tsds_qdrant.cli.write_back import in_words, pruned, warned, written_back
 from tsds_qdrant.errors import ContaminationError, SettingsError
 from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.runs.settings import RunSettings
@@ -190,6 +190,7 @@ def select(
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
         tagged = written_back(opened, selection, tagging, run, quiet=quiet)
+        tagged |= pruned(opened, selection, run, quiet=quiet)
         slow = "" if quiet else slow_scans(opened, selection)
     if outputs.as_json:
         print_json({**facts, **tagged})

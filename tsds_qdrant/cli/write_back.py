@@ -41,9 +41,31 @@ def written_back(
     return {"write_back": vars(report), **({"warnings": list(warnings)} if warnings else {})}
 
 
+def pruned(
+    collection: Collection, selection: Selection, run: RunSettings, *, quiet: bool = False
+) -> dict[str, Any]:
+    """Mark what was pruned for good; a part of what ``--json`` prints, empty if not asked for."""
+    from tsds_qdrant.runs.owed import Ledger
+    from tsds_qdrant.runs.pruning import prune
+    from tsds_qdrant.runs.state import RunState
+
+    ledger = Ledger(None if run.state is None else RunState(run.state))
+    with progress_bars(quiet=quiet) as progress:
+        report = prune(collection, selection, ledger=ledger, dry_run=run.dry_run, progress=progress)
+    return {} if report is None else {"prune": vars(report)}
+
+
 def in_words(figures: Mapping[str, Any]) -> str:
-    """What to say on the part ``write_back`` of ``figures``."""
-    report = figures["write_back"]
+    """What to say on the parts ``write_back`` and ``prune`` of ``figures``."""
+    lines = [_tagged(figures["write_back"])] if "write_back" in figures else []
+    if "prune" in figures:
+        from tsds_qdrant.runs.pruning import PruneReport
+
+        lines.append(PruneReport(**figures["prune"]).in_words())
+    return "\n".join(lines)
+
+
+def _tagged(report: Mapping[str, Any]) -> str:
     done = "nothing was written back" if report["dry_run"] else "wrote back"
     would = "would be " if report["dry_run"] else ""
     missing = f", {report['missing']} no longer stored" if report["missing"] else ""

@@ -28,6 +28,8 @@ MADE_FIELD = "_tsds_made"
 :mod:`tsds_qdrant.represented.marks`."""
 TAG_FIELD = "tsds"
 """Payload field of selected points: name -> tag, see :mod:`tsds_qdrant.runs.write_back`."""
+PRUNED = "pruned"
+"""Name of the tags of points that were pruned for good."""
 TAG_KEYS = frozenset({"rank", "run"})
 """What every tag holds."""
 

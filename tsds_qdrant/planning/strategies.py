@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.reserved import MADE_FIELD
 from tsds_qdrant.collections.values import CollectionInfo, Record
 from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.planning.survey import effort_of, feasibility
 from tsds_qdrant.pool.members import Members, having_vector
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.fields import field_values
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 
@@ -46,6 +48,7 @@ class Listing:
             found.append(f"one of the metrics {', '.join(card.metrics)}")
         if card.needs_texts:
             found.append("texts of candidates and task examples")
+        found += [group[0].removeprefix(f"{MADE_FIELD}.") for group in card.fields]
         return tuple(found)
 
     @property
@@ -124,6 +127,12 @@ def _lacking(card: Card, info: CollectionInfo, probed: Sequence[Record]) -> tupl
         )
     if card.needs_texts and (missing := _no_text(info, probed)):
         found.append(missing)
+    found += [
+        f"none of {len(probed)} points looked at has {group[0]}: 'represent' makes it, or name "
+        f"another field"
+        for group in card.fields
+        if not any(field_values(record.payload, path) for record in probed for path in group)
+    ]
     return tuple(found)
 
 

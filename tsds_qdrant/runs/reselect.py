@@ -28,6 +28,7 @@ from tsds_qdrant.runs.marks import Changes
 from tsds_qdrant.runs.membership import changes_among
 from tsds_qdrant.runs.owed import Ledger
 from tsds_qdrant.runs.permitted import announce_tags, check_write_back
+from tsds_qdrant.runs.pruning import prune
 from tsds_qdrant.runs.resuming import Attempt, carried_out, digest_of, looking, note_of
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
@@ -173,6 +174,8 @@ def reselect(
                 opened, done.selection, run.tagging, ledger=ledger, progress=progress
             )
             figures = {**figures, "write_back": vars(written)}
+        marked = prune(opened, done.selection, ledger=Ledger(state), progress=progress)
+        figures = figures if marked is None else {**figures, "prune": vars(marked)}
     return replace(done, run=figures)
 
 

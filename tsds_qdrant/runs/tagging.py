@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.collections.places import read_only
-from tsds_qdrant.collections.reserved import TAG_FIELD
+from tsds_qdrant.collections.reserved import PRUNED, TAG_FIELD
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import RequestRejectedError, SettingsError, StateError
 from tsds_qdrant.selection.settings import SelectionSettings
@@ -37,6 +37,11 @@ class Tagging:
             raise SettingsError(
                 f"'{self.name}' is no name for --write-back; use up to 64 letters, digits, "
                 f"'_' and '-'"
+            )
+        if self.name == PRUNED:
+            raise SettingsError(
+                f"'{PRUNED}' is the name of the tags of points that were pruned for good; choose "
+                f"another name for --write-back"
             )
 
     @classmethod

@@ -120,7 +120,7 @@ def write_back(
             for done, page in _pages(changed):
                 collection.set_payload(tagging.key, page, [tags[i] for i in page])
                 progress("write back", len(leavers) + done, total)
-        if not _decide(selection.settings.search.where):
+        if not tags_decide(selection.settings.search.where):
             ledger.renew(before, collection.fingerprint())
     missing = len(tags) - len(stored)
     written = sum(i in stored for i in changed)
@@ -148,7 +148,7 @@ def _starts_over(collection: Collection, tagging: Tagging, ledger: Ledger, repli
     return cluster is not None and len(set(cluster.counts)) > 1
 
 
-def _decide(where: Filter | None) -> bool:
+def tags_decide(where: Filter | None) -> bool:
     """Whether tags decide who is a candidate."""
     return any(field.split(".")[0] == TAG_FIELD for field in filtered_fields(where))
 

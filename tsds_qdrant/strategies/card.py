@@ -43,6 +43,8 @@ class Card:
         needs_texts: texts of candidates and of task examples.
         reads_all: every candidate of the pool is read.
         metrics: distances that it works with; empty for all.
+        fields: payload fields that it goes by where no others are named; one of each group is
+            needed.
     """
 
     idea: str
@@ -57,6 +59,7 @@ class Card:
     needs_texts: bool = False
     reads_all: bool = False
     metrics: tuple[str, ...] = ()
+    fields: tuple[tuple[str, ...], ...] = ()
     steps: int | None = None
     model_free: bool | None = None
     dataset_free: bool | None = None

@@ -15,6 +15,8 @@ CATALOG = {
     "similarity-mean": "tsds_qdrant.strategies.nearest:SimilarityMean",
     "random": "tsds_qdrant.strategies.even_chance:Random",
     "dsir": "tsds_qdrant.strategies.words:Dsir",
+    "adapt": "tsds_qdrant.strategies.adapt.strategy:Adapt",
+    "window": "tsds_qdrant.strategies.window.strategy:Window",
 }
 """Name -> module and class; a module is imported when its strategy is used."""
 

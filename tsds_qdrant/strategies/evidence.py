@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.transport import TransportSolution
@@ -32,6 +34,10 @@ class Evidence:
 
     def stored(self) -> dict[str, Any]:
         """What :meth:`Strategy.concluded` wants to know after a repair."""
+        return {}
+
+    def dropped(self) -> Mapping[PointId, Payload]:
+        """Points that are to be pruned for good, as was asked, and the tag of each."""
         return {}
 
 

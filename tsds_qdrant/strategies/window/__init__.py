@@ -1,0 +1,1 @@
+"""BWS: the window of a difficulty that teaches the task best."""
