@@ -77,6 +77,7 @@ ROWS = (
     Row("similarity-mean"),
     Row("less"),
     Row("rose"),
+    Row("rds"),
     Row("random"),
     Row("dsir"),
     Row("toy", ({}, {"letters": "author"})),
