@@ -27,6 +27,7 @@ from contract_pool import (
 )
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from made_spaces import represent_words
 from oracles import pairwise_distances
 from profiles import examples
 
@@ -56,6 +57,7 @@ from tsds_qdrant.selection.sampling import ranked
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import Bounds
 from tsds_qdrant.strategies.catalog import CATALOG
+from tsds_qdrant.strategies.model_scores import PARTS
 
 SETTLED = {"cost_scale": 1.0, "bandwidth": 0.5}
 ROWS = (
@@ -78,6 +80,9 @@ ROWS = (
     Row("less"),
     Row("rose"),
     Row("rds"),
+    Row("bm25", represent=represent_words, sums=True),
+    Row("perplexity", tuple({"score": "hardness", "part": one} for one in PARTS)),
+    Row("ifd", ({"score": "hardness"},)),
     Row("random"),
     Row("dsir"),
     Row("toy", ({}, {"letters": "author"})),
@@ -92,8 +97,11 @@ def _with_a_toy() -> Iterator[None]:
     SHELF.clear()
 
 
-def law(number: int) -> Callable[[Callable[..., None]], Any]:
-    """A test of every row, on ``number`` pools by chance."""
+INDEPENDENT = tuple(row for row in ROWS if not row.sums)
+
+
+def law(number: int, rows: tuple[Row, ...] = ROWS) -> Callable[[Callable[..., None]], Any]:
+    """A test of all ``rows``, on ``number`` pools by chance."""
 
     def made(test: Callable[..., None]) -> Any:
         drawn = given(seed=st.integers(0, 2**32), grid=st.booleans())(test)
@@ -102,7 +110,7 @@ def law(number: int) -> Callable[[Callable[..., None]], Any]:
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         )
-        return pytest.mark.parametrize("row", ROWS, ids=lambda row: row.strategy)(few(drawn))
+        return pytest.mark.parametrize("row", rows, ids=lambda row: row.strategy)(few(drawn))
 
     return made
 
@@ -157,7 +165,7 @@ def test_rows_name_the_nearest_task_example(row: Row, seed: int, grid: bool) -> 
             assert one["distance"] <= far.min() + 1e-3
 
 
-@law(40)
+@law(40, INDEPENDENT)
 def test_a_filter_gives_what_a_smaller_collection_gives(row: Row, seed: int, grid: bool) -> None:
     case = Case(row, seed, grid)
     where = {"must_not": [{"key": "author", "match": {"value": "a0"}}]}
@@ -170,7 +178,7 @@ def test_a_filter_gives_what_a_smaller_collection_gives(row: Row, seed: int, gri
     same(found, wanted, row)
 
 
-@law(80)
+@law(80, INDEPENDENT)
 def test_a_guard_gives_what_deleting_the_copies_gives(row: Row, seed: int, grid: bool) -> None:
     case = Case(row, seed, grid)
     guard = case.guard()
@@ -263,9 +271,13 @@ def test_more_than_there_are_is_refused(row: Row) -> None:
     case = Case(row, 4, grid=False)
     pool, count = case.opened(), len(case.ids)
     told = f"{count + 1} candidates are wanted but only {count} have a vector ''; ask for at most"
+    if row.strategy == "ifd":
+        below = sum(one["hardness"] < 1 for one in case.payloads)
+        told = f"wanted but only {below} of {count} have an IFD below 1; ask for at most {below}"
     with pytest.raises(SupportError, match=told):
         select(pool, case.task, case.settings(sizes=(count + 1,)))
-    told = f"{count + 1} candidates are wanted but the pool has {count}; ask for at most"
+    if row.strategy != "ifd":
+        told = f"{count + 1} candidates are wanted but the pool has {count}; ask for at most"
     with pytest.raises(SupportError, match=told):
         select(case.opened(strangers=False), case.task, case.settings(sizes=(count + 1,)))
 
@@ -418,7 +430,7 @@ def test_cards_say_what_is_so(row: Row) -> None:
     assert bool(counted.searches) != card.reads_all
 
 
-@law(60)
+@law(60, INDEPENDENT)
 def test_strangers_change_nothing(row: Row, seed: int, grid: bool) -> None:
     """Points without the vector, and vectors of zeros where directions count, are no candidates."""
     case = Case(row, seed, grid)

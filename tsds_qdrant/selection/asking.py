@@ -18,7 +18,6 @@ from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.selection.bounded import Drawing
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.strategies.base import Ask, Knowledge, Preference
-from tsds_qdrant.strategies.wording import too_few
 
 BUDGET_ROUNDS = 12
 BUDGET_TOLERANCE = 0.02
@@ -71,7 +70,7 @@ class Asking:
             clean = guard.cleaner(known)
         settings.strategy.settle(known, clean)
         if size > known.pool and settings.exact_size and not settings.wanted.ratio:
-            raise SupportError(too_few(known, self._everything(), size))
+            raise SupportError(settings.strategy.too_few(known, self._everything(), size))
         preference = self._wanted(size)
         found = len(preference.candidates)
         return self._wanted(found) if settings.fits(size, found) < size else preference

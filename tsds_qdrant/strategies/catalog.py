@@ -16,6 +16,9 @@ CATALOG = {
     "less": "tsds_qdrant.strategies.influence:Less",
     "rose": "tsds_qdrant.strategies.influence:Rose",
     "rds": "tsds_qdrant.strategies.hidden_states:Rds",
+    "bm25": "tsds_qdrant.strategies.lexical:Bm25",
+    "perplexity": "tsds_qdrant.strategies.model_scores:Perplexity",
+    "ifd": "tsds_qdrant.strategies.model_scores:Ifd",
     "random": "tsds_qdrant.strategies.even_chance:Random",
     "dsir": "tsds_qdrant.strategies.words:Dsir",
 }
