@@ -186,6 +186,7 @@ class Less(ByInfluence):
         passes="forward and backward",
         metrics=("Cosine", "Dot"),
         kinds=("gradient",),
+        ranks=True,
     )
 
     val_agg: ValAgg = setting(
@@ -229,6 +230,7 @@ class Rose(ByInfluence):
         passes="forward and backward",
         metrics=("Cosine", "Dot"),
         kinds=("gradient",),
+        ranks=True,
     )
 
     @property

@@ -181,6 +181,7 @@ class Bm25(ByValues):
         needs_texts=True,
         reads_all=True,
         needs=KIND,
+        ranks=True,
     )
     value_name: ClassVar[str] = "BM25"
 

@@ -172,6 +172,7 @@ class Perplexity(ByField):
         needs_vectors=False,
         reads_all=True,
         needs="hidden",
+        ranks=True,
     )
     value_name: ClassVar[str] = "perplexity"
 
@@ -222,6 +223,7 @@ class Ifd(ByField):
         needs_vectors=False,
         reads_all=True,
         needs="hidden",
+        ranks=True,
     )
     value_name: ClassVar[str] = "IFD"
     flag: ClassVar[str] = " --without-prompt"
