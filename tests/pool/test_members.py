@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeCollection
+from plain_strategies import PLAIN
 from pool_oracle import UnscannableCollection, edge_pool
 
 from tsds_qdrant import (
@@ -27,7 +28,6 @@ from tsds_qdrant.errors import InputError, SupportError, UnsupportedCollectionEr
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.planning.strategies import catalogue
 from tsds_qdrant.pool.members import NEXT_LOOK, Members, members
-from tsds_qdrant.strategies.catalog import CATALOG
 
 COUNT = 60
 HAVING = [k for k in range(COUNT) if k % 3]
@@ -74,7 +74,7 @@ def test_nothing_is_asked_for_where_all_have_it(make_collection: MakeCollection)
     assert candidates(pool).count == COUNT
 
 
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_every_strategy_selects_all_that_have_it(
     make_collection: MakeCollection, strategy: str
 ) -> None:

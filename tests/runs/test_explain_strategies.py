@@ -19,6 +19,7 @@ import pytest
 import qdrant_edge as edge
 from commands import run as run_command
 from oracles import Array, pairwise_distances
+from plain_strategies import PLAIN
 from pool_oracle import clustered_rows, edge_pool, near_queries
 
 from tsds_qdrant import (
@@ -274,7 +275,7 @@ def test_words_and_chance(tmp_path: Path) -> None:
         assert least <= reasons.heavier < most  # texts of equal words may differ in the last bits
 
 
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_points_that_are_no_candidates(tmp_path: Path, strategy: str) -> None:
     where = {"must": [{"key": "half", "match": {"value": 0}}]}
     with reopened(tmp_path, strategy, where=where) as run:
@@ -378,7 +379,7 @@ def test_points_without_a_vector_of_that_name(tmp_path: Path, strategy: str) -> 
     collection.close()
 
 
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_points_whose_vector_is_zero(tmp_path: Path, strategy: str) -> None:
     rows = np.concatenate([POOL, np.zeros((3, POOL.shape[1]))])
     payloads = [{"text": text} for text in [*POOL_TEXTS, *POOL_TEXTS[:3]]]
@@ -391,7 +392,7 @@ def test_points_whose_vector_is_zero(tmp_path: Path, strategy: str) -> None:
         assert "no candidate, its vector is zero" in spoken(run, [last])[0]
 
 
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_quotas(tmp_path: Path, strategy: str) -> None:
     with reopened(tmp_path, strategy, sizes=(20,), quotas=(Quota("half", 0.2, "1"),)) as run:
         sample = [int(i) for i in run.selection.selected_ids]
@@ -435,7 +436,7 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_the_command(tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     collection = EdgeCollection.create("store", "pool", dimension=POOL.shape[1], metric="Euclid")

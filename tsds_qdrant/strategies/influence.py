@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.values import CollectionInfo
-from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.errors import InputError, SettingsError, UnsupportedCollectionError
 from tsds_qdrant.neighbors.deepening import FIRST_DEPTH
 from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
@@ -114,7 +114,14 @@ class ByInfluence(ByLists):
         Raises:
             InputError, SettingsError: see :func:`~.aims.aims_of` and
                 :func:`~.aims.checkpoint_weights`.
+            UnsupportedCollectionError: a metric without directions.
         """
+        if info.metric not in self.card.metrics:
+            raise UnsupportedCollectionError(
+                f"the strategy '{self.name}' goes by products of directions, and the vectors "
+                f"'{info.vector}' of collection '{info.name}' have the metric {info.metric}; choose "
+                f"others with --vector, those of 'represent gradient' say"
+            )
         weights = checkpoint_weights(info, self.checkpoint_weights)
         return aims_of(task, weights, self.gathered(), self.name)
 
