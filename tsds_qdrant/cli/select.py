@@ -36,7 +36,15 @@ if TYPE_CHECKING:
 USUAL = ("qdrant", "collection", "queries", "size", "out")
 RARE = (
     *("sampler", "cost_scale", "regularizer", "scans", "recall", "token_field"),
-    *("group_field", "exclude_radius", "exclude_report", "template", "max_length", "grpc"),
+    *(
+        "near_copies",
+        "group_field",
+        "exclude_radius",
+        "exclude_report",
+        "template",
+        "max_length",
+        "grpc",
+    ),
 )
 
 
