@@ -41,10 +41,11 @@ if TYPE_CHECKING:
     from tsds_qdrant.runs.run import Run
     from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.runs.write_back import write_back
+    from tsds_qdrant.selection.bounds import Bounds
     from tsds_qdrant.selection.quotas import Quota
     from tsds_qdrant.selection.select import select
     from tsds_qdrant.selection.selection import Selection
-    from tsds_qdrant.selection.settings import Bounds, SelectionSettings, Wanted
+    from tsds_qdrant.selection.settings import SelectionSettings, Wanted
     from tsds_qdrant.solver.lists import NeighborLists
     from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport
     from tsds_qdrant.strategies.catalog import strategy_class
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.training.settings import ExportSettings
 
 _HOMES = {
-    "Bounds": "tsds_qdrant.selection.settings",
+    "Bounds": "tsds_qdrant.selection.bounds",
     "Collection": "tsds_qdrant.collections.protocol",
     "CompareSettings": "tsds_qdrant.planning.settings",
     "Connection": "tsds_qdrant.collections.connection",

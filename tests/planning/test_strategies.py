@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import qdrant_edge as edge
 from commands import run
+from marked import marks
+from plain_strategies import UNMARKED
 from pool_oracle import clustered_rows, edge_pool, near_queries
 
 from tsds_qdrant import (
@@ -95,7 +97,7 @@ def test_the_texts_that_the_collection_names_are_tried(tmp_path: Path) -> None:
         pool.upsert([0, 1], ROWS[:2].astype(np.float32), [{"body": "some words"}, {"text": "no"}])
         assert "point 1 has no field 'body'" in str(by_name(pool)["dsir"].lacking)
         pool.delete([1])
-        assert all(listing.usable for listing in catalogue(pool) if not listing.card.fields)
+        assert all(one.usable == (one.name in UNMARKED) for one in catalogue(pool))
 
 
 def test_points_without_the_vector_are_noticed(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_points_without_the_vector_are_noticed(tmp_path: Path) -> None:
         assert "none of 60 points looked at has a vector 'image'" in str(listings["tsds"].lacking)
         assert listings["dsir"].usable
     with open_collection(str(tmp_path), "pool", vector="text") as pool:
-        assert all(listing.usable for listing in catalogue(pool) if not listing.card.fields)
+        assert all(one.usable == (one.name in UNMARKED) for one in catalogue(pool))
 
 
 def test_the_command_lists_the_catalogue() -> None:
@@ -146,14 +148,12 @@ def test_the_command_says_what_a_collection_has(tmp_path: Path) -> None:
     assert " yes " in lines["dsir"]
     shown = json.loads(run("strategies", *place, "--json").stdout)
     usable = {one["name"]: one["usable"] for one in shown}
-    lacking = {name for name in CATALOG if strategy_class(name).card.fields}
-    assert usable == {name: name not in {"similarity-mean", *lacking} for name in CATALOG}
-    assert {"window", "adapt"} <= lacking
+    manhattan = {"similarity-mean", "less", "rose"}
+    assert usable == {name: name in UNMARKED and name not in manhattan for name in CATALOG}
     told = {one["name"]: " ".join(one["lacking"]) for one in shown}
     assert "has _tsds_made.hidden.loss: 'represent' makes it" in told["window"]
     with open_collection(str(tmp_path), "pool") as pool:
-        marks = [{"hidden": {"loss": float(k)}, "clusters": {"cluster": 0}} for k in range(60)]
-        pool.set_payload("_tsds_made", range(60), marks)
+        pool.set_payload("_tsds_made", range(60), [marks(k)["_tsds_made"] for k in range(60)])
         assert all(by_name(pool)[name].usable for name in ("window", "adapt"))
 
 

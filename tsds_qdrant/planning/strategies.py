@@ -14,6 +14,7 @@ from tsds_qdrant.planning.survey import effort_of, feasibility
 from tsds_qdrant.pool.members import Members, having_vector
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 
@@ -49,6 +50,8 @@ class Listing:
         if card.needs_texts:
             found.append("texts of candidates and task examples")
         found += [group[0].removeprefix(f"{MADE_FIELD}.") for group in card.fields]
+        if card.needs:
+            found.append(f"'represent {card.needs}'")
         return tuple(found)
 
     @property
@@ -125,6 +128,8 @@ def _lacking(card: Card, info: CollectionInfo, probed: Sequence[Record]) -> tupl
             f"none of {len(probed)} points looked at has a vector '{info.vector}'; choose another "
             f"with --vector"
         )
+    if card.needs and card.needs not in {kept.kind for kept in all_kept(info).values()}:
+        found.append(f"'represent {card.needs}' has not been run for it")
     if card.needs_texts and (missing := _no_text(info, probed)):
         found.append(missing)
     found += [

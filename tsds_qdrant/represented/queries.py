@@ -35,9 +35,14 @@ def key_of(made_by: Any, examples: Sequence[Shown]) -> str:
     """
     found = hashlib.sha256(_text_of(made_by))
     for one in examples:
-        facts = {**vars(one), "messages": [dict(message) for message in one.messages]}
-        found.update(b"\n" + _text_of(facts))
+        found.update(b"\n" + _text_of(_said(one)))
     return found.hexdigest()[:32]
+
+
+def _said(one: Shown) -> dict[str, Any]:
+    rejected = None if one.rejected is None else _said(one.rejected)
+    messages = [dict(message) for message in one.messages]
+    return {**vars(one), "messages": messages, "rejected": rejected}
 
 
 def recalled(key: str, count: int) -> Float32Array | None:

@@ -15,7 +15,7 @@ from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
 from tsds_qdrant.files.streams import is_stream
 from tsds_qdrant.represented.marks import all_kept
-from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
+from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, Selection
 
 PAYLOAD_PAGE = 1_000
 
@@ -65,7 +65,7 @@ def write_samples(
     paths = sample_paths(out, tuple(selection.samples))
     for size, path in paths.items():
         write_rows(
-            path, sample_rows(collection, selection, size), columns=SAMPLE_COLUMNS, form=form
+            path, sample_rows(collection, selection, size), columns=selection.columns, form=form
         )
     return list(paths.values())
 
@@ -160,6 +160,7 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
         "queries": dict(queries) | {"count": selection.queries},
         "settings": selection.settings.stored(),
         "contamination": None if found is None else found.figures(),
+        "near_copies": selection.near_copies,
         "candidates": selection.candidates,
         **facts,
         "samples": {

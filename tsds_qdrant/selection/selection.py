@@ -43,6 +43,9 @@ class Selection:
         contamination: what was kept out as a copy of a test item; None without test items.
         traits: id -> what quotas, budgets and groups looked at, of all candidates that they did,
             so that the same preferences are tried again where the run is taken up.
+        copies: id -> whether it is a near copy of a candidate that comes before it, of all that
+            were looked at; empty where near copies are kept.
+        copy_radius: within what; None where near copies are kept.
     """
 
     settings: SelectionSettings
@@ -61,6 +64,26 @@ class Selection:
     seconds: dict[str, float]
     contamination: Contamination | None = None
     traits: Mapping[PointId, Traits] = field(default_factory=dict)
+    copies: Mapping[PointId, bool] = field(default_factory=dict)
+    copy_radius: float | None = None
+
+    @property
+    def near_copies(self) -> dict[str, Any] | None:
+        """How many near copies were passed over, and how many drawn for want of others.
+
+        None where near copies are kept.
+        """
+        if self.copy_radius is None:
+            return None
+        drawn = set(self.selected_ids) if self.samples else set()
+        passed = {point_id for point_id, is_copy in self.copies.items() if is_copy}
+        places = [place for place, one in enumerate(self.copies) if one in drawn - passed]
+        before = [*self.copies][: max(places, default=-1) + 1]
+        return {
+            "radius": self.copy_radius,
+            "passed_over": len(passed.intersection(before) - drawn),
+            "drawn": len(passed & drawn),
+        }
 
     @property
     def strategy(self) -> str:
@@ -105,6 +128,11 @@ class Selection:
         return self.preference.candidates
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the rows, with their payloads."""
+        return SAMPLE_COLUMNS if self.preference.scores is None else (*SAMPLE_COLUMNS, "score")
+
+    @property
     def selected_ids(self) -> list[PointId]:
         """Ids of the largest sample, best rank first."""
         return [self.ids[row] for row in self.samples[max(self.samples)].candidates.tolist()]
@@ -117,8 +145,11 @@ class Selection:
         return float(p[candidate]) if candidate < len(p) else 0.0
 
     def sample_rows(self, size: int) -> Iterator[dict[str, Any]]:
-        """Rows of the sample of ``size``: id, probability, weight, nearest query, distance."""
-        sample = self.samples[size]
+        """Rows of the sample of ``size``: id, probability, weight, nearest query, distance.
+
+        With the score where the strategy gives one.
+        """
+        sample, scores = self.samples[size], self.preference.scores
         pairs = zip(sample.candidates.tolist(), sample.weights.tolist(), strict=True)
         for rank, (candidate, weight) in enumerate(pairs):
             yield {
@@ -128,6 +159,7 @@ class Selection:
                 "weight": weight,
                 "query": int(self.nearest_query[candidate]),
                 "distance": float(self.nearest_distance[candidate]),
+                **({} if scores is None else {"score": float(scores[candidate])}),
             }
 
     def probability_rows(self) -> Iterator[dict[str, Any]]:

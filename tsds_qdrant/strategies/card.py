@@ -45,6 +45,10 @@ class Card:
         metrics: distances that it works with; empty for all.
         fields: payload fields that it goes by where no others are named; one of each group is
             needed.
+        kinds: of ``represent``, whose vectors are searched where none are named and the collection
+            has some; empty for the default ones.
+        ranks: it is a pure ranking, of which near copies would all be taken.
+        needs: the kind of ``represent`` that it cannot do without; "" for none.
     """
 
     idea: str
@@ -60,6 +64,9 @@ class Card:
     reads_all: bool = False
     metrics: tuple[str, ...] = ()
     fields: tuple[tuple[str, ...], ...] = ()
+    kinds: tuple[str, ...] = ()
+    needs: str = ""
+    ranks: bool = False
     steps: int | None = None
     model_free: bool | None = None
     dataset_free: bool | None = None

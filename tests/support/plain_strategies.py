@@ -1,0 +1,12 @@
+"""Strategies that need nothing of ``represent``, or no more than marks: any pool can carry them."""
+
+from __future__ import annotations
+
+from tsds_qdrant.planning.contestants import METHODS
+from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
+
+NEEDY = frozenset(name for name in CATALOG if strategy_class(name).card.needs)
+PLAIN = tuple(name for name in CATALOG if name not in NEEDY)
+PLAIN_METHODS = tuple(name for name in METHODS if name not in NEEDY)
+UNMARKED = frozenset(name for name in PLAIN if not strategy_class(name).card.fields)
+"""Those that do without marks too."""
