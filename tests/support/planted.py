@@ -6,7 +6,8 @@ collection with all representations that a strategy may want; ``Planted.task`` g
 of them, and ``Planted.precision`` says how many of some ids are of the wanted domain.
 
     with planted_pool(tmp_path) as planted, planted.open("loss-gradient") as pool:
-        found = select(pool, planted.task("loss-gradient"), SelectionSettings.of("dsdm", sizes=(100,)))
+        settings = SelectionSettings.of("dsdm", sizes=(100,))
+        found = select(pool, planted.task("loss-gradient"), settings)
         assert planted.precision(found.selected_ids) >= 3 * planted.base_rate
 """
 
