@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.collections.distance import checked_vectors, normalized
+from tsds_qdrant.collections.distance import checked_vectors, normalized, shortened
 from tsds_qdrant.collections.spaces import Space, checked_kind
 from tsds_qdrant.collections.values import CollectionInfo, Datatype, Metric, Payload
 from tsds_qdrant.errors import InputError
@@ -64,7 +64,10 @@ def checked_examples(
         InputError: as :func:`~.distance.checked_vectors` says, or a number that the collection's
             datatype cannot hold; the message names the row, the number and its column.
     """
-    rows = checked_vectors(vectors, info.dimension, info.metric, what=what)
+    wanted = np.asarray(vectors)
+    if wanted.ndim == 2 and info.length != 1.0:
+        wanted = shortened(wanted, info.length)
+    rows = checked_vectors(wanted, info.dimension, info.metric, what=what)
     advice = f"scaled as the vectors of collection '{info.name}' are"
     check_storable(rows, info.metric, info.datatype, what=what, advice=advice)
     return held(rows, info.metric, info.datatype)

@@ -124,16 +124,21 @@ def checked_vectors(
     return array
 
 
-def are_unit_rows(rows: Float32Array) -> bool:
-    """Whether all ``rows`` (n, D) are of unit length: their dot products say distances."""
-    return not _not_of_unit_length(np.einsum("ij,ij->i", rows, rows)).any()
-
-
-def uneven_rows(rows: Float32Array) -> BoolArray:
-    """(n,) which of ``rows`` (n, D) are neither of unit length nor zero."""
+def shortened(rows: Float32Array, length: float) -> Float32Array:
+    """``rows`` (n, D), those of ``length`` divided by it; unit vectors stay as they are."""
+    if length == 1.0:
+        return rows
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("ij,ij->i", rows, rows)
-    uneven: BoolArray = _not_of_unit_length(squares) & ~(squares < np.finfo(np.float32).eps)
+        norms = np.linalg.norm(np.asarray(rows, dtype=np.float64), axis=1, keepdims=True)
+    long = np.abs(norms / length - 1.0) <= 2 * UNIT_TOLERANCE
+    return np.where(long, rows / np.float32(length), rows).astype(np.float32, copy=False)
+
+
+def uneven_squares(squares: Float32Array, length: float = 1.0) -> BoolArray:
+    """(n,) which squared lengths are neither that of ``length`` nor 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        even = squares / np.float32(length * length)
+    uneven: BoolArray = _not_of_unit_length(even) & ~(squares < np.finfo(np.float32).eps)
     return uneven
 
 

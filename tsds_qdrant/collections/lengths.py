@@ -51,18 +51,20 @@ def tolerance_of(info: CollectionInfo) -> float:
     return UNIT_TOLERANCE if info.recomputable else ROUGH_TOLERANCE
 
 
-def check_unit_length(records: Iterable[Record], place: str, tolerance: float) -> None:
-    """Check vectors of a collection under Dot; those of zeros are let pass.
+def check_unit_length(
+    records: Iterable[Record], place: str, tolerance: float, wanted: float = 1.0
+) -> None:
+    """Check that vectors of a collection under Dot have the ``wanted`` length, or that of zeros.
 
     Raises:
-        UnsupportedCollectionError: one is not of unit length, so dot products are no distances.
+        UnsupportedCollectionError: one has another, so dot products are no distances.
     """
     for record in records:
         if record.vector is None or is_zero(record.vector):
             continue
         length = float(np.linalg.norm(record.vector))
-        if not abs(length - 1.0) <= tolerance:
-            raise not_of_unit_length(place, record.id, f"has length {length:.4g}, not 1")
+        if not abs(length / wanted - 1.0) <= tolerance:
+            raise not_of_unit_length(place, record.id, f"has length {length:.4g}, not {wanted:.4g}")
 
 
 def not_of_unit_length(place: str, point_id: object, fault: str) -> UnsupportedCollectionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -133,6 +134,24 @@ class CollectionInfo:
         if self.vector in made or (default != self.vector and default not in made):
             return None
         return self.metadata.get("model")
+
+    @property
+    def blocks(self) -> int:
+        """How many unit vectors stand side by side in each vector of the searched space.
+
+        As ``represent`` made them: one for each checkpoint of unit gradients.
+        """
+        made = self.metadata.get(MANIFESTS)
+        kept = made.get(self.vector) if isinstance(made, Mapping) else None
+        manifest = kept.get("manifest") if isinstance(kept, Mapping) else None
+        if not isinstance(manifest, Mapping) or manifest.get("normalised") is not True:
+            return 1
+        return max(1, len(manifest.get("checkpoints") or ()))
+
+    @property
+    def length(self) -> float:
+        """The length of every vector of the searched space where products say distances."""
+        return math.sqrt(self.blocks) if self.metric == "Dot" else 1.0
 
     @property
     def recomputable(self) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors, normalized
 from tsds_qdrant.collections.hits import Hits
@@ -17,6 +19,7 @@ from tsds_qdrant.neighbors.costs import Costs
 from tsds_qdrant.neighbors.remembering import Memory, Remembering
 from tsds_qdrant.neighbors.usable import unusable, usable_hits
 from tsds_qdrant.pool.members import Members
+from tsds_qdrant.pool.pool import as_directions
 from tsds_qdrant.progress import Progress
 
 
@@ -83,7 +86,7 @@ class CountedSearches:
         records = self.collection.retrieve(ids, payloads=False, vectors=True)
         if self._memory is not None:
             self._memory.look_at(records)
-        return records
+        return as_directions(records, self.info)
 
     def compared(self, pairs: int) -> None:
         """Count ``pairs`` of a row and a point that were compared without a search."""
@@ -155,9 +158,10 @@ class CountedSearches:
             "ef": max(ef or self.ef or EF_LADDER[0], 2 * limit) if not exact else None,
             "where": self.where if ids is None else {"must": [{"has_id": ids}]},
         }
+        length = np.float32(self.info.length)  # so that products are those of unit vectors
         started, moved = time.perf_counter(), self.collection.bytes_moved
         hits, known = self._remembering.ask(
-            lambda rows: self.collection.search(rows, **shared, on_batch=on_batch),
+            lambda rows: self.collection.search(rows / length, **shared, on_batch=on_batch),
             vectors,
             shared,
             self.info.metric,

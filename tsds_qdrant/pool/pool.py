@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array
+from tsds_qdrant.collections.distance import shortened
 from tsds_qdrant.collections.lengths import (
     check_unit_length,
     is_zero,
@@ -23,15 +25,30 @@ VECTOR_PAGE = 1_000
 def with_direction(records: Iterable[Record], info: CollectionInfo) -> list[Record]:
     """Those of ``records`` that have a vector, and one that is not zero where that matters.
 
+    Under Dot all become unit vectors, from the one length that those of ``info`` have.
+
     Raises:
-        UnsupportedCollectionError: a vector under Dot is not of unit length.
+        UnsupportedCollectionError: a vector under Dot has another length.
     """
     found = [record for record in records if record.vector is not None]
     if needs_direction(info.metric):
         found = [one for one in found if one.vector is not None and not is_zero(one.vector)]
     if info.metric == "Dot":
+        found = as_directions(found, info)
         check_unit_length(found, f"collection '{info.name}'", tolerance_of(info))
     return found
+
+
+def as_directions(records: list[Record], info: CollectionInfo) -> list[Record]:
+    """``records`` with unit vectors in the place of those of the length that ``info`` says."""
+    if info.length == 1.0:
+        return records
+    return [
+        record
+        if record.vector is None
+        else replace(record, vector=shortened(record.vector[None, :], info.length)[0])
+        for record in records
+    ]
 
 
 def vectors_found(

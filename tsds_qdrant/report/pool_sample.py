@@ -13,6 +13,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId, Record
 from tsds_qdrant.errors import RequestRejectedError, UnsupportedCollectionError
 from tsds_qdrant.pool.members import Members
+from tsds_qdrant.pool.pool import as_directions
 
 POOL_SAMPLE = 2_000
 """At most this many points of the pool are looked at."""
@@ -66,9 +67,9 @@ def draw_pool(members: Members, seed: int, *, size: int = POOL_SAMPLE) -> PoolSa
         ids = [ids[row] for row in rows.tolist()]
     outside = members.outside
     stored = collection.retrieve([i for i in ids if i not in outside], vectors=True)
-    records = [record for record in stored if record.vector is not None]
+    info = collection.info()
+    records = [one for one in as_directions(stored, info) if one.vector is not None]
     if not records:
-        info = collection.info()
         raise UnsupportedCollectionError(
             f"none of {len(ids)} points looked at in collection '{info.name}' has the vector "
             f"'{info.vector}'; choose another with --vector"

@@ -10,7 +10,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Record
-from tsds_qdrant.pool.pool import VECTOR_PAGE
+from tsds_qdrant.pool.pool import VECTOR_PAGE, as_directions
 from tsds_qdrant.pool.texts import text_of
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.shares import Weighed
@@ -34,7 +34,8 @@ class PointReader:
         """The points of ``rows``."""
         rows_of = {self.selection.ids[row]: row for row in rows}
         stored = self.collection.retrieve(list(rows_of), payloads=payloads, vectors=vectors)
-        return {rows_of[record.id]: record for record in stored}
+        unit = as_directions(stored, self.selection.collection)
+        return {rows_of[record.id]: record for record in unit}
 
     def texts(self, rows: Iterable[int]) -> dict[int, str]:
         """Their texts."""

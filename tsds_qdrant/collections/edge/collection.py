@@ -17,7 +17,7 @@ import qdrant_edge as edge
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import checked_queries
-from tsds_qdrant.collections.distance import are_unit_rows, oversampling, score_threshold
+from tsds_qdrant.collections.distance import oversampling, score_threshold
 from tsds_qdrant.collections.edge.asking import Search, ask
 from tsds_qdrant.collections.edge.directory import (
     read_config,
@@ -141,12 +141,7 @@ class EdgeCollection(EdgeLengths):
         metric = info.metric
         queries = checked_queries(vectors, info)
         if exact and self._is_scanned():
-            loaded = self.loaded(where)
-            # Whoever is near is found by distances there, which products alone do not say.
-            if info.geometry in ("Cosine", "Euclid") or (
-                are_unit_rows(queries) and not len(loaded.compared.uneven)
-            ):
-                return loaded.search(queries, limit, max_distance, on_batch)
+            return self.loaded(where).search(queries, limit, max_distance, on_batch)
         walk = None if ef is None or exact else max(ef, limit)
         search = Search(
             using=info.vector,

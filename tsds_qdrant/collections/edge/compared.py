@@ -15,7 +15,8 @@ from functools import cached_property
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
-from tsds_qdrant.collections.distance import is_similarity, uneven_rows
+from tsds_qdrant.collections.distance import is_similarity, score_to_distance, uneven_squares
+from tsds_qdrant.collections.lengths import UNIT_TOLERANCE
 from tsds_qdrant.collections.values import Geometry
 
 EPS = float(np.finfo(np.float32).eps)
@@ -37,7 +38,7 @@ class Compared:
 
     Attributes:
         matrix: (m, D) vectors, of unit length under Cosine.
-        metric: Cosine, Dot, Product (all of unit length, but for rounding) or Euclid.
+        metric: Cosine, Product (of unit length, but for rounding), Dot (of any length) or Euclid.
         points: (n,) where in ``matrix`` the vector of each point is.
         release: gives memory back that mapped rows take; None where they are to stay.
     """
@@ -58,14 +59,34 @@ class Compared:
         return self.points[self.order]
 
     @cached_property
-    def uneven(self) -> IntArray:
-        """The points whose vectors are neither of unit length nor zero, ascending."""
-        found = [np.empty(0, dtype=np.int64)]
+    def squares(self) -> Float32Array:
+        """(n,) squared length of each point."""
+        found = np.empty(len(self.rows), dtype=np.float32)
         for start in range(0, len(self.rows), RESCORED):
             block = self.at(self.rows[start : start + RESCORED])
-            found.append(self.order[start + np.flatnonzero(uneven_rows(block))])
+            with np.errstate(over="ignore", invalid="ignore"):
+                squares = np.einsum("ij,ij->i", block, block)
+            found[self.order[start : start + RESCORED]] = squares
             self.done_with(block.nbytes)
-        return np.sort(np.concatenate(found))
+        return found
+
+    def uneven(self, length: float = 1.0) -> IntArray:
+        """The points whose vectors are neither of that ``length`` nor zero, ascending."""
+        return np.flatnonzero(uneven_squares(self.squares, length))
+
+    @cached_property
+    def longest(self) -> float:
+        """The length of the longest point, or 1 if that is more; 1 where all have that length."""
+        if self.metric not in ("Dot", "Product"):
+            return 1.0
+        finite = self.squares[np.isfinite(self.squares)]
+        return max(1.0, float(np.sqrt(finite.max(initial=0.0))))
+
+    def ranking(self, scores: FloatArray) -> FloatArray:
+        """(n,) what orders hits, the best first: distances, or products that are none, turned."""
+        if self.longest > 1 + UNIT_TOLERANCE:
+            return -scores.astype(np.float32).astype(np.float64)
+        return score_to_distance(scores, self.metric)
 
     def at(self, rows: IntArray) -> Float32Array:
         """The vectors at ``rows`` (n,), which need no copy where they stand side by side."""
@@ -128,9 +149,9 @@ class Compared:
 
     def margin(self, queries: Float32Array) -> FloatArray:
         """(B,) the part of the error of a value that does not depend on the point."""
-        of_points = 1.0 if is_similarity(self.metric) else 0.0
-        margin: FloatArray = self._error * (_squares(queries) / 2 + of_points)
-        return margin
+        if not is_similarity(self.metric):
+            return self._error * _squares(queries) / 2
+        return 1.5 * self._error * np.sqrt(_squares(queries)) * self.longest
 
     @property
     def _error(self) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
 import qdrant_edge as edge
 
 from tsds_qdrant.collections.conditions import joined
+from tsds_qdrant.collections.edge.directory import read_metadata
 from tsds_qdrant.collections.edge.forms import plain_id
 from tsds_qdrant.collections.edge.spaces import EdgeSpaces
 from tsds_qdrant.collections.filters import edge_filter
@@ -26,15 +28,16 @@ class EdgeLengths(EdgeSpaces):
         info = self._description
         checked_kind(self._known.spaces[info.vector], "dense", info.name)
         if info.metric == "Dot" and info.vector not in self._known.lengths:
-            check_unit_length(self._some(), f"'{info.name}'", tolerance_of(info))
+            length = replace(info, metadata=read_metadata(self._path)).length
+            check_unit_length(self._some(length), f"'{info.name}'", tolerance_of(info), length)
             self._known.lengths.add(info.vector)
 
-    def _some(self) -> Iterator[Record]:
-        """Points of another length than 1, where all are in memory; else the first of all."""
+    def _some(self, length: float) -> Iterator[Record]:
+        """Points of another ``length``, where all are in memory; else the first of all."""
         info = self._description
         if self._is_scanned():
             loaded = self.loaded(None)
-            uneven = loaded.compared.uneven
+            uneven = loaded.compared.uneven(length)
             rows = loaded.compared.at(loaded.compared.points[uneven])
             named = zip(taken(loaded.ids, uneven), rows, strict=True)
             yield from (Record(point_id, {}, row) for point_id, row in named)

@@ -23,7 +23,6 @@ from typing import TypeVar
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, Int32Array, IntArray
-from tsds_qdrant.collections.distance import score_to_distance
 from tsds_qdrant.collections.edge.compared import Compared
 from tsds_qdrant.collections.edge.products import (
     BLOCK_FLOATS,
@@ -174,7 +173,7 @@ class Scan:
             number = places[own]
             if not (real := np.isfinite(scores)).all():
                 scores, number = scores[real], number[real]
-            nearest = np.lexsort((number, score_to_distance(scores, self.compared.metric)))[:limit]
+            nearest = np.lexsort((number, self.compared.ranking(scores)))[:limit]
             return number[nearest], scores[nearest]
 
         workers = blas_threads() if len(spots) * queries.shape[1] > INLINE else 1

@@ -27,7 +27,7 @@ class ServerLengths(ServerSpaces):
         having = joined(None, {"has_vector": info.vector}) if self.limits.has_room(None) else None
         ids = list(islice(chain.from_iterable(self.scroll_ids(having)), UNIT_SAMPLE))
         sample = self.retrieve(ids, payloads=False, vectors=True)
-        check_unit_length(sample, str(self._session.place), tolerance_of(info))
+        check_unit_length(sample, str(self._session.place), tolerance_of(info), info.length)
 
     def faintest(self, limit: int, where: Filter | None = None) -> list[Record]:
         """The points whose vectors have the smallest products with a few directions."""
