@@ -121,6 +121,11 @@ class Probing(CountedSearches):
         """Scan lists of any depth from now on, as walks miss too much."""
         self.lists_from, self.erred = 0, True
 
+    def scan_everything(self, reason: str) -> None:
+        """Scan in every search from now on, where that is allowed; ``reason`` says why."""
+        if self.info.limits.exact and not self.scan_reason:
+            self._scan_all(reason)
+
     def widen(self, accuracy: float) -> None:
         """Search densities with a larger ef from now on, or by scans where that costs no more."""
         self.erred = True

@@ -144,7 +144,13 @@ def check_comparison(settings: SelectionSettings) -> None:
 
 def _searcher(collection: Collection, settings: SelectionSettings, progress: Progress) -> Searcher:
     """One for each strategy, so that its ef follows from nothing but its own searches."""
-    return Searcher(collection, settings.search, seed=settings.wanted.seed, progress=progress)
+    return Searcher(
+        collection,
+        settings.search,
+        seed=settings.wanted.seed,
+        progress=progress,
+        any_length=settings.strategy.any_length,
+    )
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,13 @@ def resume_knowledge(
     """What the strategy knew, over the collection as it is now."""
     settings = run.settings
     seed = settings.wanted.seed
-    searcher = Searcher(collection, settings.search, seed=seed, progress=progress)
+    searcher = Searcher(
+        collection,
+        settings.search,
+        seed=seed,
+        progress=progress,
+        any_length=settings.strategy.any_length,
+    )
     searcher.wanted = max(run.sizes, default=0)
     return settings.strategy.resume(searcher, facts.get("knowledge", facts), arrays)
 

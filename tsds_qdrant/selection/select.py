@@ -104,7 +104,14 @@ def begin(
     """
     seed = settings.wanted.seed
     check_fields(collection, settings.bounds.fields)
-    searcher = Searcher(collection, settings.search, seed=seed, progress=progress, memory=memory)
+    searcher = Searcher(
+        collection,
+        settings.search,
+        seed=seed,
+        progress=progress,
+        memory=memory,
+        any_length=settings.strategy.any_length,
+    )
     if settings.wanted.sizes or settings.wanted.ratio is not None:
         searcher.wanted = max(settings.wanted_sizes(searcher.candidates), default=0)
     task = task_of(queries, searcher, query_weights)

@@ -129,6 +129,8 @@ class Strategy(ABC):
         card: what the catalogue says of it.
         samples: it gives probabilities, which a sampler draws from.
         has_chances: it gives probabilities, drawn from here or by itself.
+        any_length: under Dot it goes by products of vectors of any length, which are no distances;
+            rows then name the task example whose direction is nearest.
         reasons: what :meth:`explain` answers; made without arguments, for a point that is no
             candidate.
     """
@@ -137,6 +139,7 @@ class Strategy(ABC):
     card: ClassVar[Card]
     samples: ClassVar[bool] = False
     has_chances: ClassVar[bool] = False
+    any_length: ClassVar[bool] = False
     reasons: ClassVar[type[Reasons]] = Reasons
 
     @property

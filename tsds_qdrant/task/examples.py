@@ -120,7 +120,7 @@ def examples_of_vectors(source: str, info: CollectionInfo) -> TaskExamples:
     with np.errstate(over="ignore"):
         vectors = np.asarray(mapped, dtype=np.float32)
     with naming_file(mapped):
-        vectors = checked_examples(vectors, info, what="row")
+        vectors = checked_examples(vectors, info, what="row", unit=False)
     return TaskExamples(vectors, [""] * len(vectors), np.ones(len(vectors)))
 
 
