@@ -75,6 +75,8 @@ ROWS = (
     Row("round-robin"),
     Row("similarity-max"),
     Row("similarity-mean"),
+    Row("less"),
+    Row("rose"),
     Row("random"),
     Row("dsir"),
     Row("toy", ({}, {"letters": "author"})),

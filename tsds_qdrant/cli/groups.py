@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
     from tsds_qdrant.guards.guard import Guard
     from tsds_qdrant.guards.settings import GuardSettings
     from tsds_qdrant.progress import Progress
+    from tsds_qdrant.representations.base import Way
+    from tsds_qdrant.strategies.base import Strategy
     from tsds_qdrant.task.examples import TaskExamples
 
 READ_BY = (
-    *("text_field", "template", "weight_field", "model", "max_length", "backend"),
+    *("text_field", "template", "weight_field", "subtask_field", "model", "max_length", "backend"),
     *("delimiter", "no_header", "json_field"),
 )
 """Settings of reading that vectors and weights depend on."""
@@ -76,6 +80,20 @@ class Where:
         return open_collection(
             self.location, self.collection, vector=self.vector, connection=self.connection
         )
+
+    @contextmanager
+    def open_for(self, strategy: Strategy) -> Iterator[Collection]:
+        """Open the collection, and search the vectors that ``strategy`` is made for if none named.
+
+        Raises:
+            CollectionError: see :meth:`open`.
+            CollectionNotFoundError: there are several such vectors.
+        """
+        from tsds_qdrant.represented.chosen import view_of_kinds
+
+        with self.open() as opened:
+            kinds = strategy.card.kinds if self.vector is None else ()
+            yield view_of_kinds(opened, kinds, strategy.name)
 
 
 def described_for(reading: Reading, collection: Collection, *, quiet: bool) -> CollectionInfo:
@@ -150,8 +168,11 @@ class Examples:
         info: CollectionInfo,
         connection: Connection,
         progress: Progress,
+        way: Way = "targets",
     ) -> TaskExamples:
         """The task examples, for ``collection``, described by ``info``, reached by ``connection``.
+
+        Vectors of records are made in that ``way``.
 
         Raises:
             TsdsError: see :func:`~tsds_qdrant.task.sources.task_examples`.
@@ -165,6 +186,7 @@ class Examples:
             collection=collection,
             connection=connection,
             progress=progress,
+            way=way,
         )
 
     def guard(

@@ -76,7 +76,7 @@ class Changed:
 
 
 CHANGEABLE = (
-    *("text_field", "template", "weight_field", "model", *EMBEDDING),
+    *("text_field", "template", "weight_field", "subtask_field", "model", *EMBEDDING),
     *("delimiter", "no_header", "json_field"),
 )
 """What may be said of the reading of new task examples."""
@@ -113,6 +113,7 @@ def reselect(
     from tsds_qdrant.runs.run import ids_of_file
     from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.selection.results import write_results
+    from tsds_qdrant.selection.settings import SelectionSettings
     from tsds_qdrant.task.sources import task_examples
 
     named_for = {"--out": outputs.out, "--diff": outputs.diff}
@@ -162,6 +163,7 @@ def reselect(
                     collection=opened,
                     connection=moved.connection(run_state),
                     progress=progress,
+                    way=SelectionSettings.restored(run_state.fact("settings")).strategy.way,
                 )
                 facts = {"source": given, "texts": examples.texts}
             done = repair_selection(

@@ -147,7 +147,7 @@ def select(
     written: list[Path] = []
     source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
-    with where.open() as opened, naming(written):
+    with where.open_for(settings.strategy) as opened, naming(written):
 
         def deliver(done: Selection) -> None:
             paths = (outputs.out, outputs.probabilities)
@@ -157,7 +157,8 @@ def select(
             with progress_bars(quiet=quiet) as progress:
                 info = examples.described(opened, quiet=quiet)
                 check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
-                task = examples.read(opened, info, connection, progress)
+                way = settings.strategy.way
+                task = examples.read(opened, info, connection, progress, way)
                 tagging = None
                 if run.write_back:
                     tagging = Tagging.of(run.write_back, info, settings, task.vectors, task.weights)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.examples import UnfitError
 from tsds_qdrant.records.recognising import recognised
+from tsds_qdrant.records.shapes import PREFERENCE, held_records
 from tsds_qdrant.representations.base import Shown
 
 
@@ -47,3 +48,26 @@ class Showing:
             return Shown(self.template.render(payload))
         except InputError:
             return None
+
+
+def preference_of(payload: Mapping[str, Any]) -> Shown:
+    """The chosen answer that ``payload`` shows, with the one that was rejected.
+
+    Raises:
+        UnfitError: it is no preference: prompt, chosen and rejected, or two dialogues.
+    """
+    for _, inside in held_records(payload):
+        if inside.get("chosen") is not None and inside.get("rejected") is not None:
+            turned = {**inside, "chosen": inside["rejected"], "rejected": inside["chosen"]}
+            return replace(_side(inside), rejected=_side(turned))
+    raise UnfitError("has no 'chosen' and 'rejected' answer")
+
+
+def _side(payload: Mapping[str, Any]) -> Shown:
+    example = recognised(payload)
+    if example.shape != PREFERENCE:
+        raise UnfitError("holds 'chosen' and 'rejected', but no prompt and answers of known forms")
+    if example.is_text:
+        return Shown(example.text)
+    text = "\n".join(str(message["content"]) for message in example.messages)
+    return Shown(text, example.messages, example.asked, example.tools)

@@ -29,6 +29,9 @@ ZERO_VECTOR = "zero_vector"
 """A vector without a direction."""
 NONFINITE = "nonfinite"
 Kind = Literal["dense", "sparse", "payload"]
+Way = Literal["targets", "plain_targets", "contrasts"]
+"""How query vectors are made of task examples: as the kind makes them; with the lengths that its
+blocks had before they were brought to 1; or of preferences, as rejected less chosen."""
 Arrays = Mapping[str, npt.NDArray[Any]]
 OnBatch = Callable[[int], None]
 """Called with the number of examples done, batch by batch."""
@@ -44,12 +47,14 @@ class Shown:
         asked: how many of the messages are the prompt, the rest being the answer to learn; None
             for a dialogue, whose every answer is learnt.
         tools: JSON text of the tools that the messages call, or "".
+        rejected: the same with the answer that was rejected, of a preference.
     """
 
     text: str
     messages: tuple[Mapping[str, Any], ...] = ()
     asked: int | None = None
     tools: str = ""
+    rejected: Shown | None = None
 
 
 Examples = Sequence[Shown] | Float32Array | IntArray

@@ -91,7 +91,14 @@ class _Gradients(Plain):
         """The same as of candidates, but plain gradients whatever the optimizer."""
         return self._encoded(examples, on_batch, plain=True)
 
-    def _encoded(self, examples: Examples, on_batch: OnBatch | None, *, plain: bool) -> Encoded:
+    def _encoded(
+        self,
+        examples: Examples,
+        on_batch: OnBatch | None,
+        *,
+        plain: bool,
+        unit_blocks: bool | None = None,
+    ) -> Encoded:
         tokens = tokenized(self._source.language, cast("Sequence[Shown]", examples))
         found = self._passes.over(tokens, on_batch, "mean", plain=plain)
         status = found.statuses([one.status for one in tokens])
@@ -101,16 +108,18 @@ class _Gradients(Plain):
             "tokens": [len(one.ids) for one in tokens],
             "answer_tokens": [one.answer_tokens for one in tokens],
         }
-        return Encoded(self._rows(found.blocks, status), status, values)
+        return Encoded(self._rows(found.blocks, status, unit_blocks), status, values)
 
     def _values(self, found: Found) -> dict[str, FloatArray]:
         norms = np.linalg.norm(found.blocks.reshape(len(found.norms), -1), axis=1)
         return {"gradient_norm": norms}
 
-    def _rows(self, blocks: FloatArray, status: Sequence[str]) -> Float32Array:
+    def _rows(
+        self, blocks: FloatArray, status: Sequence[str], unit_blocks: bool | None = None
+    ) -> Float32Array:
         """(n, C d) of (n, C, d) blocks; zeros where there is no vector."""
         count, moments, width = blocks.shape
-        if self.unit_blocks:
+        if self.unit_blocks if unit_blocks is None else unit_blocks:
             blocks = unit(blocks.reshape(-1, width)).reshape(blocks.shape)
         rows = blocks.reshape(count, moments * width).astype(np.float32)
         rows[[one != OK for one in status]] = 0
@@ -130,9 +139,17 @@ class UnitGradients(_Gradients):
     def _values(self, found: Found) -> dict[str, FloatArray]:
         return {"loss": found.losses.mean(axis=1), "gradient_norm": found.norms.mean(axis=1)}
 
+    def plain_targets(self, examples: Examples, on_batch: OnBatch | None = None) -> Encoded:
+        """As :meth:`targets`, but blocks keep the lengths that the gradients have.
+
+        Raises:
+            EmbeddingError: the model or a checkpoint cannot be loaded or fails.
+        """
+        return self._encoded(examples, on_batch, plain=True, unit_blocks=False)
+
     def contrasts(
         self,
-        pairs: Sequence[tuple[Shown, Shown]],
+        examples: Sequence[Shown],
         on_batch: OnBatch | None = None,
         reduction: Reduction = "sum",
     ) -> Encoded:
@@ -143,14 +160,14 @@ class UnitGradients(_Gradients):
         same tokens has a gradient of 0.
 
         Args:
-            pairs: chosen and rejected, with the same prompt.
+            examples: chosen answers, each with the one that was rejected.
             on_batch: called with the number of examples done, two a pair.
             reduction: of the log probabilities of an answer's tokens.
 
         Raises:
             EmbeddingError: the model or a checkpoint cannot be loaded or fails.
         """
-        sides = [shown for pair in pairs for shown in pair]
+        sides = [side for one in examples for side in (one, one.rejected or one)]
         tokens = tokenized(self._source.language, sides)
         found = self._passes.over(tokens, on_batch, reduction, plain=True)
         blocks = found.blocks[0::2] - found.blocks[1::2]

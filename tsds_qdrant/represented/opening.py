@@ -25,6 +25,7 @@ from tsds_qdrant.representations.base import (
     OnBatch,
     Representation,
     Shown,
+    Way,
     differences,
     plain,
 )
@@ -97,8 +98,24 @@ class Opened:
             links.append({key: self.info.metadata.get(key) for key in MADE_WITH})
         return [*links, plain(dict(self._here.given))]
 
-    def queries(self, examples: Sequence[Shown], on_batch: OnBatch | None = None) -> Encoded:
+    def knows(self, way: Way) -> bool:
+        """Whether query vectors can be made in that ``way``."""
+        return way == "targets" or (
+            not self._of_model and hasattr(self._made[self._chain[-1]], way)
+        )
+
+    def queries(
+        self,
+        examples: Sequence[Shown],
+        on_batch: OnBatch | None = None,
+        way: Way = "targets",
+    ) -> Encoded:
         """Query vectors (n, D) of ``examples``; rows mean nothing where a status is not ok.
+
+        Args:
+            examples: the task examples.
+            on_batch: called with the number of examples done.
+            way: how they are made; one that is known.
 
         Raises:
             CollectionMismatchError: they would be made otherwise than those of the candidates.
@@ -115,7 +132,7 @@ class Opened:
             space = self._model_space
         else:
             first = self._chain[-1]
-            encoded = self._made[first].targets(examples, on_batch)
+            encoded = getattr(self._made[first], way)(examples, on_batch)
             space = first
         for name in reversed(self._chain if self._of_model else self._chain[:-1]):
             if any(status != OK for status in encoded.status):

@@ -35,9 +35,14 @@ def key_of(made_by: Any, examples: Sequence[Shown]) -> str:
     """
     found = hashlib.sha256(_text_of(made_by))
     for one in examples:
-        messages = [dict(message) for message in one.messages]
-        found.update(b"\n" + _text_of([one.text, messages, one.asked, one.tools]))
+        found.update(b"\n" + _text_of(_said(one)))
+        if one.rejected is not None:
+            found.update(b"\r" + _text_of(_said(one.rejected)))
     return found.hexdigest()[:32]
+
+
+def _said(one: Shown) -> list[Any]:
+    return [one.text, [dict(message) for message in one.messages], one.asked, one.tools]
 
 
 def recalled(key: str, count: int) -> Float32Array | None:

@@ -115,7 +115,8 @@ def examples_of(
     if weights is None and queries.weights is not None:
         weights = np.asarray(queries.weights, dtype=np.float64)
     texts, way = list(queries.texts), queries.template.to_dict()
-    return np.asarray(queries.vectors, dtype=np.float32), weights, texts, way
+    groups = (list(queries.groups),) if queries.groups else ()
+    return np.asarray(queries.vectors, dtype=np.float32), weights, texts, way, *groups
 
 
 def source_of(queries: npt.ArrayLike | TaskExamples, given: Mapping[str, Any]) -> dict[str, Any]:

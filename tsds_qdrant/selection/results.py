@@ -15,7 +15,7 @@ from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
 from tsds_qdrant.files.streams import is_stream
 from tsds_qdrant.represented.marks import all_kept
-from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Selection
+from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, Selection
 
 PAYLOAD_PAGE = 1_000
 
@@ -65,7 +65,7 @@ def write_samples(
     paths = sample_paths(out, tuple(selection.samples))
     for size, path in paths.items():
         write_rows(
-            path, sample_rows(collection, selection, size), columns=SAMPLE_COLUMNS, form=form
+            path, sample_rows(collection, selection, size), columns=selection.columns, form=form
         )
     return list(paths.values())
 

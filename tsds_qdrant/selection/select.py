@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -127,13 +127,15 @@ def task_of(
     if not isinstance(queries, TaskExamples):
         return Task.of(queries, searcher.info, weights=query_weights)
     weights = queries.weights if query_weights is None else query_weights
-    return Task.of(
+    task = Task.of(
         queries.vectors,
         searcher.info,
         weights=weights,
         texts=queries.texts,
         template=queries.template,
+        groups=queries.groups,
     )
+    return replace(task, norms=queries.norms, way=queries.way)
 
 
 def select_for(

@@ -105,6 +105,11 @@ class Selection:
         return self.preference.candidates
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the rows, with their payloads."""
+        return SAMPLE_COLUMNS if self.preference.scores is None else (*SAMPLE_COLUMNS, "score")
+
+    @property
     def selected_ids(self) -> list[PointId]:
         """Ids of the largest sample, best rank first."""
         return [self.ids[row] for row in self.samples[max(self.samples)].candidates.tolist()]
@@ -117,8 +122,11 @@ class Selection:
         return float(p[candidate]) if candidate < len(p) else 0.0
 
     def sample_rows(self, size: int) -> Iterator[dict[str, Any]]:
-        """Rows of the sample of ``size``: id, probability, weight, nearest query, distance."""
-        sample = self.samples[size]
+        """Rows of the sample of ``size``: id, probability, weight, nearest query, distance.
+
+        With the score where the strategy gives one.
+        """
+        sample, scores = self.samples[size], self.preference.scores
         pairs = zip(sample.candidates.tolist(), sample.weights.tolist(), strict=True)
         for rank, (candidate, weight) in enumerate(pairs):
             yield {
@@ -128,6 +136,7 @@ class Selection:
                 "weight": weight,
                 "query": int(self.nearest_query[candidate]),
                 "distance": float(self.nearest_distance[candidate]),
+                **({} if scores is None else {"score": float(scores[candidate])}),
             }
 
     def probability_rows(self) -> Iterator[dict[str, Any]]:

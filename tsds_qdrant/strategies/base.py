@@ -21,6 +21,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.representations.base import Way
 from tsds_qdrant.settings.fields import changed
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.evidence import Evidence
@@ -64,6 +65,7 @@ class Preference:
         evidence: what it rests on.
         nearest: (n,) number of the nearest task example of each (-1: not known), and (n,) its
             distance; None where they are still to be measured.
+        scores: (n,) by which they are ordered, NaN where not known; None where there are none.
     """
 
     candidates: IntArray
@@ -72,6 +74,7 @@ class Preference:
     reached: bool = True
     evidence: Evidence = field(default_factory=Evidence)
     nearest: tuple[IntArray, FloatArray] | None = None
+    scores: FloatArray | None = None
 
 
 class Knowledge(Protocol):
@@ -141,6 +144,11 @@ class Strategy(ABC):
     has_chances: ClassVar[bool] = False
     any_length: ClassVar[bool] = False
     reasons: ClassVar[type[Reasons]] = Reasons
+
+    @property
+    def way(self) -> Way:
+        """How vectors are made of task examples that are records."""
+        return "targets"
 
     @property
     def follows_size(self) -> bool:

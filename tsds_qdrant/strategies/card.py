@@ -23,6 +23,9 @@ class Card:
         needs_texts: texts of candidates and of task examples.
         reads_all: every candidate of the pool is read.
         metrics: distances that it works with; empty for all.
+        kinds: of ``represent``, whose vectors are searched where none are named and the collection
+            has some; empty for the default ones.
+        needs: the kind of ``represent`` that it cannot do without; "" for none.
     """
 
     idea: str
@@ -37,3 +40,5 @@ class Card:
     needs_texts: bool = False
     reads_all: bool = False
     metrics: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    needs: str = ""

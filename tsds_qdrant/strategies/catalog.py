@@ -13,6 +13,8 @@ CATALOG = {
     "round-robin": "tsds_qdrant.strategies.nearest:RoundRobin",
     "similarity-max": "tsds_qdrant.strategies.nearest:SimilarityMax",
     "similarity-mean": "tsds_qdrant.strategies.nearest:SimilarityMean",
+    "less": "tsds_qdrant.strategies.influence:Less",
+    "rose": "tsds_qdrant.strategies.influence:Rose",
     "random": "tsds_qdrant.strategies.even_chance:Random",
     "dsir": "tsds_qdrant.strategies.words:Dsir",
 }

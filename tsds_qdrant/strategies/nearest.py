@@ -72,8 +72,8 @@ class ByLists(Strategy):
         whole = near.complete[0] and len(preference.candidates) >= len(whole_list(near))
         return "" if whole else super().more(known, preference)
 
-    def first_depth(self, size: int) -> int:
-        """How deep lists are fetched at first."""
+    def first_depth(self, size: int, lists: int) -> int:
+        """How deep that many ``lists`` are fetched at first."""
         return FIRST_DEPTH
 
     def prefer(self, known: NeighborKnowledge, ask: Ask) -> Preference:
@@ -83,7 +83,7 @@ class ByLists(Strategy):
         """
         near = known.neighborhoods
         size = known.pool if ask.whole else min(ask.reach or ask.size, known.pool)
-        start(near, self.first_depth(size))
+        start(near, self.first_depth(size, len(near.queries)))
         while len((found := self.ranked(known, size)).short):
             try:
                 near.deepen(found.short, 2 * near.depths[found.short])
@@ -208,7 +208,7 @@ class SimilarityMean(ByLists):
         near, weights = NeighborKnowledge.resumed(searcher, facts, arrays)
         return MeanKnowledge(near, weights, examples=arrays["examples"])
 
-    def first_depth(self, size: int) -> int:
+    def first_depth(self, size: int, lists: int) -> int:
         """The one list gives the whole ranking."""
         return max(size, FIRST_DEPTH)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -58,6 +58,30 @@ def nearest_to_any(lists: NeighborLists, keys: KeyArray, size: int) -> Ranked:
     order = id_order(keys[listed], best[listed])[:size]
     ends = lists.distances[lists.offsets[1:] - 1]
     return Ranked(listed[order], np.flatnonzero(~lists.complete & (ends < reach)))
+
+
+def scores_of(lists: NeighborLists, seen: int, scales: FloatArray) -> FloatArray:
+    """(seen,) the largest score of each candidate in any list; -inf where none has it.
+
+    Args:
+        lists: by chords sqrt(2 - 2 s) of cosines s.
+        seen: how many candidates are numbered.
+        scales: (M,) what a cosine is multiplied with to be a score.
+    """
+    best = np.full(seen, -np.inf)
+    np.maximum.at(best, lists.candidates, _scores(lists, scales))
+    return best
+
+
+def _scores(lists: NeighborLists, scales: FloatArray) -> FloatArray:
+    scores: FloatArray = scales[lists.query_of_entry] * (1.0 - np.square(lists.distances) / 2.0)
+    return scores
+
+
+def highest_of_any(lists: NeighborLists, keys: KeyArray, size: int, scales: FloatArray) -> Ranked:
+    """The ``size`` candidates with the largest score in any list; see :func:`scores_of`."""
+    below = float(scales.max()) - _scores(lists, scales)
+    return nearest_to_any(replace(lists, distances=below), keys, size)
 
 
 def round_robin(lists: NeighborLists, size: int) -> Ranked:

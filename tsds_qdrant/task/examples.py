@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,8 +25,9 @@ from tsds_qdrant.paths import COLLECTION_PREFIX
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, load_vectors, naming_file, read_entries
 from tsds_qdrant.records.entries import Entry
-from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.fields import field_values, label
 from tsds_qdrant.records.form import FileForm
+from tsds_qdrant.representations.base import Way
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
 from tsds_qdrant.represented.advice import represent_command
@@ -46,6 +47,11 @@ class TaskExamples:
         weights: (M,) relative weights.
         template: how the text of a candidate is made, where the collection does not say.
         cut: how many texts the model reads only the beginnings of; None where not known.
+        groups: M sub-tasks; empty where there is one.
+        norms: (M, C) lengths that the blocks of the vectors had before they were brought to 1; None
+            where not known.
+        way: how the vectors were made of records; "" for ready ones.
+        dropped: what was left out of the task and why, or "".
     """
 
     vectors: Float32Array
@@ -53,11 +59,15 @@ class TaskExamples:
     weights: FloatArray
     template: TextTemplate = field(default_factory=TextTemplate)
     cut: Cut | None = None
+    groups: list[str] = field(default_factory=list)
+    norms: FloatArray | None = None
+    way: Way | Literal[""] = ""
+    dropped: str = ""
 
     @property
     def note(self) -> str:
-        """One sentence on task examples that are longer than what the model reads, or ""."""
-        return "" if self.cut is None else self.cut.in_words("task examples")
+        """What a user should know of them: those left out, or longer than what the model reads."""
+        return self.dropped or ("" if self.cut is None else self.cut.in_words("task examples"))
 
 
 def is_text_source(source: str) -> bool:
@@ -72,6 +82,7 @@ def examples_of_records(
     template: TextTemplate,
     stored: Mapping[str, Any],
     weight_field: str | None = None,
+    subtask_field: str | None = None,
     form: FileForm | None = None,
     progress: Progress = silent,
 ) -> TaskExamples:
@@ -83,6 +94,7 @@ def examples_of_records(
         template: how to make the text; if undecided, the collection's way.
         stored: metadata of the collection.
         weight_field: field of a record that holds its weight.
+        subtask_field: field of a record that names its sub-task.
         form: what the file is like.
         progress: stage ``task examples``.
 
@@ -106,7 +118,9 @@ def examples_of_records(
 
     weights = weights_of(entries, weight_field)
     vectors = embedder.encode(texts, on_batch)
-    return TaskExamples(vectors, texts, weights, cut=cut_by(embedder, texts))
+    groups = groups_of(entries, subtask_field)
+    cut = cut_by(embedder, texts)
+    return TaskExamples(vectors, texts, weights, cut=cut, groups=groups, way="targets")
 
 
 def examples_of_vectors(source: str, info: CollectionInfo) -> TaskExamples:
@@ -200,6 +214,25 @@ def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:
         return template.render(record)
     except InputError:
         return ""
+
+
+def groups_of(entries: Sequence[Entry], field: str | None) -> list[str]:
+    """The n sub-tasks that ``field`` names, or none.
+
+    Raises:
+        BadRecordError: a record has no single value there.
+    """
+    found: list[str] = []
+    for entry in entries if field else ():
+        values = field_values(entry.record, field or "")
+        if len(values) != 1 or values[0] is None or isinstance(values[0], (list, dict)):
+            raise BadRecordError(
+                entry.place,
+                f"names no sub-task in '{field}'",
+                "name one for each task example, or leave --subtask-field out",
+            )
+        found.append(label(values[0]))
+    return found
 
 
 def weights_of(entries: Sequence[Entry], field: str | None) -> FloatArray:

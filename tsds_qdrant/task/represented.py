@@ -12,13 +12,15 @@ from tsds_qdrant.errors import BadRecordError, CollectionMismatchError, Settings
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.entries import Entry
-from tsds_qdrant.records.showing import Showing
+from tsds_qdrant.records.examples import UnfitError
+from tsds_qdrant.records.showing import Showing, preference_of
 from tsds_qdrant.representations.base import (
     NO_SUPERVISED_TOKENS,
     NONFINITE,
     OK,
     ZERO_GRADIENT,
     Shown,
+    Way,
     differences,
 )
 from tsds_qdrant.representations.model_names import remembered_model
@@ -56,26 +58,51 @@ def vectors_of_records(
     made: Opened,
     template: TextTemplate,
     progress: Progress = silent,
+    way: Way = "targets",
 ) -> tuple[Float32Array, list[str]]:
     """(n, D) query vectors of ``entries``, and n texts; no model is loaded a second time.
+
+    Rows of preferences whose two answers are the same to the model are zero.
 
     Args:
         entries: the task examples.
         made: what made the vectors of the candidates.
         template: how the text is made; if undecided, as that of the candidates was.
+        progress: stage ``task examples``.
+        way: how vectors are made of them.
 
     Raises:
         BadRecordError: one of them has no vector; the message says why.
+        SettingsError: what made the candidates' vectors does not know the ``way``.
         TsdsError: see :meth:`~tsds_qdrant.represented.opening.Opened.queries`.
     """
-    showing = _showing(made, template)
-    examples = [_shown(entry, showing) for entry in entries]
-    key = key_of(made.made_by, examples)
+    if not made.knows(way):
+        what = "of preferences" if way == "contrasts" else "with the lengths of gradients"
+        raise SettingsError(
+            f"'represent {made.kept.kind}' made the vectors '{made.name}' of collection "
+            f"'{made.info.name}', and query vectors {what} belong to those of 'represent "
+            f"gradient' alone; name such with --vector"
+        )
+    if way == "contrasts":
+        examples = [_preferred(entry) for entry in entries]
+    else:
+        showing = _showing(made, template)
+        examples = [_shown(entry, showing) for entry in entries]
+    key = key_of(made.made_by if way == "targets" else [way, *made.made_by], examples)
     rows = recalled(key, len(examples))
     if rows is None:
-        rows = _made(entries, examples, made, progress)
+        rows = _made(entries, examples, made, progress, way)
         remember(key, rows)
     return rows, [one.text for one in examples]
+
+
+def _preferred(entry: Entry) -> Shown:
+    try:
+        return preference_of(entry.record)
+    except UnfitError as error:
+        raise BadRecordError(
+            entry.place, str(error), "give preferences: prompt, chosen and rejected"
+        ) from None
 
 
 def check_alike(info: CollectionInfo, like: CollectionInfo) -> None:
@@ -118,18 +145,22 @@ def _shown(entry: Entry, showing: Showing) -> Shown:
 
 
 def _made(
-    entries: Sequence[Entry], examples: Sequence[Shown], made: Opened, progress: Progress
+    entries: Sequence[Entry],
+    examples: Sequence[Shown],
+    made: Opened,
+    progress: Progress,
+    way: Way,
 ) -> Float32Array:
-    done = 0
+    done, total = 0, len(examples) * (2 if way == "contrasts" else 1)
 
     def on_batch(count: int) -> None:
         nonlocal done
         done += count
-        progress("task examples", done, len(examples))
+        progress("task examples", done, total)
 
-    encoded = made.queries(examples, on_batch)
+    encoded = made.queries(examples, on_batch, way)
     for entry, status in zip(entries, encoded.status, strict=True):
-        if status != OK:
+        if status != OK and (way, status) != ("contrasts", ZERO_GRADIENT):
             raise BadRecordError(
                 entry.place,
                 f"{REASONS.get(status, f'cannot be represented ({status})')}, so it has no vector "

@@ -27,6 +27,7 @@ class Reading:
         text_field: the field that is a record's text.
         template: or a text made of several fields.
         weight_field: the field of a task example that is its weight.
+        subtask_field: the field of a task example that names its sub-task; one for all by default.
         model: a sentence-transformers model; that of the collection by default.
         max_length: tokens that the model reads of a text; as the collection's were read, or the
             model's own limit, by default.
@@ -47,6 +48,12 @@ class Reading:
     )
     weight_field: str | None = setting(
         None, "Field of a task example that holds its weight.", metavar="FIELD", hidden=True
+    )
+    subtask_field: str | None = setting(
+        None,
+        "Field of a task example that names its sub-task (less, rose, rds, bm25).",
+        metavar="FIELD",
+        hidden=True,
     )
     model: str | None = setting(
         None,
@@ -96,7 +103,8 @@ class Reading:
         Raises:
             SettingsError: something is.
         """
-        said = {"weight_field": self.weight_field, **changed(self.form)}
+        fields = {"weight_field": self.weight_field, "subtask_field": self.subtask_field}
+        said: dict[str, Any] = {**fields, **changed(self.form)}
         flags = ", ".join(
             f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
             for name, value in said.items()

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
+import numpy as np
+
+from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray
 from tsds_qdrant.collections.checked import check_made
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
-from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.paths import COLLECTION_PREFIX
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, read_entries
 from tsds_qdrant.records.form import FileForm
+from tsds_qdrant.representations.base import Way
 from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.represented.opening import MADE_WITH, Opened
 from tsds_qdrant.task.examples import (
@@ -22,6 +27,7 @@ from tsds_qdrant.task.examples import (
     examples_of_collection,
     examples_of_records,
     examples_of_vectors,
+    groups_of,
     is_text_source,
     weights_of,
 )
@@ -38,6 +44,7 @@ def task_examples(
     collection: Collection | None = None,
     connection: Connection | None = None,
     progress: Progress = silent,
+    way: Way = "targets",
 ) -> TaskExamples:
     """Read, and embed where needed, the task examples of ``--queries``.
 
@@ -50,6 +57,7 @@ def task_examples(
             ``represent`` made those.
         connection: how a server is reached.
         progress: stage ``task examples``, as records are embedded.
+        way: how vectors are made of records, as the strategy wants it.
 
     Raises:
         SettingsError: ``represent`` made the searched space, and no ``collection`` is given.
@@ -67,7 +75,9 @@ def task_examples(
     else:
         # A path that is missing or of no known format is refused before a model is loaded.
         read_entries(source, form=reading.form)
-        found = examples_of_texts(source, info, reading, collection=collection, progress=progress)
+        found = examples_of_texts(
+            source, info, reading, collection=collection, progress=progress, way=way
+        )
     return replace(found, template=template)
 
 
@@ -78,6 +88,7 @@ def examples_of_texts(
     *,
     collection: Collection | None,
     progress: Progress = silent,
+    way: Way = "targets",
 ) -> TaskExamples:
     """Make vectors of the records of the file ``source``, as those of the candidates were made.
 
@@ -85,13 +96,24 @@ def examples_of_texts(
         SettingsError, TsdsError: see :func:`task_examples`.
     """
     template = reading.text_template()
-    weight_field, form = reading.weight_field, reading.form
+    fields: dict[str, str | None] = {
+        "weight_field": reading.weight_field,
+        "subtask_field": reading.subtask_field,
+    }
+    form = reading.form
     made = None if collection is None else opened_for(collection, reading)
     if made is None:
         if info.vector in all_kept(info):
             raise SettingsError(
                 f"'represent' made the vectors '{info.vector}' of collection '{info.name}'; give "
                 f"the open collection too, which says how"
+            )
+        if way != "targets":
+            what = "of preferences" if way == "contrasts" else "with their lengths"
+            raise SettingsError(
+                f"the vectors '{info.vector}' of collection '{info.name}' are no gradients, and "
+                f"gradients {what} are wanted; make some with 'represent gradient', and name them "
+                f"with --vector"
             )
         stored = made_by_model(info)
         model = checked_model(info, reading.model)
@@ -100,14 +122,14 @@ def examples_of_texts(
             reading.embedder(model, stored),
             template=template,
             stored=stored,
-            weight_field=weight_field,
+            **fields,
             form=form,
             progress=progress,
         )
         check_made(found.vectors, info, model)
         return found
     return examples_represented(
-        source, made, template, weight_field=weight_field, form=form, progress=progress
+        source, made, template, **fields, form=form, progress=progress, way=way
     )
 
 
@@ -117,8 +139,10 @@ def examples_represented(
     template: TextTemplate,
     *,
     weight_field: str | None = None,
+    subtask_field: str | None = None,
     form: FileForm | None = None,
     progress: Progress = silent,
+    way: Way = "targets",
 ) -> TaskExamples:
     """Make vectors of the records of the file ``source`` by the representation ``made``.
 
@@ -127,17 +151,46 @@ def examples_represented(
         made: what made the searched vectors of the candidates.
         template: how the text is made; if undecided, as that of the candidates was.
         weight_field: field of a record that holds its weight.
+        subtask_field: field of a record that names its sub-task.
         form: what the file is like.
         progress: stage ``task examples``.
+        way: how vectors are made of the records.
 
     Raises:
+        InputError: nothing is left of preferences.
         TsdsError: see :func:`~tsds_qdrant.task.represented.vectors_of_records`.
     """
     entries = list(read_entries(source, form=form))
-    weights = weights_of(entries, weight_field)
-    vectors, texts = vectors_of_records(entries, made, template, progress)
+    weights, groups = weights_of(entries, weight_field), groups_of(entries, subtask_field)
+    vectors, texts = vectors_of_records(entries, made, template, progress, way)
+    dropped = ""
+    kept: BoolArray = np.any(vectors, axis=1)
+    if way == "contrasts" and not kept.all():
+        same = len(kept) - int(kept.sum())
+        dropped = (
+            f"{same} of {len(kept)} preferences were left out, as the model reads the same in the "
+            f"chosen and the rejected answer"
+        )
+        if same == len(kept):
+            raise InputError(f"{dropped}; give others")
+        vectors, weights = vectors[kept], weights[kept]
+        left = kept.tolist()
+        texts, groups = list(compress(texts, left)), list(compress(groups, left))
+    norms = None
+    if way == "plain_targets":
+        vectors, norms = parted_lengths(vectors, made.info.blocks)
     check_made(vectors, made.info, f"represent {made.kept.kind}")
-    return TaskExamples(vectors, texts, weights)
+    return TaskExamples(
+        vectors, texts, weights, groups=groups, norms=norms, way=way, dropped=dropped
+    )
+
+
+def parted_lengths(rows: Float32Array, blocks: int) -> tuple[Float32Array, FloatArray]:
+    """``rows`` (n, D) with each of their ``blocks`` C brought to length 1, and (n, C) lengths."""
+    parts = rows.reshape(len(rows), blocks, -1).astype(np.float64)
+    norms = np.linalg.norm(parts, axis=2)
+    unit = parts / np.where(norms > 0, norms, 1.0)[:, :, None]
+    return unit.reshape(rows.shape).astype(np.float32), norms
 
 
 def made_by_model(info: CollectionInfo) -> Mapping[str, Any]:
