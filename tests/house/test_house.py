@@ -47,10 +47,11 @@ GUESTS = {
     "grpc": "tsds_qdrant.collections",
     "httpx": "tsds_qdrant.collections",
     "sentence_transformers": "tsds_qdrant.representations",
-    "transformers": "tsds_qdrant.representations",
+    "transformers": "tsds_qdrant.representations or tsds_qdrant.training.mixing_torch",
     "peft": "tsds_qdrant.representations",
     "sklearn": "tsds_qdrant.representations",
-    "torch": "tsds_qdrant.representations or tsds_qdrant.collections.edge.torch_products",
+    "torch": "tsds_qdrant.representations or tsds_qdrant.collections.edge.torch_products or "
+    "tsds_qdrant.training.mixing_torch",
     "typer": "tsds_qdrant.cli",
     "rich": "tsds_qdrant.cli",
     "matplotlib": "tsds_qdrant.report.path_plot",

@@ -137,7 +137,7 @@ def test_dot_products_are_right_in_the_mean_and_spread_as_the_dimension_says(
         rows, _ = blocks(tiny, batch, Projection(dimension, seed))
         found.append(rows @ rows.T)
     pairs = np.triu_indices(len(true))
-    estimates, wanted = np.array(found)[:, *pairs], true[pairs]
+    estimates, wanted = np.array(found)[:, pairs[0], pairs[1]], true[pairs]
     spread = np.array(
         [
             predicted_variance(gradients[row], gradients[column], Projection(dimension)) ** 0.5

@@ -1,4 +1,4 @@
-"""Signs are the same for numpy, torch and Python's whole numbers, and unrelated."""
+"""Signs are the same for numpy, torch and Python's whole numbers, and unrelated to each other."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ def represent(
         progress: stages ``learn`` and ``represent``.
 
     Raises:
-        CollectionMismatchError: it was made otherwise before.
+        CollectionMismatchError: it was made otherwise before, or some of the vectors that it is
+            derived from were.
         CollectionNotFoundError: there is no space that it is derived from.
         EmbeddingError: the model fails.
         UnsupportedCollectionError: a server older than 1.18.
@@ -96,6 +97,7 @@ class Representing:
     def done(self, kind: str, remembered: dict[str, Any]) -> RepresentReport:
         """Learn what is to be learnt, make what is missing, and index where a graph is kept."""
         report = self.report = RepresentReport(self._name, kind)
+        self._candidates.check(self._settings.where)
         indexes = keeps_graph(self._collection)
         kept = self._prepared(kind, remembered)
         report.fingerprint = kept.fingerprint

@@ -113,6 +113,25 @@ def adapted(model: Any, directory: Path, made_for: str = "") -> Any:
     return loaded.eval()
 
 
+def shaped(model: Any, directory: Path) -> Any:
+    """``model`` with layers as the adapters in ``directory`` have them, but not their weights.
+
+    Raises:
+        EmbeddingError: they do not fit ``model``.
+        MissingPackageError: peft is not installed.
+    """
+    peft = import_peft()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return peft.get_peft_model(model, peft.PeftConfig.from_pretrained(str(directory)))
+    except Exception as error:  # whatever peft raises
+        raise EmbeddingError(
+            f"the adapters in '{directory}' cannot be put on the model ({first_line(error)}); "
+            "give the model that they were made for"
+        ) from error
+
+
 def import_peft() -> Any:
     """The package peft.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.progress import notice
 from tsds_qdrant.representations.adam import ADAM_FORMS, AdamForm, AdamStep
-from tsds_qdrant.representations.adapters import import_peft
+from tsds_qdrant.representations.adapters import shaped
 from tsds_qdrant.representations.checkpoints import Checkpoint
 from tsds_qdrant.representations.differentiated import Differentiated
 from tsds_qdrant.representations.language_model import LanguageModel
@@ -206,9 +206,7 @@ class GradientSource:
         with torch.device("meta"):
             model = transformers.AutoModelForCausalLM.from_config(language.config)
             if adapters is not None:
-                peft = import_peft()
-                config = peft.PeftConfig.from_pretrained(str(adapters.directory))
-                model = peft.get_peft_model(model, config)
+                model = shaped(model, adapters.directory)
         return linear_layers(model, self.layers)
 
 

@@ -29,12 +29,10 @@ class Values:
     Attributes:
         loss: the mean over its supervised tokens.
         margin: the mean of log(p / (1 - p)) over them.
-        supervised: how many there are.
     """
 
     loss: Any
     margin: Any
-    supervised: Any
 
 
 def backward(
@@ -62,7 +60,7 @@ def backward(
     supervised = wanted.sum(1)
     owners = wanted.nonzero()[:, 0]
     rows, tokens = hidden[:, :-1][wanted], labels[:, 1:][wanted]
-    shares = 1 / supervised[owners].double()
+    shares = 1 / supervised[owners].to(_wide(rows))
     weights = shares if reduction == "mean" else torch.ones_like(shares)
     margins = torch.zeros_like(shares)
     gradients = torch.empty_like(rows)
@@ -76,15 +74,15 @@ def backward(
         if objective == "loss":
             factors = -factors * torch.sigmoid(-margin)
         logits.backward(slopes.mul_(factors[:, None]).to(logits.dtype))
-        gradients[part], margins[part] = read.grad, margin.double()
+        gradients[part], margins[part] = read.grad, margin
         start, size = part.stop, max(1, ENTRIES // logits.shape[-1])
     rows.backward(gradients)
+    # Not all devices have float64.
+    margins, shares, owners = margins.cpu().double(), shares.cpu().double(), owners.cpu()
     losses = torch.nn.functional.softplus(-margins)
-    empty = torch.where(supervised > 0, 0.0, torch.nan).double()
+    sums = torch.where(supervised.cpu() > 0, 0.0, torch.nan).double()
     return Values(
-        empty.index_add(0, owners, losses * shares),
-        empty.index_add(0, owners, margins * shares),
-        supervised,
+        sums.index_add(0, owners, losses * shares), sums.index_add(0, owners, margins * shares)
     )
 
 
@@ -92,8 +90,7 @@ def _margins(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, 
     """(n,) margins of ``tokens`` and their (n, V) gradients in the logits, float32 at least."""
     import torch
 
-    if logits.dtype != torch.float64:
-        logits = logits.float()
+    logits = logits.to(_wide(logits))
     own = tokens[:, None]
     score = logits.gather(1, own)
     slopes = logits.scatter(1, own, -torch.inf)
@@ -101,3 +98,10 @@ def _margins(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, 
     total = slopes.sub_(top).exp_().sum(1, keepdim=True)
     slopes.div_(-total).scatter_(1, own, 1.0)
     return (score - top - total.log())[:, 0], slopes
+
+
+def _wide(rows: torch.Tensor) -> torch.dtype:
+    """What ``rows`` are computed in: float32 at least."""
+    import torch
+
+    return torch.float64 if rows.dtype == torch.float64 else torch.float32

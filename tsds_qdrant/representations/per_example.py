@@ -132,7 +132,7 @@ class _Pass:
         block = self._projection.folded(self._sum)
         squares = self._squares
         if squares is None:
-            squares = torch.linalg.vector_norm(block.double(), dim=1) ** 2
+            squares = torch.linalg.vector_norm(block.cpu().double(), dim=1) ** 2
         return Taken(block, squares)
 
     def _rows(self, layer: _Layer, rows: torch.Tensor) -> torch.Tensor:
@@ -179,7 +179,7 @@ class _Pass:
         assert self._change is not None
         whole, layer.whole = layer.whole, None
         del self._open[layer.name]
-        squares = whole.double().square().sum((1, 2))
+        squares = whole.square().sum((1, 2))
         self._squares = squares if self._squares is None else self._squares + squares
         if layer.turned:
             whole = self._change(layer.name, whole.transpose(1, 2)).transpose(1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -55,7 +56,7 @@ class StoreRows(Plain):
         rows = np.empty((len(numbers), self.dimension), dtype=np.float32)
         status: list[str] = [""] * len(numbers)
         bounds = [0, *(np.flatnonzero(np.diff(ordered) != 1) + 1).tolist(), len(ordered)]
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        for start, stop in pairwise(bounds):
             if start < stop:
                 found = self._store.encoded(int(ordered[start]), int(ordered[stop - 1]) + 1)
                 _put(rows, status, order[start:stop].tolist(), found)

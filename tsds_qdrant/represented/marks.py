@@ -145,9 +145,14 @@ def keep(collection: Collection, name: str, kept: Kept) -> None:
 def standing(
     collection: Collection, name: str, kept: Kept, where: Filter | None = None
 ) -> Standing | None:
-    """How many points have the representation; None where the collection allows no such filter."""
+    """How many points have the representation; None where the collection allows no such filter.
+
+    Of one that is derived from vectors the points that have those are counted alone.
+    """
     if not may_filter(collection.limits):
         return None
+    if kept.source is not None:
+        where = joined(where, {"has_vector": kept.source})
     marked = _marked(name, kept)
     points = collection.count(where)
     if not kept.has_vectors:

@@ -41,8 +41,9 @@ def key_of(made_by: Any, examples: Sequence[Shown]) -> str:
     return found.hexdigest()[:32]
 
 
-def _said(one: Shown) -> list[Any]:
-    return [one.text, [dict(message) for message in one.messages], one.asked, one.tools]
+def _said(one: Shown) -> dict[str, Any]:
+    messages = [dict(message) for message in one.messages]
+    return {**vars(one), "messages": messages, "rejected": None}
 
 
 def recalled(key: str, count: int) -> Float32Array | None:
