@@ -77,6 +77,7 @@ ROWS = (
     Row("similarity-mean"),
     Row("less"),
     Row("rose"),
+    Row("dsdm", ({"refit": 0.0}, {"refit": 0.0, "margin_field": "tokens"})),
     Row("random"),
     Row("dsir"),
     Row("toy", ({}, {"letters": "author"})),

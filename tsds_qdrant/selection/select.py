@@ -135,7 +135,7 @@ def task_of(
         template=queries.template,
         groups=queries.groups,
     )
-    return replace(task, norms=queries.norms, way=queries.way)
+    return replace(task, norms=queries.norms, way=queries.way, margins=queries.margins)
 
 
 def select_for(

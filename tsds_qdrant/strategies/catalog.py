@@ -15,6 +15,7 @@ CATALOG = {
     "similarity-mean": "tsds_qdrant.strategies.nearest:SimilarityMean",
     "less": "tsds_qdrant.strategies.influence:Less",
     "rose": "tsds_qdrant.strategies.influence:Rose",
+    "dsdm": "tsds_qdrant.strategies.dsdm.strategy:Dsdm",
     "random": "tsds_qdrant.strategies.even_chance:Random",
     "dsir": "tsds_qdrant.strategies.words:Dsir",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.transport import TransportSolution
@@ -16,6 +16,10 @@ class Evidence:
 
     def facts(self) -> dict[str, Any]:
         """Parts of the manifest, by name."""
+        return {}
+
+    def of_sample(self, candidates: IntArray) -> dict[str, Any]:
+        """What the manifest says of a sample of ``candidates`` (k,)."""
         return {}
 
     def figures(self) -> dict[str, Any]:

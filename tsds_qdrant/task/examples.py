@@ -31,7 +31,7 @@ from tsds_qdrant.representations.base import Way
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
 from tsds_qdrant.represented.advice import represent_command
-from tsds_qdrant.represented.marks import all_kept, described
+from tsds_qdrant.represented.marks import all_kept, described, mark_key
 from tsds_qdrant.represented.whole import check_whole
 from tsds_qdrant.task.model import check_made_alike
 from tsds_qdrant.task.represented import check_alike
@@ -52,6 +52,7 @@ class TaskExamples:
             where not known.
         way: how the vectors were made of records; "" for ready ones.
         dropped: what was left out of the task and why, or "".
+        margins: (M,) log(p / (1 - p)) of the examples; None where not known.
     """
 
     vectors: Float32Array
@@ -63,6 +64,7 @@ class TaskExamples:
     norms: FloatArray | None = None
     way: Way | Literal[""] = ""
     dropped: str = ""
+    margins: FloatArray | None = None
 
     @property
     def note(self) -> str:
@@ -184,6 +186,7 @@ def examples_of_collection(
         template = TextTemplate.from_dict(info.metadata.get("text", {}))
         vectors: list[Float32Array] = []
         texts: list[str] = []
+        margins: list[Any] = []
         for page in collection.scroll_ids():
             for record in collection.retrieve(page, vectors=True):
                 if record.vector is None:
@@ -193,11 +196,13 @@ def examples_of_collection(
                     )
                 vectors.append(record.vector)
                 texts.append(_text_if_any(template, record.payload))
+                margins += field_values(record.payload, mark_key(info.vector, "margin"))
     finally:
         collection.close()
     if not vectors:
         raise InputError(f"collection '{name}' holds no task example; ingest some first")
-    return TaskExamples(np.stack(vectors), texts, np.ones(len(vectors)))
+    known = np.array(margins, dtype=np.float64) if len(margins) == len(texts) else None
+    return TaskExamples(np.stack(vectors), texts, np.ones(len(vectors)), margins=known)
 
 
 def _holds_candidates(name: str) -> SettingsError:

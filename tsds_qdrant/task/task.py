@@ -28,6 +28,7 @@ class Task:
         groups: M sub-tasks; empty where there is one.
         norms: (M, C) lengths that the blocks of the vectors had; None where not known.
         way: how the vectors were made of records; "" for ready ones.
+        margins: (M,) log(p / (1 - p)) of the examples; None where not known.
     """
 
     vectors: Float32Array
@@ -37,6 +38,7 @@ class Task:
     groups: tuple[str, ...] = ()
     norms: FloatArray | None = None
     way: str = ""
+    margins: FloatArray | None = None
 
     @classmethod
     def of(

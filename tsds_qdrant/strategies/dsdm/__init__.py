@@ -1,1 +1,1 @@
-"""DsDm: the candidates of the smallest predicted target loss, by a datamodel that TRAK estimates."""
+"""DsDm: the candidates of the smallest target loss, as a datamodel predicts it."""

@@ -1,8 +1,8 @@
 """The kernel of a datamodel: sums of outer products over the pool, and the query they whiten.
 
 TRAK (Park et al. 2023, arXiv 2303.14186) estimates what candidate i adds to the output at x of a
-model trained with it: tau = phi(x)' (Phi' Phi + lambda I)^-1 phi_i Q_i. The inverse is symmetric, so
-it is put on the query, and nothing that is stored for candidates depends on the pool.
+model trained with it: tau = phi(x)' (Phi' Phi + lambda I)^-1 phi_i Q_i. The inverse is symmetric,
+so it is put on the query, and nothing that is stored for candidates depends on the pool.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Kernel:
 
     def without(self, rows: Float32Array) -> Kernel:
         """The same less the outer products of ``rows`` (n, C d), which were added before."""
-        left = Kernel(self.sums.copy(), self.points - len(rows), self.summed - len(rows))
+        summed = self.summed - len(rows)
+        points = round(self.points * summed / self.summed)
+        left = Kernel(self.sums.copy(), points, summed)
         left._add(rows, -1.0)
         return left
 
