@@ -78,6 +78,14 @@ ROWS = (
     Row("less"),
     Row("rose"),
     Row("dsdm", ({"refit": 0.0}, {"refit": 0.0, "margin_field": "tokens"})),
+    Row(
+        "gradex",
+        (
+            {"source": "source"},
+            {"source": "author", "choice": "ensemble", "subsets": 20, "strength": 0.1},
+            {"source": "author", "margin_field": "tokens", "rows": 3, "sources": 2},
+        ),
+    ),
     Row("random"),
     Row("dsir"),
     Row("toy", ({}, {"letters": "author"})),

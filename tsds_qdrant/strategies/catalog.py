@@ -16,6 +16,7 @@ CATALOG = {
     "less": "tsds_qdrant.strategies.influence:Less",
     "rose": "tsds_qdrant.strategies.influence:Rose",
     "dsdm": "tsds_qdrant.strategies.dsdm.strategy:Dsdm",
+    "gradex": "tsds_qdrant.strategies.gradex.strategy:Gradex",
     "random": "tsds_qdrant.strategies.even_chance:Random",
     "dsir": "tsds_qdrant.strategies.words:Dsir",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,13 @@ def numbers_at(collection: Collection, ids: Sequence[PointId], path: str) -> Flo
     for start in range(0, len(ids), PAYLOAD_PAGE):
         page = ids[start : start + PAYLOAD_PAGE]
         for record in collection.retrieve(page, payloads=[top]):
-            values = field_values(record.payload, path)
-            if values and isinstance(values[0], int | float) and not isinstance(values[0], bool):
-                found[record.id] = float(values[0])
+            found[record.id] = number_of(field_values(record.payload, path))
     return np.array([found.get(one, np.nan) for one in ids])
+
+
+def number_of(values: Sequence[Any]) -> float:
+    """The first of ``values`` where it is a finite number; else NaN."""
+    first = values[0] if values else None
+    if isinstance(first, bool) or not isinstance(first, int | float):
+        return float("nan")
+    return float(first) if abs(first) < float("inf") else float("nan")

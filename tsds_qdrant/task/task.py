@@ -74,6 +74,15 @@ class Task:
         """Sub-task -> numbers of its task examples, in the order of their first ones."""
         return members_of(self.groups, len(self.vectors))
 
+    @property
+    def shares(self) -> FloatArray:
+        """(M,) what each example counts where all sub-tasks count the same; sum 1."""
+        members = self.members
+        shares: FloatArray = self.weights.copy()
+        for own in members.values():
+            shares[own] /= shares[own].sum() * len(members)
+        return shares
+
 
 def members_of(groups: Sequence[str], examples: int) -> dict[str, IntArray]:
     """Sub-task -> numbers of its task examples; "" for the one of all where none are named."""

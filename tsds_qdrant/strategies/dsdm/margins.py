@@ -64,14 +64,10 @@ def mean_gradient(task: Task) -> FloatArray:
     Raises:
         InputError: the task examples cancel each other out.
     """
-    rows = task.vectors.astype(np.float64)
+    rows, shares = task.vectors.astype(np.float64), task.shares
     if task.margins is not None:
-        rows = rows * falling_short(task.margins)[:, None]
-    parts = [
-        task.weights[members] @ rows[members] / task.weights[members].sum()
-        for members in task.members.values()
-    ]
-    mean: FloatArray = np.mean(parts, axis=0)
+        shares = shares * falling_short(task.margins)
+    mean: FloatArray = shares @ rows
     if not mean.any():
         raise InputError(
             f"the gradients of {len(rows)} task examples cancel each other out, so the strategy "
