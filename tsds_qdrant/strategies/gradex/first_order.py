@@ -16,7 +16,8 @@ from tsds_qdrant.arrays import FloatArray
 MOST_STEPS = 60
 CLOSE = 1e-10
 """Length of the gradient at which w counts as found, relative to that at the beginning."""
-LEAST_STEP = 1e-9
+SETTLED = 1e-11
+"""What a step may still win of the objective, relatively, where rounding hides it."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +70,31 @@ def trained(examples: Margins, strength: float) -> FloatArray:
     By Newton's method, whose first step is what TRAK makes of the examples.
     """
     step = np.zeros(examples.gradients.shape[1])
-
-    def objective(at: FloatArray) -> float:
-        return float(at @ at) / 2 + strength * examples.loss(at)
-
-    value, first = objective(step), 0.0
+    first = _force(examples, strength, step)
+    force, value = first, _objective(examples, strength, step)
     for _ in range(MOST_STEPS):
-        force = strength * examples.pull(step) - step
         length = float(np.linalg.norm(force))
-        first = first or length
-        if length <= CLOSE * first:
+        if length <= CLOSE * float(np.linalg.norm(first)):
             break
         move, share = newton_step(examples, strength, step), 1.0
         rise = float(force @ move)
-        while (lower := objective(step + share * move)) > value - 1e-4 * share * rise:
+        settled = rise <= SETTLED * abs(value)
+        lower = _objective(examples, strength, step + move)
+        while not settled and lower > value - 1e-4 * share * rise:
             share /= 2
-            if share < LEAST_STEP:
-                return step
+            lower = _objective(examples, strength, step + share * move)
+        force = _force(examples, strength, step + share * move)
+        # Values that differ by rounding alone say nothing; the gradient still does.
+        if settled and float(np.linalg.norm(force)) >= length:
+            break
         step, value = step + share * move, lower
     return step
+
+
+def _objective(examples: Margins, strength: float, step: FloatArray) -> float:
+    return float(step @ step) / 2 + strength * examples.loss(step)
+
+
+def _force(examples: Margins, strength: float, step: FloatArray) -> FloatArray:
+    force: FloatArray = strength * examples.pull(step) - step
+    return force
