@@ -7,7 +7,7 @@ of them, and ``Planted.precision`` says how many of some ids are of the wanted d
 
     with planted_pool(tmp_path) as planted, planted.open("loss-gradient") as pool:
         settings = SelectionSettings.of("dsdm", sizes=(100,))
-        found = select(pool, planted.task("loss-gradient"), settings)
+        found = select(pool, planted.task(pool), settings)
         assert planted.precision(found.selected_ids) >= 3 * planted.base_rate
 """
 
@@ -30,6 +30,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.ingest.represent import represent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.showing import Showing
+from tsds_qdrant.representations.base import Way
 from tsds_qdrant.representations.catalog import KINDS
 from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.sources import task_examples
@@ -99,10 +100,13 @@ class Planted:
         """The collection, searched in ``space``; to be closed."""
         return open_collection(str(self.place / "store"), "pool", vector=space)
 
-    def task(self, space: str) -> TaskExamples:
-        """The task examples as ``select --queries`` makes them for ``space``."""
-        with self.open(space) as pool:
-            return task_examples(str(self.place / "task.jsonl"), pool.info(), collection=pool)
+    def task(self, space: str | Collection, way: Way = "targets") -> TaskExamples:
+        """The task examples as ``select --queries`` makes them for a space, open or not."""
+        if isinstance(space, str):
+            with self.open(space) as pool:
+                return self.task(pool, way)
+        file = str(self.place / "task.jsonl")
+        return task_examples(file, space.info(), collection=space, way=way)
 
     def rows(self, space: str) -> tuple[list[PointId], Float32Array]:
         """Ids and stored vectors (n, D) of all candidates."""
