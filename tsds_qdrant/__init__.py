@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from tsds_qdrant.selection.quotas import Quota
     from tsds_qdrant.selection.select import select
     from tsds_qdrant.selection.selection import Selection
-    from tsds_qdrant.selection.settings import Bounds, SelectionSettings, Wanted
+    from tsds_qdrant.selection.bounds import Bounds
+    from tsds_qdrant.selection.settings import SelectionSettings, Wanted
     from tsds_qdrant.solver.lists import NeighborLists
     from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport
     from tsds_qdrant.strategies.catalog import strategy_class

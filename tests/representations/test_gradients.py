@@ -309,6 +309,16 @@ def test_the_base_model_is_named_and_checkpoints_leave_it_as_it_is(
     np.testing.assert_array_equal(before.rows, after.rows)  # type: ignore[arg-type]
 
 
+def test_a_model_that_was_loaded_for_inference_has_gradients(tmp_path: Path) -> None:
+    model = language(tmp_path)
+    with torch.inference_mode():
+        assert not model.model.training
+    found = explicit(model.model, one_batch(model, DIALOGUES), [*linear_layers(model.model)])
+    made = LossGradients(GradientSource(model, projection=SMALL)).candidates(DIALOGUES)
+    expected = [projected(one, SMALL) for one in found]
+    np.testing.assert_allclose(made.rows, expected, rtol=1e-4, atol=1e-6)  # type: ignore[arg-type]
+
+
 def test_untrained_adapters_are_told(tmp_path: Path, tiny: LanguageModel) -> None:
     fresh = Checkpoint.read(adapters(tmp_path / "fresh", tiny, steps=0))
     said: list[str] = []

@@ -209,6 +209,16 @@ def test_tokens_across_the_border_of_an_answer_are_learnt(make_model: MakeModel)
     assert sum(label == NOT_LEARNT for label in tokens.labels) == 2
 
 
+def test_white_space_that_a_tokenizer_counts_nowhere_is_learnt(make_model: MakeModel) -> None:
+    """As GPT-2's says where tokens stand: a token that is a space has no width."""
+    from tokenizers import processors
+
+    model = make_model(None)
+    model.tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    shown = Shown("", (user("q "), assistant("  a b")), 1)
+    assert learnt(model, shown) == ("q \n  a b</s>", "  a b</s>")
+
+
 GENERATION = (
     "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}"
     "{% generation %}{{ m.content + '</s>' }}{% endgeneration %}"

@@ -47,6 +47,9 @@ class Row:
             another order.
         loose: columns of the rows that depend on how far lists are known; they are not compared.
         excused: says of a selection, and of the one that it should equal, whether they may differ.
+        represent: makes of points that were written what the strategy looks at.
+        sums: it depends on sums over all that is stored, so neither a filter nor a guard equals a
+            smaller collection.
     """
 
     strategy: str
@@ -54,6 +57,10 @@ class Row:
     tolerance: float = 0.0
     loose: tuple[str, ...] = ()
     excused: Callable[[Selection, Selection], bool] = lambda found, wanted: False
+    represent: Callable[[Collection, Sequence[PointId], Sequence[Payload]], None] = (
+        lambda pool, ids, payloads: None
+    )
+    sums: bool = False
 
     @property
     def kind(self) -> type[Strategy]:
@@ -131,6 +138,7 @@ class Case:
                 "text": " ".join(f"w{word}" for word in row),
                 "tokens": int(rng.integers(1, 12)),
                 "author": f"a{rng.integers(6)}",
+                "hardness": (5 * row[0] + 3 * row[1] + row[2]) % 14 / 10,
             }
             | ({"source": f"s{rng.integers(3)}"} if rng.random() < 0.9 else {})
             for row in words
@@ -160,7 +168,9 @@ class Case:
         chosen = np.flatnonzero(np.ones(len(self.ids)) if kept is None else kept).tolist()
         payloads = [{**self.payloads[k], SEQUENCE_FIELD: 1} for k in chosen]
         pool = SHELF.empty(self.metric)
-        pool.upsert([self.ids[k] for k in chosen], self.rows[chosen], payloads)
+        ids = [self.ids[k] for k in chosen]
+        pool.upsert(ids, self.rows[chosen], payloads)
+        self.row.represent(pool, ids, payloads)
         if strangers:
             self.let_in_strangers(pool)
         pool.update_metadata(METADATA)
@@ -248,6 +258,7 @@ class Live:
         self.collection.update_metadata({"sequence": self.sequence})
         stamped = [{**one, SEQUENCE_FIELD: self.sequence} for one in contents]
         self.collection.upsert(ids, vectors, stamped)
+        case.row.represent(self.collection, ids, stamped)
         self.collection.update_metadata({"settled": self.sequence})
         self.content.update(zip(ids, contents, strict=True))
 

@@ -14,6 +14,8 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import MADE_FIELD, MANIFESTS
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import Metric, Payload, PointId
+from tsds_qdrant.representations.base import Shown
+from tsds_qdrant.representations.bm25 import Bm25
 from tsds_qdrant.represented.marks import Kept
 from tsds_qdrant.sparse import SparseRows
 
@@ -57,6 +59,16 @@ def add_made(
     pool.set_payload(MADE_FIELD, ids, [{name: {"fp": kept.fingerprint, **one}} for one in own])
     known = pool.info().metadata.get(MANIFESTS) or {}
     pool.update_metadata({MANIFESTS: {**known, name: kept.stored()}})
+
+
+def represent_words(pool: Collection, ids: Sequence[PointId], payloads: Sequence[Payload]) -> None:
+    """Write what ``represent bm25`` makes of texts whose average length is 4 words."""
+    made = Bm25()
+    made.restore({"average_length": np.array([4.0])})
+    shown = [Shown(str(one["text"])) for one in payloads]
+    rows = made.candidates(shown).rows
+    kept = Kept("bm25", "f00d", made.manifest(), {"name": "bm25"})
+    add_made(pool, kept, ids, rows)
 
 
 @contextmanager

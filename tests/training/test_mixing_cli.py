@@ -124,13 +124,17 @@ def test_the_weights_are_drawn(log: Path, tmp_path: Path) -> None:
     assert not run("mix", "--losses", log, "--json", "--plot", tmp_path / "w.svg").stderr
 
 
-def test_names_that_begin_with_an_underscore_are_in_the_legend(tmp_path: Path) -> None:
+def test_names_are_in_the_legend_whatever_they_are(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
+    names = ["_x", "$y", r"$\\frac$", "網", "long" * 50, *(f"s{k}" for k in range(30))]
+    rows = [{"step": 1, "source": s, "loss": 60 - k} for k, s in enumerate(names)]
     log = log_of(
-        tmp_path / "log.jsonl", *({"step": 1, "source": s, "loss": 1} for s in ("_x", "$y"))
+        tmp_path / "log.jsonl", *({**row, "step": t} for t in range(1, 400) for row in rows)
     )
     run("mix", "--losses", log, "--plot", tmp_path / "w.svg")
-    assert "_x" in (tmp_path / "w.svg").read_text()
+    drawn = (tmp_path / "w.svg").read_text()
+    assert all(word in drawn for word in ("_x", "$y", "frac", "網", "longlo.."))
+    assert "s29" not in drawn
 
 
 GOOD = {"step": 3, "source": "a", "loss": 1.0}

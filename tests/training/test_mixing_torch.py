@@ -109,9 +109,7 @@ def test_workers_are_refused(collection: Collection) -> None:
         next(iter(loader))
 
 
-def trainer(
-    mixed: MixedDataset, callback: MixtureCallback, out: Path, steps: int, **arguments: Any
-) -> Any:
+def trainer(mixed: Any, callback: MixtureCallback, out: Path, steps: int, **arguments: Any) -> Any:
     from transformers import Trainer, TrainingArguments
 
     given = {
@@ -132,6 +130,7 @@ def trainer(
         model=tiny_model(layers=1),
         args=TrainingArguments(**{**given, **arguments}),
         train_dataset=mixed,
+        eval_dataset=[{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}] * 3,
         data_collator=collated,
         callbacks=[callback],
     )
@@ -256,3 +255,51 @@ def test_what_a_callback_cannot_use_is_named(collection: Collection, tmp_path: P
     (tmp_path / "log.jsonl").write_text("")
     with pytest.raises(OutputError, match="exists already"):
         MixtureCallback(mixed, tmp_path / "log.jsonl")._begin_log(0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loss_that_is_no_number_is_left_out_and_said(
+    collection: Collection, tmp_path: Path
+) -> None:
+    mixed, log = dataset(collection, seed=1), tmp_path / "losses.jsonl"
+    made = trainer(mixed, MixtureCallback(mixed, log), tmp_path, 2)
+    with torch.no_grad():
+        made.model.get_input_embeddings().weight[30] = torch.nan  # the token of one source
+    with pytest.warns(RuntimeWarning, match="the loss of source 'same' in step 1 is nan"):
+        made.train()
+    assert {line["source"] for line in rows_of(log) if line["step"] == 1} == {"walks"}
+    assert mixed.stream.mixture.step == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_evaluation_teaches_nothing_and_batches_without_rows_are_refused(
+    collection: Collection, tmp_path: Path
+) -> None:
+    mixed, log = dataset(collection, seed=1), tmp_path / "losses.jsonl"
+    evaluating = {"eval_strategy": "steps", "eval_steps": 1}
+    trainer(mixed, MixtureCallback(mixed, log), tmp_path, 2, **evaluating).train()
+    assert sum(line["tokens"] for line in rows_of(log)) == 2 * 2 * 4 * (LETTERS - 1)
+
+    plain = [{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}] * 16
+    with pytest.raises(InputError, match=f"a batch has no '{ROW}'"):
+        trainer(plain, MixtureCallback(mixed), tmp_path, 1).train()
+
+
+def shared_step(rank: int, size: int, place: str, out: str) -> None:
+    """One of several processes that learnt different examples of a step."""
+    import torch.distributed as together
+
+    from tsds_qdrant.training.mixing_torch import _gathered
+
+    together.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=size)
+    found = _gathered({2 * k + rank: (float(k + rank), 3 + k) for k in range(3)})
+    Path(out, f"{rank}.json").write_text(json.dumps(sorted(found.items())))
+    together.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_all_processes_of_a_training_learn_from_all_losses(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(shared_step, (2, str(tmp_path / "meet"), str(tmp_path)), nprocs=2)
+    expected = [[2 * k + rank, [float(k + rank), 3 + k]] for k in range(3) for rank in range(2)]
+    for rank in range(2):
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == expected

@@ -10,6 +10,7 @@ from tsds_qdrant.strategies.wording import quoted
 WORDS = {
     "filtered out": "no candidate, the run's filter leaves it out",
     "kept out": "no candidate, it was kept out as a copy of a test item",
+    "near copy": "not selected, it is a near copy of a candidate that is preferred",
     "no vector": "no candidate, it has no vector{vector}",
     "lost vector": "its vector{vector} is gone, though the run still has it: run 'tsds-qdrant "
     "reselect'",

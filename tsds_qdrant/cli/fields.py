@@ -75,6 +75,7 @@ class FieldFlag:
             default = None
         option = typer.Option(
             self.spelled,
+            *flag.also,
             help=flag.help,
             metavar=metavar or None,
             min=flag.least,

@@ -53,7 +53,12 @@ class Where:
         envvar="TSDS_QDRANT",
     )
     collection: str = setting(MISSING, "The collection of candidates.", metavar="NAME")
-    vector: str | None = setting(None, "Which vector, if the points have several.", metavar="NAME")
+    vector: str | None = setting(
+        None,
+        "Which vector, if the points have several: a name of 'represent', say.",
+        also=("--representation",),
+        metavar="NAME",
+    )
     reached: Reached = field(default_factory=Reached)
 
     def __post_init__(self) -> None:

@@ -61,7 +61,7 @@ class Replayed:
         parse=weights_of,
     )
     every: int | None = setting(
-        None, "Show every so many steps, and the last; 20 rows if unset, in JSON all.", least=1
+        None, "Show every Nth step, and the last; 20 rows if unset, in JSON all.", least=1
     )
     plot: Path | None = setting(
         None, "Draw the weights (needs matplotlib).", metavar="FILE.png|.svg"

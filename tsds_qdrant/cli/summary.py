@@ -21,7 +21,8 @@ def summary(selection: Selection) -> str:
         f"{done} {selection.candidates} candidates for {selection.queries} task examples{by}",
         *selection.evidence.in_words(),
     ]
-    return "\n".join([*lines, *_kept_out(selection), *_bounds_met(selection)])
+    found = [*_kept_out(selection), *_near_copies(selection), *_bounds_met(selection)]
+    return "\n".join([*lines, *found])
 
 
 def _drawn(sample: Sample) -> str:
@@ -42,6 +43,18 @@ def _kept_out(selection: Selection) -> Iterator[str]:
         f"{found.looked_at} candidates were compared"
     )
     yield from found.notes
+
+
+def _near_copies(selection: Selection) -> Iterator[str]:
+    """How many near copies a ranking has passed over."""
+    found = selection.near_copies
+    if not found or not (found["passed_over"] or found["drawn"]):
+        return
+    within = f"within {found['radius']:g} of" if found["radius"] else "with the vector of"
+    line = f"passed over {found['passed_over']} near copies, {within} one taken before"
+    if found["drawn"]:
+        line += f"; {found['drawn']} were drawn, as there are no others"
+    yield f"{line} (--near-copies keep takes them in their places)"
 
 
 def _bounds_met(selection: Selection) -> Iterator[str]:

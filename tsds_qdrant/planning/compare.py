@@ -34,7 +34,6 @@ from tsds_qdrant.selection.select import task_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.strategies.catalog import DEFAULT
 from tsds_qdrant.strategies.evidence import TransportEvidence
-from tsds_qdrant.strategies.wording import too_few
 from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.task import Task
 
@@ -76,7 +75,7 @@ def compare(
     size = settings.wanted_sizes(searcher.candidates)[0]
     if size > searcher.candidates:
         rule, known = settings.strategy, settings.strategy.begin(searcher, task)
-        raise SupportError(too_few(known, len(rule.everything(known)), size))
+        raise SupportError(rule.too_few(known, len(rule.everything(known)), size))
     methods = METHODS if compared.methods is None else compared.methods
     ready: dict[str, Contestant] = {}
     left_out: dict[str, str] = {}

@@ -8,7 +8,9 @@ from typing import Any
 
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing
+from tsds_qdrant.selection.select import copies_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import TraitReader
 from tsds_qdrant.solver.transport import effective_sample_size
@@ -69,10 +71,11 @@ class Contestant:
         strategy, seed = settings.strategy, settings.wanted.seed
         searcher.wanted = size
         known = strategy.begin(searcher, task)
-        strategy.settle(known, None)
-        preference = strategy.prefer(known, Ask(size, seed=seed))
+        drawing = Drawing(settings, known, TraitReader(searcher.collection, settings.bounds))
+        asking = Asking(known, settings, None, drawing, copies=copies_of(searcher, settings))
+        preference = asking.preference(size)
         while strategy.sharpened(known, preference, seed, None):
-            preference = strategy.prefer(known, Ask(size, seed=seed))
+            preference = asking.preference(size)
         return cls(settings, size, known, preference)
 
     @property

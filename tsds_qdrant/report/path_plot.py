@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,5 +63,6 @@ def save_figure(figure: Any, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with atomic_write(path) as stream:
+    with atomic_write(path) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # signs that the font lacks are boxes
         figure.savefig(stream, format=path.suffix.lower().lstrip("."))

@@ -30,7 +30,6 @@ from tsds_qdrant.representations.rows import directions, numbers, statuses
 from tsds_qdrant.representations.scores import Scores, scores
 from tsds_qdrant.representations.tokens import (
     BATCH_SIZE,
-    Side,
     TokenBatch,
     Tokens,
     answer_alone,
@@ -85,7 +84,6 @@ class Hidden(Plain):
         self._batch_size = batch_size
         self._batch_tokens = batch_tokens
         self._without_prompt = without_prompt
-        self._side: Side = "right"
         self._output: OutputLayer | None = None
 
     @property
@@ -164,7 +162,6 @@ class Hidden(Plain):
             self._model,
             batch_size=self._batch_size,
             batch_tokens=self._batch_tokens,
-            side=self._side,
         )
 
     def _pass(self, batch: TokenBatch) -> tuple[Float32Array, Scores]:

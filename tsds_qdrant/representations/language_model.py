@@ -87,7 +87,11 @@ class LanguageModel:
             EmbeddingError: it cannot be loaded, or is no causal language model.
             MissingPackageError: a package is not installed.
         """
-        return self._source.model(self.config, self.device)
+        import torch
+
+        # Weights that are made in inference mode never have gradients.
+        with torch.inference_mode(False):
+            return self._source.model(self.config, self.device)
 
     @property
     def device(self) -> str:

@@ -36,14 +36,13 @@ def key_of(made_by: Any, examples: Sequence[Shown]) -> str:
     found = hashlib.sha256(_text_of(made_by))
     for one in examples:
         found.update(b"\n" + _text_of(_said(one)))
-        if one.rejected is not None:
-            found.update(b"\r" + _text_of(_said(one.rejected)))
     return found.hexdigest()[:32]
 
 
 def _said(one: Shown) -> dict[str, Any]:
+    rejected = None if one.rejected is None else _said(one.rejected)
     messages = [dict(message) for message in one.messages]
-    return {**vars(one), "messages": messages, "rejected": None}
+    return {**vars(one), "messages": messages, "rejected": rejected}
 
 
 def recalled(key: str, count: int) -> Float32Array | None:

@@ -116,6 +116,12 @@ def _no_candidates(run: Run, records: Sequence[Record]) -> dict[PointId, Verdict
         for point_id, number in zip(ids, numbers, strict=True)
         if number >= 0 and index.excluded[number]
     }
+    copies = run.selection.copies
+    out |= {
+        point_id: "near copy"
+        for point_id, number in zip(ids, numbers, strict=True)
+        if copies.get(point_id) and number not in preferred and point_id not in out
+    }
     if where is None:
         return out
     passed = matching(run.known.searcher.collection, where, ids)

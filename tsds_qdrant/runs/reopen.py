@@ -36,7 +36,7 @@ def reopen(
         known,
         run.settings,
         run.sizes,
-        earlier=Earlier(run.drawn.evidence, run.drawn.traits, reopened=True),
+        earlier=Earlier(run.drawn.evidence, run.drawn.traits, run.drawn.copies, reopened=True),
     )
     guard = stored_guard(facts, arrays)
     if guard is not None:

@@ -142,6 +142,7 @@ def reselect(
                 earlier=Earlier(
                     evidence=None if repaired.from_scratch else run.drawn.evidence,
                     traits=run.drawn.traits if untouched else None,
+                    copies=run.drawn.copies if untouched else None,
                     unchanged=untouched,
                 ),
             )

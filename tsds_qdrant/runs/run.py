@@ -71,6 +71,7 @@ class Drawn:
         samples: size -> (n,) rows of ``keys`` that were drawn, best rank first.
         evidence: what the evidence stored.
         traits: id -> what quotas, budgets and groups looked at.
+        copies: id -> whether it is a near copy of a better one.
     """
 
     keys: KeyArray
@@ -78,6 +79,7 @@ class Drawn:
     samples: Mapping[int, npt.NDArray[np.int64]]
     evidence: Mapping[str, Any]
     traits: Mapping[PointId, Traits]
+    copies: Mapping[PointId, bool] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[PointId]:
@@ -147,6 +149,8 @@ def keep_run(state: RunState, run: Run, figures: Mapping[str, Any]) -> int:
         "mark_prints": mark.prints,
         "drawn_keys": selection.keys[kept],
         "trait_keys": point_keys(list(selection.traits)),
+        "copy_keys": point_keys(list(selection.copies)),
+        "copies": np.array([*selection.copies.values()], dtype=np.bool_),
         "drawn_probabilities": np.full(len(kept), np.nan) if p is None else p[kept],
         **{
             f"drawn_{size}": row_of[sample.candidates] for size, sample in selection.samples.items()
@@ -193,6 +197,7 @@ def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], d
                 # Facts of states that version 0.1 made stand one storey higher.
                 facts["evidence"] if "evidence" in facts else {"accuracy": facts["accuracy"]},
                 dict(zip(looked_at, traits, strict=False)),
+                _copies(arrays),
             ),
             Tagging(**facts["tagging"]) if facts.get("tagging") else None,
             facts.get("candidates"),
@@ -202,6 +207,13 @@ def load_run(state: RunState) -> tuple[StoredRun, dict[str, npt.NDArray[Any]], d
             f"run state '{state.path}' lacks {error}; restore it from a copy, or select again"
         ) from error
     return run, arrays, facts
+
+
+def _copies(arrays: Arrays) -> dict[PointId, bool]:
+    """What was found of near copies; nothing in states of versions that looked for none."""
+    if "copies" not in arrays:
+        return {}
+    return dict(zip(point_ids(arrays["copy_keys"]), arrays["copies"].tolist(), strict=True))
 
 
 def resume_knowledge(

@@ -8,7 +8,7 @@ known only grows and the pool is finite, so this ends.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ import numpy as np
 from tsds_qdrant.errors import DepthError, SupportError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.selection.bounded import Drawing
+from tsds_qdrant.selection.copies import NearCopies
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.strategies.base import Ask, Knowledge, Preference
-from tsds_qdrant.strategies.wording import too_few
 
 BUDGET_ROUNDS = 12
 BUDGET_TOLERANCE = 0.02
@@ -40,6 +40,7 @@ class Asking:
         guard: keeps copies of test items out; None for none.
         drawing: says whether bounds leave enough.
         unchanged: what is excluded stays so, as nothing has changed since that was found.
+        copies: finds near copies, which come last; None where they stay in their places.
     """
 
     known: Knowledge
@@ -47,6 +48,7 @@ class Asking:
     guard: Guard | None
     drawing: Drawing
     unchanged: bool = False
+    copies: NearCopies | None = None
 
     def preference(self, size: int) -> Preference:
         """The preference from which samples of at most ``size`` (0: by the budget) are drawn.
@@ -71,7 +73,7 @@ class Asking:
             clean = guard.cleaner(known)
         settings.strategy.settle(known, clean)
         if size > known.pool and settings.exact_size and not settings.wanted.ratio:
-            raise SupportError(too_few(known, self._everything(), size))
+            raise SupportError(settings.strategy.too_few(known, self._everything(), size))
         preference = self._wanted(size)
         found = len(preference.candidates)
         return self._wanted(found) if settings.fits(size, found) < size else preference
@@ -92,11 +94,26 @@ class Asking:
         return Ask(size, seed=self.settings.wanted.seed, **more)
 
     def _clean(self, ask: Ask) -> Preference:
-        """What is preferred, asked again as long as it holds copies of test items."""
+        """What is preferred, asked again as long as it holds copies of test items.
+
+        Where near copies come last, more is asked for until enough others are there.
+        """
+        wanted = ask.reach or ask.size
         while True:
             preference: Preference = self.settings.strategy.prefer(self.known, ask)
-            if self.guard is None or not self.guard.drop_copies(self.known, preference.candidates):
+            order = preference.candidates
+            if self.guard is not None and self.guard.drop_copies(self.known, order):
+                continue
+            if self.copies is None:
                 return preference
+            passed = self.copies.among(self.known.index, order)
+            apart, asked = order[~passed], ask.reach or ask.size
+            if ask.whole or len(order) < asked or len(order) >= self.known.pool:
+                return replace(preference, candidates=np.concatenate([apart, order[passed]]))
+            if len(apart) >= wanted:
+                return replace(preference, candidates=apart[:wanted])
+            more = max(math.ceil(GROWTH * asked), wanted + 2 * int(passed.sum()))
+            ask = replace(ask, reach=min(more, self.known.pool))
 
     def _everything(self) -> int:
         """How many candidates there are, without copies of test items."""

@@ -8,9 +8,10 @@ import numpy as np
 
 from tsds_qdrant.arrays import IntArray
 from tsds_qdrant.errors import SupportError
+from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.quotas import Caps, Neighbors, Traits, members_of
 from tsds_qdrant.selection.sampling import Sample, draw, ranked
-from tsds_qdrant.selection.settings import Bounds, SelectionSettings
+from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import TraitReader
 from tsds_qdrant.strategies.base import Knowledge, Preference
 

@@ -17,12 +17,14 @@ from tsds_qdrant.strategies.reasons import Reasons
 
 Verdict = str
 """``drawn``, ``not drawn`` (it could have been), ``not preferred``, ``filtered out`` (by the run's
-filter), ``kept out`` (as a copy of a test item), ``no vector`` (in the searched space), ``lost
-vector`` (since the run's last selection), ``zero vector`` (which has no direction), or what the
-strategy says of a point that could not be drawn: one of its ``VERDICTS``."""
+filter), ``kept out`` (as a copy of a test item), ``near copy`` (of a preferred one), ``no vector``
+(in the searched space), ``lost vector`` (since the run's last selection), ``zero vector`` (which
+has no direction), or what the strategy says of a point that could not be drawn: one of its
+``VERDICTS``."""
 NO_CANDIDATE: tuple[Verdict, ...] = (
     "filtered out",
     "kept out",
+    "near copy",
     "no vector",
     "lost vector",
     "zero vector",

@@ -160,6 +160,7 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
         "queries": dict(queries) | {"count": selection.queries},
         "settings": selection.settings.stored(),
         "contamination": None if found is None else found.figures(),
+        "near_copies": selection.near_copies,
         "candidates": selection.candidates,
         **facts,
         "samples": {

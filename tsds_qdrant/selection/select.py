@@ -22,6 +22,7 @@ from tsds_qdrant.pool.pool import vectors_found, vectors_of
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing
+from tsds_qdrant.selection.copies import NearCopies, radius_in
 from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
@@ -40,6 +41,7 @@ class Earlier:
     Attributes:
         evidence: what its evidence stored, if most of it still holds.
         traits: what bounds looked at then, if nothing has changed since.
+        copies: id -> whether it was a near copy of a better one, if nothing has changed since.
         unchanged: nothing has changed since, so that what the guard kept out then stays so, and
             nothing is looked at again.
         reopened: it is that selection that is wanted; points that were drawn may have left.
@@ -47,6 +49,7 @@ class Earlier:
 
     evidence: Mapping[str, Any] | None = None
     traits: Mapping[PointId, Traits] | None = None
+    copies: Mapping[PointId, bool] | None = None
     unchanged: bool = False
     reopened: bool = False
 
@@ -171,7 +174,8 @@ def select_for(
     )
     sizes = () if settings.by_budget else sizes
     drawing = Drawing(settings, known, reader)
-    asking = Asking(known, settings, guard, drawing, earlier.unchanged)
+    copies = copies_of(searcher, settings, earlier.copies)
+    asking = Asking(known, settings, guard, drawing, earlier.unchanged, copies)
     strategy, seed, largest = settings.strategy, settings.wanted.seed, max(sizes, default=0)
     preference = asking.preference(largest)
     if not (earlier.reopened or earlier.unchanged):
@@ -213,7 +217,25 @@ def select_for(
         },
         contamination=found,
         traits=reader.known if samples else {},
+        copies=copies.passed if copies and samples else {},
+        copy_radius=None if copies is None else copies.radius,
     )
+
+
+def copies_of(
+    searcher: Searcher, settings: SelectionSettings, known: Mapping[PointId, bool] | None = None
+) -> NearCopies | None:
+    """What finds near copies, where ``settings`` let them come last.
+
+    Args:
+        searcher: knows the pool.
+        settings: as given.
+        known: what was found before.
+    """
+    if not settings.skips_copies:
+        return None
+    radius = radius_in(searcher.info, settings.bounds.copy_radius)
+    return NearCopies(searcher, radius, known or {})
 
 
 def _drawn(known: Knowledge, samples: Mapping[int, Sample]) -> list[PointId]:

@@ -43,6 +43,9 @@ class Selection:
         contamination: what was kept out as a copy of a test item; None without test items.
         traits: id -> what quotas, budgets and groups looked at, of all candidates that they did,
             so that the same preferences are tried again where the run is taken up.
+        copies: id -> whether it is a near copy of a candidate that comes before it, of all that
+            were looked at; empty where near copies are kept.
+        copy_radius: within what; None where near copies are kept.
     """
 
     settings: SelectionSettings
@@ -61,6 +64,26 @@ class Selection:
     seconds: dict[str, float]
     contamination: Contamination | None = None
     traits: Mapping[PointId, Traits] = field(default_factory=dict)
+    copies: Mapping[PointId, bool] = field(default_factory=dict)
+    copy_radius: float | None = None
+
+    @property
+    def near_copies(self) -> dict[str, Any] | None:
+        """How many near copies were passed over, and how many drawn for want of others.
+
+        None where near copies are kept.
+        """
+        if self.copy_radius is None:
+            return None
+        drawn = set(self.selected_ids) if self.samples else set()
+        passed = {point_id for point_id, is_copy in self.copies.items() if is_copy}
+        places = [place for place, one in enumerate(self.copies) if one in drawn - passed]
+        before = [*self.copies][: max(places, default=-1) + 1]
+        return {
+            "radius": self.copy_radius,
+            "passed_over": len(passed.intersection(before) - drawn),
+            "drawn": len(passed & drawn),
+        }
 
     @property
     def strategy(self) -> str:

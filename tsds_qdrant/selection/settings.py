@@ -9,6 +9,7 @@ from typing import Any
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.quotas import Quota
 from tsds_qdrant.selection.sampling import SAMPLERS, Sampler
 from tsds_qdrant.settings.fields import changed, names_of, parted, setting
@@ -66,74 +67,6 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """Quotas, budgets, groups
-
-    Attributes:
-        quotas: maximum share of the sample from each value of a payload field.
-        token_budget: maximum number of tokens of the sample; without a size it says how much is
-            drawn.
-        token_field: payload field that holds them; by default the collection's model counts.
-        max_per_group: maximum number of candidates of one group.
-        group_field: payload field that names the group; by default near-duplicates are one.
-    """
-
-    quotas: tuple[Quota, ...] = setting(
-        (),
-        "At most that share from one value, or each value, of a field. May be repeated.",
-        "--quota",
-        metavar="FIELD[=VALUE]:SHARE",
-        parse=lambda text, _: Quota.parse(text),
-        repeated=True,
-    )
-    token_budget: int | None = setting(
-        None,
-        "At most T tokens in all, beside --size or in its place.",
-        "--budget-tokens",
-        metavar="T",
-    )
-    token_field: str | None = setting(
-        None, "Field that holds the number of tokens; else the model counts.", metavar="FIELD"
-    )
-    max_per_group: int | None = setting(None, "At most K candidates of one group.", metavar="K")
-    group_field: str | None = setting(
-        None, "Field that names the group; else near-duplicates are one.", metavar="FIELD"
-    )
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "quotas", tuple(self.quotas))
-        names = [quota.name for quota in self.quotas]
-        for name in names:
-            if names.count(name) > 1:
-                raise SettingsError(f"'{name}' has two quotas; leave one out")
-        if self.token_budget is not None and self.token_budget < 1:
-            raise SettingsError(f"the token budget is {self.token_budget}; it must be positive")
-        if self.token_field is not None and self.token_budget is None:
-            raise SettingsError(f"the token field '{self.token_field}' needs a token budget")
-        if self.max_per_group is not None and self.max_per_group < 1:
-            raise SettingsError(f"max_per_group is {self.max_per_group}; choose 1 or more")
-        if self.group_field is not None and self.max_per_group is None:
-            raise SettingsError(f"the group field '{self.group_field}' needs a maximum per group")
-
-    @property
-    def any(self) -> bool:
-        """Whether samples must keep to quotas, a budget or groups."""
-        return bool(self.quotas) or self.token_budget is not None or self.max_per_group is not None
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """Payload field -> the flag that names it."""
-        named = {quota.field: "--quota" for quota in self.quotas}
-        others = {"--group-field": self.group_field, "--token-field": self.token_field}
-        return named | {name: flag for flag, name in others.items() if name is not None}
-
-    @property
-    def near_duplicates(self) -> bool:
-        """Whether near-duplicates are one group."""
-        return self.max_per_group is not None and self.group_field is None
-
-
-@dataclass(frozen=True)
 class SelectionSettings:
     """Settings of one selection, by concern.
 
@@ -152,6 +85,11 @@ class SelectionSettings:
     def __post_init__(self) -> None:
         if self.bounds.near_duplicates:
             self.strategy.check_near_duplicates()
+        if self.bounds.near_copies == "skip" and self.strategy.has_chances:
+            raise SettingsError(
+                f"the strategy '{self.strategy.name}' draws by chance and ranks nothing, so near "
+                f"copies cannot come last; leave near_copies out"
+            )
         if self.bounds.any and self.wanted.sampler == "multinomial":
             raise SettingsError(
                 "the sampler 'multinomial' draws candidates again and again and knows no quotas, "
@@ -196,10 +134,11 @@ class SelectionSettings:
         Raises:
             KeyError: a group is missing.
         """
-        flat: dict[str, Any] = {}
+        # Runs of versions that knew no near copies kept them.
+        flat: dict[str, Any] = {"near_copies": "keep"}
         for name in GROUPS if "wanted" in given else ():
             flat |= given[name]
-        flat = flat or dict(given)
+        flat = flat if "wanted" in given else {**flat, **given}
         rule = flat.pop("name", DEFAULT)
         quotas = tuple(Quota(**quota) for quota in flat.get("quotas", ()))
         return cls.of(rule, **flat | {"sizes": tuple(flat["sizes"]), "quotas": quotas})
@@ -220,6 +159,12 @@ class SelectionSettings:
     @property
     def _groups(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in GROUPS)
+
+    @property
+    def skips_copies(self) -> bool:
+        """Whether near copies of a taken candidate come last."""
+        rule = self.bounds.near_copies
+        return self.strategy.card.ranks if rule is None else rule == "skip"
 
     @property
     def by_budget(self) -> bool:

@@ -25,6 +25,7 @@ class Flag:
         help: one sentence.
         name: ``--name``; by default the field's own, with hyphens. `` /--no-name`` is a switch
             that turns off what is on by default.
+        also: other spellings of the name.
         metavar: what stands for the value in the help.
         parse: makes the value of a text; called with the text (each text, where the flag may be
             repeated) and the flag's name. By default the type of the field says how.
@@ -36,6 +37,7 @@ class Flag:
 
     help: str
     name: str | None = None
+    also: tuple[str, ...] = ()
     metavar: str | None = None
     parse: Callable[[str, str], Any] | None = None
     repeated: bool = False

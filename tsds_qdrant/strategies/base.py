@@ -242,7 +242,11 @@ class Strategy(ABC):
 
     def advice(self, known: Any, preference: Preference, size: int) -> str:
         """One sentence on a size beyond what can be drawn."""
-        return too_few(known, len(preference.candidates), size)
+        return self.too_few(known, len(preference.candidates), size)
+
+    def too_few(self, known: Any, there: int, size: int) -> str:
+        """One sentence on a size beyond the candidates that ``there`` are."""
+        return too_few(known, there, size)
 
     @abstractmethod
     def explain(self, known: Any, preference: Preference, question: Question) -> Sequence[Reasons]:

@@ -45,6 +45,7 @@ class Card:
         metrics: distances that it works with; empty for all.
         kinds: of ``represent``, whose vectors are searched where none are named and the collection
             has some; empty for the default ones.
+        ranks: it is a pure ranking, of which near copies would all be taken.
         needs: the kind of ``represent`` that it cannot do without; "" for none.
     """
 
@@ -62,6 +63,7 @@ class Card:
     metrics: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     needs: str = ""
+    ranks: bool = False
     steps: int | None = None
     model_free: bool | None = None
     dataset_free: bool | None = None

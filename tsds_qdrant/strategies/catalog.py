@@ -17,6 +17,10 @@ CATALOG = {
     "rose": "tsds_qdrant.strategies.influence:Rose",
     "dsdm": "tsds_qdrant.strategies.dsdm.strategy:Dsdm",
     "gradex": "tsds_qdrant.strategies.gradex.strategy:Gradex",
+    "rds": "tsds_qdrant.strategies.hidden_states:Rds",
+    "bm25": "tsds_qdrant.strategies.lexical:Bm25",
+    "perplexity": "tsds_qdrant.strategies.model_scores:Perplexity",
+    "ifd": "tsds_qdrant.strategies.model_scores:Ifd",
     "random": "tsds_qdrant.strategies.even_chance:Random",
     "dsir": "tsds_qdrant.strategies.words:Dsir",
 }

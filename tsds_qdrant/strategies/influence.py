@@ -177,11 +177,16 @@ class Less(ByInfluence):
         paper="Xia et al. 2024, arXiv 2402.04333",
         cost="one scan for each sub-task, as deep as the size",
         features="gradients at checkpoints of a warm-up",
+        task_aware=True,
+        steps=4,
+        model_free=False,
+        dataset_free=False,
         criterion="external: influence on the loss of the task",
         trained_models=1,
         passes="forward and backward",
         metrics=("Cosine", "Dot"),
         kinds=("gradient",),
+        ranks=True,
     )
 
     val_agg: ValAgg = setting(
@@ -216,11 +221,16 @@ class Rose(ByInfluence):
         paper="Wang et al. 2024, arXiv 2412.00631",
         cost="one scan for each sub-task, as deep as the size",
         features="gradients at checkpoints of a warm-up",
+        task_aware=True,
+        steps=4,
+        model_free=False,
+        dataset_free=False,
         criterion="external: influence on preferences of the task",
         trained_models=1,
         passes="forward and backward",
         metrics=("Cosine", "Dot"),
         kinds=("gradient",),
+        ranks=True,
     )
 
     @property

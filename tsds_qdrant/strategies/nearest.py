@@ -107,6 +107,7 @@ class SimilarityMax(ByLists):
         cost="one search for each task example, made deeper until no list ends too early",
         criterion="external: similarity",
         steps=2,
+        ranks=True,
         **BY_EMBEDDINGS,
     )
     reasons: ClassVar[type[Reasons]] = ByDistance
@@ -192,6 +193,7 @@ class SimilarityMean(ByLists):
         cost="one search, as deep as the size",
         criterion="external: similarity to the mean",
         steps=2,
+        ranks=True,
         **BY_EMBEDDINGS,
         metrics=("Cosine", "Euclid", "Dot"),
     )

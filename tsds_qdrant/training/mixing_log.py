@@ -32,7 +32,7 @@ class Sums:
     tokens: float = 0.0
 
     def add(self, loss: float, chance: float, tokens: float) -> None:
-        """Take in the mean ``loss`` of so many ``tokens``."""
+        """Take in ``loss``, the mean of ``tokens`` tokens."""
         self.loss += loss * tokens
         self.chance += chance * tokens
         self.tokens += tokens

@@ -137,7 +137,7 @@ class MixtureRules:
 
 
 def exploration(sources: int, step: int) -> float:
-    """The least weight of each of so many ``sources`` after ``step``, which is at least 1."""
+    """The least weight of each of K = ``sources`` after ``step``, which is at least 1."""
     return min(1 / sources, math.sqrt(math.log(sources) / (sources * step)))
 
 

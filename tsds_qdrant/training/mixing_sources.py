@@ -89,7 +89,7 @@ class SourceReader:
             value: of the source; a list in the field may hold it among others.
             where: what else its points match.
             seed: of the order.
-            epochs: after so many there is nothing more to read; None for no end.
+            epochs: how many there are; None for no end.
             page: points that are fetched at once.
         """
         self.where = joined(where, {"key": field, "match": {"value": value}})
@@ -106,6 +106,7 @@ class SourceReader:
 
     @cursor.setter
     def cursor(self, cursor: Cursor) -> None:
+        """Go on behind ``cursor``; points are listed again."""
         self._cursor, self._keys = cursor, None
         self._fetched.clear()
 
