@@ -20,13 +20,13 @@ import numpy as np
 from bench.speed.clock import Contender, Timing, alternate, clocked, machine
 
 from tsds_qdrant.representations.base import Shown
-from tsds_qdrant.representations.gradient_passes import CPU_TOKENS, DEVICE_TOKENS
-from tsds_qdrant.representations.gradient_source import GradientSource
-from tsds_qdrant.representations.gradients import UnitGradients
-from tsds_qdrant.representations.hidden import Hidden
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.linear_layers import linear_layers
-from tsds_qdrant.representations.tokens import TokenBatch, batches, tokenized
+from tsds_qdrant.representations.gradients.gradients import UnitGradients
+from tsds_qdrant.representations.gradients.linear_layers import linear_layers
+from tsds_qdrant.representations.gradients.passes import CPU_TOKENS, DEVICE_TOKENS
+from tsds_qdrant.representations.gradients.source import GradientSource
+from tsds_qdrant.representations.language.hidden import Hidden
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.tokens import TokenBatch, batches, tokenized
 
 SHORTEST = 16
 """Tokens of the shortest text."""

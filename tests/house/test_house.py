@@ -43,7 +43,7 @@ FOREIGN = re.compile(
 """Foreign idiom."""
 GUESTS = {
     "qdrant_client": "tsds_qdrant.collections",
-    "qdrant_edge": "tsds_qdrant.collections or tsds_qdrant.representations.bm25",
+    "qdrant_edge": "tsds_qdrant.collections or tsds_qdrant.representations.words.bm25",
     "grpc": "tsds_qdrant.collections",
     "httpx": "tsds_qdrant.collections",
     "sentence_transformers": "tsds_qdrant.representations",

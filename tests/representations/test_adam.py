@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from tsds_qdrant.representations.adam import AdamStep
-from tsds_qdrant.representations.optimizer_state import Adam
+from tsds_qdrant.representations.checkpoints.optimizer_state import Adam
+from tsds_qdrant.representations.gradients.adam import AdamStep
 
 
 def step_of(form: Any, m: float, v: float, g: float, step: int = 10**6) -> float:

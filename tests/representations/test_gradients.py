@@ -25,12 +25,16 @@ from tsds_qdrant.errors import EmbeddingError, SettingsError
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.representations.base import Shown, differences
 from tsds_qdrant.representations.catalog import KINDS
-from tsds_qdrant.representations.checkpoints import Checkpoint
-from tsds_qdrant.representations.gradient_source import GradientSource
-from tsds_qdrant.representations.gradients import LossGradients, MarginGradients, UnitGradients
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.linear_layers import linear_layers
-from tsds_qdrant.representations.projection import Projection
+from tsds_qdrant.representations.checkpoints.checkpoints import Checkpoint
+from tsds_qdrant.representations.gradients.gradients import (
+    LossGradients,
+    MarginGradients,
+    UnitGradients,
+)
+from tsds_qdrant.representations.gradients.linear_layers import linear_layers
+from tsds_qdrant.representations.gradients.projection import Projection
+from tsds_qdrant.representations.gradients.source import GradientSource
+from tsds_qdrant.representations.language.model import LanguageModel
 
 SMALL = Projection(64)
 

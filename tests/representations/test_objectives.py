@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from tsds_qdrant.representations import objectives
-from tsds_qdrant.representations.objectives import backward
-from tsds_qdrant.representations.tokens import NOT_LEARNT
+from tsds_qdrant.representations.gradients import objectives
+from tsds_qdrant.representations.gradients.objectives import backward
+from tsds_qdrant.representations.language.tokens import NOT_LEARNT
 
 
 def by_autograd(states: Any, head: Any, labels: Any, objective: str, reduction: str) -> Any:

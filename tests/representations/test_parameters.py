@@ -9,7 +9,7 @@ import pytest
 from tiny_models import saved_model, tiny_model
 
 from tsds_qdrant.errors import EmbeddingError
-from tsds_qdrant.representations.parameters import active_parameters
+from tsds_qdrant.representations.language.parameters import active_parameters
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsds_qdrant.representations.signs import ROW, key_of, mixed, signs, torch_signs
+from tsds_qdrant.representations.gradients.signs import ROW, key_of, mixed, signs, torch_signs
 
 WHOLE = (1 << 64) - 1
 

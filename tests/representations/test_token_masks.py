@@ -13,8 +13,8 @@ from tiny_models import CHAT, saved_model, tiny_model, tiny_tokenizer
 
 from tsds_qdrant.errors import EmbeddingError
 from tsds_qdrant.representations.base import NO_SUPERVISED_TOKENS, OK, REFUSED, Shown
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.tokens import (
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.tokens import (
     NOT_LEARNT,
     Tokens,
     answer_alone,

@@ -15,7 +15,7 @@ from tiny_models import saved_model, tiny_model
 
 from tsds_qdrant import create_collection, open_collection
 from tsds_qdrant.errors import CollectionMismatchError
-from tsds_qdrant.representations.language_model import LanguageModel
+from tsds_qdrant.representations.language.model import LanguageModel
 from tsds_qdrant.task.settings import Reading
 from tsds_qdrant.task.sources import task_examples
 

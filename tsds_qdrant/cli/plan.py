@@ -104,7 +104,7 @@ def plan(
     from tsds_qdrant.planning.budget import Planner
     from tsds_qdrant.planning.budget_law import laws_of
     from tsds_qdrant.planning.budget_measured import only_benchmark, read_scores
-    from tsds_qdrant.representations.parameters import active_parameters
+    from tsds_qdrant.representations.language.parameters import active_parameters
 
     pool = _pool(place, figures, search, quiet=as_json)
     laws = {}

@@ -17,7 +17,7 @@ from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.representations.ngrams import HashedTexts, hashed, log_importance
+from tsds_qdrant.representations.words.ngrams import HashedTexts, hashed, log_importance
 from tsds_qdrant.strategies.base import Preference
 from tsds_qdrant.strategies.card import UNTRAINED, Card
 from tsds_qdrant.strategies.chance import ByChance, WeightedChance, ranks_by_weights
