@@ -321,7 +321,7 @@ def test_settings_that_cannot_be_right(more: dict[str, Any], fault: str) -> None
 def test_what_it_cannot_work_with_is_named() -> None:
     made = Trained(0, per=3)
     with pool_of(made) as pool:
-        with pytest.raises(SettingsError, match="name the payload field that has them with --sou"):
+        with pytest.raises(InputError, match="name the payload field that has them with --source"):
             select(pool, task_of(made), SelectionSettings.of("gradex", sizes=(3,)))
         told = r"has the field 'sorce' that --source names .*; did you mean 'source'\?"
         with pytest.raises(InputError, match=told):

@@ -15,7 +15,7 @@ from tsds_qdrant.collections.reserved import MADE_FIELD, MANIFESTS
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import Metric, Payload, PointId
 from tsds_qdrant.representations.base import Shown
-from tsds_qdrant.representations.bm25 import Bm25
+from tsds_qdrant.representations.words.bm25 import Bm25
 from tsds_qdrant.represented.marks import Kept
 from tsds_qdrant.sparse import SparseRows
 

@@ -132,10 +132,8 @@ class Strategy(ABC):
         card: what the catalogue says of it.
         samples: it gives probabilities, which a sampler draws from.
         has_chances: it gives probabilities, drawn from here or by itself.
-        any_length: under Dot it goes by products of vectors of any length, which are no distances;
-            rows then name the task example whose direction is nearest.
-        reasons: what :meth:`explain` answers; made without arguments, for a point that is no
-            candidate.
+        any_length: under Dot it goes by products of any length, and rows by directions.
+        reasons: what :meth:`explain` answers; without arguments for what is no candidate.
     """
 
     name: ClassVar[str]
@@ -203,8 +201,7 @@ class Strategy(ABC):
         """Repeat searches where ``preference`` is less exact than was asked for.
 
         Returns:
-            Whether any were repeated, so that it is to be asked for again. Arguments are those of
-            :meth:`concluded`.
+            Whether any were, so that it is to be asked again; arguments: :meth:`concluded`.
         """
         return False
 

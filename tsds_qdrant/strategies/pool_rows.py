@@ -10,7 +10,8 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.ids import id_order, uniform_noise
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.collections.values import CollectionInfo, PointId
+from tsds_qdrant.errors import UnsupportedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.records.fields import field_values
 from tsds_qdrant.represented.marks import mark_key
@@ -59,6 +60,20 @@ def row_blocks(
             found, rows = found[order], rows[order]
         yield found, rows
         searcher.progress(stage, min(start + size, len(numbers)), len(numbers))
+
+
+def check_lengths_kept(info: CollectionInfo, strategy: str) -> None:
+    """Check that the searched vectors have the lengths that gradients have.
+
+    Raises:
+        UnsupportedCollectionError: their metric is another than Dot.
+    """
+    if info.metric != "Dot":
+        raise UnsupportedCollectionError(
+            f"the strategy '{strategy}' goes by products of gradients, and the metric of vectors "
+            f"'{info.vector}' of collection '{info.name}' is {info.metric}; make gradients with "
+            f"'represent', and name them with --vector"
+        )
 
 
 def margin_path(space: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -213,12 +214,9 @@ def _holds_candidates(name: str) -> SettingsError:
 
 
 def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:
-    if not template.to_dict():
-        return ""
-    try:
-        return template.render(record)
-    except InputError:
-        return ""
+    with suppress(InputError):
+        return template.render(record) if template.to_dict() else ""
+    return ""
 
 
 def groups_of(entries: Sequence[Entry], field: str | None) -> list[str]:

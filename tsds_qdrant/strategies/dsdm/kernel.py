@@ -122,7 +122,7 @@ class Kernel:
 
     @property
     def version(self) -> str:
-        """What tells these sums from others."""
+        """A hash of the sums."""
         return hashlib.blake2b(self.sums.tobytes(), digest_size=8).hexdigest()
 
     def stored(self) -> dict[str, npt.NDArray[Any]]:

@@ -18,7 +18,7 @@ from tsds_qdrant.strategies.dsdm.kernel import Kernel
 from tsds_qdrant.strategies.dsdm.margins import blocks_of, mean_gradient, output_of, shortfalls
 from tsds_qdrant.strategies.dsdm.settings import DatamodelSettings
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
-from tsds_qdrant.strategies.pool_rows import by_chance, row_blocks
+from tsds_qdrant.strategies.pool_rows import by_chance, check_lengths_kept, row_blocks
 from tsds_qdrant.task.task import Task
 
 SPARE = 32
@@ -57,6 +57,7 @@ class DatamodelKnowledge(PoolKnowledge):
         Raises:
             UnsupportedCollectionError: the vectors are no gradients.
         """
+        check_lengths_kept(searcher.info, "dsdm")
         output_of(searcher.info, settings.output, settings.margin_field)
         known: DatamodelKnowledge = cls.begin(searcher, task)
         known._summed = np.zeros(len(known.index), dtype=np.bool_)

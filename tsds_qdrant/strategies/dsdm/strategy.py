@@ -45,6 +45,7 @@ class Dsdm(DatamodelSettings, Strategy):
         dataset_free=False,
         metrics=("Dot",),
         kinds=KINDS,
+        ranks=True,
     )
     any_length: ClassVar[bool] = True
     reasons: ClassVar[type[Reasons]] = ByDatamodel

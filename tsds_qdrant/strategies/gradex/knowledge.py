@@ -56,8 +56,7 @@ class SourceKnowledge(PoolKnowledge):
         """Read the ids of the pool.
 
         Raises:
-            InputError: no point has the field, or the vectors hold several checkpoints.
-            SettingsError: no field is named.
+            InputError: see :func:`~.labels.check_gradients`.
             UnsupportedCollectionError: the vectors are no gradients of margins.
         """
         check_gradients(searcher, settings)

@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.errors import InputError, SettingsError, UnsupportedCollectionError
+from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.records.fields import field_values, label
 from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.strategies.gradex.settings import SourceSettings
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
-from tsds_qdrant.strategies.pool_rows import PAYLOAD_PAGE, margin_path, number_of
+from tsds_qdrant.strategies.pool_rows import (
+    PAYLOAD_PAGE,
+    check_lengths_kept,
+    margin_path,
+    number_of,
+)
 
 KIND = "margin-gradient"
 UNREAD = -1
@@ -25,16 +30,17 @@ def check_gradients(searcher: Searcher, settings: SourceSettings) -> None:
     """Check that sources are named, and that the searched vectors are gradients of margins.
 
     Raises:
-        InputError: no point has the field of sources, or the vectors hold several checkpoints.
-        SettingsError: no field is named.
+        InputError: no field of sources is named, no point has it, or the vectors hold several
+            checkpoints.
         UnsupportedCollectionError: ``represent`` made the vectors of something else.
     """
     info = searcher.info
     if settings.source is None:
-        raise SettingsError(
-            "the strategy 'gradex' chooses sources; name the payload field that has them with "
-            "--source"
+        raise InputError(
+            "the strategy 'gradex' chooses sources, and none are known; name the payload field "
+            "that has them with --source"
         )
+    check_lengths_kept(info, "gradex")
     check_fields(searcher.collection, {settings.source: "--source"})
     kept = all_kept(info).get(info.vector)
     if kept is None:
