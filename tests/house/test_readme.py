@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from test_house import FOREIGN, STOREYS
 from typer.main import get_command
 
 from tsds_qdrant.cli import app
-from tsds_qdrant.strategies.catalog import CATALOG
+from tsds_qdrant.settings.fields import FLAG
+from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tsds_qdrant"
@@ -43,6 +45,13 @@ def options_of(command: Any) -> set[str]:
 
 
 OPTIONS = {name: options_of(command) for name, command in COMMANDS.items()}
+OF_STRATEGIES = {
+    f"--{one.name.replace('_', '-')}"
+    for name in CATALOG
+    for one in fields(strategy_class(name))
+    if FLAG in one.metadata
+}
+"""Flags of ``select --strategy NAME``."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(
     r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL
@@ -104,7 +113,7 @@ def test_options_in_the_text_exist() -> None:
     paths = [*ROOT.glob("scripts/**/*.py"), *(ROOT / "tests" / name for name in RUNNABLE)]
     scripts = "".join(path.read_text(encoding="utf-8") for path in paths)
     known = set(re.findall(r"\"(--[a-z-]+)\"", scripts)) | {"--help"}
-    known = known.union(*OPTIONS.values())
+    known = known.union(OF_STRATEGIES, *OPTIONS.values())
     for page in PAGES:
         for code in re.findall(r"`([^`\n]+)`", prose(page)):
             assert set(re.findall(r"(?<!\S)--[a-z-]+", code)) <= known, (page, code)
