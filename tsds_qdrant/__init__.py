@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.training.settings import ExportSettings
 
 _HOMES = {
-    "Bounds": "tsds_qdrant.selection.settings",
+    "Bounds": "tsds_qdrant.selection.bounds",
     "Collection": "tsds_qdrant.collections.protocol",
     "CompareSettings": "tsds_qdrant.planning.settings",
     "Connection": "tsds_qdrant.collections.connection",

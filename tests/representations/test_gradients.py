@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,11 +241,16 @@ PAIRS = [
 ]
 
 
+def preferred(pairs: Sequence[tuple[Shown, Shown]]) -> list[Shown]:
+    """Chosen answers, with the rejected ones."""
+    return [replace(chosen, rejected=rejected) for chosen, rejected in pairs]
+
+
 def test_contrasts_are_the_gradients_of_dpo_whatever_its_reference(
     tiny: LanguageModel, warm: tuple[Checkpoint, ...]
 ) -> None:
     source = GradientSource(tiny, warm[:1], SMALL)
-    found = UnitGradients(source).contrasts(PAIRS)
+    found = UnitGradients(source).contrasts(preferred(PAIRS))
     assert found.status == ["ok"] * 3
     model = warm[0].adapted(copy.deepcopy(tiny.model))
     names = [*linear_layers(model)]
@@ -275,7 +282,7 @@ def test_equal_sides_of_a_pair_have_no_contrast(tmp_path: Path) -> None:
     cut = (answer("as far as it is read, the same"), answer("as far as it is read, not the same"))
     nothing = (answer("5", "x" * 40), answer("5"))
     made = UnitGradients(GradientSource(short, projection=SMALL))
-    found = made.contrasts([PAIRS[0], same, cut, nothing])
+    found = made.contrasts(preferred([PAIRS[0], same, cut, nothing]))
     assert found.status == ["ok", "zero_gradient", "zero_gradient", "no_supervised_tokens"]
     assert not np.any(found.rows[1:])  # type: ignore[index]
 
@@ -283,7 +290,7 @@ def test_equal_sides_of_a_pair_have_no_contrast(tmp_path: Path) -> None:
 def test_what_was_chosen_scores_above_what_was_rejected(tiny: LanguageModel) -> None:
     made = UnitGradients(GradientSource(tiny, projection=Projection(2048)))
     for pair in PAIRS:
-        query = made.contrasts([pair]).rows
+        query = made.contrasts(preferred([pair])).rows
         chosen, rejected = made.candidates([*pair]).rows @ query[0]  # type: ignore
         assert chosen > 0 > rejected
 

@@ -40,7 +40,11 @@ def rows_of(datatype: str) -> tuple[Any, Any]:
 
 def selected(pool: EdgeCollection, queries: Any, strategy: str, size: int = SIZE) -> Selection:
     more = {"alpha": 0.5} if strategy == "tsds" else {}
-    return select(pool, queries, SelectionSettings.of(strategy, sizes=(size,), seed=4, **more))
+    return select(
+        pool,
+        queries,
+        SelectionSettings.of(strategy, sizes=(size,), seed=4, near_copies="keep", **more),
+    )
 
 
 @pytest.mark.parametrize("device", ["cpu", "engine"])

@@ -98,7 +98,9 @@ def searched_distances(pool: Collection) -> Array:
 def test_choices_equal_brute_force(metric: Metric, size: int) -> None:
     with edge_pool(ROWS, metric) as pool:
         distances = searched_distances(pool)
-        by_max = select(pool, QUERIES, SelectionSettings.of("similarity-max", sizes=(size,)))
+        by_max = select(
+            pool, QUERIES, SelectionSettings.of("similarity-max", sizes=(size,), near_copies="keep")
+        )
         assert by_max.selected_ids == naive_nearest_to_any(distances, size)
         in_turn = select(pool, QUERIES, SelectionSettings.of("round-robin", sizes=(size,)))
         assert in_turn.selected_ids == naive_round_robin(distances, size)
@@ -124,7 +126,7 @@ def test_the_mean_similarity_ranks_by_one_search(metric: Metric, size: int) -> N
     distances = pairwise_distances(queries, rows, "Cosine" if unit else metric)
     mean = np.average(np.square(distances), axis=0, weights=weights)
     with edge_pool(rows, metric) as pool:
-        asked = SelectionSettings.of("similarity-mean", sizes=(size,))
+        asked = SelectionSettings.of("similarity-mean", sizes=(size,), near_copies="keep")
         found = select(pool, queries, asked, query_weights=weights)
         assert found.counts.neighbor_searches <= 3
     assert len(set(found.selected_ids)) == size
@@ -147,7 +149,9 @@ def test_lists_are_fetched_no_deeper_than_needed() -> None:
         found = select(pool, QUERIES, asked)
         assert sorted(found.selected_ids) == list(range(2_000, 2_000 + len(QUERIES)))
         assert found.counts.neighbor_searches == len(QUERIES)
-        deep = select(pool, QUERIES, SelectionSettings.of("similarity-max", sizes=(900,)))
+        deep = select(
+            pool, QUERIES, SelectionSettings.of("similarity-max", sizes=(900,), near_copies="keep")
+        )
         assert deep.counts.hits < len(QUERIES) * len(near) / 3
 
 
@@ -156,5 +160,7 @@ def test_identical_task_examples_share_their_list() -> None:
         same = np.repeat(QUERIES[:1], 30, axis=0)
         alone = select(pool, QUERIES[:1], SelectionSettings.of("round-robin", sizes=(200,)))
         shared = select(pool, same, SelectionSettings.of("round-robin", sizes=(200,)))
-        nearest_first = select(pool, same, SelectionSettings.of("similarity-max", sizes=(200,)))
+        nearest_first = select(
+            pool, same, SelectionSettings.of("similarity-max", sizes=(200,), near_copies="keep")
+        )
     assert alone.selected_ids == shared.selected_ids == nearest_first.selected_ids

@@ -116,11 +116,11 @@ def _no_candidates(run: Run, records: Sequence[Record]) -> dict[PointId, Verdict
         for point_id, number in zip(ids, numbers, strict=True)
         if number >= 0 and index.excluded[number]
     }
-    copies = run.selection.copies
+    copies, drawn = run.selection.copies, ranks_of(run.selection)
     out |= {
         point_id: "near copy"
         for point_id, number in zip(ids, numbers, strict=True)
-        if copies.get(point_id) and number not in preferred and point_id not in out
+        if copies.get(point_id) and number not in drawn and point_id not in out
     }
     if where is None:
         return out

@@ -108,10 +108,10 @@ class Asking:
                 return preference
             passed = self.copies.among(self.known.index, order)
             apart, asked = order[~passed], ask.reach or ask.size
+            if len(apart) >= wanted and not ask.whole:
+                return replace(preference, candidates=apart[:wanted])
             if ask.whole or len(order) < asked or len(order) >= self.known.pool:
                 return replace(preference, candidates=np.concatenate([apart, order[passed]]))
-            if len(apart) >= wanted:
-                return replace(preference, candidates=apart[:wanted])
             more = max(math.ceil(GROWTH * asked), wanted + 2 * int(passed.sum()))
             ask = replace(ask, reach=min(more, self.known.pool))
 
