@@ -79,6 +79,15 @@ ROWS = (
     Row("similarity-mean"),
     Row("less"),
     Row("rose"),
+    Row("dsdm", ({"refit": 0.0}, {"refit": 0.0, "margin_field": "tokens"})),
+    Row(
+        "gradex",
+        (
+            {"source": "source"},
+            {"source": "author", "choice": "ensemble", "subsets": 20, "strength": 0.1},
+            {"source": "author", "margin_field": "tokens", "rows": 3, "sources": 2},
+        ),
+    ),
     Row("rds"),
     Row("bm25", represent=represent_words, sums=True),
     Row("perplexity", tuple({"score": "hardness", "part": one} for one in PARTS)),

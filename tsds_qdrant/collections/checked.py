@@ -56,9 +56,16 @@ def checked_queries(
 
 
 def checked_examples(
-    vectors: Float32Array, info: CollectionInfo, *, what: str = "query example"
+    vectors: Float32Array,
+    info: CollectionInfo,
+    *,
+    what: str = "query example",
+    unit: bool = True,
 ) -> Float32Array:
     """Vectors (n, D) that a user gives to be compared with those of ``info``, as they are compared.
+
+    Under Dot they must have a length at which products say distances, unless lengths count
+    (``info.any_length``) or are looked at later (not ``unit``).
 
     Raises:
         InputError: as :func:`~.distance.checked_vectors` says, or a number that the collection's
@@ -67,7 +74,8 @@ def checked_examples(
     wanted = np.asarray(vectors)
     if wanted.ndim == 2 and info.length != 1.0:
         wanted = shortened(wanted, info.length)
-    rows = checked_vectors(wanted, info.dimension, info.metric, what=what)
+    unit = unit and not info.any_length
+    rows = checked_vectors(wanted, info.dimension, info.metric, what=what, unit=unit)
     advice = f"scaled as the vectors of collection '{info.name}' are"
     check_storable(rows, info.metric, info.datatype, what=what, advice=advice)
     return held(rows, info.metric, info.datatype)

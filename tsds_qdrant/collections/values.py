@@ -91,6 +91,8 @@ class CollectionInfo:
         shard_keys: those of custom sharding; None where the collection is not sharded by key.
         shard_key: the one whose points alone are read and written; None for all.
         alias_of: the collection that is meant, where ``name`` is an alias.
+        any_length: products of vectors of any length are wanted under Dot, which say no distances;
+            those are then of directions alone.
     """
 
     location: str
@@ -115,12 +117,13 @@ class CollectionInfo:
     shard_keys: tuple[ShardKey, ...] | None = None
     shard_key: ShardKey | None = None
     alias_of: str | None = None
+    any_length: bool = False
 
     @property
     def geometry(self) -> Geometry:
         """How distances follow from vectors as they are stored."""
         rounded = self.datatype == "float16" and self.metric in ("Cosine", "Dot")
-        return "Product" if rounded else self.metric
+        return "Product" if rounded and not self.any_length else self.metric
 
     @property
     def model(self) -> str | None:
@@ -151,7 +154,7 @@ class CollectionInfo:
     @property
     def length(self) -> float:
         """The length of every vector of the searched space where products say distances."""
-        return math.sqrt(self.blocks) if self.metric == "Dot" else 1.0
+        return math.sqrt(self.blocks) if self.metric == "Dot" and not self.any_length else 1.0
 
     @property
     def recomputable(self) -> bool:

@@ -147,7 +147,8 @@ class CountedSearches:
             if stage:
                 self.progress(stage, done, len(vectors))
 
-        if self.info.metric == "Dot":  # products of unit vectors alone are distances
+        if self.info.metric == "Dot" and not self.info.any_length:
+            # Products of unit vectors alone are distances.
             if not self.info.recomputable:  # read back roughly
                 vectors = normalized(vectors, "Cosine")
             checked_vectors(vectors, self.info.dimension, self.info.metric, what="query")

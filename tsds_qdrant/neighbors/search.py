@@ -37,6 +37,9 @@ class Searcher(Probing):
     Attributes:
         wanted: about how many of them will be drawn; 0 where that is not known.
         unscannable: why nothing may be scanned, or "".
+
+    Args:
+        any_length: products of vectors of any length are wanted, which are no distances.
     """
 
     def __init__(
@@ -47,10 +50,12 @@ class Searcher(Probing):
         seed: int = 0,
         progress: Progress = silent,
         memory: Memory | None = None,
+        any_length: bool = False,
     ) -> None:
         settings = settings or SearchSettings()
-        collection.check_distances()
-        info, where = described(collection), settings.where
+        if not any_length:
+            collection.check_distances()
+        info, where = replace(described(collection), any_length=any_length), settings.where
         check_whole(collection, info, where)
         check_exact(info, settings)
         self.unscannable = unscannable(info, settings)

@@ -23,7 +23,7 @@ def unusable(
         UnsupportedCollectionError: a product under Dot above 1.
     """
     name = f"collection '{info.name}'"
-    if info.metric == "Dot":
+    if info.metric == "Dot" and not info.any_length:
         long = hits.scores > 1.0 + 2 * tolerance_of(info)
         if long.any():
             first = int(np.argmax(long))

@@ -30,6 +30,7 @@ from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.pool import vectors_of
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records.fields import field_values, label
+from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.select import task_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.strategies.catalog import DEFAULT
@@ -143,7 +144,7 @@ def check_comparison(settings: SelectionSettings) -> None:
 
 def _searcher(collection: Collection, settings: SelectionSettings, progress: Progress) -> Searcher:
     """One for each strategy, so that its ef follows from nothing but its own searches."""
-    return Searcher(collection, settings.search, seed=settings.wanted.seed, progress=progress)
+    return searcher_of(collection, settings, progress)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ VECTOR_PAGE = 1_000
 def with_direction(records: Iterable[Record], info: CollectionInfo) -> list[Record]:
     """Those of ``records`` that have a vector, and one that is not zero where that matters.
 
-    Under Dot all become unit vectors, from the one length that those of ``info`` have.
+    Under Dot all become unit vectors, from the one length that those of ``info`` have, unless any
+    length is wanted.
 
     Raises:
         UnsupportedCollectionError: a vector under Dot has another length.
@@ -33,7 +34,7 @@ def with_direction(records: Iterable[Record], info: CollectionInfo) -> list[Reco
     found = [record for record in records if record.vector is not None]
     if needs_direction(info.metric):
         found = [one for one in found if one.vector is not None and not is_zero(one.vector)]
-    if info.metric == "Dot":
+    if info.metric == "Dot" and not info.any_length:
         found = as_directions(found, info)
         check_unit_length(found, f"collection '{info.name}'", tolerance_of(info))
     return found

@@ -29,9 +29,10 @@ ZERO_VECTOR = "zero_vector"
 """A vector without a direction."""
 NONFINITE = "nonfinite"
 Kind = Literal["dense", "sparse", "payload"]
-Way = Literal["targets", "plain_targets", "contrasts"]
+Way = Literal["targets", "plain_targets", "contrasts", "with_margins"]
 """How query vectors are made of task examples: as the kind makes them; with the lengths that its
-blocks had before they were brought to 1; or of preferences, as rejected less chosen."""
+blocks had before they were brought to 1; of preferences, as rejected less chosen; or, where the
+kind knows margins, with these as one more entry."""
 Arrays = Mapping[str, npt.NDArray[Any]]
 OnBatch = Callable[[int], None]
 """Called with the number of examples done, batch by batch."""

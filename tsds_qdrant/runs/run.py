@@ -17,7 +17,6 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError, StateError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.stored import guard_arrays, guard_facts
-from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import identity_of
 from tsds_qdrant.runs.marks import Mark
@@ -25,6 +24,7 @@ from tsds_qdrant.runs.state import FINGERPRINT, RunState
 from tsds_qdrant.runs.tagging import Tagging
 from tsds_qdrant.runs.writers import restored_readings, stored_readings
 from tsds_qdrant.selection.quotas import Traits
+from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
 
@@ -225,8 +225,7 @@ def resume_knowledge(
 ) -> Any:
     """What the strategy knew, over the collection as it is now."""
     settings = run.settings
-    seed = settings.wanted.seed
-    searcher = Searcher(collection, settings.search, seed=seed, progress=progress)
+    searcher = searcher_of(collection, settings, progress)
     searcher.wanted = max(run.sizes, default=0)
     return settings.strategy.resume(searcher, facts.get("knowledge", facts), arrays)
 

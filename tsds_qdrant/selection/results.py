@@ -169,6 +169,7 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
                 "draws": int(sample.weights.sum()),
                 **({} if sample.tokens is None else {"tokens": sample.tokens}),
                 **({"bounds_met": list(map(vars, sample.met))} if sample.met else {}),
+                **selection.evidence.of_sample(sample.candidates),
             }
             for size, sample in selection.samples.items()
         },

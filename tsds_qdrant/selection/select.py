@@ -26,6 +26,7 @@ from tsds_qdrant.selection.copies import NearCopies, radius_in
 from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
+from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import CountTokens, TraitReader
@@ -105,9 +106,8 @@ def begin(
 
     Answers to searches are kept in ``memory``, and those that it has are not asked for.
     """
-    seed = settings.wanted.seed
     check_fields(collection, settings.bounds.fields)
-    searcher = Searcher(collection, settings.search, seed=seed, progress=progress, memory=memory)
+    searcher = searcher_of(collection, settings, progress, memory)
     if settings.wanted.sizes or settings.wanted.ratio is not None:
         searcher.wanted = max(settings.wanted_sizes(searcher.candidates), default=0)
     task = task_of(queries, searcher, query_weights)
@@ -131,7 +131,7 @@ def task_of(
         template=queries.template,
         groups=queries.groups,
     )
-    return replace(task, norms=queries.norms, way=queries.way)
+    return replace(task, norms=queries.norms, way=queries.way, margins=queries.margins)
 
 
 def select_for(

@@ -132,14 +132,15 @@ class Strategy(ABC):
         card: what the catalogue says of it.
         samples: it gives probabilities, which a sampler draws from.
         has_chances: it gives probabilities, drawn from here or by itself.
-        reasons: what :meth:`explain` answers; made without arguments, for a point that is no
-            candidate.
+        any_length: under Dot it goes by products of any length, and rows by directions.
+        reasons: what :meth:`explain` answers; without arguments for what is no candidate.
     """
 
     name: ClassVar[str]
     card: ClassVar[Card]
     samples: ClassVar[bool] = False
     has_chances: ClassVar[bool] = False
+    any_length: ClassVar[bool] = False
     reasons: ClassVar[type[Reasons]] = Reasons
 
     @property
@@ -200,8 +201,7 @@ class Strategy(ABC):
         """Repeat searches where ``preference`` is less exact than was asked for.
 
         Returns:
-            Whether any were repeated, so that it is to be asked for again. Arguments are those of
-            :meth:`concluded`.
+            Whether any were, so that it is to be asked again; arguments: :meth:`concluded`.
         """
         return False
 

@@ -15,6 +15,8 @@ CATALOG = {
     "similarity-mean": "tsds_qdrant.strategies.nearest:SimilarityMean",
     "less": "tsds_qdrant.strategies.influence:Less",
     "rose": "tsds_qdrant.strategies.influence:Rose",
+    "dsdm": "tsds_qdrant.strategies.dsdm.strategy:Dsdm",
+    "gradex": "tsds_qdrant.strategies.gradex.strategy:Gradex",
     "rds": "tsds_qdrant.strategies.hidden_states:Rds",
     "bm25": "tsds_qdrant.strategies.lexical:Bm25",
     "perplexity": "tsds_qdrant.strategies.model_scores:Perplexity",

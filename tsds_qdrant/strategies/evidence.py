@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.solver.path import RegularizationPath
@@ -18,6 +18,10 @@ class Evidence:
 
     def facts(self) -> dict[str, Any]:
         """Parts of the manifest, by name."""
+        return {}
+
+    def of_sample(self, candidates: IntArray) -> dict[str, Any]:
+        """What the manifest says of a sample of ``candidates`` (k,)."""
         return {}
 
     def figures(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from tsds_qdrant.representations.base import Way
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
 from tsds_qdrant.represented.advice import represent_command
-from tsds_qdrant.represented.marks import all_kept, described
+from tsds_qdrant.represented.marks import all_kept, described, mark_key
 from tsds_qdrant.represented.whole import check_whole
 from tsds_qdrant.task.model import check_made_alike
 from tsds_qdrant.task.represented import check_alike
@@ -52,6 +53,7 @@ class TaskExamples:
             where not known.
         way: how the vectors were made of records; "" for ready ones.
         dropped: what was left out of the task and why, or "".
+        margins: (M,) log(p / (1 - p)) of the examples; None where not known.
     """
 
     vectors: Float32Array
@@ -63,6 +65,7 @@ class TaskExamples:
     norms: FloatArray | None = None
     way: Way | Literal[""] = ""
     dropped: str = ""
+    margins: FloatArray | None = None
 
     @property
     def note(self) -> str:
@@ -134,7 +137,7 @@ def examples_of_vectors(source: str, info: CollectionInfo) -> TaskExamples:
     with np.errstate(over="ignore"):
         vectors = np.asarray(mapped, dtype=np.float32)
     with naming_file(mapped):
-        vectors = checked_examples(vectors, info, what="row")
+        vectors = checked_examples(vectors, info, what="row", unit=False)
     return TaskExamples(vectors, [""] * len(vectors), np.ones(len(vectors)))
 
 
@@ -184,6 +187,7 @@ def examples_of_collection(
         template = TextTemplate.from_dict(info.metadata.get("text", {}))
         vectors: list[Float32Array] = []
         texts: list[str] = []
+        margins: list[Any] = []
         for page in collection.scroll_ids():
             for record in collection.retrieve(page, vectors=True):
                 if record.vector is None:
@@ -193,11 +197,13 @@ def examples_of_collection(
                     )
                 vectors.append(record.vector)
                 texts.append(_text_if_any(template, record.payload))
+                margins += field_values(record.payload, mark_key(info.vector, "margin"))
     finally:
         collection.close()
     if not vectors:
         raise InputError(f"collection '{name}' holds no task example; ingest some first")
-    return TaskExamples(np.stack(vectors), texts, np.ones(len(vectors)))
+    known = np.array(margins, dtype=np.float64) if len(margins) == len(texts) else None
+    return TaskExamples(np.stack(vectors), texts, np.ones(len(vectors)), margins=known)
 
 
 def _holds_candidates(name: str) -> SettingsError:
@@ -208,12 +214,9 @@ def _holds_candidates(name: str) -> SettingsError:
 
 
 def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:
-    if not template.to_dict():
-        return ""
-    try:
-        return template.render(record)
-    except InputError:
-        return ""
+    with suppress(InputError):
+        return template.render(record) if template.to_dict() else ""
+    return ""
 
 
 def groups_of(entries: Sequence[Entry], field: str | None) -> list[str]:

@@ -80,6 +80,8 @@ def vectors_of_records(
         SettingsError: what made the candidates' vectors does not know the ``way``.
         TsdsError: see :meth:`~tsds_qdrant.represented.opening.Opened.queries`.
     """
+    if way == "with_margins" and (made.kept.source is not None or not made.knows(way)):
+        way = "targets"
     if not made.knows(way):
         what = "of preferences" if way == "contrasts" else "with the lengths of gradients"
         raise SettingsError(

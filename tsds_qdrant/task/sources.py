@@ -108,7 +108,7 @@ def examples_of_texts(
                 f"'represent' made the vectors '{info.vector}' of collection '{info.name}'; give "
                 f"the open collection too, which says how"
             )
-        if way != "targets":
+        if way not in ("targets", "with_margins"):
             what = "of preferences" if way == "contrasts" else "with their lengths"
             raise SettingsError(
                 f"the vectors '{info.vector}' of collection '{info.name}' are no gradients, and "
@@ -179,10 +179,12 @@ def examples_represented(
     norms = None
     if way == "plain_targets":
         vectors, norms = parted_lengths(vectors, made.info.blocks)
+    margins = None
+    if way == "with_margins" and vectors.shape[1] == made.info.dimension + 1:
+        vectors, margins = vectors[:, :-1], vectors[:, -1].astype(np.float64)
     check_made(vectors, made.info, f"represent {made.kept.kind}")
-    return TaskExamples(
-        vectors, texts, weights, groups=groups, norms=norms, way=way, dropped=dropped
-    )
+    found = TaskExamples(vectors, texts, weights, groups=groups, norms=norms, way=way)
+    return replace(found, dropped=dropped, margins=margins)
 
 
 def parted_lengths(rows: Float32Array, blocks: int) -> tuple[Float32Array, FloatArray]:

@@ -28,6 +28,7 @@ class Task:
         groups: M sub-tasks; empty where there is one.
         norms: (M, C) lengths that the blocks of the vectors had; None where not known.
         way: how the vectors were made of records; "" for ready ones.
+        margins: (M,) log(p / (1 - p)) of the examples; None where not known.
     """
 
     vectors: Float32Array
@@ -37,6 +38,7 @@ class Task:
     groups: tuple[str, ...] = ()
     norms: FloatArray | None = None
     way: str = ""
+    margins: FloatArray | None = None
 
     @classmethod
     def of(
@@ -71,6 +73,15 @@ class Task:
     def members(self) -> dict[str, IntArray]:
         """Sub-task -> numbers of its task examples, in the order of their first ones."""
         return members_of(self.groups, len(self.vectors))
+
+    @property
+    def shares(self) -> FloatArray:
+        """(M,) what each example counts where all sub-tasks count the same; sum 1."""
+        members = self.members
+        shares: FloatArray = self.weights.copy()
+        for own in members.values():
+            shares[own] /= shares[own].sum() * len(members)
+        return shares
 
 
 def members_of(groups: Sequence[str], examples: int) -> dict[str, IntArray]:

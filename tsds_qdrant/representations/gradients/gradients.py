@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -207,6 +208,17 @@ class MarginGradients(_Gradients):
 
     of_kind = "margin-gradient"
     objective = "margin"
+
+    def with_margins(self, examples: Examples, on_batch: OnBatch | None = None) -> Encoded:
+        """As :meth:`targets`, with the margin as one more entry at the end of each row.
+
+        Raises:
+            EmbeddingError: the model or a checkpoint cannot be loaded or fails.
+        """
+        made = self.targets(examples, on_batch)
+        margins = [0.0 if one is None else one for one in made.values["margin"]]
+        column = np.array(margins, dtype=np.float32)[:, None]
+        return replace(made, rows=np.concatenate([cast("Float32Array", made.rows), column], axis=1))
 
     def _values(self, found: Found) -> dict[str, FloatArray]:
         return {"margin": found.margins.mean(axis=1), **super()._values(found)}

@@ -1,0 +1,1 @@
+"""DsDm: the candidates of the smallest target loss, as a datamodel predicts it."""
