@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from tsds_qdrant.selection.quotas import Quota
     from tsds_qdrant.selection.select import select
     from tsds_qdrant.selection.selection import Selection
-    from tsds_qdrant.selection.settings import Bounds, SelectionSettings, Wanted
+    from tsds_qdrant.selection.bounds import Bounds
+    from tsds_qdrant.selection.settings import SelectionSettings, Wanted
     from tsds_qdrant.solver.lists import NeighborLists
     from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport
     from tsds_qdrant.strategies.catalog import strategy_class
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.training.settings import ExportSettings
 
 _HOMES = {
-    "Bounds": "tsds_qdrant.selection.settings",
+    "Bounds": "tsds_qdrant.selection.bounds",
     "Collection": "tsds_qdrant.collections.protocol",
     "CompareSettings": "tsds_qdrant.planning.settings",
     "Connection": "tsds_qdrant.collections.connection",

@@ -50,6 +50,7 @@ GUESTS = {
     "transformers": "tsds_qdrant.representations",
     "peft": "tsds_qdrant.representations",
     "sklearn": "tsds_qdrant.representations",
+    "scipy": "tsds_qdrant.strategies.tarot.exact",
     "torch": "tsds_qdrant.representations or tsds_qdrant.collections.edge.torch_products",
     "typer": "tsds_qdrant.cli",
     "rich": "tsds_qdrant.cli",

@@ -52,9 +52,9 @@ from tsds_qdrant.errors import SupportError
 from tsds_qdrant.guards.held_out import nearest_items
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.watch import WatchSettings, watch
+from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.sampling import ranked
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.selection.settings import Bounds
 from tsds_qdrant.strategies.catalog import CATALOG
 
 SETTLED = {"cost_scale": 1.0, "bandwidth": 0.5}
@@ -75,6 +75,8 @@ ROWS = (
     Row("round-robin"),
     Row("similarity-max"),
     Row("similarity-mean"),
+    Row("tarot"),
+    Row("uot"),
     Row("random"),
     Row("dsir"),
     Row("toy", ({}, {"letters": "author"})),

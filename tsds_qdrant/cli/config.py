@@ -104,7 +104,8 @@ class Config:
         if entry.part is None or entry.part in PARTS:
             return self.manifest
         from tsds_qdrant.neighbors.settings import SearchSettings
-        from tsds_qdrant.selection.settings import Bounds, Wanted
+        from tsds_qdrant.selection.bounds import Bounds
+        from tsds_qdrant.selection.settings import Wanted
         from tsds_qdrant.settings.fields import names_of
         from tsds_qdrant.strategies.catalog import DEFAULT, strategy_class
 
@@ -192,7 +193,8 @@ def _fields_of(command: Any) -> dict[tuple[str, str], str]:
     from tsds_qdrant.guards.settings import GuardSettings
     from tsds_qdrant.neighbors.settings import SearchSettings
     from tsds_qdrant.runs.settings import RunSettings
-    from tsds_qdrant.selection.settings import Bounds, Wanted
+    from tsds_qdrant.selection.bounds import Bounds
+    from tsds_qdrant.selection.settings import Wanted
     from tsds_qdrant.strategies.base import Strategy
     from tsds_qdrant.task.settings import Reading
 

@@ -49,7 +49,9 @@ class Asking:
     unchanged: bool = False
 
     def preference(self, size: int) -> Preference:
-        """The preference from which samples of at most ``size`` (0: by the budget) are drawn.
+        """The preference from which samples of at most ``size`` are drawn.
+
+        (0: as many as the token budget pays for, or as the strategy chooses.)
 
         Where how far the strategy goes follows from the size, it is asked for more until the
         bounds leave enough, at last for the whole pool, if that is not too large for it.
@@ -72,6 +74,8 @@ class Asking:
         settings.strategy.settle(known, clean)
         if size > known.pool and settings.exact_size and not settings.wanted.ratio:
             raise SupportError(too_few(known, self._everything(), size))
+        if settings.own_size:
+            size = self._clean(self._ask(size)).size or 0
         preference = self._wanted(size)
         found = len(preference.candidates)
         return self._wanted(found) if settings.fits(size, found) < size else preference
@@ -89,7 +93,8 @@ class Asking:
                 return preference
 
     def _ask(self, size: int, **more: Any) -> Ask:
-        return Ask(size, seed=self.settings.wanted.seed, **more)
+        own = self.settings.own_size
+        return Ask(size, seed=self.settings.wanted.seed, own=own, **more)
 
     def _clean(self, ask: Ask) -> Preference:
         """What is preferred, asked again as long as it holds copies of test items."""

@@ -143,7 +143,7 @@ def select_for(
     Args:
         known: begun, or resumed after a repair.
         settings: as given; where a token budget alone says how much is drawn, sizes do not count.
-        sizes: how many to draw, ascending.
+        sizes: how many to draw, ascending; do not count where the strategy says it either.
         guard: keeps copies of test items out; without one, what is excluded stays so.
         count_tokens: see :func:`select`.
         earlier: the selection that the run made before.
@@ -160,7 +160,7 @@ def select_for(
         count_tokens=count_tokens,
         progress=searcher.progress,
     )
-    sizes = () if settings.by_budget else sizes
+    sizes = () if settings.by_budget or settings.own_size else sizes
     drawing = Drawing(settings, known, reader)
     asking = Asking(known, settings, guard, drawing, earlier.unchanged)
     strategy, seed, largest = settings.strategy, settings.wanted.seed, max(sizes, default=0)
@@ -168,6 +168,7 @@ def select_for(
     if not (earlier.reopened or earlier.unchanged):
         while strategy.sharpened(known, preference, seed, earlier.evidence):
             preference = asking.preference(largest)
+    sizes = sizes if preference.size is None else (preference.size,)
     sizes = tuple(settings.fits(size, len(preference.candidates)) for size in sizes)
     found = None
     if guard is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.quotas import Quota
 from tsds_qdrant.selection.sampling import SAMPLERS, Sampler
 from tsds_qdrant.settings.fields import changed, names_of, parted, setting
@@ -66,74 +67,6 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """Quotas, budgets, groups
-
-    Attributes:
-        quotas: maximum share of the sample from each value of a payload field.
-        token_budget: maximum number of tokens of the sample; without a size it says how much is
-            drawn.
-        token_field: payload field that holds them; by default the collection's model counts.
-        max_per_group: maximum number of candidates of one group.
-        group_field: payload field that names the group; by default near-duplicates are one.
-    """
-
-    quotas: tuple[Quota, ...] = setting(
-        (),
-        "At most that share from one value, or each value, of a field. May be repeated.",
-        "--quota",
-        metavar="FIELD[=VALUE]:SHARE",
-        parse=lambda text, _: Quota.parse(text),
-        repeated=True,
-    )
-    token_budget: int | None = setting(
-        None,
-        "At most T tokens in all, beside --size or in its place.",
-        "--budget-tokens",
-        metavar="T",
-    )
-    token_field: str | None = setting(
-        None, "Field that holds the number of tokens; else the model counts.", metavar="FIELD"
-    )
-    max_per_group: int | None = setting(None, "At most K candidates of one group.", metavar="K")
-    group_field: str | None = setting(
-        None, "Field that names the group; else near-duplicates are one.", metavar="FIELD"
-    )
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "quotas", tuple(self.quotas))
-        names = [quota.name for quota in self.quotas]
-        for name in names:
-            if names.count(name) > 1:
-                raise SettingsError(f"'{name}' has two quotas; leave one out")
-        if self.token_budget is not None and self.token_budget < 1:
-            raise SettingsError(f"the token budget is {self.token_budget}; it must be positive")
-        if self.token_field is not None and self.token_budget is None:
-            raise SettingsError(f"the token field '{self.token_field}' needs a token budget")
-        if self.max_per_group is not None and self.max_per_group < 1:
-            raise SettingsError(f"max_per_group is {self.max_per_group}; choose 1 or more")
-        if self.group_field is not None and self.max_per_group is None:
-            raise SettingsError(f"the group field '{self.group_field}' needs a maximum per group")
-
-    @property
-    def any(self) -> bool:
-        """Whether samples must keep to quotas, a budget or groups."""
-        return bool(self.quotas) or self.token_budget is not None or self.max_per_group is not None
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """Payload field -> the flag that names it."""
-        named = {quota.field: "--quota" for quota in self.quotas}
-        others = {"--group-field": self.group_field, "--token-field": self.token_field}
-        return named | {name: flag for flag, name in others.items() if name is not None}
-
-    @property
-    def near_duplicates(self) -> bool:
-        """Whether near-duplicates are one group."""
-        return self.max_per_group is not None and self.group_field is None
-
-
-@dataclass(frozen=True)
 class SelectionSettings:
     """Settings of one selection, by concern.
 
@@ -152,11 +85,7 @@ class SelectionSettings:
     def __post_init__(self) -> None:
         if self.bounds.near_duplicates:
             self.strategy.check_near_duplicates()
-        if self.bounds.any and self.wanted.sampler == "multinomial":
-            raise SettingsError(
-                "the sampler 'multinomial' draws candidates again and again and knows no quotas, "
-                "budgets or groups; choose stable or top"
-            )
+        check_counted_once(self)
         if self.wanted.sampler != "stable" and not self.strategy.samples:
             raise SettingsError(
                 f"sampler is {self.wanted.sampler}, which the strategy '{self.strategy.name}' does "
@@ -228,6 +157,12 @@ class SelectionSettings:
         return self.bounds.token_budget is not None and not sized
 
     @property
+    def own_size(self) -> bool:
+        """Whether the strategy says how much is drawn."""
+        sized = self.wanted.sizes or self.wanted.ratio is not None
+        return self.strategy.sizes_itself and not (sized or self.bounds.token_budget)
+
+    @property
     def exact_size(self) -> bool:
         """Whether a size needs as many candidates: none comes again, and no budget comes first."""
         return self.wanted.sampler != "multinomial" and self.bounds.token_budget is None
@@ -241,16 +176,36 @@ class SelectionSettings:
         """The sizes to draw from a pool of ``candidates``, ascending.
 
         None is needed where the strategy's own settings say how far it goes (then only
-        probabilities are computed), and where a token budget says how much is drawn.
+        probabilities are computed), and where it or a token budget says how much is drawn.
 
         Raises:
             SettingsError: neither a size nor a ratio is set, and the strategy goes by them.
         """
         sizes, ratio = self.wanted.sizes, self.wanted.ratio
-        if self.by_budget or (not (sizes or ratio) and not self.strategy.follows_size):
+        if self.by_budget or self.own_size:
+            return ()
+        if not (sizes or ratio or self.strategy.follows_size):
             return ()
         if ratio is not None:
             return (max(1, math.ceil(ratio * candidates - 1e-9)),)
         if not sizes:
             raise SettingsError("no size is given; set a size (1000, say) or a ratio (0.01)")
         return tuple(sorted(set(sizes)))
+
+
+def check_counted_once(settings: SelectionSettings) -> None:
+    """Check that bounds and what counts rows several times do not meet.
+
+    Raises:
+        SettingsError: they do.
+    """
+    if settings.bounds.any and settings.wanted.sampler == "multinomial":
+        raise SettingsError(
+            "the sampler 'multinomial' draws candidates again and again and knows no quotas, "
+            "budgets or groups; choose stable or top"
+        )
+    if settings.bounds.any and settings.strategy.repeats_rows:
+        raise SettingsError(
+            f"rows that the strategy '{settings.strategy.name}' lets count several times know no "
+            f"quotas, budgets or groups; leave these or the repeats out"
+        )

@@ -12,8 +12,8 @@ from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import field_values, label, shown
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.quotas import NULL, Traits
-from tsds_qdrant.selection.settings import Bounds
 
 PAGE = 1_000
 

@@ -1,8 +1,7 @@
 """What every strategy is: settings, what it needs, and how it comes to a preference.
 
-A strategy says which candidates a task prefers. It is asked, by the one orchestrator of
-:mod:`tsds_qdrant.selection.select`, for more and more until the sample within guards and bounds
-is full; it never draws, and never looks at test items, quotas or budgets itself.
+It is asked, by :mod:`tsds_qdrant.selection.select`, for more and more until the sample within
+guards and bounds is full; it never draws, and never looks at test items, quotas or budgets itself.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ class Ask:
         size: how many will be drawn; 0 where none are, or a budget says how many.
         reach: how many candidates there must be to choose from; None: as the size asks for.
         whole: the whole pool.
+        own: as many as the strategy chooses; ``reach`` may ask for more beside these.
         seed: of whatever is left to chance.
     """
 
@@ -48,6 +48,7 @@ class Ask:
     reach: int | None = None
     whole: bool = False
     seed: int = 0
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Preference:
         evidence: what it rests on.
         nearest: (n,) number of the nearest task example of each (-1: not known), and (n,) its
             distance; None where they are still to be measured.
+        size: how many of them the strategy chose, where it was asked to.
+        weights: (c,) how often each counts where it is drawn; None: once.
     """
 
     candidates: IntArray
@@ -72,6 +75,8 @@ class Preference:
     reached: bool = True
     evidence: Evidence = field(default_factory=Evidence)
     nearest: tuple[IntArray, FloatArray] | None = None
+    size: int | None = None
+    weights: IntArray | None = None
 
 
 class Knowledge(Protocol):
@@ -127,8 +132,9 @@ class Strategy(ABC):
     Attributes:
         name: in the catalogue.
         card: what the catalogue says of it.
-        samples: it gives probabilities, which a sampler draws from.
-        has_chances: it gives probabilities, drawn from here or by itself.
+        samples, has_chances: it gives probabilities, which a sampler draws from; or by itself.
+        sizes_itself: it chooses how many where no size is given.
+        spaces: vectors to search where none is named; the first that there is.
         reasons: what :meth:`explain` answers; made without arguments, for a point that is no
             candidate.
     """
@@ -137,12 +143,19 @@ class Strategy(ABC):
     card: ClassVar[Card]
     samples: ClassVar[bool] = False
     has_chances: ClassVar[bool] = False
+    sizes_itself: ClassVar[bool] = False
+    spaces: ClassVar[tuple[str, ...]] = ()
     reasons: ClassVar[type[Reasons]] = Reasons
 
     @property
     def follows_size(self) -> bool:
         """Whether how far it goes follows from the size that is asked for."""
         return True
+
+    @property
+    def repeats_rows(self) -> bool:
+        """Whether some rows count more than once."""
+        return False
 
     def check_near_duplicates(self) -> None:
         """Check that near-duplicates can be one group.
@@ -192,8 +205,7 @@ class Strategy(ABC):
         """Repeat searches where ``preference`` is less exact than was asked for.
 
         Returns:
-            Whether any were repeated, so that it is to be asked for again. Arguments are those of
-            :meth:`concluded`.
+            Whether any were, so that it is asked for again. Arguments: see :meth:`concluded`.
         """
         return False
 

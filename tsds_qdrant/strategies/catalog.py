@@ -14,6 +14,8 @@ CATALOG = {
     "similarity-max": "tsds_qdrant.strategies.nearest:SimilarityMax",
     "similarity-mean": "tsds_qdrant.strategies.nearest:SimilarityMean",
     "random": "tsds_qdrant.strategies.even_chance:Random",
+    "tarot": "tsds_qdrant.strategies.tarot.strategy:Tarot",
+    "uot": "tsds_qdrant.strategies.unbalanced:Unbalanced",
     "dsir": "tsds_qdrant.strategies.words:Dsir",
 }
 """Name -> module and class; a module is imported when its strategy is used."""

@@ -9,6 +9,7 @@ from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.transport import TransportSolution
+from tsds_qdrant.strategies.curves import Curves
 
 
 class Evidence:
@@ -33,6 +34,10 @@ class Evidence:
     def stored(self) -> dict[str, Any]:
         """What :meth:`Strategy.concluded` wants to know after a repair."""
         return {}
+
+    def curves(self) -> tuple[Curves, ...]:
+        """Curves by which something was chosen, for a report."""
+        return ()
 
 
 @dataclass(frozen=True)
