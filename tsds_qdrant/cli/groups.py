@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.cli.reached import Reached, check_nodes, checked_location
 from tsds_qdrant.cli.terminal import say
+from tsds_qdrant.errors import CollectionNotFoundError
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.settings.fields import setting
@@ -71,10 +74,36 @@ class Where:
         Raises:
             CollectionError: see :func:`tsds_qdrant.open_collection`.
         """
+        return self._opened(self.vector)
+
+    @contextmanager
+    def open_at(self, spaces: Sequence[str]) -> Iterator[Collection]:
+        """Open the collection; at the first of ``spaces`` that it has, where none is named.
+
+        Raises:
+            CollectionError: see :func:`tsds_qdrant.open_collection`.
+        """
+        wanted = spaces if self.vector is None else ()
+        try:
+            opened = self._opened(self.vector)
+        except CollectionNotFoundError:  # several vectors, and none of them is the usual one
+            found = None
+            for name in wanted:
+                with suppress(CollectionNotFoundError):
+                    found = found or self._opened(name)
+            if found is None:
+                raise
+            opened = found
+        with opened:
+            there = {name for name, space in opened.spaces.items() if space.kind == "dense"}
+            best = next((name for name in wanted if name in there), None)
+            yield opened if best is None else opened.at(best)
+
+    def _opened(self, vector: str | None) -> Collection:
         from tsds_qdrant.collections import open_collection
 
         return open_collection(
-            self.location, self.collection, vector=self.vector, connection=self.connection
+            self.location, self.collection, vector=vector, connection=self.connection
         )
 
 

@@ -147,7 +147,7 @@ def select(
     written: list[Path] = []
     source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
-    with where.open() as opened, naming(written):
+    with where.open_at(settings.strategy.spaces) as opened, naming(written):
 
         def deliver(done: Selection) -> None:
             paths = (outputs.out, outputs.probabilities)
@@ -156,6 +156,8 @@ def select(
         try:
             with progress_bars(quiet=quiet) as progress:
                 info = examples.described(opened, quiet=quiet)
+                if where.vector is None and info.vector in settings.strategy.spaces:
+                    say(f"searched are the vectors '{info.vector}'", quiet=quiet)
                 check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
                 task = examples.read(opened, info, connection, progress)
                 tagging = None
