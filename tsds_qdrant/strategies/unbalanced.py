@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tsds_qdrant.arrays import IntArray
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.ids import id_order
+from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import DepthError, SettingsError
 from tsds_qdrant.neighbors.deepening import whole_list
 from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
@@ -19,7 +20,6 @@ from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.relaxed import EPSILON, RELAX, Pairs, RelaxedPlan, relaxed_plan
-from tsds_qdrant.strategies.angles import ANGLES, check_angles
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.evidence import Evidence
@@ -103,7 +103,7 @@ class Unbalanced(Strategy):
     """Strategy uot
 
     Attributes:
-        epsilon: entropy, in units of the cost (1 - cosine) / 2.
+        epsilon: entropy, in units of the cost; see :func:`cost_of`.
         relax: what keeps the masses of candidates even, in the same units.
         depth: how many nearest candidates each task example may send to; None for all.
     """
@@ -117,7 +117,6 @@ class Unbalanced(Strategy):
         "as deep as that; some sweeps over all of them",
         features="embeddings",
         criterion="external: unbalanced optimal transport",
-        metrics=ANGLES,
     )
     reasons: ClassVar[type[Reasons]] = ByMass
 
@@ -142,12 +141,7 @@ class Unbalanced(Strategy):
             raise SettingsError(f"depth is {self.depth}; choose 1 or more")
 
     def begin(self, searcher: Searcher, task: Task) -> NeighborKnowledge:
-        """No list is fetched yet.
-
-        Raises:
-            UnsupportedCollectionError: distances are no angles.
-        """
-        check_angles(searcher, self.name)
+        """No list is fetched yet."""
         searcher.preflight(task.vectors[0])
         return NeighborKnowledge(Neighborhoods(searcher, task.vectors), task.weights)
 
@@ -161,7 +155,8 @@ class Unbalanced(Strategy):
         """All candidates in the order of what they receive; no size makes a difference to it."""
         lists = self._lists(known)
         candidates, places = np.unique(lists.candidates, return_inverse=True)
-        pairs = Pairs(lists.offsets, places.reshape(-1), np.square(lists.distances) / 4)
+        cost = cost_of(lists.distances, known.searcher.info.metric)
+        pairs = Pairs(lists.offsets, places.reshape(-1), cost)
         plan = relaxed_plan(pairs, known.query_weights, epsilon=self.epsilon, relax=self.relax)
         rounded = np.rint(-plan.log_masses / TIE)
         order = id_order(known.index.keys[candidates], rounded)
@@ -238,6 +233,19 @@ class Unbalanced(Strategy):
                 )
             )
         return found
+
+
+def cost_of(distances: FloatArray, metric: Metric) -> FloatArray:
+    """(p,) costs of sending mass as far as ``distances`` (p,): (1 - cosine) / 2 of directions.
+
+    Under other metrics they are squared distances as a share of twice their mean, which gives
+    vectors that have nothing to do with each other a cost of about 1 / 2 too.
+    """
+    squared: FloatArray = np.square(distances)
+    if metric in ("Cosine", "Dot"):
+        return squared / 4
+    mean = float(squared.mean())
+    return squared / (2 * mean) if mean else squared
 
 
 def _bounds(lists: NeighborLists) -> list[tuple[int, int]]:

@@ -17,11 +17,13 @@ from tsds_qdrant.solver.entropic import Marginals, entropic_plan
 
 MOST_ENTRIES = 200_000
 """Problems of up to that many pairs are solved exactly."""
-FIRST_PAIRS = 8
+FIRST_PAIRS = 4
 """Pairs for each row and column in the first program."""
 FIRST_SWEEPS = 200
+SPREAD = 0.1
+"""eps of the first plan, as a share of how much costs exceed the least of their column."""
 SLACK = 1e-9
-"""Within this much f_i + g_j <= C_ij holds."""
+"""Within this share of the largest cost f_i + g_j <= C_ij holds."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,16 @@ def exact_plan(problem: Marginals) -> ExactPlan:
         TsdsError: the solver gives up.
     """
     cost, (n, m) = problem.cost, problem.cost.shape
-    rough = entropic_plan(problem, sweeps=FIRST_SWEEPS)
+    spread = float(np.median(cost - cost.min(axis=0)))
+    rough = entropic_plan(problem, epsilon=SPREAD * spread or None, sweeps=FIRST_SWEEPS)
     reduced = cost - rough.row_potentials[:, None] - rough.column_potentials
     count = min(cost.size, FIRST_PAIRS * (n + m))
     pairs = np.argpartition(reduced.ravel(), count - 1)[:count]
     pairs = np.union1d(pairs, _corner(problem))
+    largest = float(np.abs(cost).max()) or 1.0
     while True:
         value, f, g = _program(problem, pairs)
-        broken = np.flatnonzero((cost - f[:, None] - g).ravel() < -SLACK)
+        broken = np.flatnonzero((cost - f[:, None] - g).ravel() < -SLACK * largest)
         more = np.setdiff1d(broken, pairs)
         if not len(more):
             return ExactPlan(value, f, g, len(pairs))
@@ -106,9 +110,10 @@ def _program(problem: Marginals, pairs: IntArray) -> tuple[float, FloatArray, Fl
     places = np.concatenate([pairs // m, n + pairs % m])
     within = np.tile(np.arange(len(pairs)), 2)
     sums = csc_matrix((np.ones(len(places)), (places, within)), shape=(n + m, len(pairs)))
-    scale = max(n, m)  # the tolerances of the solver suit masses of about 1
+    scale = max(n, m)  # the tolerances of the solver suit masses and costs of about 1
+    largest = float(np.abs(problem.cost).max()) or 1.0
     found = linprog(
-        problem.cost.ravel()[pairs],
+        problem.cost.ravel()[pairs] / largest,
         A_eq=sums,
         b_eq=scale * np.concatenate([problem.rows, problem.columns]),
         method="highs-ds",
@@ -118,5 +123,5 @@ def _program(problem: Marginals, pairs: IntArray) -> tuple[float, FloatArray, Fl
             f"no optimal transport between {n} candidates and {m} task examples was found "
             f"({found.message}); give fewer task examples"
         )
-    potentials = np.asarray(found.eqlin.marginals)
-    return float(found.fun) / scale, potentials[:n], potentials[n:]
+    potentials = largest * np.asarray(found.eqlin.marginals)
+    return largest * float(found.fun) / scale, potentials[:n], potentials[n:]

@@ -17,9 +17,9 @@ from tsds_qdrant.strategies.tarot.knowledge import CostKnowledge
 from tsds_qdrant.strategies.tarot.layers import deepened, ranks_of
 
 ORTHOGONAL = float(np.sqrt(2.0)) - 1e-6
-"""Nearer than this is a cosine above 0."""
+"""Nearer than this is a cosine above 0; metrics without angles know no such bound."""
 FALL = 1e-9
-"""Less than this is no fall."""
+"""Less than this share of the distance is no fall."""
 USUAL_FOLDS = 10
 
 
@@ -131,14 +131,16 @@ def _nearest(
     if (~lists.complete[rows] & (lists.depths[rows] < depth)).any():
         deepened(near, rows, 2 * depth, f"{depth} nearest candidates of each task example", name)
         return _nearest(known, going, rows, depth, name)
-    within = (ranks_of(lists) <= depth) & (lists.distances < ORTHOGONAL)
+    angles = known.searcher.info.metric in ("Cosine", "Dot")
+    reach = ORTHOGONAL if angles else np.inf
+    within = (ranks_of(lists) <= depth) & (lists.distances < reach)
     taken, by = lists.candidates[within], lists.query_of_entry[within]
     found = [known.by_id(np.unique(taken[np.isin(by, fold.guide)])) for fold in going]
     for fold in going:
         ended = lists.complete[fold.guide] & (lists.depths[fold.guide] <= depth)
         starts = lists.offsets[fold.guide]
         at = np.minimum(starts + depth, lists.offsets[fold.guide + 1]) - 1
-        fold.going = not (ended | (lists.distances[at] >= ORTHOGONAL)).all()
+        fold.going = not (ended | (lists.distances[at] >= reach)).all()
     return found
 
 
@@ -155,7 +157,7 @@ def _step(known: CostKnowledge, fold: Fold, found: IntArray, depth: int) -> None
     else:
         last = fold.steps[-1]
         bound = problem.bound
-        if problem.cost.size > MOST_ENTRIES and bound >= last.distance - FALL:
+        if problem.cost.size > MOST_ENTRIES and bound >= last.distance * (1 - FALL):
             now = Transport(bound, exact=False)
             falls = False
         else:
@@ -163,7 +165,7 @@ def _step(known: CostKnowledge, fold: Fold, found: IntArray, depth: int) -> None
             if last.exact and not now.exact:
                 # A proved plan and an entropic one differ by more than a step does.
                 least = transport_of(_problem(known, fold, before), most=0).value
-            falls = now.value < least - FALL
+            falls = now.value < least * (1 - FALL)
     fold.steps.append(Step(depth, len(found), now.value, now.exact))
     if falls:
         fold.best, fold.chosen = found, fold.steps[-1]

@@ -18,10 +18,9 @@ from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.pool.pool import vectors_of
 from tsds_qdrant.task.task import Task
 
-GRID = 2.0**20
+GRID = 2.0**22
 """Distances are rounded to multiples of 1 / this, so that the other rows of a matrix product, which
-move the last bits, make no difference."""
-FARTHEST = 2.0
+move the last bits, make no difference; under metrics with a size, of that of the task examples."""
 
 
 @dataclass
@@ -41,6 +40,14 @@ class CostKnowledge(NeighborKnowledge):
         ordered: IntArray = candidates[id_order(self.index.keys[candidates])]
         return ordered
 
+    @property
+    def grid(self) -> float:
+        """Distances are multiples of this power of 2."""
+        if self.searcher.info.metric in ("Cosine", "Dot"):
+            return 1.0 / GRID
+        longest = float(np.linalg.norm(self.queries, axis=1).max())
+        return float(2.0 ** np.floor(np.log2(longest or 1.0))) / GRID
+
     def learn(self, candidates: IntArray) -> None:
         """Find the distances of ``candidates`` (c,) to all task examples.
 
@@ -54,7 +61,8 @@ class CostKnowledge(NeighborKnowledge):
         searcher = self.searcher
         rows = vectors_of(searcher.collection, missing, searcher.info)
         found = distances_to(searcher, self.queries, missing, rows)
-        found = np.rint(np.minimum(found, FARTHEST) * GRID) / GRID
+        found[~np.isfinite(found)] = found[np.isfinite(found)].max(initial=0.0)  # gone meanwhile
+        found = np.rint(found / self.grid) * self.grid
         self.costs.update(zip(missing, found.T.astype(np.float32), strict=True))
 
     def cost(self, candidates: IntArray) -> FloatArray:

@@ -15,8 +15,8 @@ from tsds_qdrant.solver.entropic import Marginals, entropic_plan
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.strategies.tarot.knowledge import CostKnowledge
 
-TIE = 1e-9
-"""Potentials that differ by less are equal, and ids decide."""
+TIE = 1e-6
+"""Potentials that differ by less than this share of the largest distance are equal: ids decide."""
 BEYOND = np.iinfo(np.int64).max
 
 
@@ -110,12 +110,12 @@ def by_potential(known: CostKnowledge, candidates: IntArray) -> IntArray:
     place = keys.tobytes()
     if place not in known.orders:
         known.orders[place] = potentials_of(known, members)
-    ordered: IntArray = members[id_order(keys, np.rint(known.orders[place] / TIE))]
+    ordered: IntArray = members[id_order(keys, known.orders[place])]
     return ordered
 
 
 def potentials_of(known: CostKnowledge, members: IntArray) -> FloatArray:
-    """(c,) dual potentials f of moving ``members``, evenly weighted, to the task examples.
+    """(c,) dual potentials f of moving ``members``, evenly weighted, to the task examples: rounded.
 
     They are those of the entropic problem, which are unique up to a constant; a linear program
     leaves them open wherever as many candidates as task examples are matched. f_i is what mass at
@@ -124,4 +124,6 @@ def potentials_of(known: CostKnowledge, members: IntArray) -> FloatArray:
     if len(members) == 1:
         return np.zeros(1)
     problem = Marginals.uniform(known.cost(members), known.query_weights)
-    return entropic_plan(problem).row_potentials
+    unit = TIE * float(problem.cost.max()) or 1.0
+    rounded: FloatArray = np.rint(entropic_plan(problem).row_potentials / unit)
+    return rounded

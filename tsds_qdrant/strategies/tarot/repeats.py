@@ -23,7 +23,7 @@ def repeated(cost: FloatArray, weights: FloatArray, repeats: float) -> IntArray:
     """
     eps = END_SHARE * (float(np.median(cost)) or 1.0)
     masses = relaxed_plan(Pairs.dense(cost.T), weights, epsilon=eps, relax=eps).masses
-    more = round((repeats - 1) * len(cost))
+    more = round(repeats * len(cost)) - len(cost)
     shares = more * masses / masses.sum()
     counts = np.floor(shares).astype(np.int64)
     left = max(0, more - int(counts.sum()))

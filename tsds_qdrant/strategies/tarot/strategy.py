@@ -17,7 +17,6 @@ from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.solver.entropic import Marginals
-from tsds_qdrant.strategies.angles import ANGLES, check_angles
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.reasons import Question, Reasons
@@ -64,7 +63,6 @@ class Tarot(Strategy):
         "selected, and an optimal transport for each layer, or for each fold and k",
         features="whitened gradients, or any embeddings",
         criterion="external: distribution match by optimal transport",
-        metrics=ANGLES,
     )
     spaces: ClassVar[tuple[str, ...]] = ("whitened",)
     sizes_itself: ClassVar[bool] = True
@@ -101,12 +99,7 @@ class Tarot(Strategy):
         return self.repeats > 1
 
     def begin(self, searcher: Searcher, task: Task) -> CostKnowledge:
-        """No list is fetched yet.
-
-        Raises:
-            UnsupportedCollectionError: distances are no angles.
-        """
-        check_angles(searcher, self.name)
+        """No list is fetched yet."""
         searcher.preflight(task.vectors[0])
         return CostKnowledge(Neighborhoods(searcher, task.vectors), task.weights)
 
