@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.strategies.tsds.trace import trace_path
     from tsds_qdrant.task.examples import TaskExamples
     from tsds_qdrant.training.export import export
+    from tsds_qdrant.training.mixing import OnlineMixture
     from tsds_qdrant.training.settings import ExportSettings
 
 _HOMES = {
@@ -67,6 +68,7 @@ _HOMES = {
     "HeldOut": "tsds_qdrant.guards.held_out",
     "Keeping": "tsds_qdrant.runs.begin",
     "NeighborLists": "tsds_qdrant.solver.lists",
+    "OnlineMixture": "tsds_qdrant.training.mixing",
     "Quota": "tsds_qdrant.selection.quotas",
     "Reach": "tsds_qdrant.guards.held_out",
     "RecordSettings": "tsds_qdrant.records.settings",
@@ -118,6 +120,7 @@ __all__ = [
     "HeldOut",
     "Keeping",
     "NeighborLists",
+    "OnlineMixture",
     "Quota",
     "Reach",
     "RecordSettings",

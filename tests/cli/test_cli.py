@@ -82,8 +82,10 @@ def test_help_ends_in_an_example_that_parses(name: str | None) -> None:
     assert found
     for words in found:
         assert name in (None, words[0])
-        command = COMMANDS[words[0]]
-        with command.make_context(words[0], list(words[1:])) as context:
+        command, given = COMMANDS[words[0]], list(words[1:])
+        if hasattr(command, "commands"):  # a group
+            command, given = command.commands[given[0]], given[1:]
+        with command.make_context(words[0], given) as context:
             assert context.params
     for option in COMMANDS[name].params if name else ():
         assert getattr(option, "help", None), f"{name} {option.name} has no help"

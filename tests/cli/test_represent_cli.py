@@ -10,10 +10,12 @@ import commands
 import numpy as np
 import pytest
 from tiny_models import saved_model
+from typer.main import get_command
 
 from tsds_qdrant import open_collection
-from tsds_qdrant.representations.bergson import write_store
+from tsds_qdrant.cli import app
 from tsds_qdrant.representations.catalog import KINDS
+from tsds_qdrant.representations.stores.bergson import write_store
 
 PLACE = ("--qdrant", "store", "--collection", "pool")
 COUNT = 40
@@ -68,6 +70,19 @@ def test_every_kind(kind: str, place: Path) -> None:
         assert kept["fingerprint"] == report["fingerprint"]
         if kept["has_vectors"]:
             assert opened.count({"must": [{"has_vector": kind}]}) == COUNT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_help_of_a_kind_ends_in_an_example_that_parses(kind: str) -> None:
+    shown = commands.run("represent", kind, "--help").stdout
+    assert KINDS[kind].summary in shown
+    below = shown.split("Example:")[1].replace("\\\n", " ").splitlines()
+    (words,) = (line.split()[1:] for line in below if line.strip().startswith("tsds-qdrant"))
+    assert words[:2] == ["represent", kind]
+    command = get_command(app).commands["represent"].commands[kind]  # type: ignore[attr-defined]
+    with command.make_context(kind, words[2:]) as context:
+        assert context.params
+    assert all(getattr(option, "help", None) for option in command.params)
 
 
 def test_values_come_with_the_vectors(place: Path) -> None:

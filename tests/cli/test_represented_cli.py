@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +162,8 @@ def test_a_point_that_is_ingested_anew_is_represented_again(
         "20 of 120 vectors 'letters'"
         in run(*asked, "--vector", "letters", "--out", "no.jsonl", code=1).stderr
     )
+    said = run("represent", "centred", *PLACE, "--of", "letters", code=1).stderr
+    assert "20 of 120 vectors 'letters'" in said
     represent()
     assert json.loads(run("check", *PLACE, "--json").stdout)["warnings"] == []
     for vector in ("letters", "centred"):
@@ -169,6 +173,60 @@ def test_a_point_that_is_ingested_anew_is_represented_again(
         assert [row[0] for row in both[0]] == [row[0] for row in both[1]]
         p, expected = ([row[1] for row in rows] for rows in both)
         assert p == pytest.approx(expected, abs=1e-9)
+
+
+def test_nothing_is_ingested_into_a_represented_space(plain: Path) -> None:
+    represent("letters")
+    np.save("L.npy", np.ones((COUNT, 3), dtype=np.float32))
+    into = ("--id-field", "name", *PLACE, "--vector", "letters")
+    said = run("ingest", "pool.jsonl", "--vectors", "L.npy", *into, code=1).stderr
+    assert "made by 'represent'; leave --vector out" in said
+    assert json.loads(run("check", *PLACE, "--json").stdout)["warnings"] == []
+
+
+def test_what_is_derived_follows_what_it_is_derived_from(plain: Path) -> None:
+    texts = [row["text"] for row in rows_of("pool.jsonl")]
+    write_pool(lambda k: texts[k] if k % 3 else texts[k] + "z")
+    run(*INGEST)
+    represent("letters", "centred")
+    by_name = {one["name"]: one for one in checked()["representations"]}
+    assert (by_name["letters"]["made"], by_name["letters"]["without"]) == (80, 40)
+    assert (by_name["centred"]["made"], by_name["centred"]["points"]) == (80, 80)
+    assert checked()["warnings"] == []
+    write_pool(lambda k: texts[k])
+    run(*INGEST)
+    Path("task.jsonl").write_text('{"text": "abba"}\n')
+    asked = ("select", *PLACE, "--vector", "centred", "--queries", "task.jsonl", "--size", 5)
+    said = run(*asked, "--out", "s.jsonl").stderr
+    assert "40 of 120 candidates have no vector 'letters' yet" in said
+    assert "vectors 'centred' are derived from those" in said
+    for advice in re.findall(r"this makes them: tsds-qdrant (.*?);", said):
+        run(*shlex.split(advice))
+    said = run(*asked, "--out", "s.jsonl").stderr
+    assert "40 of 120 candidates have no vector 'centred' yet" in said
+    for advice in re.findall(r"this makes them: tsds-qdrant (.*)", said):
+        run(*shlex.split(advice))
+    assert "yet" not in run(*asked, "--out", "s.jsonl").stderr
+    assert checked()["warnings"] == []
+
+
+def checked() -> Any:
+    return json.loads(run("check", *PLACE, "--json").stdout)
+
+
+def test_new_task_examples_of_a_run(plain: Path) -> None:
+    represent("letters")
+    tasks = {"a": ["abba", "cab"], "b": ["eee", "dab", "cab"]}
+    for name, texts in tasks.items():
+        lines = [json.dumps({"text": text}) + "\n" for text in texts]
+        Path(f"{name}.jsonl").write_text("".join(lines))
+    asked = ("select", *PLACE, "--vector", "letters", "--size", 8, "--alpha", ".4")
+    fixed = ("--bandwidth", "1", "--cost-scale", "1")
+    run(*asked, *fixed, "--queries", "a.jsonl", "--state", "a.run", "--out", "sa.jsonl")
+    run("reselect", "a.run", "--queries", "b.jsonl", "--out", "late.jsonl")
+    run(*asked, *fixed, "--queries", "b.jsonl", "--out", "sb.jsonl")
+    assert selected("late.jsonl") == selected("sb.jsonl")
+    assert selected("late.jsonl") != selected("sa.jsonl")
 
 
 def test_check_says_what_there_is(plain: Path) -> None:

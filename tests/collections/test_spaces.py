@@ -76,6 +76,19 @@ def everything(collection: Collection) -> list[dict[str, Any]]:
     return points
 
 
+def test_vectors_of_one_space_are_deleted(spaced: Collection) -> None:
+    before = everything(spaced)
+    spaced.delete_vectors([0, 3, 4, 99], space="grad")
+    spaced.delete_vectors([1], space="words")
+    for point in before:
+        point["grad"] = None if point["id"] in (0, 3) else point["grad"]
+        point["words"] = None if point["id"] == 1 else point["words"]
+    assert everything(spaced) == before
+    assert spaced.at("grad").vectors(range(5))[0] == [1, 2]
+    with pytest.raises(CollectionNotFoundError):
+        spaced.delete_vectors([0], space="none")
+
+
 def test_vectors_of_many_points(spaced: Collection) -> None:
     ids, rows = spaced.at("grad").vectors([3, 4, 99, 0])
     found = dict(zip(ids, rows.tolist(), strict=True))

@@ -43,15 +43,16 @@ FOREIGN = re.compile(
 """Foreign idiom."""
 GUESTS = {
     "qdrant_client": "tsds_qdrant.collections",
-    "qdrant_edge": "tsds_qdrant.collections or tsds_qdrant.representations.bm25",
+    "qdrant_edge": "tsds_qdrant.collections or tsds_qdrant.representations.words.bm25",
     "grpc": "tsds_qdrant.collections",
     "httpx": "tsds_qdrant.collections",
     "sentence_transformers": "tsds_qdrant.representations",
-    "transformers": "tsds_qdrant.representations",
+    "transformers": "tsds_qdrant.representations or tsds_qdrant.training.mixing_torch",
     "peft": "tsds_qdrant.representations",
     "sklearn": "tsds_qdrant.representations",
     "scipy": "tsds_qdrant.strategies.tarot.exact",
-    "torch": "tsds_qdrant.representations or tsds_qdrant.collections.edge.torch_products",
+    "torch": "tsds_qdrant.representations or tsds_qdrant.collections.edge.torch_products or "
+    "tsds_qdrant.training.mixing_torch",
     "typer": "tsds_qdrant.cli",
     "rich": "tsds_qdrant.cli",
     "matplotlib": "tsds_qdrant.report.path_plot",

@@ -106,6 +106,21 @@ def test_what_an_upsert_of_somebody_else_erased_is_made_again(pool: Collection) 
     assert standing(pool, "letters", kept) == Standing(8, 6, 2, 0)
 
 
+def test_a_vector_that_cannot_be_made_again_is_gone(pool: Collection) -> None:
+    made(pool)
+    other = Showing(TextTemplate(template="{text}{z?}"))
+    payloads = [{"text": "abz"}, {}]
+    ids = [5, 6]
+    rows = np.stack([one.vector for one in pool.retrieve(ids, vectors=True)])  # type: ignore[misc]
+    pool.upsert(ids, rows, payloads)
+    report = represent(pool, Letters(), other, settings=RepresentSettings(again=True))
+    assert dict(report.without) == {"nonfinite": 2, "no_text": 2}
+    assert set(stored(pool, "letters")) == {0, 1, 2, 7}
+    kept = kept_of(pool, "letters")
+    assert kept is not None
+    assert standing(pool, "letters", kept) == Standing(8, 4, 4, 0)
+
+
 def test_an_interrupted_run_goes_on_where_it_was(
     pool: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

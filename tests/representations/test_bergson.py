@@ -11,7 +11,7 @@ import pytest
 from bergson_store import create_index, load_gradients
 
 from tsds_qdrant.errors import InputError, OutputError
-from tsds_qdrant.representations.bergson import BergsonStore, write_store
+from tsds_qdrant.representations.stores.bergson import BergsonStore, write_store
 
 SIZES = {"layers.0.q_proj": 3, "layers.0.mlp": 4, "layers.1.q_proj": 2}
 

@@ -19,7 +19,7 @@ from profiles import examples
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.representations.base import OK, Shown
-from tsds_qdrant.representations.bm25 import Bm25
+from tsds_qdrant.representations.words.bm25 import Bm25
 from tsds_qdrant.sparse import SparseRows, checked_sparse
 
 LETTERS = ["a b b", "a c", "d", "c c d e", "f"]
@@ -230,7 +230,7 @@ def test_the_average_length_of_many_is_that_of_a_sample(monkeypatch: pytest.Monk
     texts = corpus(3_000)
     every = fitted(texts).arrays()["average_length"]
     assert every == pytest.approx([np.mean([len(t.replace("?!", "").split()) for t in texts])])
-    monkeypatch.setattr("tsds_qdrant.representations.bm25.LENGTHS_OF", 900)
+    monkeypatch.setattr("tsds_qdrant.representations.words.bm25.LENGTHS_OF", 900)
     made = Bm25()
     made.fit(lambda: (shown(texts[k : k + 7]) for k in range(0, 3_000, 7)), 3_000)
     assert made.arrays()["average_length"] == fitted(texts).arrays()["average_length"]

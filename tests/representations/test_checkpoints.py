@@ -14,8 +14,12 @@ from safetensors.torch import load_file, save_file
 from tiny_models import tiny_model
 
 from tsds_qdrant.errors import EmbeddingError
-from tsds_qdrant.representations.checkpoints import Checkpoint, checkpoints_at, rate_weights
-from tsds_qdrant.representations.optimizer_state import bare, read_numbered, write_named
+from tsds_qdrant.representations.checkpoints.checkpoints import (
+    Checkpoint,
+    checkpoints_at,
+    rate_weights,
+)
+from tsds_qdrant.representations.checkpoints.optimizer_state import bare, read_numbered, write_named
 
 
 def tiny_gpt2() -> Any:

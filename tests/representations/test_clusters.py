@@ -16,7 +16,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.representations.base import NONFINITE, OK, ZERO_VECTOR
-from tsds_qdrant.representations.clusters import Clusters
+from tsds_qdrant.representations.derived.clusters import Clusters
 
 RNG = np.random.default_rng(1)
 DIRECTIONS = np.linalg.qr(RNG.standard_normal((8, 8)))[0][:5]
@@ -65,9 +65,9 @@ def test_as_near_to_the_centres_as_scikit_learn_gets(monkeypatch: pytest.MonkeyP
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     plain = KMeans(12, n_init=1, random_state=0).fit(unit)
     best = float(-plain.score(unit))
-    monkeypatch.setattr("tsds_qdrant.representations.clusters.SAMPLE", 300)
-    monkeypatch.setattr("tsds_qdrant.representations.clusters.SAMPLE_FOR_EACH", 10)
-    monkeypatch.setattr("tsds_qdrant.representations.rows.BLOCK_FLOATS", 3_000)
+    monkeypatch.setattr("tsds_qdrant.representations.derived.clusters.SAMPLE", 300)
+    monkeypatch.setattr("tsds_qdrant.representations.derived.clusters.SAMPLE_FOR_EACH", 10)
+    monkeypatch.setattr("tsds_qdrant.representations.derived.rows.BLOCK_FLOATS", 3_000)
     order = np.argsort(unit[:, 0])  # as bad an order as there is for what follows block by block
     made = fitted(rows[order], 7, clusters=12)
     centres = made.arrays()["centres"]
@@ -81,9 +81,9 @@ def test_as_near_to_the_centres_as_scikit_learn_gets(monkeypatch: pytest.MonkeyP
 
 def test_all_candidates_move_the_centres_of_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = RNG.standard_normal((2_000, 6)).astype(np.float32)
-    monkeypatch.setattr("tsds_qdrant.representations.clusters.SAMPLE", 30)
-    monkeypatch.setattr("tsds_qdrant.representations.clusters.SAMPLE_FOR_EACH", 2)
-    monkeypatch.setattr("tsds_qdrant.representations.rows.BLOCK_FLOATS", 3_000)
+    monkeypatch.setattr("tsds_qdrant.representations.derived.clusters.SAMPLE", 30)
+    monkeypatch.setattr("tsds_qdrant.representations.derived.clusters.SAMPLE_FOR_EACH", 2)
+    monkeypatch.setattr("tsds_qdrant.representations.derived.rows.BLOCK_FLOATS", 3_000)
     means = []
     for seed in range(5):
         similar = fitted(rows, clusters=12, seed=seed).candidates(rows).values["cluster_similarity"]
@@ -98,9 +98,9 @@ def test_all_candidates_move_the_centres_of_the_sample(monkeypatch: pytest.Monke
 def test_blocks_of_any_size_give_the_same(cuts: list[int], seed: int, sampled: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if sampled:
-            patch.setattr("tsds_qdrant.representations.clusters.SAMPLE", 50)
-            patch.setattr("tsds_qdrant.representations.clusters.SAMPLE_FOR_EACH", 2)
-            patch.setattr("tsds_qdrant.representations.rows.BLOCK_FLOATS", 500)
+            patch.setattr("tsds_qdrant.representations.derived.clusters.SAMPLE", 50)
+            patch.setattr("tsds_qdrant.representations.derived.clusters.SAMPLE_FOR_EACH", 2)
+            patch.setattr("tsds_qdrant.representations.derived.rows.BLOCK_FLOATS", 500)
         wanted, made = fitted(ROWS, seed=seed), fitted(ROWS, *sorted(cuts), seed=seed)
     assert made.arrays()["centres"].tobytes() == wanted.arrays()["centres"].tobytes()
     assert len(wanted.arrays()["centres"]) == 14  # the root of 200

@@ -23,10 +23,10 @@ from tsds_qdrant.representations.base import (
     fingerprint,
 )
 from tsds_qdrant.representations.catalog import KINDS
-from tsds_qdrant.representations.hidden import Hidden, weighted_means
-from tsds_qdrant.representations.language_kinds import HiddenSettings
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.tokens import Tokens, batches, tokenized
+from tsds_qdrant.representations.language.hidden import Hidden, weighted_means
+from tsds_qdrant.representations.language.kinds import HiddenSettings
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.tokens import Tokens, batches, tokenized
 
 
 def user(content: str) -> dict[str, str]:
@@ -157,7 +157,7 @@ def test_neither_batches_nor_padding_change_anything(
 ) -> None:
     expected = Hidden(model, without_prompt=True, batch_tokens=1).candidates(EXAMPLES)
     monkeypatch.setattr(
-        "tsds_qdrant.representations.hidden.batches", functools.partial(batches, side=side)
+        "tsds_qdrant.representations.language.hidden.batches", functools.partial(batches, side=side)
     )
     for dtype, near in (("float64", 1e-6), ("float32", 1e-4)):
         kind = Hidden(
@@ -185,7 +185,7 @@ def test_the_order_of_examples_is_kept_and_their_company_means_nothing(
 
 def test_logits_in_pieces(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Hidden(model).candidates(EXAMPLES)
-    monkeypatch.setattr("tsds_qdrant.representations.scores.CPU_BYTES", 8 * 320 * 3)
+    monkeypatch.setattr("tsds_qdrant.representations.language.scores.CPU_BYTES", 8 * 320 * 3)
     same(Hidden(model).candidates(EXAMPLES), whole, 1e-9)
 
 

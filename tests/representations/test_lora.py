@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from tiny_models import saved_model, tiny_model
 
 from tsds_qdrant.errors import EmbeddingError, MissingPackageError, OutputError, SettingsError
-from tsds_qdrant.representations.checkpoints import Checkpoint
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.lora import LoraTraining
-from tsds_qdrant.representations.lora_settings import LoraSettings
-from tsds_qdrant.representations.optimizer_state import bare
-from tsds_qdrant.representations.tokens import Tokens
+from tsds_qdrant.representations.checkpoints.checkpoints import Checkpoint
+from tsds_qdrant.representations.checkpoints.lora import LoraTraining
+from tsds_qdrant.representations.checkpoints.lora_settings import LoraSettings
+from tsds_qdrant.representations.checkpoints.optimizer_state import bare
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.tokens import Tokens
 
 SMALL = {"rank": 2, "alpha": 8.0, "learning_rate": 0.01, "batch": 4, "epochs": 3}
 

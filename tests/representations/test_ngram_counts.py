@@ -14,8 +14,8 @@ from profiles import examples
 
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.representations.base import OK, Shown
-from tsds_qdrant.representations.ngram_counts import Ngrams, bucket_counts, log_ratio
-from tsds_qdrant.representations.ngrams import BUCKETS, hashed, log_importance
+from tsds_qdrant.representations.words.ngram_counts import Ngrams, bucket_counts, log_ratio
+from tsds_qdrant.representations.words.ngrams import BUCKETS, hashed, log_importance
 from tsds_qdrant.sparse import SparseRows, checked_sparse
 
 WORDS = ("red", "green", "blue", "sea", "sky", "Über", "x1", "the", "of", "and", "海")
@@ -35,7 +35,7 @@ def counted(texts: list[str]) -> SparseRows:
 @given(TEXTS, st.integers(1, 13))
 def test_counts_are_those_of_the_buckets(texts: list[str], block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tsds_qdrant.representations.ngram_counts.BLOCK_TEXTS", block)
+        patch.setattr("tsds_qdrant.representations.words.ngram_counts.BLOCK_TEXTS", block)
         rows = counted(texts)
     for text, (indices, values) in zip(texts, rows.pairs(), strict=True):
         wanted = Counter(hashed([text]).buckets.tolist())

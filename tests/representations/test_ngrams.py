@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
 
-from tsds_qdrant.representations.ngrams import BUCKETS, HashedTexts, hashed, log_importance
+from tsds_qdrant.representations.words.ngrams import BUCKETS, HashedTexts, hashed, log_importance
 
 GOLDEN_BUCKETS = [9587, 1196, 9587, 1196, 5498, 7686, 5498, 6297, 1104, 7336]
 WORDS = ("red", "green", "blue", "sea", "sky", "Über", "x1", "the", "of", "and")
@@ -61,7 +61,7 @@ def test_importance_equals_a_naive_computation(
 def test_importance_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [" ".join(WORDS[: k % 10]) for k in range(57)]
     whole = log_importance(hashed(texts), hashed(texts[:3]))
-    monkeypatch.setattr("tsds_qdrant.representations.ngrams.BLOCK_TEXTS", 10)
+    monkeypatch.setattr("tsds_qdrant.representations.words.ngrams.BLOCK_TEXTS", 10)
     assert log_importance(hashed(texts), hashed(texts[:3])) == pytest.approx(whole, abs=1e-12)
 
 

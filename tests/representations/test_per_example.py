@@ -12,12 +12,12 @@ from gradient_models import DIALOGUES, dot, explicit, language, one_batch, proje
 from tiny_models import saved_model, tiny_model
 
 from tsds_qdrant.errors import EmbeddingError, SettingsError
-from tsds_qdrant.representations.differentiated import Differentiated
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.linear_layers import linear_layers
-from tsds_qdrant.representations.output_layer import OutputLayer
-from tsds_qdrant.representations.per_example import PerExample
-from tsds_qdrant.representations.projection import Projection
+from tsds_qdrant.representations.gradients.differentiated import Differentiated
+from tsds_qdrant.representations.gradients.linear_layers import linear_layers
+from tsds_qdrant.representations.gradients.per_example import PerExample
+from tsds_qdrant.representations.gradients.projection import Projection
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.output_layer import OutputLayer
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_dot_products_are_right_in_the_mean_and_spread_as_the_dimension_says(
         rows, _ = blocks(tiny, batch, Projection(dimension, seed))
         found.append(rows @ rows.T)
     pairs = np.triu_indices(len(true))
-    estimates, wanted = np.array(found)[:, *pairs], true[pairs]
+    estimates, wanted = np.array(found)[:, pairs[0], pairs[1]], true[pairs]
     spread = np.array(
         [
             predicted_variance(gradients[row], gradients[column], Projection(dimension)) ** 0.5

@@ -1,4 +1,4 @@
-"""Signs are the same for numpy, torch and Python's whole numbers, and unrelated."""
+"""Signs are the same for numpy, torch and Python's whole numbers, and unrelated to each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsds_qdrant.representations.signs import ROW, key_of, mixed, signs, torch_signs
+from tsds_qdrant.representations.gradients.signs import ROW, key_of, mixed, signs, torch_signs
 
 WHOLE = (1 << 64) - 1
 

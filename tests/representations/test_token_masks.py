@@ -13,8 +13,8 @@ from tiny_models import CHAT, saved_model, tiny_model, tiny_tokenizer
 
 from tsds_qdrant.errors import EmbeddingError
 from tsds_qdrant.representations.base import NO_SUPERVISED_TOKENS, OK, REFUSED, Shown
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.tokens import (
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.tokens import (
     NOT_LEARNT,
     Tokens,
     answer_alone,
@@ -207,6 +207,16 @@ def test_tokens_across_the_border_of_an_answer_are_learnt(make_model: MakeModel)
     (tokens,) = tokenized(model, [Shown("", (user("aq"), assistant("no")), 1)])
     assert tokens.answer_tokens == 3  # "q\nn", "o" and the end
     assert sum(label == NOT_LEARNT for label in tokens.labels) == 2
+
+
+def test_white_space_that_a_tokenizer_counts_nowhere_is_learnt(make_model: MakeModel) -> None:
+    """As GPT-2's says where tokens stand: a token that is a space has no width."""
+    from tokenizers import processors
+
+    model = make_model(None)
+    model.tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    shown = Shown("", (user("q "), assistant("  a b")), 1)
+    assert learnt(model, shown) == ("q \n  a b</s>", "  a b</s>")
 
 
 GENERATION = (

@@ -14,7 +14,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.representations.base import NONFINITE, OK, ZERO_VECTOR
-from tsds_qdrant.representations.whitened import Whitened
+from tsds_qdrant.representations.derived.whitened import Whitened
 
 RNG = np.random.default_rng(0)
 SKEW = np.array([[3, 0, 0, 0], [1, 0.5, 0, 0], [-2, 1, 2, 0], [0.1, 0.2, 0.3, 0.05]])
@@ -115,7 +115,7 @@ class TestBlocks:
 
     def test_many_blocks_within(self, monkeypatch: pytest.MonkeyPatch) -> None:
         made = fitted(ROWS)
-        monkeypatch.setattr("tsds_qdrant.representations.rows.BLOCK_FLOATS", 28)
+        monkeypatch.setattr("tsds_qdrant.representations.derived.rows.BLOCK_FLOATS", 28)
         small = fitted(ROWS, 3, 100, 101)
         assert small.arrays()["mean"] == pytest.approx(made.arrays()["mean"], rel=1e-12)
         assert small.arrays()["whitening"] == pytest.approx(made.arrays()["whitening"], rel=1e-9)

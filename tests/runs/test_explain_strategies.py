@@ -34,7 +34,7 @@ from tsds_qdrant.cli.explained import lines_of
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.ids import point_keys, uniform_noise
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.representations.ngrams import BUCKETS
+from tsds_qdrant.representations.words.ngrams import BUCKETS
 from tsds_qdrant.runs.begin import begin_run, new_run
 from tsds_qdrant.runs.explain import explain
 from tsds_qdrant.runs.reopen import reopen

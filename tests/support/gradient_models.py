@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from tiny_models import saved_model, tiny_model
 
 from tsds_qdrant.representations.base import Shown
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.optimizer_state import bare
-from tsds_qdrant.representations.projection import Projection
-from tsds_qdrant.representations.signs import key_of, signs
-from tsds_qdrant.representations.tokens import TokenBatch, padded, tokenized
+from tsds_qdrant.representations.checkpoints.optimizer_state import bare
+from tsds_qdrant.representations.gradients.projection import Projection
+from tsds_qdrant.representations.gradients.signs import key_of, signs
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.tokens import TokenBatch, padded, tokenized
 
 Gradient = Mapping[str, NDArray[np.float64]]
 CALL = {"role": "user", "content": "2+3"}
@@ -85,9 +85,9 @@ def adapters(
     directory: Path, model: LanguageModel, seed: int = 0, *, steps: int = 3, lr: float = 1e-2
 ) -> Path:
     """A checkpoint of LoRA adapters in ``directory``, after ``steps`` of AdamW with its state."""
-    from tsds_qdrant.representations.adapters import fresh_adapters, save_adapters
-    from tsds_qdrant.representations.lora_settings import LoraSettings
-    from tsds_qdrant.representations.optimizer_state import OURS, write_named
+    from tsds_qdrant.representations.checkpoints.adapters import fresh_adapters, save_adapters
+    from tsds_qdrant.representations.checkpoints.lora_settings import LoraSettings
+    from tsds_qdrant.representations.checkpoints.optimizer_state import OURS, write_named
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -25,8 +25,8 @@ def warmed(
 ) -> Any:
     """The report of a warm-up by small settings; ``more`` are others, or ``progress``."""
     from tsds_qdrant.records.showing import Showing
-    from tsds_qdrant.representations.language_model import LanguageModel
-    from tsds_qdrant.representations.lora_settings import LoraSettings
+    from tsds_qdrant.representations.checkpoints.lora_settings import LoraSettings
+    from tsds_qdrant.representations.language.model import LanguageModel
     from tsds_qdrant.training.warm_up import warm_up
     from tsds_qdrant.training.warm_up_part import PartSettings
 

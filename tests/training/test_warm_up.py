@@ -24,7 +24,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import InputError, OutputError, SettingsError, StateError
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.showing import Showing
-from tsds_qdrant.representations.checkpoints import checkpoints_at, rate_weights
+from tsds_qdrant.representations.checkpoints.checkpoints import checkpoints_at, rate_weights
 from tsds_qdrant.training.warm_up_part import PartSettings
 
 VECTORS = np.random.default_rng(0).normal(size=(len(PAYLOADS), 3)).astype(np.float32)

@@ -13,7 +13,7 @@ from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.records.recognising import field_map_of
-from tsds_qdrant.representations.lora_settings import LoraSettings
+from tsds_qdrant.representations.checkpoints.lora_settings import LoraSettings
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 from tsds_qdrant.training.warm_up_part import PartSettings
@@ -94,7 +94,7 @@ def warm_up(
     """
     from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.records.showing import Showing
-    from tsds_qdrant.representations.language_model import LanguageModel
+    from tsds_qdrant.representations.language.model import LanguageModel
     from tsds_qdrant.training.warm_up import warm_up as trained
 
     language = LanguageModel(

@@ -198,6 +198,19 @@ class Collection(Readable, Protocol):
             InputError: vectors that :meth:`upsert` refuses too. Nothing is stored then.
         """
 
+    def delete_vectors(self, ids: Sequence[PointId], *, space: str | None = None) -> None:
+        """Delete the vectors of points in one space, and touch nothing else of them.
+
+        Ids that do not exist, and points that have none there, are ignored.
+
+        Args:
+            ids: n points.
+            space: its name; the searched one by default.
+
+        Raises:
+            CollectionNotFoundError: no space of that name.
+        """
+
     def write_again(self, ids: Sequence[PointId]) -> None:
         """Write stored points again as they are, with all their vectors.
 

@@ -13,7 +13,8 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import Examples, Shown
-from tsds_qdrant.represented.marks import kept_of
+from tsds_qdrant.represented.marks import described, kept_of
+from tsds_qdrant.represented.whole import check_whole
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,15 @@ class Candidates:
         return (
             "ingest some, or change --filter" if self._source is None else "name another with --of"
         )
+
+    def check(self, where: Filter | None) -> None:
+        """Check that the vectors to derive from were all made in one way.
+
+        Raises:
+            CollectionMismatchError: they were not.
+        """
+        if self._source is not None:
+            check_whole(self._view, described(self._view), where)
 
     def facts(self) -> dict[str, Any]:
         """What a representation depends on of how candidates are read, for its manifest."""

@@ -22,6 +22,7 @@ from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.template import written
 from tsds_qdrant.representations.model_names import remembered_model, same_model
 from tsds_qdrant.representations.text import Embedder
+from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.task.model import check_made_alike, check_same, may_be_same
 
 
@@ -148,11 +149,16 @@ class Destination:
     ) -> str:
         """What keeps vectors of ``model`` out of the collection, or ""."""
         info, problem = collection.info(), ""
+        if info.vector in all_kept(info):
+            return (
+                f"the vectors '{info.vector}' of collection '{self.name}' are made by 'represent'; "
+                f"leave --vector out, and represent what was ingested"
+            )
         if embedder:
             check_made_alike(info.metadata, embedder)
         check_placed(info.name, info.shard_keys, info.shard_key)
         kept_as = Layout(info.shards, info.replicas, info.confirmations)
-        theirs = info.metadata.get("model")
+        theirs = info.model
         same, kept = not (theirs and model) or same_model(theirs, model or ""), theirs
         if theirs and model and not same and embedder and may_be_same(theirs, model):
             check_same(collection, info, embedder)

@@ -64,7 +64,8 @@ def represent(
         progress: stages ``learn`` and ``represent``.
 
     Raises:
-        CollectionMismatchError: it was made otherwise before.
+        CollectionMismatchError: it was made otherwise before, or some of the vectors that it is
+            derived from were.
         CollectionNotFoundError: there is no space that it is derived from.
         EmbeddingError: the model fails.
         UnsupportedCollectionError: a server older than 1.18.
@@ -96,6 +97,7 @@ class Representing:
     def done(self, kind: str, remembered: dict[str, Any]) -> RepresentReport:
         """Learn what is to be learnt, make what is missing, and index where a graph is kept."""
         report = self.report = RepresentReport(self._name, kind)
+        self._candidates.check(self._settings.where)
         indexes = keeps_graph(self._collection)
         kept = self._prepared(kind, remembered)
         report.fingerprint = kept.fingerprint
@@ -204,7 +206,7 @@ class Representing:
         report.read += len(ids)
 
     def _store(self, batch: Batch, encoded: Encoded | None, kept: Kept) -> None:
-        report, marks, ids = self.report, [], []
+        report, marks, ids, bare = self.report, [], [], list(batch.textless)
         if encoded is not None:
             fine = [k for k, status in enumerate(encoded.status) if status == OK]
             if encoded.rows is not None and fine:
@@ -213,14 +215,18 @@ class Representing:
                 self._collection.set_vectors([batch.ids[k] for k in fine], own, space=self._name)
             marks = [_mark(encoded, k, kept.fingerprint) for k in range(len(batch.ids))]
             ids = list(batch.ids)
+            bare += [ids[k] for k, status in enumerate(encoded.status) if status != OK]
             report.made += len(fine)
             report.without.update(status for status in encoded.status if status != OK)
         if batch.textless:
             ids += batch.textless
             marks += [{"fp": kept.fingerprint, "status": NO_TEXT}] * len(batch.textless)
             report.without[NO_TEXT] += len(batch.textless)
+        if bare and kept.has_vectors:  # they may have one of what they were before
+            self._collection.delete_vectors(bare, space=self._name)
         if marks:
-            marks[0] = {**marks[0], "kept": kept.stored()}
+            for place in {0, len(marks) - 1}:  # one of the points may be overwritten
+                marks[place] = {**marks[place], "kept": kept.stored()}
             write_marks(self._collection, self._name, ids, marks)
         report.missing += batch.missing
 

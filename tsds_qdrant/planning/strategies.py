@@ -9,6 +9,7 @@ from typing import Any
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Record
 from tsds_qdrant.errors import BadRecordError
+from tsds_qdrant.planning.survey import effort_of, feasibility
 from tsds_qdrant.pool.members import Members, having_vector
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.strategies.card import Card
@@ -27,11 +28,14 @@ class Listing:
         card: what is said of it.
         lacking: sentences on what it needs and the collection has not; None where no collection
             was looked at.
+        feasibility: rank among the strategies, see :mod:`tsds_qdrant.planning.survey`; None where
+            its card leaves a term out.
     """
 
     name: str
     card: Card
     lacking: tuple[str, ...] | None = None
+    feasibility: int | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -49,6 +53,24 @@ class Listing:
         """Whether the collection has all that it needs; None where none was looked at."""
         return None if self.lacking is None else not self.lacking
 
+    @property
+    def survey(self) -> dict[str, Any]:
+        """The strategy in the terms of the survey."""
+        card, effort = self.card, effort_of(self.card)
+        return {
+            "features": card.features,
+            "criterion": card.criterion,
+            "task_aware": card.task_aware,
+            "trained_models": card.trained_models,
+            "passes": card.passes,
+            "steps": card.steps,
+            "model_free": card.model_free,
+            "dataset_free": card.dataset_free,
+            "simplicity": effort and effort.simplicity,
+            "flexibility": effort and effort.flexibility,
+            "feasibility": self.feasibility,
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """The listing for a machine to read."""
         card = self.card
@@ -59,13 +81,7 @@ class Listing:
             "needs": list(self.needs),
             "cost": card.cost,
             "reads_all": card.reads_all,
-            "survey": {
-                "features": card.features,
-                "criterion": card.criterion,
-                "task_aware": card.task_aware,
-                "trained_models": card.trained_models,
-                "passes": card.passes,
-            },
+            "survey": self.survey,
             "usable": self.usable,
             "lacking": None if self.lacking is None else list(self.lacking),
         }
@@ -80,14 +96,19 @@ def catalogue(collection: Collection | None = None) -> list[Listing]:
         CollectionError: Qdrant fails.
     """
     cards = {name: strategy_class(name).card for name in CATALOG}
+    efforts = {name: effort for name, card in cards.items() if (effort := effort_of(card))}
+    ranks = feasibility(efforts)
     if collection is None:
-        return [Listing(name, card) for name, card in cards.items()]
+        return [Listing(name, card, None, ranks.get(name)) for name, card in cards.items()]
     info = collection.info()
     there = having_vector(collection, info, None)
     ids = next(iter((there if there.found else Members(collection, None, 0)).pages()), [])
     ids = ids[:PROBED_POINTS]
     probed = collection.retrieve(ids, vectors=True) if ids else []
-    return [Listing(name, card, _lacking(card, info, probed)) for name, card in cards.items()]
+    return [
+        Listing(name, card, _lacking(card, info, probed), ranks.get(name))
+        for name, card in cards.items()
+    ]
 
 
 def _lacking(card: Card, info: CollectionInfo, probed: Sequence[Record]) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tsds_qdrant.errors import MissingPackageError, OutputError
 from tsds_qdrant.files.outputs import atomic_write, check_writable
@@ -34,10 +36,8 @@ def plot_path(points: Sequence[PathPoint], candidates: int, path: Path) -> None:
         TsdsError: as :func:`check_plot`.
     """
     check_plot(path)
-    from matplotlib.figure import Figure
-
     alphas = [point.alpha for point in points]
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = new_figure()
     sizes = figure.add_subplot()
     sizes.plot(alphas, [p.support for p in points], "o-", label="support")
     sizes.plot(alphas, [p.effective_size for p in points], "s-", label="effective size")
@@ -47,5 +47,22 @@ def plot_path(points: Sequence[PathPoint], candidates: int, path: Path) -> None:
     distance.set_ylabel("mean distance (dotted)")
     sizes.set_title(f"Regularisation path, {candidates} candidates")
     sizes.legend(loc="upper right")
-    with atomic_write(path) as stream:
+    save_figure(figure, path)
+
+
+def new_figure() -> Any:
+    """An empty picture of the usual size."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(7, 4), layout="constrained")
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write ``figure`` into ``path``, in the format of its suffix.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_write(path) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # signs that the font lacks are boxes
         figure.savefig(stream, format=path.suffix.lower().lstrip("."))

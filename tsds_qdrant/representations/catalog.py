@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tsds_qdrant.representations.derived_kinds import (
-    BergsonSettings,
-    ClustersSettings,
-    WhitenedSettings,
-)
-from tsds_qdrant.representations.gradient_kinds import (
+from tsds_qdrant.representations.derived.kinds import ClustersSettings, WhitenedSettings
+from tsds_qdrant.representations.gradients.kinds import (
     LossGradientsSettings,
     MarginGradientsSettings,
     UnitGradientsSettings,
 )
 from tsds_qdrant.representations.kinds import KindSettings
-from tsds_qdrant.representations.language_kinds import HiddenSettings
+from tsds_qdrant.representations.language.kinds import HiddenSettings
+from tsds_qdrant.representations.stores.kinds import BergsonSettings
 from tsds_qdrant.representations.text_kinds import Bm25Settings, NgramsSettings, TextSettings
 
 KINDS: Mapping[str, type[KindSettings]] = MappingProxyType(

@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from tsds_qdrant.representations.backends import Backend, backend_of
 from tsds_qdrant.representations.base import Representation
-from tsds_qdrant.representations.derived_kinds import number_of
-from tsds_qdrant.representations.kinds import KindSettings, Reads
+from tsds_qdrant.representations.kinds import KindSettings, Reads, number_of
 from tsds_qdrant.settings.fields import setting
 
 
@@ -109,7 +108,7 @@ class Bm25Settings(KindSettings):
 
     def made(self) -> Representation:
         """The representation."""
-        from tsds_qdrant.representations.bm25 import Bm25
+        from tsds_qdrant.representations.words.bm25 import Bm25
 
         return Bm25(
             k1=self.k1,
@@ -131,6 +130,6 @@ class NgramsSettings(KindSettings):
 
     def made(self) -> Representation:
         """The representation."""
-        from tsds_qdrant.representations.ngram_counts import Ngrams
+        from tsds_qdrant.representations.words.ngram_counts import Ngrams
 
         return Ngrams(name=self.known_as)

@@ -10,7 +10,7 @@ import numpy as np
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.representations.base import Encoded, Examples, Kind, OnBatch, Plain
-from tsds_qdrant.representations.rows import directions, statuses, usable
+from tsds_qdrant.representations.derived.rows import directions, statuses, usable
 from tsds_qdrant.representations.shown import texts_of
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 

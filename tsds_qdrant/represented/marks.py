@@ -5,7 +5,7 @@ A mark, in the payload field ``_tsds_made`` under the representation's name, hol
 be made, why not (``status``). A point is made where its mark has the fingerprint and its vector is
 there: a plain upsert by another program erases both, and an ``ingest`` that changes a point takes
 its marks away. Manifests are kept in the metadata of the collection; as a token that may write
-points may not write those, the first point of each part that was written has them too.
+points may not write those, the first and the last point of each part have them too.
 """
 
 from __future__ import annotations
@@ -145,9 +145,14 @@ def keep(collection: Collection, name: str, kept: Kept) -> None:
 def standing(
     collection: Collection, name: str, kept: Kept, where: Filter | None = None
 ) -> Standing | None:
-    """How many points have the representation; None where the collection allows no such filter."""
+    """How many points have the representation; None where the collection allows no such filter.
+
+    Of one that is derived from vectors the points that have those are counted alone.
+    """
     if not may_filter(collection.limits):
         return None
+    if kept.source is not None:
+        where = joined(where, {"has_vector": kept.source})
     marked = _marked(name, kept)
     points = collection.count(where)
     if not kept.has_vectors:

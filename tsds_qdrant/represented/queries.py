@@ -35,8 +35,8 @@ def key_of(made_by: Any, examples: Sequence[Shown]) -> str:
     """
     found = hashlib.sha256(_text_of(made_by))
     for one in examples:
-        messages = [dict(message) for message in one.messages]
-        found.update(b"\n" + _text_of([one.text, messages, one.asked, one.tools]))
+        facts = {**vars(one), "messages": [dict(message) for message in one.messages]}
+        found.update(b"\n" + _text_of(facts))
     return found.hexdigest()[:32]
 
 

@@ -13,8 +13,8 @@ from tsds_qdrant.represented.marks import CONDITIONS, Kept, Standing, all_kept, 
 def check_whole(collection: Collection, info: CollectionInfo, where: Filter | None) -> None:
     """Check that ``represent`` made the searched vectors of all candidates, and in one way.
 
-    Candidates that have none yet are said. Nothing is asked where the collection keeps no such
-    representation, or allows no filter for marks.
+    Candidates that have none yet, or none of what it is derived from, are said. Nothing is asked
+    where the collection keeps no such representation, or allows no filter for marks.
 
     Args:
         collection: whose searched space it is.
@@ -35,6 +35,12 @@ def check_whole(collection: Collection, info: CollectionInfo, where: Filter | No
         raise CollectionMismatchError(fault)
     if lack := lacking(info, name, kept, found):
         notice(f"missing {name}", lack)
+    left = all_kept(info)
+    while kept.source is not None and (before := left.pop(kept.source, None)) is not None:
+        found = standing(collection, kept.source, before, where)
+        if found is not None and (lack := lacking(info, kept.source, before, found)):
+            notice(f"missing {kept.source}", f"{lack}; vectors '{name}' are derived from those")
+        kept = before
 
 
 def mixed(info: CollectionInfo, name: str, kept: Kept, found: Standing) -> str:
@@ -55,6 +61,6 @@ def lacking(info: CollectionInfo, name: str, kept: Kept, found: Standing) -> str
     what = "no vector" if kept.has_vectors else "no values"
     return (
         f"{found.missing} of {found.points} candidates have {what} '{name}' yet"
-        + (" and cannot be selected" if kept.has_vectors else "")
+        + (" and cannot be selected by it" if kept.has_vectors else "")
         + f"; this makes them: {represent_command(info, name, kept)}"
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.strategies.base import Preference
-from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.card import UNTRAINED, Card
 from tsds_qdrant.strategies.chance import ByChance, WeightedChance, ranks_by_weights
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.strategies.reasons import Question
@@ -27,6 +27,8 @@ class Random(WeightedChance):
         features="none",
         criterion="none: chance alone",
         task_aware=False,
+        steps=1,
+        **UNTRAINED,
         needs_vectors=False,
         reads_all=True,
     )

@@ -30,7 +30,7 @@ from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.pool import vectors_found
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
-from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.card import BY_EMBEDDINGS, Card
 from tsds_qdrant.strategies.nearness import ByDistance, by_distance
 from tsds_qdrant.strategies.rankings import (
     Ranked,
@@ -105,8 +105,9 @@ class SimilarityMax(ByLists):
         idea="the candidates nearest to any task example",
         paper="arXiv 2602.14696 (doubly greedy)",
         cost="one search for each task example, made deeper until no list ends too early",
-        features="embeddings",
         criterion="external: similarity",
+        steps=2,
+        **BY_EMBEDDINGS,
     )
     reasons: ClassVar[type[Reasons]] = ByDistance
 
@@ -131,8 +132,9 @@ class RoundRobin(ByLists):
         idea="each task example in turn takes the nearest candidate that is left",
         paper="arXiv 2503.01807, 2602.14696",
         cost="one search for each task example, made deeper until every turn is settled",
-        features="embeddings",
         criterion="external: similarity, an equal share for every task example",
+        steps=3,
+        **BY_EMBEDDINGS,
     )
     reasons: ClassVar[type[Reasons]] = ByTurns
 
@@ -188,8 +190,9 @@ class SimilarityMean(ByLists):
         idea="the candidates of the largest mean similarity to all task examples",
         paper="",
         cost="one search, as deep as the size",
-        features="embeddings",
         criterion="external: similarity to the mean",
+        steps=2,
+        **BY_EMBEDDINGS,
         metrics=("Cosine", "Euclid", "Dot"),
     )
     reasons: ClassVar[type[Reasons]] = ByDistance

@@ -21,7 +21,7 @@ from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.relaxed import EPSILON, RELAX, Pairs, RelaxedPlan, relaxed_plan
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
-from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.card import UNTRAINED, Card
 from tsds_qdrant.strategies.evidence import Evidence
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.unfetched import distances_from, with_listed
@@ -117,6 +117,9 @@ class Unbalanced(Strategy):
         "as deep as that; some sweeps over all of them",
         features="embeddings",
         criterion="external: unbalanced optimal transport",
+        task_aware=True,
+        steps=3,
+        **UNTRAINED,
     )
     reasons: ClassVar[type[Reasons]] = ByMass
 

@@ -17,9 +17,9 @@ from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.records import TextTemplate
-from tsds_qdrant.representations.ngrams import HashedTexts, hashed, log_importance
+from tsds_qdrant.representations.words.ngrams import HashedTexts, hashed, log_importance
 from tsds_qdrant.strategies.base import Preference
-from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.card import UNTRAINED, Card
 from tsds_qdrant.strategies.chance import ByChance, WeightedChance, ranks_by_weights
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.strategies.reasons import Question, Reasons
@@ -204,6 +204,9 @@ class Dsir(WeightedChance):
         cost="one read of all texts; again whenever the pool or the task changes",
         features="lexical indicators",
         criterion="external: density ratio of hashed n-grams",
+        task_aware=True,
+        steps=3,
+        **UNTRAINED,
         needs_vectors=False,
         needs_texts=True,
         reads_all=True,

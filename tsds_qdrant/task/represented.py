@@ -17,7 +17,9 @@ from tsds_qdrant.representations.base import (
     NO_SUPERVISED_TOKENS,
     NONFINITE,
     OK,
+    REFUSED,
     ZERO_GRADIENT,
+    ZERO_VECTOR,
     Shown,
     differences,
 )
@@ -32,6 +34,8 @@ REASONS = {
     NO_SUPERVISED_TOKENS: "has nothing that is to be learnt",
     ZERO_GRADIENT: "has a gradient of zero",
     NONFINITE: "gives numbers that are not finite",
+    REFUSED: "holds messages that the model's chat template does not take",
+    ZERO_VECTOR: "gives a vector of zeros, which has no direction",
 }
 """Status of an example without a vector -> what is wrong with it."""
 

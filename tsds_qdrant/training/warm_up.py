@@ -27,12 +27,12 @@ from tsds_qdrant.paths import absolute
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import OK, differences
-from tsds_qdrant.representations.checkpoints import FACTS
-from tsds_qdrant.representations.language_model import LanguageModel
-from tsds_qdrant.representations.lora import Epoch, LoraTraining
-from tsds_qdrant.representations.lora_settings import LoraSettings
-from tsds_qdrant.representations.model_files import read_object
-from tsds_qdrant.representations.tokens import Tokens, tokenized
+from tsds_qdrant.representations.checkpoints.checkpoints import FACTS
+from tsds_qdrant.representations.checkpoints.lora import Epoch, LoraTraining
+from tsds_qdrant.representations.checkpoints.lora_settings import LoraSettings
+from tsds_qdrant.representations.checkpoints.model_files import read_object
+from tsds_qdrant.representations.language.model import LanguageModel
+from tsds_qdrant.representations.language.tokens import Tokens, tokenized
 from tsds_qdrant.training.warm_up_part import PartSettings
 
 PLAN = "warm-up.json"

@@ -210,6 +210,15 @@ class EdgeSpaces(EdgePoints):
                 there = [k for k, point_id in enumerate(part) if point_id in stored]
                 self._follow([part[k] for k in there], rows[start : start + step][there], own)
 
+    def delete_vectors(self, ids: Sequence[PointId], *, space: str | None = None) -> None:
+        """Delete the vectors of points in one space, and touch nothing else of them."""
+        info = self._description
+        own = plain_space(self._known.spaces, info.vector if space is None else space, info.name)
+        if stored := list(self.existing(ids)):
+            delete = edge.UpdateOperation.delete_vectors(edge_ids(stored), [own.name])
+            self._write(delete, len(stored))
+            self._known.files.remove(stored, own.name)
+
     def _write_vectors(self, points: Sequence[tuple[PointId, Any]], name: str) -> None:
         vectors = [edge.PointVectors(edge_id(point_id), {name: row}) for point_id, row in points]
         size = FLOAT_BYTES * (self._known.spaces[name].dimension or SPARSE_FLOATS) * len(points)

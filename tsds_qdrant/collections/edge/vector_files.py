@@ -74,11 +74,12 @@ class VectorFiles:
             with self._dropping(space):
                 file.put(ids, vectors)
 
-    def remove(self, ids: Sequence[PointId]) -> None:
-        """Note that the points ``ids`` are deleted."""
+    def remove(self, ids: Sequence[PointId], only: str | None = None) -> None:
+        """Note that the points ``ids`` are deleted, or their vectors in the space ``only``."""
         for space, file in [*self._files.items()]:
-            with self._dropping(space):
-                file.remove(ids)
+            if only in (None, space):
+                with self._dropping(space):
+                    file.remove(ids)
 
     def unmap(self) -> None:
         """Let go of what was mapped."""

@@ -176,3 +176,16 @@ class ServerSpaces(ServerPoints):
             return [vectors_operation(part, values, own.name, key)]
 
         self._update(list(row_of), operations, "vectors")
+
+    def delete_vectors(self, ids: Sequence[PointId], *, space: str | None = None) -> None:
+        """Delete the vectors of points in one space, and touch nothing else of them."""
+        if space is not None and space != self._description.vector:
+            self.at(space).delete_vectors(ids)
+            return
+        name = self._description.vector
+
+        def operations(part: list[Any], key: Any) -> list[Any]:
+            gone = models.DeleteVectors(points=part, vector=[name], shard_key=key)
+            return [models.DeleteVectorsOperation(delete_vectors=gone)]
+
+        self._update(checked_ids(ids), operations)

@@ -18,7 +18,7 @@ from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.solver.entropic import Marginals
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
-from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.card import UNTRAINED, Card
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.tarot.evidence import TarotEvidence
 from tsds_qdrant.strategies.tarot.exact import transport_of
@@ -63,6 +63,9 @@ class Tarot(Strategy):
         "selected, and an optimal transport for each layer, or for each fold and k",
         features="whitened gradients, or any embeddings",
         criterion="external: distribution match by optimal transport",
+        task_aware=True,
+        steps=4,
+        **UNTRAINED,
     )
     spaces: ClassVar[tuple[str, ...]] = ("whitened",)
     sizes_itself: ClassVar[bool] = True

@@ -18,7 +18,7 @@ from tsds_qdrant.solver.density import checked_bandwidth
 from tsds_qdrant.solver.tradeoff import checked_alpha, checked_cost_scale
 from tsds_qdrant.solver.transport import REGULARIZERS, Regularizer
 from tsds_qdrant.strategies.base import Arrays, Ask, Clean, Preference, Strategy
-from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.card import UNTRAINED, Card
 from tsds_qdrant.strategies.evidence import Accuracy, TransportEvidence
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.tsds import explaining, sharpening, solving
@@ -53,6 +53,9 @@ class Tsds(Strategy):
         cost="about 1.5 searches for each task example and 1.1 for each candidate selected",
         features="embeddings",
         criterion="external: distribution match by optimal transport and density, probabilities",
+        task_aware=True,
+        steps=4,
+        **UNTRAINED,
     )
     samples: ClassVar[bool] = True
     has_chances: ClassVar[bool] = True

@@ -1,0 +1,1 @@
+"""Checkpoints of a training: read, and made by a warm-up."""

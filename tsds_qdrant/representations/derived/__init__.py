@@ -1,0 +1,1 @@
+"""What is derived from a dense space, without a model."""
