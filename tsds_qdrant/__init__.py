@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from tsds_qdrant.runs.run import Run
     from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.runs.write_back import write_back
+    from tsds_qdrant.selection.bounds import Bounds
     from tsds_qdrant.selection.quotas import Quota
     from tsds_qdrant.selection.select import select
     from tsds_qdrant.selection.selection import Selection
-    from tsds_qdrant.selection.bounds import Bounds
     from tsds_qdrant.selection.settings import SelectionSettings, Wanted
     from tsds_qdrant.solver.lists import NeighborLists
     from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport

@@ -12,7 +12,8 @@ from test_house import FOREIGN, STOREYS
 from typer.main import get_command
 
 from tsds_qdrant.cli import app
-from tsds_qdrant.strategies.catalog import CATALOG
+from tsds_qdrant.cli.flags import Group
+from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tsds_qdrant"
@@ -43,6 +44,11 @@ def options_of(command: Any) -> set[str]:
 
 
 OPTIONS = {name: options_of(command) for name, command in COMMANDS.items()}
+OPTIONS["select"] |= {
+    "--" + flag.key.replace("_", "-")
+    for name in CATALOG
+    for flag in Group(strategy_class(name)).flags()
+}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(
     r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL
