@@ -110,11 +110,9 @@ class Unbalanced(Strategy):
 
     name: ClassVar[str] = "uot"
     card: ClassVar[Card] = Card(
-        idea="the candidates that receive most where task examples send all they have, and "
-        "candidates take what comes",
+        idea="the candidates that receive most in an unbalanced optimal transport",
         paper="arXiv 2602.14696",
-        cost="every distance from a task example to a candidate, or with --depth those of lists "
-        "as deep as that; some sweeps over all of them",
+        cost="every distance between task examples and candidates, or lists of --depth",
         features="embeddings",
         criterion="external: unbalanced optimal transport",
         task_aware=True,

@@ -56,11 +56,9 @@ class Tarot(Strategy):
 
     name: ClassVar[str] = "tarot"
     card: ClassVar[Card] = Card(
-        idea="the r-th nearest candidates of all task examples, r by r, or as many as bring the "
-        "selection nearer to the rest of the task by optimal transport",
+        idea="layers of nearest candidates, as many as bring them nearest by optimal transport",
         paper="Feng, Marini, Alahi, ICML 2025, arXiv 2412.00420",
-        cost="one search for each task example, made deeper as layers are added; vectors of the "
-        "selected, and an optimal transport for each layer, or for each fold and k",
+        cost="one search for each task example, deeper by layers; vectors of the selected",
         features="whitened gradients, or any embeddings",
         criterion="external: distribution match by optimal transport",
         task_aware=True,
