@@ -139,7 +139,8 @@ def test_coverage_is_how_near_the_selection_comes(
         assert [one.distance for one in found] == pytest.approx(truth, abs=1e-3)
         assert {one.id_of(each.candidate) for each in found} <= {*mine}
         assert all(one.figures.texts[each.candidate].startswith("text ") for each in found)
-    assert near.passed is None
+    # What layers or plans have looked at goes on behind the sample.
+    assert (near.passed is None) == (strategy not in ("tarot", "uot"))
 
 
 @pytest.mark.parametrize("strategy", SIMPLER)

@@ -92,6 +92,8 @@ ROWS = (
     Row("bm25", represent=represent_words, sums=True),
     Row("perplexity", tuple({"score": "hardness", "part": one} for one in PARTS)),
     Row("ifd", ({"score": "hardness"},)),
+    Row("tarot"),
+    Row("uot"),
     Row("random"),
     Row("dsir"),
     Row(

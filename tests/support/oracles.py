@@ -243,3 +243,19 @@ def brute_force_probabilities(
         alpha,
         cost_scale,
     )
+
+
+def transport_program(cost: Array, rows: Array, columns: Array) -> float:
+    """The least cost of moving ``rows`` (n,) to ``columns`` (m,), as a plain linear program."""
+    n, m = cost.shape
+    sums = sp.vstack(
+        [
+            sp.kron(sp.identity(n), np.ones((1, m))),
+            sp.kron(np.ones((1, n)), sp.identity(m)),
+        ]
+    )
+    answer = linprog(
+        cost.ravel(), A_eq=sums.tocsr(), b_eq=np.concatenate([rows, columns]), method="highs"
+    )
+    assert answer.success, answer.message
+    return float(answer.fun)

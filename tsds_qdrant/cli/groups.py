@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.cli.reached import Reached, check_nodes, checked_location
 from tsds_qdrant.cli.terminal import say
+from tsds_qdrant.errors import CollectionNotFoundError
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.settings.fields import setting
@@ -80,11 +81,7 @@ class Where:
         Raises:
             CollectionError: see :func:`tsds_qdrant.open_collection`.
         """
-        from tsds_qdrant.collections import open_collection
-
-        return open_collection(
-            self.location, self.collection, vector=self.vector, connection=self.connection
-        )
+        return self._opened(self.vector)
 
     @contextmanager
     def open_for(self, strategy: Strategy) -> Iterator[Collection]:
@@ -96,9 +93,26 @@ class Where:
         """
         from tsds_qdrant.represented.chosen import view_of_kinds
 
-        with self.open() as opened:
-            kinds = strategy.card.kinds if self.vector is None else ()
+        kinds = strategy.card.kinds if self.vector is None else ()
+        with self._opened_with(kinds) as opened:
             yield view_of_kinds(opened, kinds, strategy.name)
+
+    def _opened_with(self, kinds: Sequence[str]) -> Collection:
+        """The collection; where it has several vectors, at those called as one of ``kinds``."""
+        try:
+            return self._opened(self.vector)
+        except CollectionNotFoundError:
+            for name in kinds:
+                with suppress(CollectionNotFoundError):
+                    return self._opened(name)
+            raise
+
+    def _opened(self, vector: str | None) -> Collection:
+        from tsds_qdrant.collections import open_collection
+
+        return open_collection(
+            self.location, self.collection, vector=vector, connection=self.connection
+        )
 
 
 def described_for(reading: Reading, collection: Collection, *, quiet: bool) -> CollectionInfo:

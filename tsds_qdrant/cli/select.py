@@ -246,6 +246,7 @@ def command() -> FlagCommand:
 def _check_size(settings: SelectionSettings, run: RunSettings, outputs: Outputs) -> None:
     wanted, bounds = settings.wanted, settings.bounds
     sized = wanted.sizes or wanted.ratio is not None or bounds.token_budget is not None
+    sized = sized or settings.own_size
     drawn = outputs.out or run.state or run.write_back or settings.strategy.follows_size
     if drawn and not sized:
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")

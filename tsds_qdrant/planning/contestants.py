@@ -14,8 +14,9 @@ from tsds_qdrant.selection.select import copies_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import TraitReader
 from tsds_qdrant.solver.transport import effective_sample_size
-from tsds_qdrant.strategies.base import Ask, Knowledge, Preference
+from tsds_qdrant.strategies.base import Ask, Preference
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
+from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.task import Task
 
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

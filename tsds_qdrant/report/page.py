@@ -19,7 +19,13 @@ from tsds_qdrant.report.listed import (
 from tsds_qdrant.report.markup import Html, tag
 from tsds_qdrant.report.nearest_sections import nearest_sections
 from tsds_qdrant.report.overview import figures_table, headline
-from tsds_qdrant.report.plotted import distance_section, map_section, path_section, share_section
+from tsds_qdrant.report.plotted import (
+    curve_sections,
+    distance_section,
+    map_section,
+    path_section,
+    share_section,
+)
 from tsds_qdrant.report.section import Section
 
 
@@ -62,6 +68,7 @@ def sections_of(figures: ReportFigures) -> list[Section]:
     transport, near, shares = figures.transport, figures.nearest, figures.shares
     sections = [Section("figures", "Settings and figures", (figures_table(figures),))]
     sections += [path_section(transport)] if transport else []
+    sections += curve_sections(figures)
     sections += [distance_section(figures), map_section(figures)]
     if transport:
         sections += [

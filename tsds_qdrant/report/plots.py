@@ -15,6 +15,7 @@ from tsds_qdrant.report.distances import DistanceHistogram
 from tsds_qdrant.report.point_map import Layer, PointMap
 from tsds_qdrant.report.shares import Shares
 from tsds_qdrant.report.texts import label
+from tsds_qdrant.strategies.curves import Curves
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -67,6 +68,21 @@ def path_cost(curve: PathCurve) -> Figure:
         showlegend=False,
     )
     return _marked(figure, curve.chosen.alpha, [curve.chosen.transport_cost], [INK])
+
+
+def curve_lines(curves: Curves) -> Figure:
+    """Lines by which a strategy has chosen something, with the points that it chose."""
+    figure = _figure(curves.across, curves.up)
+    for name, points in curves.lines.items():
+        figure.add_scatter(x=[x for x, _ in points], y=[y for _, y in points], name=name)
+    figure.add_scatter(
+        x=[x for x, _ in curves.chosen.values()],
+        y=[y for _, y in curves.chosen.values()],
+        mode="markers",
+        marker={"color": INK, "size": 9, "line": {"color": "white", "width": 1}},
+        name="chosen",
+    )
+    return figure
 
 
 def distance_bars(histogram: DistanceHistogram, name: str) -> Figure:

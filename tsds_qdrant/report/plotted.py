@@ -35,6 +35,19 @@ def path_section(transport: TransportFigures) -> Section:
     return Section("path", title, (said, places), drawn)
 
 
+def curve_sections(figures: ReportFigures) -> list[Section]:
+    """The curves by which the strategy has chosen something, if there are any."""
+    return [
+        Section(
+            curves.name,
+            curves.title,
+            (tag("p", curves.said), plot_place(curves.name, curves.title)),
+            {curves.name: plots.curve_lines(curves)},
+        )
+        for curves in figures.selection.evidence.curves()
+    ]
+
+
 def distance_section(figures: ReportFigures) -> Section:
     """Distances to the task, selection against pool."""
     histogram, pool = figures.distances, figures.pool

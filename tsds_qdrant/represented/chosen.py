@@ -23,7 +23,7 @@ def made_of_kinds(collection: Collection, kinds: Sequence[str]) -> list[str]:
 def view_of_kinds(collection: Collection, kinds: Sequence[str], strategy: str) -> Collection:
     """``collection`` with the vectors searched that ``represent`` made of one of ``kinds``.
 
-    Without any its own stay searched, and that is said.
+    It is said which; without any its own stay searched, and that is said too.
 
     Raises:
         CollectionNotFoundError: there are several.
@@ -36,10 +36,13 @@ def view_of_kinds(collection: Collection, kinds: Sequence[str], strategy: str) -
             f"collection '{info.name}' has the vectors {', '.join(map(repr, found))}, which the "
             f"strategy '{strategy}' is made for; choose one with --vector"
         )
+    subject = f"kinds of {strategy}"
     if found:
-        return collection.at(info.vector if info.vector in found else found[0])
+        vector = info.vector if info.vector in found else found[0]
+        notice(subject, f"searched are the vectors '{vector}'")
+        return collection.at(vector)
     notice(
-        f"kinds of {strategy}",
+        subject,
         f"the strategy '{strategy}' is made for vectors of 'represent {kinds[0]}', of which "
         f"collection '{info.name}' has none; it compares its vectors '{info.vector}'",
     )

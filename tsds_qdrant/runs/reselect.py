@@ -36,7 +36,7 @@ from tsds_qdrant.runs.write_back import write_back
 from tsds_qdrant.selection.select import Earlier, select_for, task_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.traits import CountTokens
-from tsds_qdrant.strategies.base import Knowledge
+from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
 
 OTHER_SHARE = 0.5

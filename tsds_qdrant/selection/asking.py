@@ -18,7 +18,8 @@ from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.selection.bounded import Drawing
 from tsds_qdrant.selection.copies import NearCopies
 from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.strategies.base import Ask, Knowledge, Preference
+from tsds_qdrant.strategies.base import Ask, Preference
+from tsds_qdrant.strategies.known import Knowledge
 
 BUDGET_ROUNDS = 12
 BUDGET_TOLERANCE = 0.02
@@ -51,7 +52,9 @@ class Asking:
     copies: NearCopies | None = None
 
     def preference(self, size: int) -> Preference:
-        """The preference from which samples of at most ``size`` (0: by the budget) are drawn.
+        """The preference from which samples of at most ``size`` are drawn.
+
+        (0: as many as the token budget pays for, or as the strategy chooses.)
 
         Where how far the strategy goes follows from the size, it is asked for more until the
         bounds leave enough, at last for the whole pool, if that is not too large for it.
@@ -74,6 +77,8 @@ class Asking:
         settings.strategy.settle(known, clean)
         if size > known.pool and settings.exact_size and not settings.wanted.ratio:
             raise SupportError(settings.strategy.too_few(known, self._everything(), size))
+        if settings.own_size:
+            size = self._clean(self._ask(size)).size or 0
         preference = self._wanted(size)
         found = len(preference.candidates)
         return self._wanted(found) if settings.fits(size, found) < size else preference
@@ -91,7 +96,8 @@ class Asking:
                 return preference
 
     def _ask(self, size: int, **more: Any) -> Ask:
-        return Ask(size, seed=self.settings.wanted.seed, **more)
+        own = self.settings.own_size
+        return Ask(size, seed=self.settings.wanted.seed, own=own, **more)
 
     def _clean(self, ask: Ask) -> Preference:
         """What is preferred, asked again as long as it holds copies of test items.
@@ -104,7 +110,7 @@ class Asking:
             order = preference.candidates
             if self.guard is not None and self.guard.drop_copies(self.known, order):
                 continue
-            if self.copies is None:
+            if self.copies is None or (ask.own and not wanted):
                 return preference
             passed = self.copies.among(self.known.index, order)
             apart, asked = order[~passed], ask.reach or ask.size

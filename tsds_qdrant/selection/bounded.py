@@ -13,7 +13,8 @@ from tsds_qdrant.selection.quotas import Caps, Neighbors, Traits, members_of
 from tsds_qdrant.selection.sampling import Sample, draw, ranked
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import TraitReader
-from tsds_qdrant.strategies.base import Knowledge, Preference
+from tsds_qdrant.strategies.base import Preference
+from tsds_qdrant.strategies.known import Knowledge
 
 BUDGET = "the token budget"
 
@@ -75,7 +76,9 @@ class Drawing:
         wanted, p = self.settings.wanted, preference.probabilities
         if preference.ordered or p is None:
             order = preference.candidates
-            return {size: Sample(order[:size], np.ones(size, dtype=np.int64)) for size in sizes}
+            counted = preference.weights
+            weights = np.ones(len(order), dtype=np.int64) if counted is None else counted
+            return {size: Sample(order[:size], weights[:size]) for size in sizes}
         keys = self.known.index.keys[: len(p)]
         return {
             size: draw(p, keys, size, sampler=wanted.sampler, seed=wanted.seed) for size in sizes

@@ -30,7 +30,7 @@ from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import CountTokens, TraitReader
-from tsds_qdrant.strategies.base import Knowledge
+from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.task import Task
 
@@ -148,7 +148,7 @@ def select_for(
     Args:
         known: begun, or resumed after a repair.
         settings: as given; where a token budget alone says how much is drawn, sizes do not count.
-        sizes: how many to draw, ascending.
+        sizes: how many to draw, ascending; do not count where the strategy says it either.
         guard: keeps copies of test items out; without one, what is excluded stays so.
         count_tokens: see :func:`select`.
         earlier: the selection that the run made before.
@@ -165,7 +165,7 @@ def select_for(
         count_tokens=count_tokens,
         progress=searcher.progress,
     )
-    sizes = () if settings.by_budget else sizes
+    sizes = () if settings.by_budget or settings.own_size else sizes
     drawing = Drawing(settings, known, reader)
     copies = copies_of(searcher, settings, earlier.copies)
     asking = Asking(known, settings, guard, drawing, earlier.unchanged, copies)
@@ -174,6 +174,7 @@ def select_for(
     if not (earlier.reopened or earlier.unchanged):
         while strategy.sharpened(known, preference, seed, earlier.evidence):
             preference = asking.preference(largest)
+    sizes = sizes if preference.size is None else (preference.size,)
     sizes = tuple(settings.fits(size, len(preference.candidates)) for size in sizes)
     found = None
     if guard is not None:

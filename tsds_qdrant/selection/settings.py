@@ -85,16 +85,8 @@ class SelectionSettings:
     def __post_init__(self) -> None:
         if self.bounds.near_duplicates:
             self.strategy.check_near_duplicates()
-        if self.bounds.near_copies == "skip" and self.strategy.has_chances:
-            raise SettingsError(
-                f"the strategy '{self.strategy.name}' draws by chance and ranks nothing, so near "
-                f"copies cannot come last; leave near_copies out"
-            )
-        if self.bounds.any and self.wanted.sampler == "multinomial":
-            raise SettingsError(
-                "the sampler 'multinomial' draws candidates again and again and knows no quotas, "
-                "budgets or groups; choose stable or top"
-            )
+        check_copies_can_wait(self)
+        check_counted_once(self)
         if self.wanted.sampler != "stable" and not self.strategy.samples:
             raise SettingsError(
                 f"sampler is {self.wanted.sampler}, which the strategy '{self.strategy.name}' does "
@@ -173,6 +165,12 @@ class SelectionSettings:
         return self.bounds.token_budget is not None and not sized
 
     @property
+    def own_size(self) -> bool:
+        """Whether the strategy says how much is drawn."""
+        sized = self.wanted.sizes or self.wanted.ratio is not None
+        return self.strategy.sizes_itself and not (sized or self.bounds.token_budget)
+
+    @property
     def exact_size(self) -> bool:
         """Whether a size needs as many candidates: none comes again, and no budget comes first."""
         return self.wanted.sampler != "multinomial" and self.bounds.token_budget is None
@@ -186,16 +184,57 @@ class SelectionSettings:
         """The sizes to draw from a pool of ``candidates``, ascending.
 
         None is needed where the strategy's own settings say how far it goes (then only
-        probabilities are computed), and where a token budget says how much is drawn.
+        probabilities are computed), and where it or a token budget says how much is drawn.
 
         Raises:
             SettingsError: neither a size nor a ratio is set, and the strategy goes by them.
         """
         sizes, ratio = self.wanted.sizes, self.wanted.ratio
-        if self.by_budget or (not (sizes or ratio) and not self.strategy.follows_size):
+        if self.by_budget or self.own_size:
+            return ()
+        if not (sizes or ratio or self.strategy.follows_size):
             return ()
         if ratio is not None:
             return (max(1, math.ceil(ratio * candidates - 1e-9)),)
         if not sizes:
             raise SettingsError("no size is given; set a size (1000, say) or a ratio (0.01)")
         return tuple(sorted(set(sizes)))
+
+
+def check_counted_once(settings: SelectionSettings) -> None:
+    """Check that bounds and what counts rows several times do not meet.
+
+    Raises:
+        SettingsError: they do.
+    """
+    if settings.bounds.any and settings.wanted.sampler == "multinomial":
+        raise SettingsError(
+            "the sampler 'multinomial' draws candidates again and again and knows no quotas, "
+            "budgets or groups; choose stable or top"
+        )
+    if settings.bounds.any and settings.strategy.repeats_rows:
+        raise SettingsError(
+            f"rows that the strategy '{settings.strategy.name}' lets count several times know no "
+            f"quotas, budgets or groups; leave these or the repeats out"
+        )
+
+
+def check_copies_can_wait(settings: SelectionSettings) -> None:
+    """Check that near copies can come last, where they are to.
+
+    Raises:
+        SettingsError: they cannot.
+    """
+    if settings.bounds.near_copies != "skip":
+        return
+    name = settings.strategy.name
+    if settings.strategy.has_chances:
+        raise SettingsError(
+            f"the strategy '{name}' draws by chance and ranks nothing, so near copies cannot come "
+            f"last; leave near_copies out"
+        )
+    if settings.strategy.repeats_rows:
+        raise SettingsError(
+            f"rows that the strategy '{name}' lets count several times keep their places, so near "
+            f"copies cannot come last; leave near_copies or the repeats out"
+        )

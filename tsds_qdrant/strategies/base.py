@@ -1,8 +1,7 @@
 """What every strategy is: settings, what it needs, and how it comes to a preference.
 
-A strategy says which candidates a task prefers. It is asked, by the one orchestrator of
-:mod:`tsds_qdrant.selection.select`, for more and more until the sample within guards and bounds
-is full; it never draws, and never looks at test items, quotas or budgets itself.
+It is asked, by :mod:`tsds_qdrant.selection.select`, for more and more until the sample within
+guards and bounds is full; it never draws, and never looks at test items, quotas or budgets itself.
 """
 
 from __future__ import annotations
@@ -10,16 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import Float32Array, FloatArray, IntArray
-from tsds_qdrant.collections.ids import PointIndex
-from tsds_qdrant.collections.values import PointId
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.representations.base import Way
 from tsds_qdrant.settings.fields import changed
@@ -42,6 +38,7 @@ class Ask:
         size: how many will be drawn; 0 where none are, or a budget says how many.
         reach: how many candidates there must be to choose from; None: as the size asks for.
         whole: the whole pool.
+        own: as many as the strategy chooses; ``reach`` may ask for more beside these.
         seed: of whatever is left to chance.
     """
 
@@ -49,6 +46,7 @@ class Ask:
     reach: int | None = None
     whole: bool = False
     seed: int = 0
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,8 @@ class Preference:
         nearest: (n,) number of the nearest task example of each (-1: not known), and (n,) its
             distance; None where they are still to be measured.
         scores: (n,) by which they are ordered, NaN where not known; None where there are none.
+        size: how many of them the strategy chose, where it was asked to.
+        weights: (c,) how often each counts where it is drawn; None: once.
     """
 
     candidates: IntArray
@@ -75,52 +75,8 @@ class Preference:
     evidence: Evidence = field(default_factory=Evidence)
     nearest: tuple[IntArray, FloatArray] | None = None
     scores: FloatArray | None = None
-
-
-class Knowledge(Protocol):
-    """What has been learned of a pool for a task; it is stored with a run, and repaired."""
-
-    @property
-    def queries(self) -> Float32Array:
-        """(M, D) vectors of the task examples."""
-
-    @property
-    def searcher(self) -> Searcher:
-        """Runs the searches; it knows the pool."""
-
-    @property
-    def index(self) -> PointIndex:
-        """Numbers of all candidates seen, and which of them count as deleted."""
-
-    @property
-    def pool(self) -> int:
-        """How many candidates there are, without those that count as deleted."""
-
-    @property
-    def extent(self) -> tuple[int, ...]:
-        """How much is known; it changes whenever something is learned or excluded."""
-
-    def exclude(self, candidates: IntArray) -> None:
-        """Count exactly ``candidates`` as deleted from now on.
-
-        Raises:
-            InputError: nothing is left.
-        """
-
-    def used(self) -> list[PointId]:
-        """Points that it rests on."""
-
-    def moved(self) -> tuple[list[PointId], int]:
-        """Points whose stored vector is another one now, and of how many that can be said."""
-
-    def update(self, came: Sequence[PointId], gone: Sequence[PointId]) -> RepairReport:
-        """Bring it up to date; equal to learning everything from the pool as it is now."""
-
-    def retarget(self, task: Task) -> None:
-        """Take other task examples."""
-
-    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Facts and arrays for :meth:`Strategy.resume`."""
+    size: int | None = None
+    weights: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +86,8 @@ class Strategy(ABC):
     Attributes:
         name: in the catalogue.
         card: what the catalogue says of it.
-        samples: it gives probabilities, which a sampler draws from.
-        has_chances: it gives probabilities, drawn from here or by itself.
+        samples, has_chances: it gives probabilities, which a sampler draws from; or by itself.
+        sizes_itself: it chooses how many where no size is given.
         any_length: under Dot it goes by products of any length, and rows by directions.
         reasons: what :meth:`explain` answers; without arguments for what is no candidate.
     """
@@ -140,6 +96,7 @@ class Strategy(ABC):
     card: ClassVar[Card]
     samples: ClassVar[bool] = False
     has_chances: ClassVar[bool] = False
+    sizes_itself: ClassVar[bool] = False
     any_length: ClassVar[bool] = False
     reasons: ClassVar[type[Reasons]] = Reasons
 
@@ -152,6 +109,11 @@ class Strategy(ABC):
     def follows_size(self) -> bool:
         """Whether how far it goes follows from the size that is asked for."""
         return True
+
+    @property
+    def repeats_rows(self) -> bool:
+        """Whether some rows count more than once."""
+        return False
 
     def check_near_duplicates(self) -> None:
         """Check that near-duplicates can be one group.
@@ -174,7 +136,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def resume(self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays) -> Any:
-        """Knowledge from what :meth:`Knowledge.stored` gave.
+        """Knowledge from what :meth:`~.known.Knowledge.stored` gave.
 
         Raises:
             KeyError: a part is missing.
@@ -184,7 +146,7 @@ class Strategy(ABC):
         """Settle what follows from the surroundings of the task, free of copies of test items."""
 
     def settled(self, facts: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
-        """Settings of a run for a person, from what :meth:`Knowledge.stored` gave."""
+        """Settings of a run for a person, from what :meth:`~.known.Knowledge.stored` gave."""
         return changed(self)
 
     @abstractmethod
@@ -201,7 +163,7 @@ class Strategy(ABC):
         """Repeat searches where ``preference`` is less exact than was asked for.
 
         Returns:
-            Whether any were, so that it is to be asked again; arguments: :meth:`concluded`.
+            Whether any were, so that it is asked for again. Arguments: see :meth:`concluded`.
         """
         return False
 

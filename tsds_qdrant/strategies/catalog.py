@@ -22,6 +22,8 @@ CATALOG = {
     "perplexity": "tsds_qdrant.strategies.model_scores:Perplexity",
     "ifd": "tsds_qdrant.strategies.model_scores:Ifd",
     "random": "tsds_qdrant.strategies.even_chance:Random",
+    "tarot": "tsds_qdrant.strategies.tarot.strategy:Tarot",
+    "uot": "tsds_qdrant.strategies.unbalanced:Unbalanced",
     "dsir": "tsds_qdrant.strategies.words:Dsir",
     "adapt": "tsds_qdrant.strategies.adapt.strategy:Adapt",
     "window": "tsds_qdrant.strategies.window.strategy:Window",

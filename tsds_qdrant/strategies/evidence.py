@@ -11,6 +11,7 @@ from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.neighbors.counted import SearchCounts
 from tsds_qdrant.solver.path import RegularizationPath
 from tsds_qdrant.solver.transport import TransportSolution
+from tsds_qdrant.strategies.curves import Curves
 
 
 class Evidence:
@@ -43,6 +44,10 @@ class Evidence:
     def dropped(self) -> Mapping[PointId, Payload]:
         """Points that are to be pruned for good, as was asked, and the tag of each."""
         return {}
+
+    def curves(self) -> tuple[Curves, ...]:
+        """Curves by which something was chosen, for a report."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tsds_qdrant.pool.texts import shortened
 
 if TYPE_CHECKING:
-    from tsds_qdrant.strategies.base import Knowledge
+    from tsds_qdrant.strategies.known import Knowledge
 
 SHOWN = 5
 """How many task examples and near-duplicates of a point are shown."""

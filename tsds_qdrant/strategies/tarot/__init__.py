@@ -1,0 +1,1 @@
+"""TAROT: candidates near the task in the sense of optimal transport."""
