@@ -50,7 +50,8 @@ GUESTS = {
     "transformers": "tsds_qdrant.representations or tsds_qdrant.training.mixing_torch",
     "peft": "tsds_qdrant.representations",
     "sklearn": "tsds_qdrant.representations",
-    "scipy": "tsds_qdrant.strategies.tarot.exact or tsds_qdrant.planning.budget_law",
+    "scipy": "tsds_qdrant.strategies.tarot.exact or tsds_qdrant.strategies.window.ridge or "
+    "tsds_qdrant.planning.budget_law",
     "torch": "tsds_qdrant.representations or tsds_qdrant.collections.edge.torch_products or "
     "tsds_qdrant.training.mixing_torch",
     "typer": "tsds_qdrant.cli",

@@ -12,6 +12,7 @@ from tsds_qdrant.cli.reached import Reached, check_nodes, checked_location
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.errors import CollectionNotFoundError
 from tsds_qdrant.paths import remembered_source
+from tsds_qdrant.progress import notices_to
 from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
@@ -84,7 +85,7 @@ class Where:
         return self._opened(self.vector)
 
     @contextmanager
-    def open_for(self, strategy: Strategy) -> Iterator[Collection]:
+    def open_for(self, strategy: Strategy, *, quiet: bool = False) -> Iterator[Collection]:
         """Open the collection, and search the vectors that ``strategy`` is made for if none named.
 
         Raises:
@@ -95,7 +96,9 @@ class Where:
 
         kinds = strategy.card.kinds if self.vector is None else ()
         with self._opened_with(kinds) as opened:
-            yield view_of_kinds(opened, kinds, strategy.name)
+            with notices_to(partial(say, quiet=quiet)):
+                view = view_of_kinds(opened, kinds, strategy.name)
+            yield view
 
     def _opened_with(self, kinds: Sequence[str]) -> Collection:
         """The collection; where it has several vectors, at those called as one of ``kinds``."""

@@ -155,7 +155,7 @@ def select(
     written: list[Path] = []
     source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
-    with where.open_for(settings.strategy) as opened, naming(written):
+    with where.open_for(settings.strategy, quiet=quiet) as opened, naming(written):
 
         def deliver(done: Selection) -> None:
             paths = (outputs.out, outputs.probabilities)

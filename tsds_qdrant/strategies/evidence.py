@@ -65,14 +65,13 @@ class Accuracy:
         lists: how many lists were repeated.
         densities: how many densities were repeated.
         searches_since: searches that a repaired selection has added since this was measured.
-        lists_missed: how many of the lists that were repeated lacked something.
+        lists_missed: how many of the repeated lists lacked something.
         recall_limit: a lower limit on the mean recall of a list.
         lists_limit: an upper limit on the share of lists that lack something.
         densities_limit: the same for densities, weighted by p.
         variation_limit: an upper limit on the total variation.
-        lists_variation: what the lists that were repeated, and the threshold that they move, add
-            to ``variation_bound``; None where it was not measured.
-        densities_variation: what densities add.
+        lists_variation: what the lists that were repeated, and the threshold that they move, add.
+        densities_variation: what densities add; None, as for lists, where it was not measured.
         asked: the total variation that was asked for.
         shortfall: why it is not known whether that is reached, and what to do; "" where it is.
     """
@@ -252,8 +251,7 @@ class TransportEvidence(Evidence):
             how += f", {accuracy.in_words()}" if accuracy else ""
         kept = f" and {counts.kept_searches} that were kept" if counts.kept_searches else ""
         lines.append(f"{searches} searches{kept} in {counts.seconds:.2f} s ({how})")
-        if self.narrow:
-            lines.append(self.narrow)
+        lines += [self.narrow] if self.narrow else []
         if self.densities_capped:
             lines.append(
                 f"{self.densities_capped} densities met the limit of {self.density_limit} "
