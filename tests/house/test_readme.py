@@ -12,6 +12,8 @@ from test_house import FOREIGN, STOREYS
 from typer.main import get_command
 
 from tsds_qdrant.cli import app
+from tsds_qdrant.cli.commands import command_of
+from tsds_qdrant.cli.select import select_by
 from tsds_qdrant.strategies.catalog import CATALOG
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,9 @@ def options_of(command: Any) -> set[str]:
 
 
 OPTIONS = {name: options_of(command) for name, command in COMMANDS.items()}
+OPTIONS["select"] = OPTIONS["select"].union(
+    *(options_of(command_of("select", select_by(name))) for name in CATALOG)
+)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(
     r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL

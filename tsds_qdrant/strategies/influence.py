@@ -84,8 +84,8 @@ class ByInfluence(ByLists):
         if info.metric not in self.card.metrics:
             raise UnsupportedCollectionError(
                 f"the strategy '{self.name}' goes by products of directions, and the vectors "
-                f"'{info.vector}' of collection '{info.name}' have the metric {info.metric}; choose "
-                f"others with --vector, those of 'represent gradient' say"
+                f"'{info.vector}' of collection '{info.name}' have the metric {info.metric}; "
+                f"choose others with --vector, those of 'represent gradient' say"
             )
         weights = checkpoint_weights(info, self.checkpoint_weights)
         return aims_of(task, weights, self.gathered(), self.name)
