@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from test_house import FOREIGN, STOREYS
 from typer.main import get_command
 
 from tsds_qdrant.cli import app
-from tsds_qdrant.settings.fields import FLAG
-from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
+from tsds_qdrant.cli.commands import command_of
+from tsds_qdrant.cli.select import select_by
+from tsds_qdrant.strategies.catalog import CATALOG
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tsds_qdrant"
@@ -45,13 +45,9 @@ def options_of(command: Any) -> set[str]:
 
 
 OPTIONS = {name: options_of(command) for name, command in COMMANDS.items()}
-OF_STRATEGIES = {
-    f"--{one.name.replace('_', '-')}"
-    for name in CATALOG
-    for one in fields(strategy_class(name))
-    if FLAG in one.metadata
-}
-"""Flags of ``select --strategy NAME``."""
+OPTIONS["select"] = OPTIONS["select"].union(
+    *(options_of(command_of("select", select_by(name))) for name in CATALOG)
+)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(
     r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL
@@ -113,7 +109,7 @@ def test_options_in_the_text_exist() -> None:
     paths = [*ROOT.glob("scripts/**/*.py"), *(ROOT / "tests" / name for name in RUNNABLE)]
     scripts = "".join(path.read_text(encoding="utf-8") for path in paths)
     known = set(re.findall(r"\"(--[a-z-]+)\"", scripts)) | {"--help"}
-    known = known.union(OF_STRATEGIES, *OPTIONS.values())
+    known = known.union(*OPTIONS.values())
     for page in PAGES:
         for code in re.findall(r"`([^`\n]+)`", prose(page)):
             assert set(re.findall(r"(?<!\S)--[a-z-]+", code)) <= known, (page, code)

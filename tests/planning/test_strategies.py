@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import qdrant_edge as edge
 from commands import run
+from plain_strategies import PLAIN
 from pool_oracle import clustered_rows, edge_pool, near_queries
 
 from tsds_qdrant import (
@@ -95,7 +96,7 @@ def test_the_texts_that_the_collection_names_are_tried(tmp_path: Path) -> None:
         pool.upsert([0, 1], ROWS[:2].astype(np.float32), [{"body": "some words"}, {"text": "no"}])
         assert "point 1 has no field 'body'" in str(by_name(pool)["dsir"].lacking)
         pool.delete([1])
-        assert all(listing.usable for listing in catalogue(pool))
+        assert all(listing.usable == (listing.name in PLAIN) for listing in catalogue(pool))
 
 
 def test_points_without_the_vector_are_noticed(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_points_without_the_vector_are_noticed(tmp_path: Path) -> None:
         assert "none of 60 points looked at has a vector 'image'" in str(listings["tsds"].lacking)
         assert listings["dsir"].usable
     with open_collection(str(tmp_path), "pool", vector="text") as pool:
-        assert all(listing.usable for listing in catalogue(pool))
+        assert all(listing.usable == (listing.name in PLAIN) for listing in catalogue(pool))
 
 
 def test_the_command_lists_the_catalogue() -> None:
@@ -146,7 +147,8 @@ def test_the_command_says_what_a_collection_has(tmp_path: Path) -> None:
     assert " yes " in lines["dsir"]
     shown = json.loads(run("strategies", *place, "--json").stdout)
     usable = {one["name"]: one["usable"] for one in shown}
-    assert usable == {name: name != "similarity-mean" for name in CATALOG}
+    manhattan = {"similarity-mean", "less", "rose"}
+    assert usable == {name: name in PLAIN and name not in manhattan for name in CATALOG}
 
 
 def test_a_collection_needs_a_place() -> None:

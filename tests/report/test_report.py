@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import run
+from plain_strategies import PLAIN
 from pool_oracle import clustered_rows, near_queries
 
 from tsds_qdrant import (
@@ -34,7 +35,7 @@ from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.report import plots
 from tsds_qdrant.report.markup import Html, tag
 from tsds_qdrant.selection.results import manifest, write_manifest
-from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
+from tsds_qdrant.strategies.catalog import strategy_class
 
 POOL, QUERIES, SIZE = 400, 12, 20
 SECTIONS = (
@@ -344,7 +345,7 @@ def test_every_kind_of_selection_has_a_report(
 
 @pytest.mark.parametrize("by", [None, "source"])
 @pytest.mark.parametrize("kept", [True, False])
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_every_strategy_has_a_page(
     strategy: str, kept: bool, by: str | None, store: Path, queries: Any, tmp_path: Path
 ) -> None:
@@ -393,7 +394,7 @@ def test_every_strategy_has_a_page(
         assert (">p</th>" in heads) == (strategy in ("tsds", "random", "dsir"))
 
 
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_what_bounds_kept_out_is_named(
     strategy: str, store: Path, queries: Any, tmp_path: Path
 ) -> None:
@@ -411,7 +412,7 @@ def test_what_bounds_kept_out_is_named(
 
 
 @pytest.mark.parametrize("gone", [5, SIZE])
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_a_page_after_points_have_left(
     strategy: str, gone: int, rows: Any, queries: Any, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from oracles import Array
+from plain_strategies import PLAIN
 from pool_oracle import clustered_rows, edge_pool, near_queries
 from scipy.spatial.distance import cdist
 
@@ -16,11 +17,11 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.report.distances import histogram
 from tsds_qdrant.report.figures import ReportFigures, figures_of
 from tsds_qdrant.report.nearest import NearestFigures
-from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
+from tsds_qdrant.strategies.catalog import strategy_class
 
 POOL, QUERIES, SIZE = 500, 25, 40
 SOURCES = ("wiki", "news", "code")
-SIMPLER = [name for name in CATALOG if name != "tsds"]
+SIMPLER = [name for name in PLAIN if name != "tsds"]
 
 
 class Made(NamedTuple):
@@ -74,7 +75,7 @@ def pool(rows: Array) -> Iterator[Collection]:
         yield collection
 
 
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_distances_and_shares_are_those_of_brute_force(
     strategy: str, pool: Collection, rows: Array
 ) -> None:

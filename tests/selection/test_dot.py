@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeCollection
+from plain_strategies import PLAIN
 from pool_oracle import edge_pool
 
 from tsds_qdrant import SelectionSettings, check, compare, select
 from tsds_qdrant.errors import UnsupportedCollectionError
-from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 
 COUNT, ODD = 400, 390
 ROWS = np.random.default_rng(5).normal(size=(COUNT, 8)).astype(np.float32)
@@ -45,10 +45,7 @@ def test_a_long_vector_is_named(
         compare(pool, query, SelectionSettings.of(sizes=(20,)))
 
 
-BY_DISTANCE = [name for name in CATALOG if name != "dsir" and not strategy_class(name).any_length]
-
-
-@pytest.mark.parametrize("strategy", BY_DISTANCE)
+@pytest.mark.parametrize("strategy", [name for name in PLAIN if name != "dsir"])
 @pytest.mark.parametrize("length", [0.5, 3.0])
 def test_it_is_never_drawn(make_collection: MakeCollection, strategy: str, length: float) -> None:
     pool = make_collection(vectors=rows_with(length), metric="Dot")

@@ -15,7 +15,7 @@ from made_spaces import plain_pool, represent_words
 from profiles import examples
 
 from tsds_qdrant import SelectionSettings, TaskExamples, begin_run, explain, reselect, select
-from tsds_qdrant.errors import CollectionNotFoundError, InputError, UnsupportedCollectionError
+from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.runs.begin import new_run
 
 FEW = settings(max_examples=examples(20), deadline=None)
@@ -114,7 +114,9 @@ def test_new_points_change_the_weights(tmp_path: Path) -> None:
 def test_what_is_lacking_is_said() -> None:
     asked = SelectionSettings.of("bm25", sizes=(1,))
     with pool_of(DOCUMENTS) as pool:
-        with pytest.raises(CollectionNotFoundError, match="has no vectors of words; make them: ts"):
+        with pytest.raises(
+            UnsupportedCollectionError, match="has no vectors of words; make them: ts"
+        ):
             select(pool, task_of(["a"]), asked)
         represented(pool, DOCUMENTS)
         with pytest.raises(InputError, match="compares words, and the task examples have no texts"):

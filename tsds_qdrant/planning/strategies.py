@@ -12,6 +12,7 @@ from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.planning.survey import effort_of, feasibility
 from tsds_qdrant.pool.members import Members, having_vector
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 
@@ -46,6 +47,8 @@ class Listing:
             found.append(f"one of the metrics {', '.join(card.metrics)}")
         if card.needs_texts:
             found.append("texts of candidates and task examples")
+        if card.needs:
+            found.append(f"'represent {card.needs}'")
         return tuple(found)
 
     @property
@@ -122,6 +125,8 @@ def _lacking(card: Card, info: CollectionInfo, probed: Sequence[Record]) -> tupl
             f"none of {len(probed)} points looked at has a vector '{info.vector}'; choose another "
             f"with --vector"
         )
+    if card.needs and card.needs not in {kept.kind for kept in all_kept(info).values()}:
+        found.append(f"'represent {card.needs}' has not been run for it")
     if card.needs_texts and (missing := _no_text(info, probed)):
         found.append(missing)
     return tuple(found)

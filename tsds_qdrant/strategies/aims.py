@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.represented.marks import all_kept
-from tsds_qdrant.strategies.nearest import searched
+from tsds_qdrant.strategies.by_lists import searched
 from tsds_qdrant.task.task import Task
 
 ValAgg = Literal["mean_of_unit", "unit_of_mean"]
@@ -114,3 +116,37 @@ def aims_of(task: Task, weights: FloatArray, val_agg: ValAgg, strategy: str) -> 
 def queries_of(aims: Aims, info: CollectionInfo) -> Float32Array:
     """(J, D) the queries in the form in which the collection of ``info`` is searched."""
     return np.concatenate([searched(row[None, :], info) for row in aims.rows])
+
+
+@dataclass
+class InfluenceKnowledge(NeighborKnowledge):
+    """Lists of sub-tasks.
+
+    Attributes:
+        task: the task examples.
+        aims: the queries of the lists.
+        made: makes others.
+    """
+
+    task: Task = field(kw_only=True)
+    aims: Aims = field(kw_only=True)
+    made: Callable[[Task, CollectionInfo], Aims] = field(kw_only=True)
+
+    @property
+    def queries(self) -> Float32Array:
+        """(M, D) vectors of the task examples."""
+        return self.task.vectors
+
+    def retarget(self, task: Task) -> None:
+        """Take other task examples; sub-tasks that are known already keep their lists."""
+        self.task, self.query_weights = task, task.weights
+        self.aims = self.made(task, self.searcher.info)
+        self.neighborhoods.replace_queries(queries_of(self.aims, self.searcher.info))
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """As of neighbourhoods, and the task examples."""
+        facts, arrays = super().stored()
+        own: dict[str, npt.NDArray[Any]] = {"examples": self.task.vectors}
+        if self.task.norms is not None:
+            own["example_norms"] = self.task.norms
+        return {**facts, "groups": list(self.task.groups)}, {**arrays, **own}

@@ -21,10 +21,12 @@ from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.solver.lists import NeighborLists
-from tsds_qdrant.strategies.base import Arrays
+from tsds_qdrant.strategies.base import Arrays, Preference
+from tsds_qdrant.strategies.by_lists import ByLists
 from tsds_qdrant.strategies.card import Card
-from tsds_qdrant.strategies.nearest import RoundRobin
 from tsds_qdrant.strategies.rankings import Ranked, round_robin
+from tsds_qdrant.strategies.reasons import Question, Reasons
+from tsds_qdrant.strategies.turn_taking import ByTurns, by_turns
 from tsds_qdrant.task.task import Task, members_of
 
 
@@ -50,7 +52,7 @@ class GroupedKnowledge(NeighborKnowledge):
 
 
 @dataclass(frozen=True)
-class Rds(RoundRobin):
+class Rds(ByLists):
     """Strategy rds"""
 
     name: ClassVar[str] = "rds"
@@ -68,6 +70,8 @@ class Rds(RoundRobin):
         dataset_free=True,
         kinds=("hidden",),
     )
+
+    reasons: ClassVar[type[Reasons]] = ByTurns
 
     def begin(self, searcher: Searcher, task: Task) -> GroupedKnowledge:
         """No list is fetched yet."""
@@ -101,6 +105,13 @@ class Rds(RoundRobin):
             short[~lists.complete[short]],
             np.array(takers, dtype=np.int64),
         )
+
+    def explain(
+        self, known: NeighborKnowledge, preference: Preference, question: Question
+    ) -> list[ByTurns]:
+        """Which task example took each point, and when, or how near their turns came to it."""
+        near = known.neighborhoods
+        return by_turns(near, self.ranked(known, len(preference.candidates)), question)
 
 
 def joined_lists(

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.values import CollectionInfo
-from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.errors import InputError, SettingsError, UnsupportedCollectionError
 from tsds_qdrant.neighbors.deepening import FIRST_DEPTH
 from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
@@ -32,14 +30,15 @@ from tsds_qdrant.settings.texts import numbers
 from tsds_qdrant.strategies.aims import (
     VAL_AGGS,
     Aims,
+    InfluenceKnowledge,
     ValAgg,
     aims_of,
     checkpoint_weights,
     queries_of,
 )
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference
+from tsds_qdrant.strategies.by_lists import ByLists
 from tsds_qdrant.strategies.card import Card
-from tsds_qdrant.strategies.nearest import ByLists
 from tsds_qdrant.strategies.rankings import Ranked, highest_of_any, scores_of
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.scored import ByScore, by_score
@@ -47,40 +46,6 @@ from tsds_qdrant.task.task import Task
 
 MOST_ENTRIES = 5_000_000
 """Of all lists, as far as they are fetched at first."""
-
-
-@dataclass
-class InfluenceKnowledge(NeighborKnowledge):
-    """Lists of sub-tasks.
-
-    Attributes:
-        task: the task examples.
-        aims: the queries of the lists.
-        strategy: makes others.
-    """
-
-    task: Task = field(kw_only=True)
-    aims: Aims = field(kw_only=True)
-    strategy: ByInfluence = field(kw_only=True)
-
-    @property
-    def queries(self) -> Float32Array:
-        """(M, D) vectors of the task examples."""
-        return self.task.vectors
-
-    def retarget(self, task: Task) -> None:
-        """Take other task examples; sub-tasks that are known already keep their lists."""
-        self.task, self.query_weights = task, task.weights
-        self.aims = self.strategy.aims(task, self.searcher.info)
-        self.neighborhoods.replace_queries(queries_of(self.aims, self.searcher.info))
-
-    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """As of neighbourhoods, and the task examples."""
-        facts, arrays = super().stored()
-        own: dict[str, npt.NDArray[Any]] = {"examples": self.task.vectors}
-        if self.task.norms is not None:
-            own["example_norms"] = self.task.norms
-        return {**facts, "groups": list(self.task.groups)}, {**arrays, **own}
 
 
 @dataclass(frozen=True)
@@ -114,7 +79,14 @@ class ByInfluence(ByLists):
         Raises:
             InputError, SettingsError: see :func:`~.aims.aims_of` and
                 :func:`~.aims.checkpoint_weights`.
+            UnsupportedCollectionError: a metric without directions.
         """
+        if info.metric not in self.card.metrics:
+            raise UnsupportedCollectionError(
+                f"the strategy '{self.name}' goes by products of directions, and the vectors "
+                f"'{info.vector}' of collection '{info.name}' have the metric {info.metric}; "
+                f"choose others with --vector, those of 'represent gradient' say"
+            )
         weights = checkpoint_weights(info, self.checkpoint_weights)
         return aims_of(task, weights, self.gathered(), self.name)
 
@@ -124,7 +96,7 @@ class ByInfluence(ByLists):
         searcher.scan_everything("gradients are scanned")
         searcher.preflight(task.vectors[0])
         near = Neighborhoods(searcher, queries_of(aims, searcher.info))
-        return InfluenceKnowledge(near, task.weights, task=task, aims=aims, strategy=self)
+        return InfluenceKnowledge(near, task.weights, task=task, aims=aims, made=self.aims)
 
     def resume(
         self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays
@@ -134,7 +106,7 @@ class ByInfluence(ByLists):
         groups, norms = tuple(facts["groups"]), arrays.get("example_norms")
         task = Task(arrays["examples"], weights, groups=groups, norms=norms)
         aims = self.aims(task, searcher.info)
-        return InfluenceKnowledge(near, weights, task=task, aims=aims, strategy=self)
+        return InfluenceKnowledge(near, weights, task=task, aims=aims, made=self.aims)
 
     def first_depth(self, size: int, lists: int) -> int:
         """As deep as the size, where there is room: no list need be longer."""

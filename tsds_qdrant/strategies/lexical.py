@@ -21,7 +21,7 @@ from tsds_qdrant.collections.limits import check_depth
 from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId
-from tsds_qdrant.errors import CollectionNotFoundError, InputError, UnsupportedCollectionError
+from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.representations.base import Shown
 from tsds_qdrant.represented.marks import all_kept, described
@@ -131,8 +131,8 @@ def words_of(collection: Collection, wanted: str | None) -> str:
     """The name of the sparse vectors that ``represent bm25`` made.
 
     Raises:
-        CollectionNotFoundError: there are none, or several and none is ``wanted``.
-        UnsupportedCollectionError: the ``wanted`` ones are others.
+        UnsupportedCollectionError: there are none, or several and none is ``wanted``, or these are
+            others.
     """
     info = described(collection)
     spaces, kept = collection.spaces, all_kept(info)
@@ -152,7 +152,9 @@ def words_of(collection: Collection, wanted: str | None) -> str:
             f"no vectors of words; make them: tsds-qdrant represent bm25 --qdrant "
             f"{info.location} --collection {info.name}"
         )
-        raise CollectionNotFoundError(f"collection '{info.name}' has {several if found else none}")
+        raise UnsupportedCollectionError(
+            f"collection '{info.name}' has {several if found else none}"
+        )
     return wanted or found[0]
 
 
@@ -193,7 +195,7 @@ class Bm25(ByValues):
         """The ids of the pool; scores are asked for when they are needed.
 
         Raises:
-            CollectionNotFoundError, UnsupportedCollectionError: see :func:`words_of`.
+            UnsupportedCollectionError: see :func:`words_of`.
             InputError: a task example has no text, or no candidate has words.
         """
         check_texts(task)
