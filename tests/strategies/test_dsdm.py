@@ -64,7 +64,7 @@ def pool_of(
 
 
 def asked(size: int, **more: Any) -> SelectionSettings:
-    return SelectionSettings.of("dsdm", sizes=(size,), **more)
+    return SelectionSettings.of("dsdm", sizes=(size,), near_copies="keep", **more)
 
 
 def scores(found: Selection) -> dict[Any, float]:

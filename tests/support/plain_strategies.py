@@ -1,20 +1,13 @@
-"""Strategies that need nothing of ``represent``, or no more than marks: any pool can carry them.
-
-Those that go by products of gradients of any length are not among them.
-"""
+"""Strategies that need nothing of ``represent``, or no more than marks: any pool can carry them."""
 
 from __future__ import annotations
 
 from tsds_qdrant.planning.contestants import METHODS
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 
-
-def _plain(name: str) -> bool:
-    rule = strategy_class(name)
-    return not (rule.card.needs or rule.any_length)
-
-
-NEEDY = frozenset(name for name in CATALOG if not _plain(name))
+GRADIENTS = frozenset(name for name in CATALOG if strategy_class(name).any_length)
+"""They go by gradients as they are, which only vectors under Dot can be."""
+NEEDY = GRADIENTS.union(name for name in CATALOG if strategy_class(name).card.needs)
 PLAIN = tuple(name for name in CATALOG if name not in NEEDY)
 PLAIN_METHODS = tuple(name for name in METHODS if name not in NEEDY)
 UNMARKED = frozenset(name for name in PLAIN if not strategy_class(name).card.fields)
