@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import run
+from marked import marks
 from oracles import pairwise_distances
 from plain_strategies import NEEDY, PLAIN, PLAIN_METHODS
 from pool_oracle import clustered_rows, edge_pool, near_queries
@@ -53,15 +54,7 @@ def pool() -> Iterator[EdgeCollection]:
 
 def mark(collection: Collection) -> None:
     """Scores and clusters, where ``represent`` writes them."""
-    scores = np.random.default_rng(8).random((400, 3)).round(4).tolist()
-    marks = [
-        {
-            "hidden": dict(zip(("loss", "entropy", "el2n"), one, strict=True)),
-            "clusters": {"cluster": k % 4},
-        }
-        for k, one in enumerate(scores)
-    ]
-    collection.set_payload("_tsds_made", range(400), marks)
+    collection.set_payload("_tsds_made", range(400), [marks(k)["_tsds_made"] for k in range(400)])
 
 
 @pytest.fixture(scope="module")

@@ -172,3 +172,22 @@ def test_runs_of_before_keep_copies() -> None:
     del stored["bounds"]["near_copies"], stored["bounds"]["copy_radius"]
     assert not SelectionSettings.restored(stored).skips_copies
     assert SelectionSettings.of("similarity-max", sizes=(3,)).skips_copies
+
+
+def test_where_a_strategy_chooses_how_many_others_take_their_places() -> None:
+    rng = np.random.default_rng(1)
+    rows = np.repeat(rng.normal(size=(40, 3)), 3, axis=0)
+    rows = (rows + 0.01 * rng.normal(size=rows.shape)).astype(np.float32)
+    task = rng.normal(size=(40, 3)).astype(np.float32)
+    with edge_pool(rows, "Cosine") as pool:
+        kept, found = (
+            select(
+                pool, task, SelectionSettings.of("tarot", folds=2, near_copies=rule)
+            ).selected_ids
+            for rule in ("keep", "skip")
+        )
+    assert len(found) == len(kept) > 40
+    assert len({one // 3 for one in kept}) < len({one // 3 for one in found[:40]}) == 40
+    told = "rows that the strategy 'tarot' lets count several times keep their places"
+    with pytest.raises(SettingsError, match=told):
+        SelectionSettings.of("tarot", sizes=(5,), repeats=2.0, near_copies="skip")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -45,6 +46,15 @@ def field_values(record: Any, path: str) -> list[Any]:
     else:
         return []
     return [value for item in items for value in field_values(item, rest)] if dot else items
+
+
+def number_at(record: Any, path: str) -> float:
+    """The one finite number at ``path``; NaN where there is none, or several."""
+    values = field_values(record, path)
+    value = values[0] if len(values) == 1 else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return math.nan
+    return float(value) if math.isfinite(value) else math.nan
 
 
 def missing_field(record: Mapping[str, Any], path: str, place: Place | None) -> BadRecordError:

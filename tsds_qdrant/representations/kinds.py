@@ -35,18 +35,6 @@ def name_of(text: str, flag: str) -> str:
     return text
 
 
-def number_of(text: str, flag: str) -> float:
-    """A number of a command line.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise SettingsError(f"{flag} is '{text}', which is no number; give one") from None
-
-
 @dataclass(frozen=True, kw_only=True)
 class KindSettings(ABC):
     """What a representation is made by."""

@@ -92,3 +92,15 @@ def seconds_of(text: str, flag: str) -> float:
     if not 0 < seconds < float("inf"):
         raise SettingsError(f"{flag} is '{text}'; give a time like 60s, 5m or 1h")
     return seconds
+
+
+def number_of(text: str, flag: str) -> float:
+    """A number of a command line.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(f"{flag} is '{text}', which is no number; give one") from None

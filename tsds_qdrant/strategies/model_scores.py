@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.ids import PointIndex
 from tsds_qdrant.collections.reserved import MADE_FIELD
-from tsds_qdrant.collections.values import PointId, Record
+from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError, RequestRejectedError, SettingsError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.progress import notice
-from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.fields import number_at
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.strategies.base import Arrays
 from tsds_qdrant.strategies.card import Card
@@ -37,7 +38,7 @@ PERPLEXITY = f"{MADE_FIELD}.hidden.perplexity"
 IFD = f"{MADE_FIELD}.hidden.ifd"
 
 
-class FieldKnowledge(ValueKnowledge):
+class NumberKnowledge(ValueKnowledge):
     """The number that each candidate has in a payload field; those without are no candidates.
 
     Attributes:
@@ -57,7 +58,7 @@ class FieldKnowledge(ValueKnowledge):
     def having(self, ids: Sequence[PointId]) -> set[PointId]:
         """Which of the points ``ids`` have a number."""
         stored = self.searcher.collection.retrieve(ids, payloads=self._top)
-        return {one.id for one in stored if number_in(one, self.field) is not None}
+        return {one.id for one in stored if not math.isnan(number_at(one.payload, self.field))}
 
     def learn(self) -> FloatArray:
         """The numbers of all candidates, read again."""
@@ -75,8 +76,8 @@ class FieldKnowledge(ValueKnowledge):
             return {i: float(value) for i, value in chain.from_iterable(pages)}
         found: dict[PointId, float] = {}
         for page in collection.scroll(self._top, where=where):
-            numbers = ((one.id, number_in(one, self.field)) for one in page)
-            found |= {point_id: number for point_id, number in numbers if number is not None}
+            numbers = ((one.id, number_at(one.payload, self.field)) for one in page)
+            found |= {point_id: number for point_id, number in numbers if not math.isnan(number)}
         return found
 
     @property
@@ -86,15 +87,6 @@ class FieldKnowledge(ValueKnowledge):
     def _filled(self, there: Mapping[PointId, float]) -> FloatArray:
         ids = self.index.ids(range(len(self.index)))
         return np.array([there.get(one, np.nan) for one in ids], dtype=np.float64)
-
-
-def number_in(record: Record, path: str) -> float | None:
-    """The one number that a point has at ``path``; None where it has none, or several."""
-    values = field_values(record.payload, path)
-    value = values[0] if len(values) == 1 else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-        return None
-    return float(value)
 
 
 @dataclass(frozen=True)
@@ -109,13 +101,13 @@ class ByField(ByValues):
         """The path of the number."""
         raise NotImplementedError
 
-    def begin(self, searcher: Searcher, task: Task) -> FieldKnowledge:
+    def begin(self, searcher: Searcher, task: Task) -> NumberKnowledge:
         """The numbers of the pool.
 
         Raises:
             InputError: no candidate has one.
         """
-        known = FieldKnowledge(searcher, task.vectors, task.weights)
+        known = NumberKnowledge(searcher, task.vectors, task.weights)
         known.field = self.field
         known.read()
         lacking = searcher.candidates - known.pool
@@ -140,9 +132,9 @@ class ByField(ByValues):
 
     def resume(
         self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays
-    ) -> FieldKnowledge:
+    ) -> NumberKnowledge:
         """Numbers as they were stored."""
-        known: FieldKnowledge = FieldKnowledge.resume(searcher, facts, arrays)
+        known: NumberKnowledge = NumberKnowledge.resume(searcher, facts, arrays)
         known.field = self.field
         return known
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.records.fields import field_values, label, listed_names
+from tsds_qdrant.records.fields import field_values, label, listed_names, number_at
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.task.task import Task
 
@@ -151,15 +150,6 @@ class FieldKnowledge(PoolKnowledge):
             room = np.full((unseen, len(self.looked.numbers)), np.nan)
             self._numbers = np.concatenate([self._numbers, room])
             self._labels += [NONE] * unseen
-
-
-def number_at(payload: Payload, path: str) -> float:
-    """The one finite number at ``path``; NaN where there is none, or several."""
-    values = field_values(payload, path)
-    value = values[0] if len(values) == 1 else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return math.nan
-    return float(value) if math.isfinite(value) else math.nan
 
 
 def nobody_has(searcher: Searcher, paths: Iterable[str], what: str, flag: str) -> InputError:

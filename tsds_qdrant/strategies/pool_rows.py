@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import UnsupportedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.fields import number_at
 from tsds_qdrant.represented.marks import mark_key
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 
@@ -88,13 +87,5 @@ def numbers_at(collection: Collection, ids: Sequence[PointId], path: str) -> Flo
     for start in range(0, len(ids), PAYLOAD_PAGE):
         page = ids[start : start + PAYLOAD_PAGE]
         for record in collection.retrieve(page, payloads=[top]):
-            found[record.id] = number_of(field_values(record.payload, path))
+            found[record.id] = number_at(record.payload, path)
     return np.array([found.get(one, np.nan) for one in ids])
-
-
-def number_of(values: Sequence[Any]) -> float:
-    """The first of ``values`` where it is a finite number; else NaN."""
-    first = values[0] if values else None
-    if isinstance(first, bool) or not isinstance(first, int | float):
-        return float("nan")
-    return float(first) if abs(first) < float("inf") else float("nan")

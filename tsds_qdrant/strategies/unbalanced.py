@@ -18,6 +18,7 @@ from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.settings.texts import number_of
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.relaxed import EPSILON, RELAX, Pairs, RelaxedPlan, relaxed_plan
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
@@ -30,18 +31,6 @@ from tsds_qdrant.task.task import Task
 
 TIE = 1e-9
 """Logarithms of masses that differ by less are equal, and ids decide."""
-
-
-def number_of(text: str, flag: str) -> float:
-    """A number of a command line.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise SettingsError(f"{flag} is '{text}', which is no number; give one, 0.01 say") from None
 
 
 @dataclass(frozen=True)

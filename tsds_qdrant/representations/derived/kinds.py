@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from tsds_qdrant.representations.base import Representation
-from tsds_qdrant.representations.kinds import KindSettings, Reads, number_of
+from tsds_qdrant.representations.kinds import KindSettings, Reads
 from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.settings.texts import number_of
 
 
 @dataclass(frozen=True, kw_only=True)

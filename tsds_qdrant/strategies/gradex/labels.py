@@ -11,7 +11,7 @@ from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.fields import check_fields
-from tsds_qdrant.records.fields import field_values, label
+from tsds_qdrant.records.fields import field_values, label, number_at
 from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.strategies.gradex.settings import SourceSettings
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
@@ -19,7 +19,6 @@ from tsds_qdrant.strategies.pool_rows import (
     PAYLOAD_PAGE,
     check_lengths_kept,
     margin_path,
-    number_of,
 )
 
 KIND = "margin-gradient"
@@ -119,7 +118,7 @@ class Labels:
                     place[name] = len(sources)
                     sources.append(name)
                 source_of[number] = place[name]
-                margins[number] = number_of(field_values(record.payload, path))
+                margins[number] = number_at(record.payload, path)
             searcher.progress("labels", min(start + PAYLOAD_PAGE, len(wanted)), len(wanted))
         made = Labels(sources, source_of, margins)
         made.check(known, candidates, searcher, path)

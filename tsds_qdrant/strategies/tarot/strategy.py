@@ -16,6 +16,7 @@ from tsds_qdrant.neighbors.knowledge import NeighborKnowledge
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.settings.texts import number_of
 from tsds_qdrant.solver.entropic import Marginals
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
 from tsds_qdrant.strategies.card import UNTRAINED, Card
@@ -28,18 +29,6 @@ from tsds_qdrant.strategies.tarot.layers import by_potential, in_layers, layers_
 from tsds_qdrant.strategies.tarot.reasons import ByLayers, by_layers
 from tsds_qdrant.strategies.tarot.repeats import repeated
 from tsds_qdrant.task.task import Task
-
-
-def repeats_of(text: str, flag: str) -> float:
-    """A number of at least 1 of a command line.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise SettingsError(f"{flag} is '{text}', which is no number; give one, 2 say") from None
 
 
 @dataclass(frozen=True)
@@ -79,7 +68,7 @@ class Tarot(Strategy):
         1.0,
         "Rows count R times their number in all, by what the task sends to each.",
         metavar="R",
-        parse=repeats_of,
+        parse=number_of,
     )
 
     def __post_init__(self) -> None:
