@@ -13,6 +13,7 @@ import pytest
 from conftest import MakeCollection
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_strategies import PLAIN
 from pool_oracle import edge_pool, random_rows, same
 from profiles import examples
 
@@ -25,7 +26,6 @@ from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.watch import watch
 from tsds_qdrant.selection.quotas import Quota
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.strategies.catalog import CATALOG
 from tsds_qdrant.task.examples import TaskExamples
 
 ROWS = random_rows(np.random.default_rng(2), (20, 3), grid=False)
@@ -53,7 +53,7 @@ def agree(found: Selection, wanted: Selection) -> None:
         assert found.transport.alpha == pytest.approx(wanted.transport.alpha, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("bounds", [{}, {"quotas": (Quota("kind", 1.0),)}])
 def test_a_pool_that_shrinks_to_one(
     pool: EdgeCollection, name: str, bounds: dict[str, Any], tmp_path: Path
@@ -79,7 +79,7 @@ def test_a_pool_that_shrinks_to_one(
     agree(back.selection, select(pool, TASK, given))
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_run_of_the_whole_pool_is_reopened_after_a_candidate_has_left(
     pool: EdgeCollection, name: str, tmp_path: Path
 ) -> None:
@@ -143,7 +143,7 @@ def test_a_watch_of_equal_candidates_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 5])
-@pytest.mark.parametrize("strategy", CATALOG)
+@pytest.mark.parametrize("strategy", PLAIN)
 def test_equal_candidates_are_selected_on_every_engine(
     make_collection: MakeCollection, strategy: str, count: int, tmp_path: Path
 ) -> None:

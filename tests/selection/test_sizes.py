@@ -12,6 +12,7 @@ from contract_pool import upsert_without_vectors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles import Array
+from plain_strategies import NEEDY, PLAIN
 from pool_oracle import (
     METRICS,
     UnscannableCollection,
@@ -30,12 +31,11 @@ from tsds_qdrant.errors import SupportError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach
 from tsds_qdrant.neighbors.settings import SearchSettings
-from tsds_qdrant.strategies.catalog import CATALOG
 from tsds_qdrant.strategies.tsds.strategy import Tsds
 from tsds_qdrant.strategies.tsds.trace import trace_path
 from tsds_qdrant.task.examples import TaskExamples
 
-ALONE = [name for name in CATALOG if name != "tsds"]
+ALONE = [name for name in PLAIN if name != "tsds"]
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"bandwidth": 0.0},
@@ -200,7 +200,7 @@ def most_of(pool: Collection, given: SelectionSettings, **more: Any) -> int:
 
 
 @pytest.mark.parametrize("bounds", [{}, {"quotas": (Quota("kind", 1.0),)}])
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", PLAIN)
 def test_the_number_is_that_after_filters_and_guards(name: str, bounds: dict[str, Any]) -> None:
     only_a = {"must": [{"key": "kind", "match": {"value": "a"}}]}
     given = SelectionSettings.of(name, sizes=(1,), **bounds)
@@ -318,7 +318,7 @@ def test_paths_and_comparisons_of_small_and_equal_pools(count: int, equal: bool)
         for size in {1, (count + 1) // 2, count}:
             given = SelectionSettings.of(sizes=(size,))
             result = compare(pool, task_of(rows[:1] + 1), given, CompareSettings(seeds=2))
-            assert not result.left_out
+            assert result.left_out.keys() == NEEDY
             assert {len(set(run.ids)) for run in result.runs} == {size}
         beyond = SelectionSettings.of(sizes=(count + 1,))
         with pytest.raises(SupportError, match=f"the pool has {count}; ask for at most {count}$"):

@@ -134,12 +134,13 @@ class SelectionSettings:
         Raises:
             KeyError: a group is missing.
         """
-        # Runs of versions that knew no near copies kept them.
-        flat: dict[str, Any] = {"near_copies": "keep"}
+        flat: dict[str, Any] = {}
         for name in GROUPS if "wanted" in given else ():
             flat |= given[name]
-        flat = flat if "wanted" in given else {**flat, **given}
+        flat = flat or dict(given)
         rule = flat.pop("name", DEFAULT)
+        if "near_copies" not in flat and strategy_class(rule).card.ranks:
+            flat["near_copies"] = "keep"  # as versions that knew no near copies did
         quotas = tuple(Quota(**quota) for quota in flat.get("quotas", ()))
         return cls.of(rule, **flat | {"sizes": tuple(flat["sizes"]), "quotas": quotas})
 

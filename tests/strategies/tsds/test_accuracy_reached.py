@@ -179,8 +179,9 @@ def test_what_is_asked_for_is_reached(name: str, monkeypatch: pytest.MonkeyPatch
         off = variation(probabilities_of(one), pool.truth(one))
         said = one.transport.accuracy
         assert off <= ASKED
-        # The bound is an estimate from a sample, with two standard errors added.
-        assert off <= 2 * (said.variation_bound or ASKED) + 1e-6
+        # The bound is an estimate from a sample: far below what is asked for, rare errors that the
+        # sample has not met are larger than it.
+        assert off <= max(2 * (said.variation_bound or ASKED), ASKED / 4)
         assert said.estimate <= said.asked == ASKED
         assert off <= said.variation_limit + 1e-6
 
