@@ -68,11 +68,12 @@ class NearCopies:
             found = np.array([self.known[one] for one in ids], dtype=np.bool_)
         else:
             walk = self._walk
-            if walk is None or ids[: len(walk.ids)] != walk.ids:
-                walk = _Walk(self.searcher, self.radius)
+            if walk is None or any(one != other for one, other in zip(ids, walk.ids, strict=False)):
+                walk, self.passed = _Walk(self.searcher, self.radius), {}
             walk.go_on(ids)
             self._walk, found = walk, np.array(walk.copies[: len(ids)], dtype=np.bool_)
-        self.passed = dict(zip(ids, found.tolist(), strict=True))
+        # Subtle: where a budget asks for more and then for less, all of it is asked for again.
+        self.passed |= dict(zip(ids, found.tolist(), strict=True))
         return found
 
 
