@@ -108,13 +108,14 @@ def test_lists_merged_equal_the_formula(seed: int, grid: bool) -> None:
     wanted = formula(rows, task, blocks, shares)
     size = int(rng.integers(1, count + 1))
     with gradient_pool(rows, rates) as pool:
-        asked = SelectionSettings.of("less", sizes=(size,))
+        asked = SelectionSettings.of("less", sizes=(size,), near_copies="keep")
         if cancelled(task, blocks, shares):
             with pytest.raises(InputError, match="cancel each other out"):
                 select(pool, task, asked)
             return
         found = select(pool, task, asked)
-        assert found.counts.neighbor_searches == len(set(task.groups) or {""})
+        if not grid:  # equal scores are asked for further down
+            assert found.counts.neighbor_searches == len(set(task.groups) or {""})
         assert found.scan_reason
     chosen = [row["id"] for row in rows_of(found, size)]
     assert len(set(chosen)) == size
@@ -164,7 +165,7 @@ def test_lists_are_shallow_where_there_are_many(monkeypatch: pytest.MonkeyPatch)
     rows, shots = unit_blocks(rng.normal(size=(900, 6)), 2), unit_blocks(rng.normal(size=(9, 6)), 2)
     task = task_of(shots, [f"s{k}" for k in range(9)])
     with gradient_pool(rows, [1.0, 1.0]) as pool:
-        found = select(pool, task, SelectionSettings.of("less", sizes=(300,)))
+        found = select(pool, task, SelectionSettings.of("less", sizes=(300,), near_copies="keep"))
         assert found.counts.neighbor_searches > 9
         assert found.counts.hits < 9 * 300
     wanted = formula(rows, task, 2, np.array([0.5, 0.5]))

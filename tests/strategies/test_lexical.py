@@ -43,7 +43,8 @@ def bm25(documents: Sequence[str], query: str) -> Any:
 
 
 def scored(pool: Any, task: TaskExamples, size: int, **more: Any) -> dict[Any, float]:
-    found = select(pool, task, SelectionSettings.of("bm25", sizes=(size,), **more))
+    given_ = {"sizes": (size,), "near_copies": "keep", **more}
+    found = select(pool, task, SelectionSettings.of("bm25", **given_))
     return {row["id"]: row["score"] for row in found.sample_rows(size)}
 
 

@@ -22,7 +22,8 @@ TASK = np.ones((1, 2), dtype=np.float32)
 
 
 def chosen(pool: Any, strategy: str, size: int, **more: Any) -> list[Any]:
-    found = select(pool, TASK, SelectionSettings.of(strategy, sizes=(size,), **more))
+    asked = SelectionSettings.of(strategy, sizes=(size,), near_copies="keep", **more)
+    found = select(pool, TASK, asked)
     assert {row["probability"] for row in found.sample_rows(size)} == {None}
     return [(row["id"], row["score"]) for row in found.sample_rows(size)]
 
