@@ -332,7 +332,9 @@ def outcome(selecting: Callable[[], Selection]) -> Outcome:
     except SupportError as error:
         return type(error)
     except InputError as error:
-        if not re.search("are excluded|cancel each other out|has no direction to look in", str(error)):
+        if not re.search(
+            "are excluded|cancel each other out|has no direction to look in", str(error)
+        ):
             raise
         return type(error)
 
