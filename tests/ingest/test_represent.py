@@ -12,7 +12,13 @@ from letters import Bags, Centred, Lengths, Letters
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import MADE_FIELD, Stamp
-from tsds_qdrant.errors import CollectionMismatchError, CollectionNotFoundError, InputError
+from tsds_qdrant.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    InputError,
+    SettingsError,
+    UnsupportedCollectionError,
+)
 from tsds_qdrant.ingest import represent as job
 from tsds_qdrant.ingest.represent import represent
 from tsds_qdrant.ingest.represent_report import RepresentReport, RepresentSettings
@@ -220,6 +226,20 @@ def test_what_is_learnt_is_learnt_once(
     represent(pool, Letters(), other, settings=RepresentSettings(again=True))
     with pytest.raises(CollectionMismatchError, match=r"source\.made_by"):
         made(pool, Centred("letters"))
+
+
+def test_nothing_takes_the_place_of_another_kind(pool: Collection) -> None:
+    made(pool)
+    for again in (False, True):
+        with pytest.raises(SettingsError, match="'letters' cannot be made of itself; give it ano"):
+            made(pool, Centred("letters", "letters"), again=again)
+        settings = RepresentSettings(again=again)
+        with pytest.raises(CollectionMismatchError, match="is of the kind letters, not lengths; "):
+            represent(pool, Lengths(), TEXT, settings=settings, kind="lengths")
+    assert stored(pool, "letters") == {k: letters_of(TEXTS[k]) for k in FINE}
+    made(pool, Bags(name="bags"))
+    with pytest.raises(UnsupportedCollectionError, match=r"'bags' .* is sparse, not dense"):
+        made(pool, Centred("bags"))
 
 
 def test_sources_that_are_not_there(pool: Collection) -> None:

@@ -81,7 +81,8 @@ def test_the_step_is_the_optimum(seed: int, strength: float) -> None:
     best = minimize(objective, np.zeros(d), method="BFGS", options={"gtol": 1e-9})
     step = trained(given, strength)
     assert objective(step) <= best.fun + 1e-9 * (1 + abs(best.fun))
-    assert np.abs(strength * given.pull(step) - step).max() < 1e-6 * (1 + np.abs(step).max())
+    first = strength * np.linalg.norm(given.pull(np.zeros(d)))
+    assert np.linalg.norm(strength * given.pull(step) - step) <= 1e-9 * first
 
 
 def test_the_first_step_of_newton_is_that_of_trak() -> None:

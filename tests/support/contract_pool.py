@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -334,7 +335,9 @@ def outcome(selecting: Callable[[], Selection]) -> Outcome:
     except SupportError as error:
         return type(error)
     except InputError as error:
-        if "are excluded" not in str(error) and "cancel each other out" not in str(error):
+        if not re.search(
+            "are excluded|cancel each other out|has no direction to look in", str(error)
+        ):
             raise
         return type(error)
 

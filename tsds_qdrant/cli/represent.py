@@ -184,10 +184,10 @@ def rows_of(kind: KindSettings, made: Any) -> dict[PointId, int] | None:
 def say_done(collection: str, report: RepresentReport) -> None:
     """Say what a run has done."""
     seconds = sum(report.seconds.values())
-    rate = report.read / max(report.seconds.get("represent", 0.0), 1e-9)
+    rate = f"{report.read / max(seconds, 1e-9):.3g}"
     say(
         f"{collection}: '{report.name}' made of {report.made} points"
-        + (f" ({seconds:.1f} s, {rate:.0f}/s)" if report.read else ", nothing was missing")
+        + (f" ({seconds:.1f} s, {rate}/s)" if report.read else ", nothing was missing")
     )
     for why, many in sorted(report.without.items()):
         say(f"{many} without: {why}" + (f" ({WHY[why]})" if why in WHY else ""))

@@ -10,6 +10,7 @@ import numpy as np
 
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.spaces import checked_kind
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import Examples, Shown
@@ -50,10 +51,13 @@ class Candidates:
 
         Raises:
             CollectionNotFoundError: there is no such space.
+            UnsupportedCollectionError: it is sparse.
         """
         self._collection = collection
         self._source = source
         self._view = collection if source is None else collection.at(source)
+        if source is not None:
+            checked_kind(collection.spaces[source], "dense", collection.info().name)
         self._showing = showing
         self._rows = rows
 

@@ -16,7 +16,12 @@ from tsds_qdrant.collections.graph import build_graph, keeps_graph
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.errors import AccessDeniedError, CollectionMismatchError, InputError
+from tsds_qdrant.errors import (
+    AccessDeniedError,
+    CollectionMismatchError,
+    InputError,
+    SettingsError,
+)
 from tsds_qdrant.ingest.candidates import Batch, Candidates
 from tsds_qdrant.ingest.represent_report import (
     Clock,
@@ -121,8 +126,18 @@ class Representing:
 
         Raises:
             CollectionMismatchError: it keeps another one of that name.
+            SettingsError: it is to be made of itself.
         """
         made, before = self._made, kept_of(self._collection, self._name)
+        if made.source == self._name:
+            raise SettingsError(
+                f"'{self._name}' cannot be made of itself; give it another --name, or another --of"
+            )
+        if before is not None and before.kind != kind:
+            raise CollectionMismatchError(
+                f"'{self._name}' of collection '{self._collection.info().name}' is of the kind "
+                f"{before.kind}, not {kind}; give this one another --name"
+            )
         facts = {**made.manifest(), **self._candidates.facts()}
         if before is not None and not self._settings.again:
             theirs = {key: value for key, value in before.manifest.items() if key != FITTED}

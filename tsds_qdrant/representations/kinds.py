@@ -17,7 +17,7 @@ from tsds_qdrant.representations.base import Representation
 from tsds_qdrant.settings.fields import setting
 
 Reads = Literal["vectors", "texts", "dialogues", "rows"]
-NAME = re.compile(r"[A-Za-z0-9_-]+")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 ONLY_HERE = ("device", "batch_size", "batch_tokens")
 """Settings that no value depends on, but for rounding."""
 
@@ -30,7 +30,8 @@ def name_of(text: str, flag: str) -> str:
     """
     if not NAME.fullmatch(text):
         raise SettingsError(
-            f"{flag} is '{text}'; make a name of letters, digits, hyphens and underscores"
+            f"{flag} is '{text}'; make a name of letters, digits, hyphens and underscores, "
+            f"the first one a letter or digit"
         )
     return text
 

@@ -104,11 +104,12 @@ class Asking:
 
         Where near copies come last, more is asked for until enough others are there.
         """
-        wanted = ask.reach or ask.size
+        wanted, begun = ask.reach or ask.size, ask
         while True:
             preference: Preference = self.settings.strategy.prefer(self.known, ask)
             order = preference.candidates
             if self.guard is not None and self.guard.drop_copies(self.known, order):
+                ask = begun  # so that a run that knows the copies takes the same way
                 continue
             if self.copies is None or (ask.own and not wanted):
                 return preference
