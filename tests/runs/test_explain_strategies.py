@@ -291,7 +291,7 @@ def test_points_that_are_no_candidates(tmp_path: Path, strategy: str) -> None:
     items = HeldOut.of([POOL_TEXTS[k] for k in copied], None, Reach())
     guard = Guard(items, TextTemplate(text_field="text"))
     payloads = [{"text": text, "half": k % 2, **marks(k)} for k, text in enumerate(POOL_TEXTS)]
-    with edge_pool(POOL, payloads=payloads) as collection:
+    with edge_pool(POOL, metric_for(strategy), payloads=payloads) as collection:
         directory = tmp_path / "guarded"
         directory.mkdir()
         run = begun(directory, collection, wanted(strategy, where=where), guard=guard)
@@ -453,7 +453,9 @@ SAID = {
 @pytest.mark.parametrize("strategy", PLAIN)
 def test_the_command(tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    collection = EdgeCollection.create("store", "pool", dimension=POOL.shape[1], metric="Euclid")
+    collection = EdgeCollection.create(
+        "store", "pool", dimension=POOL.shape[1], metric=metric_for(strategy)
+    )
     collection.upsert(
         range(len(POOL)), POOL, [{"text": text, **marks(k)} for k, text in enumerate(POOL_TEXTS)]
     )
