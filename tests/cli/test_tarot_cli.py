@@ -86,7 +86,7 @@ def test_whitened_vectors_are_searched_where_there_are_some(rows: Any) -> None:
     assert manifest_of("plain.jsonl")["collection"]["vector"] == ""
     run("represent", "whitened", *PLACE, "--of", "")
     done = run(*TAROT, "--size", 9, "--out", "white.jsonl", "--state", "white.run")
-    assert "searched are the vectors 'whitened'" in done.stderr
+    assert "the strategy 'tarot' searches the vectors 'whitened'" in done.stderr
     assert manifest_of("white.jsonl")["collection"]["vector"] == "whitened"
     named = run(*TAROT, "--size", 9, "--vector", "whitened", "--out", "named.jsonl")
     assert "searched are" not in named.stderr

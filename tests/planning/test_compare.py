@@ -238,6 +238,7 @@ def test_the_command_prints_a_table(task: list[str]) -> None:
     done = run("compare", *task, "--size", 40, "--seeds", 2)
     lines = done.stdout.splitlines()
     columns = ["method", "coverage", "covered", "distance", "near-dup", "effective", "overlap"]
+    columns += ["seconds"]
     assert lines[0].split() == columns
     assert [line.split()[0] for line in lines[2:]] == list(PLAIN_METHODS)
     assert done.stderr.startswith("40 of 400 candidates for 10 task examples; typical distance")
@@ -282,7 +283,7 @@ def test_json_and_files_hold_the_same(store: Path, task: list[str]) -> None:
         )
         assert one["shares"]["a"] == one["target_share"]
     told = run("compare", *task, *words).stdout.splitlines()[0]
-    assert told.endswith("share a")
+    assert told.endswith("share a  seconds")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,19 @@ from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.planning.settings import CompareSettings
+from tsds_qdrant.progress import notices_to
 from tsds_qdrant.selection.settings import SelectionSettings, Wanted
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.strategies.base import Strategy
 from tsds_qdrant.strategies.catalog import DEFAULT, strategy_class
 
 if TYPE_CHECKING:
+    from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.planning.comparison import Comparison, Figure
+    from tsds_qdrant.planning.contestants import View, Viewing
+    from tsds_qdrant.progress import Progress
+    from tsds_qdrant.representations.base import Way
+    from tsds_qdrant.task.examples import TaskExamples
 
 MOST_VALUES = 12
 
@@ -88,8 +95,10 @@ def compare(
     from a selected candidate to the nearest task example (distance), share of the selected with
     another selected one within the bandwidth (near-dup), effective sample size of the
     probabilities (effective), candidates shared with tsds as a share of both (overlap), and with
-    --target the share of the selected that have that value. Where chance matters: mean over the
-    seeds +- standard deviation. 'select --strategy NAME' writes the selection of any of them.
+    --target the share of the selected that have that value; last the seconds of the selection,
+    without those that 'represent' took before. Where chance matters: mean over the seeds +-
+    standard deviation. A strategy that is made for a kind of 'represent' searches such vectors;
+    all are measured in those of --vector. 'select --strategy NAME' writes the selection of any.
 
     \b
     Example:
@@ -109,7 +118,11 @@ def compare(
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         info = examples.described(opened, quiet=as_json)
         task = examples.read(opened, info, where.connection, progress)
-        found = compare_strategies(opened, task, settings, compared, progress=progress)
+        views = _views(where, examples, opened, progress)
+        with notices_to(partial(say, quiet=as_json)):
+            found = compare_strategies(
+                opened, task, settings, compared, views=views, progress=progress
+            )
         note_filter(search.where, opened, quiet=as_json)
     out, target = rows.out, compared.target
     if out:
@@ -132,6 +145,29 @@ def compare(
         say(wrote([out]))
 
 
+def _views(where: Where, examples: Examples, opened: Collection, progress: Progress) -> Viewing:
+    """Where each strategy searches; task examples are made once for each kind of vectors."""
+    from tsds_qdrant.planning.contestants import View
+    from tsds_qdrant.represented.chosen import view_of_kinds
+
+    base = opened.info().vector
+
+    @cache
+    def read(vector: str, way: Way) -> TaskExamples:
+        at = opened.at(vector)
+        info = examples.described(at, quiet=True)
+        return examples.read(at, info, where.connection, progress, way)
+
+    def view_of(strategy: Strategy) -> View:
+        at = view_of_kinds(opened, strategy.card.kinds, strategy.name)
+        vector = at.info().vector
+        if (vector, strategy.way) == (base, "targets"):
+            return View(at)
+        return View(at, read(vector, strategy.way))
+
+    return view_of
+
+
 def _print_figures(found: Comparison, target: str | None, *, err: bool) -> None:
     columns = {
         "coverage": "coverage",
@@ -141,6 +177,7 @@ def _print_figures(found: Comparison, target: str | None, *, err: bool) -> None:
         "effective": "effective_size",
         "overlap": "overlap",
         **({f"share {target}": "target_share"} if target is not None else {}),
+        "seconds": "seconds",
     }
     print_table(
         ("method", *columns),
@@ -173,5 +210,7 @@ def _shown(figure: Figure | None, name: str = "") -> str:
         return "-"
     if name == "effective_size":  # of the probabilities, which no seed changes
         return f"{figure.mean:.0f}"
+    if name == "seconds":  # of all seeds together
+        return f"{figure.mean:.2f}"
     spread = "" if figure.spread is None else f" +- {figure.spread:.3f}"
     return f"{figure.mean:.3f}{spread}"

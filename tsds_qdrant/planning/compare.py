@@ -12,6 +12,8 @@ import numpy.typing as npt
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
     DepthError,
     InputError,
     SettingsError,
@@ -23,7 +25,7 @@ from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE, typical_distance
 from tsds_qdrant.planning.comparison import Comparison, Run
-from tsds_qdrant.planning.contestants import METHODS, Contestant, settings_of
+from tsds_qdrant.planning.contestants import METHODS, Contestant, Viewing, settings_of
 from tsds_qdrant.planning.quality import Quality, measure
 from tsds_qdrant.planning.settings import CompareSettings
 from tsds_qdrant.pool.fields import check_fields
@@ -39,6 +41,16 @@ from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.task import Task
 
 PAYLOAD_PAGE = 1_000
+UNUSABLE = (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    DepthError,
+    InputError,
+    SettingsError,
+    SupportError,
+    UnsupportedCollectionError,
+)
+"""Why a strategy cannot be used here, though others can."""
 
 
 def compare(
@@ -48,6 +60,7 @@ def compare(
     compared: CompareSettings | None = None,
     *,
     query_weights: npt.ArrayLike | None = None,
+    views: Viewing | None = None,
     progress: Progress = silent,
 ) -> Comparison:
     """Select by each of several strategies and measure what they select.
@@ -60,6 +73,8 @@ def compare(
             strategy that they name; regularizer and sampler are those of each strategy.
         compared: which strategies, how many seeds, and values of which field are counted.
         query_weights: (M,) positive weights of the task examples.
+        views: where each strategy searches; all in ``collection`` as it is opened, where every
+            selection is measured in any case.
         progress: called as the searches go on, and with the stages ``methods`` and ``measures``.
 
     Raises:
@@ -84,9 +99,12 @@ def compare(
         progress("methods", number, len(methods))
         own = settings_of(method, settings)
         try:
-            fresh = _searcher(collection, own, progress)
-            ready[method] = Contestant.begin(own, size, fresh, task)
-        except (InputError, DepthError, UnsupportedCollectionError) as error:
+            view = None if views is None else views(own.strategy)
+            fresh = _searcher(collection if view is None else view.collection, own, progress)
+            given = None if view is None else view.examples
+            at = task if given is None else task_of(given, fresh)
+            ready[method] = Contestant.begin(own, size, fresh, at)
+        except UNUSABLE as error:
             if compared.methods is not None:
                 raise
             left_out[method] = str(error)
@@ -96,7 +114,10 @@ def compare(
         for method, contestant in ready.items()
         for seed in (range(first, first + compared.seeds) if contestant.has_chance else [None])
     }
-    yardstick = _yardstick(ready.values(), searcher, task, settings)
+    alike = [
+        one for one in ready.values() if one.known.searcher.info.vector == searcher.info.vector
+    ]
+    yardstick = _yardstick(alike, searcher, task, settings)
     ours = {seed: set(ids) for (method, seed), ids in chosen.items() if method == DEFAULT}
     runs: list[Run] = []
     for (method, seed), ids in chosen.items():
@@ -109,6 +130,7 @@ def compare(
                 seed=seed,
                 ids=ids,
                 quality=yardstick.quality(ids),
+                seconds=ready[method].seconds,
                 effective_size=ready[method].effective_size,
                 overlap=None if method == DEFAULT else _overlap(set(ids), others),
                 shares=shares,
@@ -182,6 +204,8 @@ def _yardstick(
     """Typical distance and bandwidth of a contestant that has them, else as they are derived."""
     for contestant in contestants:
         evidence = contestant.preference.evidence
+        if contestant.known.searcher.info.vector != searcher.info.vector:
+            continue
         if isinstance(evidence, TransportEvidence) and evidence.bandwidth:
             return _Yardstick(searcher, task, evidence.cost_scale, evidence.bandwidth)
     searcher.preflight(task.vectors[0])

@@ -19,6 +19,7 @@ FIGURES = (
     "effective_size",
     "overlap",
     "target_share",
+    "seconds",
 )
 RUN_COLUMNS = ("method", "seed", *FIGURES)
 
@@ -32,6 +33,7 @@ class Run:
         seed: of the selection; None where nothing is left to chance.
         ids: what was selected, best rank first.
         quality: its measures.
+        seconds: that the strategy took to learn of the pool and to prefer, for all seeds together.
         effective_size: effective sample size of the probabilities, 1 / sum p^2; None where there
             are none.
         overlap: candidates that ``tsds`` selects too under this seed, as a share of all that
@@ -46,6 +48,7 @@ class Run:
     seed: int | None
     ids: list[PointId]
     quality: Quality
+    seconds: float
     effective_size: float | None
     overlap: float | None
     shares: Mapping[str, float]
@@ -58,6 +61,7 @@ class Run:
             "effective_size": self.effective_size,
             "overlap": self.overlap,
             "target_share": self.target_share,
+            "seconds": self.seconds,
         }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.selection.asking import Asking
@@ -14,9 +16,10 @@ from tsds_qdrant.selection.select import copies_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import TraitReader
 from tsds_qdrant.solver.transport import effective_sample_size
-from tsds_qdrant.strategies.base import Ask, Preference
+from tsds_qdrant.strategies.base import Ask, Preference, Strategy
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 from tsds_qdrant.strategies.known import Knowledge
+from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.task import Task
 
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -27,6 +30,23 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 KNN-Uniform of the paper."""
 METHODS: tuple[str, ...] = tuple(dict.fromkeys([*VARIANTS, *CATALOG]))
 """What can be compared: the variants, then the rest of the catalogue."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a strategy searches.
+
+    Attributes:
+        collection: the pool, at the vectors that the strategy is made for.
+        examples: the task examples as such vectors; None for those of the whole comparison.
+    """
+
+    collection: Collection
+    examples: TaskExamples | None = None
+
+
+Viewing = Callable[[Strategy], View]
+"""Finds the view of a strategy; raises where the task has no vectors there."""
 
 
 def settings_of(method: str, given: SelectionSettings) -> SelectionSettings:
@@ -53,12 +73,14 @@ class Contestant:
         size: how many it selects.
         known: what it knows of the pool for the task.
         preference: what it prefers by the first seed.
+        seconds: that learning and preferring took.
     """
 
     settings: SelectionSettings
     size: int
     known: Knowledge
     preference: Preference
+    seconds: float
 
     @classmethod
     def begin(
@@ -69,6 +91,7 @@ class Contestant:
         Raises:
             TsdsError: the task or the collection lacks what the strategy needs.
         """
+        began = time.perf_counter()
         strategy, seed = settings.strategy, settings.wanted.seed
         searcher.wanted = size
         known = strategy.begin(searcher, task)
@@ -77,7 +100,7 @@ class Contestant:
         preference = asking.preference(size)
         while strategy.sharpened(known, preference, seed, None):
             preference = asking.preference(size)
-        return cls(settings, size, known, preference)
+        return cls(settings, size, known, preference, time.perf_counter() - began)
 
     @property
     def has_chance(self) -> bool:
