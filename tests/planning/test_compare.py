@@ -241,7 +241,7 @@ def test_the_command_prints_a_table(task: list[str]) -> None:
     columns += ["seconds"]
     assert lines[0].split() == columns
     assert [line.split()[0] for line in lines[2:]] == list(PLAIN_METHODS)
-    assert done.stderr.startswith("40 of 400 candidates for 10 task examples; typical distance")
+    assert "\n40 of 400 candidates for 10 task examples; typical distance" in done.stderr
     line = next(line for line in lines if line.split()[0] == "random")
     assert "+-" in line
     line = next(line for line in lines if line.split()[0] == "round-robin")
