@@ -117,7 +117,7 @@ def test_rose_refuses_what_is_no_preference() -> None:
     compared = run(
         "compare", *PLACE, "--vector", "gradient", "--queries", "task.jsonl", "--size", 5
     )
-    assert "left out rose: the strategy 'rose' goes by preferences" in compared.stderr
+    assert "left out rose: 'task.jsonl:1' has no 'chosen'" in compared.stderr
 
 
 def test_runs_keep_preferences() -> None:
