@@ -1,7 +1,7 @@
 """Which strategies find the wanted one of three styles, as a small language model sees them.
 
-Sums, tales and code are answers to one question, so that the question tells nothing; the task holds
-answers that are all sums. ``rose`` gets each of them as the chosen one, before an answer of another
+Sums, tales and code are answers to one question, so the question is no help; the task holds answers
+that are all sums. ``rose`` gets each of them as the chosen one, before an answer of another
 style. All sums are of one source of eight, for ``gradex``. Prints two Markdown tables: seconds of
 making each kind of vectors, of candidates and task, and of each strategy the share of the wanted
 style among the first. Vectors of a task are remembered: whoever asks first waits for them.
