@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import rows_of, run
-from planted import SOURCES, Planted, planted_pool
+from planted import COUNTS, SOURCES, WANTED, Planted, planted_pool
 
 from tsds_qdrant import SelectionSettings, select
 from tsds_qdrant.selection.results import manifest
@@ -22,6 +22,15 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         with planted_pool(tmp_path_factory.mktemp("planted")) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        place = tmp_path_factory.mktemp("answers")
+        with planted_pool(place, ["gradient"], dialogues=True) as made:
             yield made
 
 
@@ -41,6 +50,38 @@ def test_dsdm_finds_the_wanted_domain(
         wanted = SelectionSettings.of("dsdm", sizes=(100,), **settings)
         found = select(pool, planted.task(pool, wanted.strategy.way), wanted)
     assert planted.precision(found.selected_ids) >= 3 * planted.base_rate
+
+
+@pytest.mark.parametrize("space", ["gradient", "whitened"])
+@pytest.mark.parametrize("strategy", ["less", "rds", "tarot", "tsds"])
+def test_strategies_on_gradients_find_the_wanted_domain(
+    planted: Planted, strategy: str, space: str
+) -> None:
+    wanted = SelectionSettings.of(strategy, sizes=(100,))
+    with planted.open(space) as pool:
+        found = select(pool, planted.task(pool, wanted.strategy.way), wanted)
+    assert len(found.selected_ids) == 100
+    assert planted.precision(found.selected_ids) >= 3 * planted.base_rate
+
+
+def test_chance_does_not_find_it(planted: Planted) -> None:
+    with planted.open("gradient") as pool:
+        found = select(pool, planted.task(pool), SelectionSettings.of("random", sizes=(100,)))
+    assert planted.precision(found.selected_ids) < 2 * planted.base_rate
+
+
+@pytest.mark.parametrize("other", ["tales", "code"])
+def test_rose_goes_towards_the_chosen_style_and_away_from_the_rejected(
+    answers: Planted, other: str
+) -> None:
+    """Of a third style the pairs say nothing, and it fills what the wanted one leaves."""
+    asked, rate = SelectionSettings.of("rose", sizes=(100,)), COUNTS[other] / len(answers.domains)
+    with answers.open("gradient") as pool:
+        found = select(pool, answers.preferences(pool, WANTED, other), asked).selected_ids
+        turned = select(pool, answers.preferences(pool, other, WANTED), asked).selected_ids
+    assert answers.precision(found) >= 3 * answers.base_rate
+    assert answers.precision(found, other) <= rate / 2
+    assert answers.precision(turned) < answers.base_rate
 
 
 @pytest.mark.parametrize("choice", ["greedy", "ensemble"])

@@ -9,6 +9,9 @@ of them, and ``Planted.precision`` says how many of some ids are of the wanted d
         settings = SelectionSettings.of("dsdm", sizes=(100,))
         found = select(pool, planted.task(pool), settings)
         assert planted.precision(found.selected_ids) >= 3 * planted.base_rate
+
+With ``dialogues`` every text is an answer, for preferences between answers (``preferences``) to be
+read in the same form.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_models import saved_model, tiny_model, tiny_tokenizer
+from tiny_models import BOS, saved_model, tiny_model, tiny_tokenizer
 
 from tsds_qdrant import create_collection, open_collection
 from tsds_qdrant.arrays import Float32Array
@@ -39,8 +42,11 @@ WANTED = "sums"
 COUNTS: Mapping[str, int] = {"sums": 60, "tales": 210, "code": 210}
 TARGETS = 20
 STEPS, BATCH = 100, 16
+ASKED = "Go on."
+"""What every answer answers."""
 SOURCES = 8
 """All sums are of source ``s0``, and no other text is; the others are spread over seven."""
+TEXTS = Showing(TextTemplate(text_field="text"))
 SPACES: Mapping[str, Mapping[str, Any]] = {
     "hidden": {},
     "gradient": {"dimension": 32},
@@ -108,19 +114,34 @@ class Planted:
         file = str(self.place / "task.jsonl")
         return task_examples(file, space.info(), collection=space, way=way)
 
+    def preferences(self, space: Collection, chosen: str, rejected: str) -> TaskExamples:
+        """``TARGETS`` answers of the domain ``chosen``, each before one of ``rejected``."""
+        rng = np.random.default_rng(1)
+        file = self.place / f"{chosen}-{rejected}.jsonl"
+        pairs = (
+            {
+                "prompt": ASKED,
+                "chosen": text_of(chosen, rng),
+                "rejected": text_of(rejected, rng),
+            }
+            for _ in range(TARGETS)
+        )
+        file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+        return task_examples(str(file), space.info(), collection=space, way="contrasts")
+
     def rows(self, space: str) -> tuple[list[PointId], Float32Array]:
         """Ids and stored vectors (n, D) of all candidates."""
         with self.open(space) as pool:
             return pool.vectors([*self.domains])
 
-    def precision(self, ids: Sequence[PointId]) -> float:
-        """Share of ``ids`` that is wanted."""
-        return float(np.mean([self.domains[one] == WANTED for one in ids]))
+    def precision(self, ids: Sequence[PointId], domain: str = WANTED) -> float:
+        """Share of ``ids`` that is of ``domain``, the wanted one."""
+        return float(np.mean([self.domains[one] == domain for one in ids]))
 
 
 @contextmanager
 def planted_pool(
-    place: Path, spaces: Sequence[str] = tuple(SPACES), seed: int = 0
+    place: Path, spaces: Sequence[str] = tuple(SPACES), seed: int = 0, dialogues: bool = False
 ) -> Iterator[Planted]:
     """Make the pool in the empty directory ``place``, with ``spaces``; it takes a few seconds."""
     import torch
@@ -128,12 +149,12 @@ def planted_pool(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield _made(place, spaces, seed)
+        yield _made(place, spaces, seed, dialogues)
     finally:
         torch.set_num_threads(threads)
 
 
-def _made(place: Path, spaces: Sequence[str], seed: int) -> Planted:
+def _made(place: Path, spaces: Sequence[str], seed: int, dialogues: bool) -> Planted:
     rng = np.random.default_rng(seed)
     domains = rng.permutation(
         [name for name, count in COUNTS.items() for _ in range(count)]
@@ -141,19 +162,22 @@ def _made(place: Path, spaces: Sequence[str], seed: int) -> Planted:
     texts = [text_of(domain, rng) for domain in domains]
     sources = ["s0" if domain == WANTED else f"s{rng.integers(1, SOURCES)}" for domain in domains]
     targets = [text_of(WANTED, rng) for _ in range(TARGETS)]
-    saved_model(place / "model", _trained(texts, rng))
-    (place / "task.jsonl").write_text("".join(json.dumps({"text": one}) + "\n" for one in targets))
+    read = [as_read(text) for text in texts] if dialogues else texts
+    saved_model(place / "model", _trained(read, rng))
+    records = [_record(one, dialogues) for one in targets]
+    (place / "task.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
     payloads = [
-        {"text": text, "domain": domain, "source": source}
+        {**_record(text, dialogues), "domain": domain, "source": source}
         for text, domain, source in zip(texts, domains, sources, strict=True)
     ]
     store = str(place / "store")
-    metadata = {"text": {"text_field": "text"}}
+    showing = Showing(dialogues=True) if dialogues else TEXTS
+    metadata = {"text": showing.template.to_dict()}
     with create_collection(store, "pool", dimension=2, metadata=metadata) as pool:
         own = rng.normal(size=(len(texts), 2)).astype(np.float32)
         pool.upsert(range(len(texts)), own, payloads)
         for kind in spaces:
-            add_space(pool, kind, str(place / "model"))
+            add_space(pool, kind, str(place / "model"), showing)
     numbers = range(len(texts))
     return Planted(
         place,
@@ -163,7 +187,20 @@ def _made(place: Path, spaces: Sequence[str], seed: int) -> Planted:
     )
 
 
-def add_space(pool: Collection, kind: str, model: str, **settings: Any) -> None:
+def _record(text: str, dialogues: bool) -> dict[str, str]:
+    return {"prompt": ASKED, "completion": text} if dialogues else {"text": text}
+
+
+def as_read(answer: str) -> str:
+    """The dialogue as the model reads it; the tokenizer begins it."""
+    turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": answer}]
+    said: str = tiny_tokenizer().apply_chat_template(turns, tokenize=False)
+    return said.removeprefix(BOS)
+
+
+def add_space(
+    pool: Collection, kind: str, model: str, showing: Showing = TEXTS, **settings: Any
+) -> None:
     """What ``represent`` does, for a kind of ``SPACES``."""
     given = {**SPACES[kind], **settings}
     if kind != "whitened":
@@ -172,7 +209,7 @@ def add_space(pool: Collection, kind: str, model: str, **settings: Any) -> None:
     represent(
         pool,
         one.made(),
-        Showing(TextTemplate(text_field="text")),
+        showing,
         remembered=one.remembered(),
         kind=kind,
     )
