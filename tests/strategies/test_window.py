@@ -151,6 +151,11 @@ def test_the_window_that_teaches_the_task_is_found(metric: Any) -> None:
     assert set(found.selected_ids) == set(order[first : first + 60])
     shown = found.evidence.in_words()[0]
     assert "the best of 17 windows" in shown
+    (drawn,) = found.evidence.curves()
+    (line,), (best,) = drawn.lines.values(), drawn.chosen.values()
+    assert [list(point) for point in line] == facts["curve"]
+    assert best == max(line, key=lambda point: point[1])
+    assert best[0] == facts["start"]
 
 
 def test_the_curve_is_what_refits_say() -> None:
@@ -209,6 +214,7 @@ def test_a_window_as_wide_as_the_pool_is_the_pool() -> None:
         found = select(pool, task, SelectionSettings.of("window", sizes=(30,), difficulty="hard"))
     facts = found.evidence.facts()["window"]
     assert (facts["start"], facts["end"], facts["curve"]) == (0.0, 1.0, [])
+    assert found.evidence.curves() == ()
     assert sorted(found.selected_ids) == list(range(30))
 
 

@@ -95,9 +95,9 @@ def compare(
     from a selected candidate to the nearest task example (distance), share of the selected with
     another selected one within the bandwidth (near-dup), effective sample size of the
     probabilities (effective), candidates shared with tsds as a share of both (overlap), and with
-    --target the share of the selected that have that value; last the seconds of the selection,
-    without those that 'represent' took before. Where chance matters: mean over the seeds +-
-    standard deviation. A strategy that is made for a kind of 'represent' searches such vectors;
+    --target the share of the selected that have that value; last the seconds of searching and
+    choosing, without making vectors. Where chance matters: mean over the seeds +- standard
+    deviation. A strategy that is made for a kind of 'represent' searches such vectors;
     all are measured in those of --vector. 'select --strategy NAME' writes the selection of any.
 
     \b

@@ -14,88 +14,15 @@ from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
 from tsds_qdrant.strategies.card import Card
-from tsds_qdrant.strategies.evidence import Evidence
 from tsds_qdrant.strategies.pool_fields import HIDDEN, Looked, nobody_has
 from tsds_qdrant.strategies.reasons import Question, Reasons
+from tsds_qdrant.strategies.window.evidence import WindowEvidence
 from tsds_qdrant.strategies.window.knowledge import Judging, WindowKnowledge
-from tsds_qdrant.strategies.window.order import Curve
 from tsds_qdrant.strategies.window.ridge import PENALTY, STEP
 from tsds_qdrant.strategies.wording import too_few
 from tsds_qdrant.task.task import Task
 
 DIFFICULTY = f"{HIDDEN}.loss"
-
-
-@dataclass(frozen=True)
-class WindowEvidence(Evidence):
-    """The windows that were tried.
-
-    Attributes:
-        difficulty: the field.
-        curve: their scores.
-        ranked: candidates in the order.
-        unranked: candidates without a difficulty, which are left out.
-    """
-
-    difficulty: str
-    curve: Curve
-    ranked: int
-    unranked: int
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Where the window starts and ends, as shares of the order from the hardest."""
-        start = self.curve.start
-        return start, min(1.0, start + self.curve.width / self.ranked)
-
-    def facts(self) -> dict[str, Any]:
-        """The part ``window`` of the manifest."""
-        start, end = self.ends
-        return {
-            "window": {
-                "difficulty": self.difficulty,
-                "start": start,
-                "end": end,
-                "ranked": self.ranked,
-                "unranked": self.unranked,
-                "judged_by": self._judged_by,
-                "curve": self._points,
-            }
-        }
-
-    def figures(self) -> dict[str, Any]:
-        """Where the window starts."""
-        return {"window_start": self.curve.start}
-
-    def in_words(self) -> list[str]:
-        """The window, how it was chosen, and what is left out."""
-        start, end = self.ends
-        line = (
-            f"window from {100 * start:.0f} % to {100 * end:.0f} % of {self.ranked} candidates by "
-            f"'{self.difficulty}', the largest first"
-        )
-        if len(self.curve.scores) > 1:
-            scores = self.curve.scores
-            line += (
-                f": {self._judged_by} {scores[self.curve.best]:.3f}, the best of {len(scores)} "
-                f"windows (from {min(scores):.3f}, first {scores[0]:.3f}, last {scores[-1]:.3f})"
-            )
-        lines = [line]
-        if self.unranked:
-            lines.append(
-                f"{self.unranked} candidates have no number in '{self.difficulty}' and are left out"
-            )
-        return lines
-
-    @property
-    def _points(self) -> list[list[float]]:
-        """Start and score of each window; none where there is one, which is not judged."""
-        pairs = zip(self.curve.starts, self.curve.scores, strict=True)
-        return [list(pair) for pair in pairs] if len(self.curve.starts) > 1 else []
-
-    @property
-    def _judged_by(self) -> str:
-        return "accuracy on the task" if self.curve.by_class else "share of the task given back"
 
 
 @dataclass(frozen=True)
