@@ -25,7 +25,7 @@ from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE, typical_distance
 from tsds_qdrant.planning.comparison import Comparison, Run
-from tsds_qdrant.planning.contestants import METHODS, Contestant, Viewing, settings_of
+from tsds_qdrant.planning.contestants import METHODS, Contestant, View, Viewing, settings_of
 from tsds_qdrant.planning.quality import Quality, measure
 from tsds_qdrant.planning.settings import CompareSettings
 from tsds_qdrant.pool.fields import check_fields
@@ -99,10 +99,9 @@ def compare(
         progress("methods", number, len(methods))
         own = settings_of(method, settings)
         try:
-            view = None if views is None else views(own.strategy)
-            fresh = _searcher(collection if view is None else view.collection, own, progress)
-            given = None if view is None else view.examples
-            at = task if given is None else task_of(given, fresh)
+            view = View(collection) if views is None else views(own.strategy)
+            fresh = _searcher(view.collection, own, progress)
+            at = task if view.examples is None else task_of(view.examples, fresh)
             ready[method] = Contestant.begin(own, size, fresh, at)
         except UNUSABLE as error:
             if compared.methods is not None:
@@ -114,10 +113,7 @@ def compare(
         for method, contestant in ready.items()
         for seed in (range(first, first + compared.seeds) if contestant.has_chance else [None])
     }
-    alike = [
-        one for one in ready.values() if one.known.searcher.info.vector == searcher.info.vector
-    ]
-    yardstick = _yardstick(alike, searcher, task, settings)
+    yardstick = _yardstick(ready.values(), searcher, task, settings)
     ours = {seed: set(ids) for (method, seed), ids in chosen.items() if method == DEFAULT}
     runs: list[Run] = []
     for (method, seed), ids in chosen.items():
@@ -201,7 +197,10 @@ class _Yardstick:
 def _yardstick(
     contestants: Iterable[Contestant], searcher: Searcher, task: Task, settings: SelectionSettings
 ) -> _Yardstick:
-    """Typical distance and bandwidth of a contestant that has them, else as they are derived."""
+    """Typical distance and bandwidth of a contestant that has them, else as they are derived.
+
+    Those of a contestant that searches other vectors mean nothing here.
+    """
     for contestant in contestants:
         evidence = contestant.preference.evidence
         if contestant.known.searcher.info.vector != searcher.info.vector:
