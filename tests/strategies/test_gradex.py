@@ -23,7 +23,8 @@ from tsds_qdrant.errors import InputError, SettingsError, UnsupportedCollectionE
 from tsds_qdrant.selection.results import manifest
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.strategies.gradex.choosing import Estimates, ensemble, greedy
-from tsds_qdrant.strategies.gradex.first_order import Margins, newton_step, slope, trained
+from tsds_qdrant.strategies.gradex.first_order import Margins, newton_step, trained
+from tsds_qdrant.strategies.margin_knowledge import falling_short
 
 FEW = settings(max_examples=examples(40), deadline=None)
 
@@ -92,7 +93,7 @@ def test_the_first_step_of_newton_is_that_of_trak() -> None:
     H = np.eye(4) / 0.7 + (one.gradients.T * (q * (1 - q))) @ one.gradients
     wanted = np.linalg.solve(H, q @ one.gradients)
     assert newton_step(one, 0.7, np.zeros(4)) == pytest.approx(wanted)
-    assert slope(one.offsets) == pytest.approx(q)
+    assert falling_short(one.offsets) == pytest.approx(q)
 
 
 class Trained:
@@ -222,8 +223,8 @@ def test_order_within_a_source_and_beyond_the_chosen_ones() -> None:
         found = select(pool, task_of(made), asked(200, strength=0.1, sources=2))
         assert table_of(found)["table"][1]["chosen"]
     order = [int(row["source"][1:]) for row in table_of(found)["table"]]
-    pull = (made.target.weights * slope(made.target.offsets)) @ made.target.gradients
-    gains = slope(made.margins) * (made.gradients @ pull)
+    pull = (made.target.weights * falling_short(made.target.offsets)) @ made.target.gradients
+    gains = falling_short(made.margins) * (made.gradients @ pull)
     wanted = [
         k
         for one in order

@@ -17,7 +17,7 @@ from tsds_qdrant.strategies.dsdm.best import Best
 from tsds_qdrant.strategies.dsdm.kernel import Kernel
 from tsds_qdrant.strategies.dsdm.margins import blocks_of, mean_gradient, output_of, shortfalls
 from tsds_qdrant.strategies.dsdm.settings import DatamodelSettings
-from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
+from tsds_qdrant.strategies.margin_knowledge import MarginKnowledge
 from tsds_qdrant.strategies.pool_rows import by_chance, check_lengths_kept, row_blocks
 from tsds_qdrant.task.task import Task
 
@@ -25,7 +25,7 @@ SPARE = 32
 """Candidates that are asked for beyond those that are wanted, so that ties are settled."""
 
 
-class DatamodelKnowledge(PoolKnowledge):
+class DatamodelKnowledge(MarginKnowledge):
     """A pool, and a datamodel of it for a task.
 
     The kernel is a sum over the pool. It is frozen: what comes, changes and leaves is not added or
@@ -34,13 +34,9 @@ class DatamodelKnowledge(PoolKnowledge):
 
     Attributes:
         settings: of the strategy.
-        margins: (M,) of the task examples; None where not known.
-        groups: M sub-tasks; empty where there is one.
     """
 
     settings: DatamodelSettings
-    margins: FloatArray | None = None
-    groups: tuple[str, ...] = ()
     kernel: Kernel | None = None
     _summed: BoolArray = np.empty(0, dtype=np.bool_)
     """(n,) which candidates are in the kernel with the vector that they have now."""
@@ -61,7 +57,7 @@ class DatamodelKnowledge(PoolKnowledge):
         output_of(searcher.info, settings.output, settings.margin_field)
         known: DatamodelKnowledge = cls.begin(searcher, task)
         known._summed = np.zeros(len(known.index), dtype=np.bool_)
-        known.settings, known.margins, known.groups = settings, task.margins, task.groups
+        known.settings = settings
         return known
 
     @classmethod
@@ -78,11 +74,10 @@ class DatamodelKnowledge(PoolKnowledge):
             KeyError: a part is missing.
         """
         known: DatamodelKnowledge = cls.resume(searcher, facts, arrays)
-        known.settings, known.groups = settings, tuple(facts["groups"])
-        known.margins = arrays.get("example_margins")
+        known.settings = settings
         known.kernel = Kernel.resumed(arrays)
         known._summed, known._changed = arrays["summed"].astype(np.bool_), facts["changed"]
-        known._without = known._excluded
+        known._without = known.excluded_now
         numbers, products, factors = (
             arrays[name] for name in ("best", "best_products", "best_factors")
         )
@@ -102,9 +97,9 @@ class DatamodelKnowledge(PoolKnowledge):
 
     def best(self, size: int) -> tuple[IntArray, FloatArray]:
         """At least ``size`` candidates, or all there are, best first, and their scores."""
-        if self._best is not None and self._excluded != self._without:
+        if self._best is not None and self.excluded_now != self._without:
             self._best = self._query = None
-        self._without = self._excluded
+        self._without = self.excluded_now
         while True:
             if self._best is not None:
                 places = self._best.settled(self.index.keys)
@@ -160,7 +155,6 @@ class DatamodelKnowledge(PoolKnowledge):
     def retarget(self, task: Task) -> None:
         """Take other task examples; the kernel stays."""
         super().retarget(task)
-        self.margins, self.groups = task.margins, task.groups
         self._best = self._query = None
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -178,14 +172,8 @@ class DatamodelKnowledge(PoolKnowledge):
             "best_products": best.products,
             "best_factors": best.factors,
         }
-        if self.margins is not None:
-            own["example_margins"] = self.margins
-        more = {"groups": list(self.groups), "changed": self._changed, "whole": best.whole}
+        more = {"changed": self._changed, "whole": best.whole}
         return {**facts, **more}, {**arrays, **own}
-
-    @property
-    def _excluded(self) -> frozenset[int]:
-        return frozenset(np.flatnonzero(self.index.excluded).tolist())
 
     def _fitted(self) -> Kernel:
         """The kernel; summed now, in the order of ids, where there is none."""

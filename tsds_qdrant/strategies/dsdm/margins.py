@@ -13,6 +13,7 @@ from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.represented.advice import represent_command
 from tsds_qdrant.represented.marks import all_kept
+from tsds_qdrant.strategies.margin_knowledge import falling_short
 from tsds_qdrant.strategies.pool_rows import margin_path, numbers_at
 from tsds_qdrant.task.task import Task
 
@@ -47,12 +48,6 @@ def blocks_of(info: CollectionInfo) -> int:
     """C: how many checkpoints' gradients stand side by side in the searched vectors."""
     kept = all_kept(info).get(info.vector)
     return 1 if kept is None else max(1, len(kept.manifest.get("checkpoints") or ()))
-
-
-def falling_short(margins: FloatArray) -> FloatArray:
-    """(n,) Q = 1 - sigmoid(margin): minus the slope of the loss in the margin."""
-    held: FloatArray = 1.0 / (1.0 + np.exp(np.clip(margins, -700.0, 700.0)))
-    return held
 
 
 def mean_gradient(task: Task) -> FloatArray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.strategies.margin_knowledge import falling_short
 
 MOST_STEPS = 60
 CLOSE = 1e-10
@@ -45,19 +46,13 @@ class Margins:
 
     def pull(self, step: FloatArray) -> FloatArray:
         """(d,) minus the gradient of :meth:`loss` after ``step`` (d,)."""
-        pull: FloatArray = (self.weights * slope(self.after(step))) @ self.gradients
+        pull: FloatArray = (self.weights * falling_short(self.after(step))) @ self.gradients
         return pull
-
-
-def slope(margins: FloatArray) -> FloatArray:
-    """(n,) 1 - sigmoid(margin): by how much the loss falls as the margin grows."""
-    slopes: FloatArray = 1.0 / (1.0 + np.exp(np.clip(margins, -700.0, 700.0)))
-    return slopes
 
 
 def newton_step(examples: Margins, strength: float, step: FloatArray) -> FloatArray:
     """(d,) the step of Newton's method from ``step`` (d,); see :func:`trained`."""
-    slopes = slope(examples.after(step))
+    slopes = falling_short(examples.after(step))
     curve = strength * examples.weights * slopes * (1.0 - slopes)
     hessian = np.eye(len(step)) + (examples.gradients * curve[:, None]).T @ examples.gradients
     newton: FloatArray = np.linalg.solve(hessian, strength * examples.pull(step) - step)

@@ -16,11 +16,11 @@ from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.strategies.gradex.choosing import Choice, Estimates, ensemble, greedy
-from tsds_qdrant.strategies.gradex.first_order import Margins, slope
+from tsds_qdrant.strategies.gradex.first_order import Margins
 from tsds_qdrant.strategies.gradex.judged import Judged
 from tsds_qdrant.strategies.gradex.labels import Labels, check_gradients
 from tsds_qdrant.strategies.gradex.settings import MOST_GREEDY, SourceSettings
-from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
+from tsds_qdrant.strategies.margin_knowledge import MarginKnowledge, falling_short
 from tsds_qdrant.strategies.pool_rows import by_chance, in_id_order, row_blocks
 from tsds_qdrant.task.task import Task
 
@@ -29,7 +29,7 @@ MOST_ROWS = 16_384
 LEAST_ROWS = 8
 
 
-class SourceKnowledge(PoolKnowledge):
+class SourceKnowledge(MarginKnowledge):
     """A pool by sources, and what was estimated of them.
 
     A candidate's source, margin and gain are read once. What a source is worth depends on its
@@ -38,14 +38,10 @@ class SourceKnowledge(PoolKnowledge):
     Attributes:
         settings: of the strategy.
         labels: sources and margins of the candidates seen.
-        margins: (M,) of the task examples; None where not known.
-        groups: M sub-tasks; empty where there is one.
     """
 
     settings: SourceSettings
     labels: Labels
-    margins: FloatArray | None = None
-    groups: tuple[str, ...] = ()
     _judged: Judged | None = None
     _gains: FloatArray = np.empty(0)
     """(n,) of the candidates seen; NaN where not known."""
@@ -61,7 +57,7 @@ class SourceKnowledge(PoolKnowledge):
         """
         check_gradients(searcher, settings)
         known: SourceKnowledge = cls.begin(searcher, task)
-        known.settings, known.margins, known.groups = settings, task.margins, task.groups
+        known.settings = settings
         known.labels = Labels.none()
         return known
 
@@ -79,11 +75,10 @@ class SourceKnowledge(PoolKnowledge):
             KeyError: a part is missing.
         """
         known: SourceKnowledge = cls.resume(searcher, facts, arrays)
-        known.settings, known.groups = settings, tuple(facts["groups"])
-        known.margins = arrays.get("example_margins")
+        known.settings = settings
         known.labels = Labels(facts["sources"], arrays["source_of"], arrays["margins"])
         known._judged, known._gains = Judged.restored(facts["judged"]), arrays["gains"]
-        known._without = known._excluded
+        known._without = known.excluded_now
         return known
 
     @property
@@ -94,8 +89,8 @@ class SourceKnowledge(PoolKnowledge):
     @property
     def judged(self) -> Judged:
         """The sources in the order of preference; estimated now where that is not known."""
-        if self._judged is None or self._excluded != self._without:
-            self._judged, self._without = self._estimated(), self._excluded
+        if self._judged is None or self.excluded_now != self._without:
+            self._judged, self._without = self._estimated(), self.excluded_now
         return self._judged
 
     def order(self) -> tuple[IntArray, FloatArray]:
@@ -127,7 +122,6 @@ class SourceKnowledge(PoolKnowledge):
     def retarget(self, task: Task) -> None:
         """Take other task examples."""
         super().retarget(task)
-        self.margins, self.groups = task.margins, task.groups
         self._judged, self._gains = None, np.empty(0)
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -137,7 +131,6 @@ class SourceKnowledge(PoolKnowledge):
         facts, arrays = super().stored()
         there = self.present
         more = {
-            "groups": list(self.groups),
             "sources": list(self.labels.sources),
             "judged": judged.stored(),
         }
@@ -146,13 +139,7 @@ class SourceKnowledge(PoolKnowledge):
             "margins": self.labels.margins[there],
             "gains": _grown(self._gains, len(self.index))[there],
         }
-        if self.margins is not None:
-            own["example_margins"] = self.margins
         return {**facts, **more}, {**arrays, **own}
-
-    @property
-    def _excluded(self) -> frozenset[int]:
-        return frozenset(np.flatnonzero(self.index.excluded).tolist())
 
     def _learn_labels(self, candidates: IntArray) -> None:
         self.labels = self.labels.grown(len(self.index)).read(
@@ -174,7 +161,7 @@ class SourceKnowledge(PoolKnowledge):
         pull = self._target().pull(np.zeros(self.queries.shape[1]))
         for numbers, rows in row_blocks(self.searcher, self, wanted, "gains"):
             products = np.einsum("ij,j->i", rows.astype(np.float64), pull)
-            self._gains[numbers] = slope(self.labels.offsets(numbers)) * products
+            self._gains[numbers] = falling_short(self.labels.offsets(numbers)) * products
 
     def _estimated(self) -> Judged:
         given, candidates = self.settings, self.candidates
