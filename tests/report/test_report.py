@@ -371,11 +371,14 @@ def test_every_strategy_has_a_page(
     page, text = page_at(place), place.read_text(encoding="utf-8")
     solved = strategy == "tsds"
     sections = SECTIONS[:-1] if solved else ("figures", "distances", "map", "coverage", "selected")
+    if strategy == "window":
+        sections = ("figures", "windows", *sections[1:])
     if strategy in ("tarot", "uot"):  # whose orders go on behind the sample
         sections = (*sections, "misses")
     assert tuple(page.sections) == (*sections, *(["shares"] if by else []))
     drawn = {name.removeprefix("plot-") for name in json.loads(page.scripts[0])}
     always = {"distances", "map", "coverage", *(["shares"] if by else [])}
+    always |= {"windows"} & set(sections)
     assert drawn == always | ({"path-sizes", "path-cost"} if solved else set())
     truth = dict(leaves(json_safe(manifest(made.selection, queries={"source": "here"}))))
     assert page.figures.keys() == truth.keys()
