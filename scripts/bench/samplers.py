@@ -1,16 +1,16 @@
 """How a sample is best drawn from the probabilities of TSDS, on real text with classes.
 
 The texts, tasks and figures of ``bench.classes``, at three sizes n. A rule chooses alpha: the
-effective sample size of p is a multiple of n, n candidates have p > 0, or 2 n draws with
-replacement give n different ones. A sampler then takes n distinct candidates:
+effective sample size of p is a multiple of n, or that in which near-duplicates count as one
+("different"), n candidates have p > 0, or 2 n draws with replacement give n different ones
+("draws"). A sampler then takes n distinct candidates:
 
 ``stable``   successive sampling: the least -ln(u) / p
 ``poisson``  sequential Poisson sampling: the least u / p
 ``pareto``   Pareto sampling, which is conditional Poisson sampling but for small differences
              (Bondesson, Traat, Lundqvist 2006), by the odds of u to those of n p
 ``top``      the largest p; equal ones by number
-``nearest``  the largest p; of equal ones the nearest to a task example
-``early``    the largest p; of equal ones that with the least weight before it in a list
+``thinned``  the largest p times density, less what those that are taken already stand for
 
 Searches are exact, and densities those of the whole pool. Beside the figures of ``bench.classes``
 there are the share of the class in the first quarter of the file, and what of the selection
@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,9 +47,12 @@ from tsds_qdrant.collections.ids import point_keys, uniform_noise
 from tsds_qdrant.files.outputs import write_json
 from tsds_qdrant.neighbors.geometry import near_duplicate_share, nearest, pairwise_distances
 from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE
+from tsds_qdrant.selection.thinning import thinned
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.path import RegularizationPath
+from tsds_qdrant.solver.spread import Spread
 from tsds_qdrant.solver.sweep import Sweep
+from tsds_qdrant.strategies.likeness import Likeness
 
 SHARES = (0.003, 0.01, 0.05)
 """Sizes, as shares of the pool."""
@@ -57,10 +60,13 @@ TYPICAL, DEPTH = 32, 9_000
 """Neighbours of a task example: the one whose distance is typical, and how many are listed."""
 FARTHEST = 0.62
 """No derived bandwidth is larger."""
-RULES = ("effective 1", "effective 1.5", "effective 2", "effective 3", "support", "distinct")
-SAMPLERS = ("stable", "poisson", "pareto", "top", "nearest", "early")
-OTHERS = ("round-robin", "similarity-max", "similarity-mean")
+EFFECTIVE = ("effective 1", "effective 1.5", "effective 2", "effective 3")
+RULES = (*EFFECTIVE, "different 1", "different 1.5", "support", "draws")
+SAMPLERS = ("stable", "poisson", "pareto", "top", "thinned")
+OTHERS = ("tsds", "round-robin", "similarity-max", "similarity-mean")
 FIGURES = ("share", "first", "coverage", "copies", "churn")
+MOST = 30.0
+"""Times n: an effective sample size that is enough whatever repeats itself."""
 BLOCK = 2_000
 
 
@@ -104,41 +110,46 @@ class Problem:
         lists = NeighborLists.from_rows(order, np.take_along_axis(self.distances, order, axis=1))
         ends = lists.distances[lists.offsets[:-1] + TYPICAL - 1]
         scale = float(np.median(ends))
-        sweep = Sweep.over(lists, self._densities(BANDWIDTH_SHARE * scale), np.full(50, 1 / 50))
+        count = lists.queries
+        densities = 1.0 + self.near(scale).sum(axis=1).A1
+        sweep = Sweep.over(lists, densities, np.full(count, 1 / count))
         return RegularizationPath(sweep, scale, len(self.rows), limit=sweep.horizon)
 
-    @cached_property
-    def entrances(self) -> Any:
-        """(n,) the threshold above which each has p > 0."""
-        first, lists = np.full(len(self.rows), np.inf), self.path.sweep.lists
-        np.minimum.at(first, lists.candidates, self.path.sweep.before)
-        return first
-
-    def _densities(self, bandwidth: float) -> Any:
+    def near(self, scale: float) -> scipy.sparse.csr_matrix:
+        """(n, n) values of the kernel, none between a candidate and itself."""
+        bandwidth = BANDWIDTH_SHARE * scale
         if bandwidth > FARTHEST:
             sys.exit(f"a bandwidth is {bandwidth:.3f}; raise FARTHEST")
-        near = self.pairs.copy()
-        near.data = np.maximum(0.0, 1.0 - np.square(near.data / bandwidth))
-        candidates = np.zeros(near.shape[0])
-        candidates[self.rows] = 1.0
-        near.setdiag(1.0)
-        return np.maximum(1.0, (near @ candidates)[self.rows])
+        found = self.pairs[self.rows][:, self.rows]
+        found.data = np.maximum(0.0, 1.0 - np.square(found.data / bandwidth))
+        found.setdiag(0.0)
+        found.eliminate_zeros()
+        return found
+
+    def likeness(self, p: Any) -> Likeness:
+        """How far candidates with p > 0 stand for each other."""
+        support, path = np.flatnonzero(p), self.path
+        near = self.near(path.cost_scale)[support][:, support]
+        masses = (p * path.densities)[support]
+        return Likeness(masses, path.entered[support], near.indptr, near.indices, near.data)
 
     def probabilities(self, rule: str, size: int) -> Any:
         """(n,) p by that rule for alpha."""
         path, (name, *given) = self.path, rule.split()
-        if name == "effective":
-            threshold = path.threshold_for_effective_size(float(given[0]) * size)
+        if name in ("effective", "different"):
+            times = float(given[0])
+            spread = Spread(effective=times) if name == "effective" else Spread(times, MOST)
+            threshold = path.threshold_for_effective_size(size, spread)
         elif name == "support":
             threshold = path.threshold_for_support(size)
         else:
-            threshold = first_where(path, lambda p: different(p, 2 * size) >= size)
+            threshold = first_where(path, lambda p: distinct(p, 2 * size) >= size)
         if not threshold <= path.limit:
             sys.exit(f"{rule} {size}: lists of {DEPTH} do not reach that far")
         return path.sweep.probabilities(threshold, path.candidates)
 
 
-def different(p: Any, draws: int) -> float:
+def distinct(p: Any, draws: int) -> float:
     """Expected number of different candidates in so many draws with replacement."""
     return float(-np.expm1(draws * np.log1p(-np.minimum(p, 1 - 1e-12))).sum())
 
@@ -170,22 +181,20 @@ def capped(p: Any, size: int) -> Any:
 def drawn(sampler: str, p: Any, given: Problem, size: int, seed: int) -> Any:
     """(size,) texts, best first."""
     support = np.flatnonzero(p > 0)
-    u = uniform_noise(point_keys(given.rows[support].tolist()), seed)
-    ties = {"nearest": given.distances.min(axis=0), "early": given.entrances}
-    p = p[support]
+    keys = point_keys(given.rows[support].tolist())
+    if sampler == "thinned":
+        return given.rows[support[thinned(given.likeness(p), keys)[:size]]]
+    u, p = uniform_noise(keys, seed), p[support]
     if sampler == "pareto":
         chances = np.minimum(capped(p, size), 1 - 1e-12)
         rank = u / (1 - u) * (1 - chances) / chances
     else:
-        rank = {"stable": -np.log(u) / p, "poisson": u / p}.get(sampler, -p)
-    if sampler in ties:
-        rank = np.round(np.log(p), 9) * -1
-    second = ties.get(sampler, np.zeros(len(given.rows)))[support]
-    return given.rows[support[np.lexsort((second, rank))[:size]]]
+        rank = {"stable": -np.log(u) / p, "poisson": u / p, "top": -p}[sampler]
+    return given.rows[support[np.argsort(rank, kind="stable")[:size]]]
 
 
 def run_class(
-    given: Texts, pairs: scipy.sparse.csr_matrix, label: str, seed: int
+    given: Texts, pairs: scipy.sparse.csr_matrix, label: str, seed: int, rules: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Figures of every rule, sampler and other strategy for one class and seed."""
     members = np.flatnonzero(given.labels == label)
@@ -211,10 +220,10 @@ def run_class(
     for share in SHARES:
         size = round(share * len(rows))
         facts = {"class": label, "seed": seed, "n": size}
-        for rule in RULES:
+        for rule in rules:
             p, q = problem.probabilities(rule, size), smaller.probabilities(rule, size)
             mass = float(p[given.labels[rows] == label].sum())
-            for sampler in SAMPLERS if rule != "support" else ("early",):
+            for sampler in SAMPLERS if rule != "support" else ("thinned",):
                 ids = drawn(sampler, p, problem, size, seed)
                 later = drawn(sampler, q, smaller, size, seed)
                 lost = np.isin(ids, gone).sum()
@@ -248,6 +257,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="that of bench/run classes")
     parser.add_argument("--vectors", type=Path, help="ready .npy, one row for each text")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES, help="for alpha")
     parser.add_argument("--classes", nargs="+", help="some alone")
     parser.add_argument("--json", type=Path, required=True, help="every run")
     options = parser.parse_args()
@@ -261,7 +271,7 @@ def main() -> None:
         print(f"{len(texts):,} texts, {pairs.nnz:,} near pairs", file=sys.stderr)
         for seed in options.seeds:
             for label in options.classes or classes:
-                runs += run_class(given, pairs, label, seed)
+                runs += run_class(given, pairs, label, seed, options.rules)
                 print(f"seed {seed}, {label}", file=sys.stderr, flush=True)
             write_json(options.json, runs)
     print_tables(runs)

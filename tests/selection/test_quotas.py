@@ -179,15 +179,16 @@ def test_bounds_that_leave_too_few_are_named() -> None:
 
 
 def test_alpha_follows_from_what_bounds_need() -> None:
-    wanted = FREE.altered(quotas=TIGHT)
+    free = FREE.altered(sampler="stable")  # which has no more to choose from than it needs
+    wanted = free.altered(quotas=TIGHT)
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
-        plain = select(collection, QUERIES, FREE)
+        plain = select(collection, QUERIES, free)
         with pytest.raises(SupportError, match="bounds leave only"):
             select(collection, QUERIES, wanted.altered(alpha=plain.transport.alpha))
         found = select(collection, QUERIES, wanted)
         given = select(collection, QUERIES, wanted.altered(alpha=found.transport.alpha))
-        loose = select(collection, QUERIES, FREE.altered(quotas=(Quota("source", 1.0),)))
-        group = FREE.altered(max_per_group=1, group_field="author.name", sizes=(38,))
+        loose = select(collection, QUERIES, free.altered(quotas=(Quota("source", 1.0),)))
+        group = free.altered(max_per_group=1, group_field="author.name", sizes=(38,))
         groups = select(collection, QUERIES, group)
     assert (len(found.selected_ids), loose.transport.alpha) == (60, plain.transport.alpha)
     assert found.selected_ids == given.selected_ids

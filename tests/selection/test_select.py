@@ -101,7 +101,8 @@ def test_support(pool: EdgeCollection, support: int) -> None:
 
 def test_seeds_and_samplers(pool: EdgeCollection) -> None:
     first, again, other = (
-        select(pool, QUERIES, GIVEN.altered(seed=seed)).selected_ids for seed in (1, 1, 2)
+        select(pool, QUERIES, GIVEN.altered(seed=seed, sampler="stable")).selected_ids
+        for seed in (1, 1, 2)
     )
     assert first == again
     assert set(first) != set(other)

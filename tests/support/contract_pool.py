@@ -27,7 +27,7 @@ from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.solver.transport import effective_sample_size
+from tsds_qdrant.solver.spread import effective_sample_size
 from tsds_qdrant.strategies.base import Strategy
 from tsds_qdrant.strategies.catalog import strategy_class
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tsds_qdrant.arrays import IntArray
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.neighbors.vicinities import Vicinities
+from tsds_qdrant.solver.density import kernel
 
 WELL_WITHIN = 0.99
 """Pairs up to this part of the bandwidth: nearer to it, rounding may decide who finds whom."""
@@ -27,6 +28,25 @@ def near_pairs(vicinities: Vicinities, count: int, candidates: IntArray) -> IntA
     # An approximate search may have found only one of two that are near each other.
     pairs: IntArray = np.unique(np.stack([np.r_[one, other], np.r_[other, one]], axis=1), axis=0)
     return pairs
+
+
+def around(
+    vicinities: Vicinities, count: int, candidates: IntArray
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Which of ``candidates`` (c,), of known density, lie around each of them, and how near.
+
+    Returns:
+        (c + 1,) offsets, (e,) places among the candidates, and (e,) values of the kernel.
+    """
+    row_of = np.full(count, -1, dtype=np.int64)
+    row_of[candidates] = np.arange(len(candidates))
+    places = [vicinities.places[k] for k in vicinities.place_of[candidates].tolist()]
+    one = np.repeat(np.arange(len(candidates)), [len(place.members) for place in places])
+    other = row_of[np.concatenate([place.members for place in places])]
+    near = kernel(np.concatenate([place.distances for place in places]), vicinities.bandwidth)
+    kept = (other >= 0) & (other != one) & (near > 0)
+    offsets = np.r_[0, np.cumsum(np.bincount(one[kept], minlength=len(candidates)))]
+    return offsets, other[kept], near[kept]
 
 
 def one_sided(vicinities: Vicinities) -> list[int]:

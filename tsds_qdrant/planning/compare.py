@@ -119,7 +119,7 @@ def compare(
     for (method, seed), ids in chosen.items():
         progress("measures", len(runs), len(chosen))
         shares = {} if compared.by is None else _shares(collection, ids, compared.by)
-        others = list(ours.values()) if seed is None else [ours[seed]] if ours else []
+        others = [ours[seed]] if seed in ours else [*ours.values()]
         runs.append(
             Run(
                 method=method,

@@ -12,10 +12,11 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing
+from tsds_qdrant.selection.sampling import DEFAULT_SAMPLER
 from tsds_qdrant.selection.select import copies_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import TraitReader
-from tsds_qdrant.solver.transport import effective_sample_size
+from tsds_qdrant.solver.spread import effective_sample_size
 from tsds_qdrant.strategies.base import Ask, Preference, Strategy
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
 from tsds_qdrant.strategies.known import Knowledge
@@ -53,14 +54,14 @@ def settings_of(method: str, given: SelectionSettings) -> SelectionSettings:
     """The settings by which one of ``METHODS`` selects.
 
     Those of the strategy are the ``given`` ones where they name that strategy; the sampler is
-    ``stable`` for all.
+    the default for all.
 
     Raises:
         SettingsError: there is none of that name.
     """
     name, changes = VARIANTS.get(method, (method, {}))
     strategy = given.strategy if given.strategy.name == name else strategy_class(name)()
-    wanted = replace(given.wanted, sampler="stable")
+    wanted = replace(given.wanted, sampler=DEFAULT_SAMPLER)
     return replace(given, wanted=wanted, strategy=strategy.with_settings(**changes))
 
 
@@ -105,7 +106,7 @@ class Contestant:
     @property
     def has_chance(self) -> bool:
         """Whether the seed makes a difference."""
-        return self.preference.probabilities is not None
+        return self.settings.by_chance
 
     @property
     def effective_size(self) -> float | None:

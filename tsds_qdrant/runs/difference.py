@@ -63,6 +63,7 @@ def difference_of(before: Drawn, selection: Selection) -> Difference:
     old: dict[PointId, float | None] = dict(zip(ids, known, strict=True))
     new = {selection.ids[k]: selection.probability(k) for k in selection.support.tolist()}
     ordered = selection.preference.ordered
+    by_p = selection.settings.by_chance and not ordered
     earlier = [ids[k] for k in before.samples[max(before.samples)].tolist()]
     now = [selection.ids[k] for k in selection.samples[size].candidates.tolist()]
     was, is_now = set(earlier), set(now)
@@ -73,7 +74,7 @@ def difference_of(before: Drawn, selection: Selection) -> Difference:
         kept=[i for i in now if i in was],
         old=old,
         new=new,
-        forced=float(len(added)) if ordered else _forced(old, new, size),
+        forced=_forced(old, new, size) if by_p else float(len(added)),
         ordered=ordered,
     )
 

@@ -17,6 +17,7 @@ from tsds_qdrant.errors import DepthError, SupportError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.selection.bounded import Drawing
 from tsds_qdrant.selection.copies import NearCopies
+from tsds_qdrant.selection.sampling import spread_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.strategies.base import Ask, Preference
 from tsds_qdrant.strategies.known import Knowledge
@@ -96,8 +97,9 @@ class Asking:
                 return preference
 
     def _ask(self, size: int, **more: Any) -> Ask:
-        own = self.settings.own_size
-        return Ask(size, seed=self.settings.wanted.seed, own=own, **more)
+        wanted, own = self.settings.wanted, self.settings.own_size
+        spread = spread_of(wanted.sampler, size, self.known.pool)
+        return Ask(size, seed=wanted.seed, own=own, spread=spread, **more)
 
     def _clean(self, ask: Ask) -> Preference:
         """What is preferred, asked again as long as it holds copies of test items.

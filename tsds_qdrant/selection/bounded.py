@@ -73,16 +73,15 @@ class Drawing:
             raise SupportError(strategy.advice(self.known, preference, size))
 
     def _plain(self, preference: Preference, sizes: tuple[int, ...]) -> dict[int, Sample]:
-        wanted, p = self.settings.wanted, preference.probabilities
-        if preference.ordered or p is None:
-            order = preference.candidates
-            counted = preference.weights
-            weights = np.ones(len(order), dtype=np.int64) if counted is None else counted
-            return {size: Sample(order[:size], weights[:size]) for size in sizes}
-        keys = self.known.index.keys[: len(p)]
-        return {
-            size: draw(p, keys, size, sampler=wanted.sampler, seed=wanted.seed) for size in sizes
-        }
+        order = order_of(self.settings, self.known, preference)
+        if order is None:
+            wanted, p = self.settings.wanted, preference.probabilities
+            assert p is not None
+            keys, way = self.known.index.keys[: len(p)], wanted.sampler
+            return {size: draw(p, keys, size, sampler=way, seed=wanted.seed) for size in sizes}
+        counted = preference.weights
+        weights = np.ones(len(order), dtype=np.int64) if counted is None else counted
+        return {size: Sample(order[:size], weights[:size]) for size in sizes}
 
     def _bounded(self, preference: Preference) -> tuple[BoundedDraw, IntArray]:
         """The draw, and (c,) places among the candidates in the order of the draw."""
@@ -94,14 +93,26 @@ class Drawing:
             name = f"near-duplicates within {radius:.4g}"
             near = Neighbors(np.r_[0, np.cumsum(counts)], pairs[:, 1], most, name)
         traits = self.reader.of(index.ids(candidates.tolist()))
-        p, wanted = preference.probabilities, settings.wanted
-        if preference.ordered or p is None:
-            places = np.arange(len(candidates))
-        else:
-            keys = index.keys[: len(p)]
-            order = ranked(p, keys, sampler=wanted.sampler, seed=wanted.seed)
+        order, places = order_of(settings, self.known, preference), np.arange(len(candidates))
+        if order is not None and not preference.ordered:
             places = np.searchsorted(candidates, order)
         return BoundedDraw(settings.bounds, traits, near), places
+
+
+def order_of(
+    settings: SelectionSettings, known: Knowledge, preference: Preference
+) -> IntArray | None:
+    """(c,) the candidates in the order in which they are drawn; None where they come again."""
+    p, wanted = preference.probabilities, settings.wanted
+    if preference.ordered or p is None:
+        return preference.candidates
+    if wanted.sampler == "multinomial":
+        return None
+    likeness = None
+    if wanted.sampler == "thinned":
+        likeness = settings.strategy.likeness(known, preference)
+    keys = known.index.keys[: len(p)]
+    return ranked(p, keys, sampler=wanted.sampler, seed=wanted.seed, likeness=likeness)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ import numpy as np
 from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.ids import uniform_noise
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.selection.sampling import inclusion_probabilities, ranked
+from tsds_qdrant.selection.bounded import order_of
+from tsds_qdrant.selection.sampling import inclusion_probabilities
 from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.strategies.reasons import Reasons
 
 Verdict = str
@@ -99,7 +101,7 @@ class Explanation:
     Attributes:
         strategy: name of the strategy.
         terms: what the strategy's reasons speak of; for ``tsds`` alpha, bandwidth, regularizer.
-        sampler: ``stable``, ``multinomial`` or ``top``.
+        sampler: one of :data:`~tsds_qdrant.selection.sampling.SAMPLERS`.
         support: number of candidates that could be drawn.
         candidates: size of the pool.
         queries: number of task examples.
@@ -144,15 +146,10 @@ def ranks_of(selection: Selection) -> dict[int, int]:
     return {candidate: rank for rank, candidate in enumerate(largest.tolist())}
 
 
-def draw_order(selection: Selection) -> dict[int, int]:
+def draw_order(selection: Selection, known: Knowledge) -> dict[int, int]:
     """Candidate -> its place in the order of the draw; nothing where that has no order."""
-    preference, wanted = selection.preference, selection.settings.wanted
-    p, order = preference.probabilities, preference.candidates
-    if wanted.sampler == "multinomial":
-        return {}
-    if p is not None and not preference.ordered:
-        order = ranked(p, selection.keys, sampler=wanted.sampler, seed=wanted.seed)
-    return {candidate: place for place, candidate in enumerate(order.tolist())}
+    order = order_of(selection.settings, known, selection.preference)
+    return {} if order is None else {one: place for place, one in enumerate(order.tolist())}
 
 
 def standings_of(
@@ -184,7 +181,7 @@ def chances_of(selection: Selection) -> dict[int, FloatArray]:
     """
     p, settings = selection.preference.probabilities, selection.settings
     sampler = settings.wanted.sampler
-    if p is None or settings.bounds.any or sampler == "top":
+    if p is None or settings.bounds.any or not settings.by_chance:
         return {}
     if sampler == "multinomial":
         return {size: 1.0 - (1.0 - p) ** size for size in selection.samples}
@@ -197,7 +194,8 @@ def _needed(selection: Selection, candidate: int, drawn: list[int]) -> float | N
     """The p that would have taken the place of the last one ``drawn``, where p alone decides."""
     preference, settings = selection.preference, selection.settings
     p, wanted, last = preference.probabilities, settings.wanted, drawn[-1]
-    if p is None or preference.ordered or settings.bounds.any or wanted.sampler == "multinomial":
+    alone = wanted.sampler in ("top", "stable")
+    if p is None or preference.ordered or settings.bounds.any or not alone:
         return None
     if wanted.sampler == "top":
         return float(p[last])

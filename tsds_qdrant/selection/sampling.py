@@ -1,5 +1,7 @@
 """Drawing a sample from the probabilities.
 
+``thinned``      the default: best first, and near-duplicates once; nothing is left to chance
+                 (:mod:`tsds_qdrant.selection.thinning`).
 ``stable``       a fixed number, no repeats, by successive sampling proportional to p: candidates
                  are ranked by E_j / p_j, where E_j is an exponential variate made from a hash of
                  (seed, point id). One seed gives one order, so budgets are nested, and a small
@@ -19,9 +21,29 @@ import numpy as np
 from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.ids import KeyArray, id_order, uniform_noise
 from tsds_qdrant.errors import SettingsError, SupportError
+from tsds_qdrant.selection.thinning import thinned
+from tsds_qdrant.solver.spread import PLAIN, Spread
+from tsds_qdrant.strategies.likeness import Likeness
 
-Sampler = Literal["stable", "multinomial", "top"]
-SAMPLERS: tuple[Sampler, ...] = ("stable", "multinomial", "top")
+Sampler = Literal["thinned", "stable", "multinomial", "top"]
+SAMPLERS: tuple[Sampler, ...] = ("thinned", "stable", "multinomial", "top")
+DEFAULT_SAMPLER: Sampler = "thinned"
+BY_CHANCE: tuple[Sampler, ...] = ("stable", "multinomial")
+"""Of these another seed gives another sample."""
+
+
+DIFFERENT, EFFECTIVE = 1.5, 30.0
+"""What ``thinned`` chooses n from: that number of different candidates times n, or that effective
+sample size where copies keep p from it; measured by scripts/bench/samplers.py."""
+HALF = 0.5
+"""But no more than this part of the pool, for sizes that leave it that."""
+
+
+def spread_of(sampler: Sampler, size: int, pool: int) -> Spread:
+    """How far p must spread for ``size`` candidates out of ``pool``."""
+    if sampler != "thinned" or not size:
+        return PLAIN
+    return Spread(max(1.0, min(DIFFERENT, HALF * pool / size)), EFFECTIVE)
 
 
 @dataclass(frozen=True)
@@ -59,7 +81,12 @@ class Sample:
 
 
 def draw(
-    probabilities: FloatArray, keys: KeyArray, size: int, *, sampler: Sampler, seed: int
+    probabilities: FloatArray,
+    keys: KeyArray,
+    size: int,
+    *,
+    sampler: Sampler,
+    seed: int,
 ) -> Sample:
     """Draw ``size`` candidates.
 
@@ -89,10 +116,26 @@ def draw(
     return Sample(order, np.ones(size, dtype=np.int64))
 
 
-def ranked(probabilities: FloatArray, keys: KeyArray, *, sampler: Sampler, seed: int) -> IntArray:
-    """(support,) the candidates with p > 0 in the order in which ``stable`` or ``top`` draw."""
+def ranked(
+    probabilities: FloatArray,
+    keys: KeyArray,
+    *,
+    sampler: Sampler,
+    seed: int,
+    likeness: Likeness | None = None,
+) -> IntArray:
+    """(support,) the candidates with p > 0 in the order in which they are drawn.
+
+    Args:
+        probabilities, keys, seed: see :func:`draw`.
+        sampler: one that draws each candidate once.
+        likeness: of the candidates with p > 0, for ``thinned``; None: each is its own.
+    """
     support = np.flatnonzero(probabilities > 0)
     p, k = probabilities[support], keys[support]
+    if sampler == "thinned":
+        best_first: IntArray = support[thinned(likeness or Likeness.none(p), k)]
+        return best_first
     rank = -p if sampler == "top" else -np.log(uniform_noise(k, seed)) / p
     order: IntArray = support[id_order(k, rank)]
     return order

@@ -11,7 +11,7 @@ from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.quotas import Quota
-from tsds_qdrant.selection.sampling import SAMPLERS, Sampler
+from tsds_qdrant.selection.sampling import BY_CHANCE, DEFAULT_SAMPLER, SAMPLERS, Sampler
 from tsds_qdrant.settings.fields import changed, names_of, parted, setting
 from tsds_qdrant.settings.texts import whole_numbers
 from tsds_qdrant.strategies.base import Strategy
@@ -28,7 +28,7 @@ class Wanted:
     Attributes:
         sizes: numbers of candidates to draw; the smaller are inside the larger (``stable``).
         ratio: draw that share of the pool instead.
-        sampler: ``stable``, ``multinomial`` or ``top``.
+        sampler: one of :data:`~tsds_qdrant.selection.sampling.SAMPLERS`.
         seed: same seed, same sample.
     """
 
@@ -41,9 +41,9 @@ class Wanted:
     )
     ratio: float | None = setting(None, "How many, as a share of the pool.", metavar="R")
     sampler: Sampler = setting(
-        "stable",
+        DEFAULT_SAMPLER,
         "How the sample is drawn from probabilities.",
-        metavar="stable|multinomial|top",
+        metavar="|".join(SAMPLERS),
     )
     seed: int = setting(0, "Same seed, same selection.", least=0)
 
@@ -87,7 +87,7 @@ class SelectionSettings:
             self.strategy.check_near_duplicates()
         check_copies_can_wait(self)
         check_counted_once(self)
-        if self.wanted.sampler != "stable" and not self.strategy.samples:
+        if self.wanted.sampler != DEFAULT_SAMPLER and not self.strategy.samples:
             raise SettingsError(
                 f"sampler is {self.wanted.sampler}, which the strategy '{self.strategy.name}' does "
                 f"not know, as it gives an order of its own; leave it out"
@@ -133,6 +133,8 @@ class SelectionSettings:
         rule = flat.pop("name", DEFAULT)
         if "near_copies" not in flat and strategy_class(rule).card.ranks:
             flat["near_copies"] = "keep"  # as versions that knew no near copies did
+        if not strategy_class(rule).samples:
+            flat.pop("sampler", None)  # whose default was another one
         quotas = tuple(Quota(**quota) for quota in flat.get("quotas", ()))
         return cls.of(rule, **flat | {"sizes": tuple(flat["sizes"]), "quotas": quotas})
 
@@ -152,6 +154,12 @@ class SelectionSettings:
     @property
     def _groups(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in GROUPS)
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether another seed may give another selection."""
+        sampled = not self.strategy.samples or self.wanted.sampler in BY_CHANCE
+        return self.strategy.has_chances and sampled
 
     @property
     def skips_copies(self) -> bool:
@@ -211,7 +219,7 @@ def check_counted_once(settings: SelectionSettings) -> None:
     if settings.bounds.any and settings.wanted.sampler == "multinomial":
         raise SettingsError(
             "the sampler 'multinomial' draws candidates again and again and knows no quotas, "
-            "budgets or groups; choose stable or top"
+            "budgets or groups; choose another"
         )
     if settings.bounds.any and settings.strategy.repeats_rows:
         raise SettingsError(

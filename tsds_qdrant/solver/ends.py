@@ -13,9 +13,9 @@ import numpy as np
 
 from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.solver.path import ROUNDING, RegularizationPath
+from tsds_qdrant.solver.spread import PLAIN, Spread
 from tsds_qdrant.solver.sweep import column_sums
 from tsds_qdrant.solver.tradeoff import alpha_of_slope, slope_budget
-from tsds_qdrant.solver.transport import effective_sample_size
 
 
 def end_solutions(path: RegularizationPath) -> Iterator[tuple[float, FloatArray]]:
@@ -60,17 +60,21 @@ def alpha_of_support(path: RegularizationPath, size: int) -> float:
     return pool_alpha(path)
 
 
-def alpha_of_effective_size(path: RegularizationPath, size: int) -> float:
-    """The largest alpha behind the breakpoints whose effective sample size is ``size`` or more.
+def alpha_of_effective_size(path: RegularizationPath, size: int, spread: Spread = PLAIN) -> float:
+    """The largest alpha at which p spreads far enough for ``size``.
 
-    Densities may keep the effective size of the whole pool below ``size``: then it is that of
-    :func:`alpha_of_support`.
+    Densities may keep the whole pool from that: then the effective sample size decides alone, and
+    where even that stays below ``size``, it is the alpha of :func:`alpha_of_support`.
 
     Args:
-        path: over lists that all hold the whole pool; no breakpoint of it has that size.
+        path: over lists that all hold the whole pool.
         size: how many.
+        spread: how far is far enough.
     """
+    threshold = path.threshold_for_effective_size(size, spread)
+    if threshold <= path.limit:
+        return path.alpha_at(threshold)
     for alpha, p in end_solutions(path):
-        if effective_sample_size(p) >= size * (1 - ROUNDING):
+        if spread.enough_for(p, path.densities) >= size * (1 - ROUNDING):
             return alpha
-    return alpha_of_support(path, size)
+    return alpha_of_support(path, size) if spread == PLAIN else alpha_of_effective_size(path, size)

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.solver.spread import PLAIN, Spread, effective_sample_size
 from tsds_qdrant.solver.sweep import Sweep, column_sums
 from tsds_qdrant.solver.tradeoff import alpha_of_slope, slope_budget
-from tsds_qdrant.solver.transport import effective_sample_size
 
 ROUNDING = 1e-9
 """What rounding may take from a size, relatively."""
@@ -60,12 +60,23 @@ class RegularizationPath:
         return self.sweep.threshold(slope_budget(alpha, self.cost_scale)) <= self.limit
 
     @cached_property
+    def entered(self) -> FloatArray:
+        """(candidates,) the threshold above which each has p > 0; infinite where none is known."""
+        first = np.full(self.candidates, np.inf)
+        np.minimum.at(first, self.sweep.lists.candidates, self.sweep.before)
+        return first
+
+    @cached_property
+    def densities(self) -> FloatArray:
+        """(candidates,) density of each; 1 where it is in no list."""
+        found = np.ones(self.candidates)
+        found[self.sweep.lists.candidates] = 1.0 / self.sweep.weights
+        return found
+
+    @cached_property
     def entrances(self) -> FloatArray:
         """(support,) thresholds above which one more candidate has p > 0, ascending."""
-        lists = self.sweep.lists
-        first = np.full(self.candidates, np.inf)
-        np.minimum.at(first, lists.candidates, self.sweep.before)
-        entered: FloatArray = np.sort(first[np.isfinite(first)])
+        entered: FloatArray = np.sort(self.entered[np.isfinite(self.entered)])
         return entered
 
     def at(self, alpha: float) -> PathPoint:
@@ -105,25 +116,26 @@ class RegularizationPath:
             return float("inf")
         return self._step_above(float(self.entrances[size - 1]))
 
-    def threshold_for_effective_size(self, size: float) -> float:
-        """The first threshold found at which 1 / sum p^2 is at least ``size``, or infinity.
+    def threshold_for_effective_size(self, size: float, spread: Spread = PLAIN) -> float:
+        """The first threshold found at which p spreads far enough for ``size``, or infinity.
 
-        The effective size grows with s but for small dents where lists overlap, so the threshold
-        is one that qualifies, not always the very first. Doubling steps before the bisection make
-        it depend on the near breakpoints alone, however far the lists go on.
+        By default its effective sample size is then at least ``size``. That grows with s but for
+        small dents where lists overlap, so the threshold is one that qualifies, not always the
+        very first. Doubling steps before the bisection make it depend on the near breakpoints
+        alone, however far the lists go on.
         """
         steps = self._rising_steps
         size *= 1 - ROUNDING
         low, high = -1, 0
-        while high < len(steps) and self.effective_size(steps[high]) < size:
+        while high < len(steps) and self.effective_size(steps[high], spread) < size:
             low, high = high, 2 * high + 1
         if high >= len(steps):
             high = len(steps) - 1
-            if high <= low or self.effective_size(steps[high]) < size:
+            if high <= low or self.effective_size(steps[high], spread) < size:
                 return float("inf")
         while high - low > 1:
             middle = (low + high) // 2
-            if self.effective_size(steps[middle]) >= size:
+            if self.effective_size(steps[middle], spread) >= size:
                 high = middle
             else:
                 low = middle
@@ -153,6 +165,7 @@ class RegularizationPath:
                 return float(threshold)
         return float("inf")
 
-    def effective_size(self, threshold: float) -> float:
-        """1 / sum p^2 of the plan at ``threshold``."""
-        return effective_sample_size(self.sweep.probabilities(threshold, self.candidates))
+    def effective_size(self, threshold: float, spread: Spread = PLAIN) -> float:
+        """The size for which the plan at ``threshold`` spreads far enough."""
+        p = self.sweep.probabilities(threshold, self.candidates)
+        return spread.enough_for(p, self.densities)

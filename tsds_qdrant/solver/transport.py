@@ -22,6 +22,7 @@ from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.solver.certificate import Certificate, certify_capped, certify_tv, certify_uniform
 from tsds_qdrant.solver.lists import NeighborLists
+from tsds_qdrant.solver.spread import effective_sample_size
 from tsds_qdrant.solver.sweep import Sweep, column_sums
 from tsds_qdrant.solver.tradeoff import (
     checked_alpha,
@@ -216,8 +217,3 @@ def _solve_tv(problem: TransportProblem) -> TransportSolution:
             lists, problem.query_weights, problem.alpha, problem.cost_scale, total, plan
         ),
     )
-
-
-def effective_sample_size(probabilities: FloatArray) -> float:
-    """1 / sum p^2 of ``probabilities`` (N,) that sum to 1 (Kish)."""
-    return float(1.0 / np.dot(probabilities, probabilities))

@@ -19,8 +19,10 @@ from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.representations.base import Way
 from tsds_qdrant.settings.fields import changed
+from tsds_qdrant.solver.spread import PLAIN, Spread
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.evidence import Evidence
+from tsds_qdrant.strategies.likeness import Likeness
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.wording import too_few
 from tsds_qdrant.task.task import Task
@@ -39,6 +41,7 @@ class Ask:
         reach: how many candidates there must be to choose from; None: as the size asks for.
         whole: the whole pool.
         own: as many as the strategy chooses; ``reach`` may ask for more beside these.
+        spread: how far p must spread for ``size``, where a sampler draws by p.
         seed: of whatever is left to chance.
     """
 
@@ -47,6 +50,7 @@ class Ask:
     whole: bool = False
     seed: int = 0
     own: bool = False
+    spread: Spread = PLAIN
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,14 @@ class Strategy(ABC):
             before: what :meth:`Evidence.stored` gave before a repair; None for a first selection.
         """
         return preference
+
+    def likeness(self, known: Any, preference: Preference) -> Likeness:
+        """How far the candidates of ``preference``, which has probabilities, stand for each other.
+
+        Here each stands for itself.
+        """
+        assert preference.probabilities is not None
+        return Likeness.none(preference.probabilities[preference.candidates])
 
     def near_duplicates(self, known: Any, candidates: IntArray) -> tuple[IntArray, float]:
         """(e, 2) pairs of places among ``candidates`` that are near-duplicates, and within what.

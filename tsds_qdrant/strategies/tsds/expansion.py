@@ -19,6 +19,7 @@ from tsds_qdrant.neighbors.deepening import start
 from tsds_qdrant.neighbors.neighborhoods import ENTRIES_LIMIT, Neighborhoods
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.path import RegularizationPath
+from tsds_qdrant.solver.spread import Spread
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.solver.tradeoff import slope_budget
 
@@ -79,11 +80,11 @@ def support_target(size: int) -> Target:
     )
 
 
-def effective_size_target(size: float) -> Target:
-    """A threshold with an effective sample size of at least ``size``."""
+def effective_size_target(size: float, spread: Spread) -> Target:
+    """A threshold at which p spreads far enough for ``size``."""
     return Target(
-        lambda path: path.threshold_for_effective_size(size),
-        lambda path, threshold: path.effective_size(threshold),
+        lambda path: path.threshold_for_effective_size(size, spread),
+        lambda path, threshold: path.effective_size(threshold, spread),
         size,
     )
 

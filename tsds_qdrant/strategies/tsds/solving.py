@@ -9,12 +9,14 @@ import numpy as np
 from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.errors import TsdsError
 from tsds_qdrant.neighbors.deepening import expand_to_radius
+from tsds_qdrant.neighbors.pairs import around
 from tsds_qdrant.neighbors.rounding import narrow_bandwidth
 from tsds_qdrant.solver.ends import alpha_of_effective_size, alpha_of_support, pool_alpha
 from tsds_qdrant.solver.tradeoff import slope_budget
 from tsds_qdrant.solver.transport import TransportProblem, TransportSolution, solve_transport
 from tsds_qdrant.strategies.base import Ask, Preference
 from tsds_qdrant.strategies.evidence import TransportEvidence
+from tsds_qdrant.strategies.likeness import Likeness
 from tsds_qdrant.strategies.tsds.expansion import (
     Target,
     alpha_target,
@@ -67,7 +69,7 @@ def _target(known: TaskProblem, ask: Ask) -> Target:
         return alpha_target(settings.alpha, known.cost_scale)
     if support is not None:
         return support_target(support)
-    return effective_size_target(ask.size)
+    return effective_size_target(ask.size, ask.spread)
 
 
 def _alpha(known: TaskProblem, ask: Ask, reached: Reached) -> float:
@@ -82,7 +84,7 @@ def _alpha(known: TaskProblem, ask: Ask, reached: Reached) -> float:
         return path.alpha_at(path.last_step(reached.expansion.threshold))
     if support is not None:
         return alpha_of_support(path, support)
-    return alpha_of_effective_size(path, max(ask.size, 1))
+    return alpha_of_effective_size(path, max(ask.size, 1), ask.spread)
 
 
 def _within_radius(known: TaskProblem) -> TransportProblem:
@@ -116,6 +118,19 @@ def nearest_of(solution: TransportSolution) -> tuple[IntArray, FloatArray]:
     query[found] = owners[order][first]
     distance[found] = lists.distances[entries][order][first]
     return query, distance
+
+
+def likeness(known: TaskProblem, evidence: TransportEvidence) -> Likeness:
+    """How far the candidates with p > 0 stand for each other."""
+    solution, near = evidence.solution, known.neighborhoods
+    candidates = np.flatnonzero(solution.probabilities)
+    masses = (solution.probabilities * solution.problem.densities)[candidates]
+    if evidence.path is None:
+        return Likeness.none(masses)
+    entered = evidence.path.entered[candidates]
+    if near.bandwidth == 0:
+        return Likeness.none(masses, entered)
+    return Likeness(masses, entered, *around(near.vicinities, len(near.index), candidates))
 
 
 def advice(known: TaskProblem, solution: TransportSolution, size: int) -> str:

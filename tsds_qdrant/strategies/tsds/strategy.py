@@ -20,6 +20,7 @@ from tsds_qdrant.solver.transport import REGULARIZERS, Regularizer
 from tsds_qdrant.strategies.base import Arrays, Ask, Clean, Preference, Strategy
 from tsds_qdrant.strategies.card import UNTRAINED, Card
 from tsds_qdrant.strategies.evidence import Accuracy, TransportEvidence
+from tsds_qdrant.strategies.likeness import Likeness
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.tsds import explaining, sharpening, solving
 from tsds_qdrant.strategies.tsds.problem import TaskProblem
@@ -185,6 +186,10 @@ class Tsds(Strategy):
         )
         nearest = solving.nearest_of(evidence.solution)
         return replace(preference, evidence=complete, nearest=nearest)
+
+    def likeness(self, known: TaskProblem, preference: Preference) -> Likeness:
+        """By the neighbourhoods that the densities were summed over."""
+        return solving.likeness(known, _evidence(preference))
 
     def near_duplicates(self, known: TaskProblem, candidates: IntArray) -> tuple[IntArray, float]:
         """Pairs within the bandwidth of each other."""
