@@ -13,6 +13,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Payload, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.geometry import nearest
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.distances import DistanceHistogram, histogram
@@ -88,9 +89,7 @@ def figures_of(
         raise InputError(
             f"{len(texts)} texts for {selection.queries} task examples; give one each, or none"
         )
-    template = template or TextTemplate()
-    if not template.to_dict():
-        template = TextTemplate.from_dict(info.metadata.get("text") or {})
+    template = own_template(info, template)
     chosen = Chosen.of(selection)
     reader = PointReader(collection, selection, template)
     pool = draw_pool(run.known.searcher.members, settings.wanted.seed)
