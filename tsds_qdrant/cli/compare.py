@@ -161,7 +161,7 @@ def _judged(opened: Collection, found: Comparison) -> list[str]:
     run = found.runs[0]
     nearer = found.yardstick.nearer(run.distances)
     aware = bool(strategy_class(strategy_name(run.method)).card.task_aware)
-    verdict = Verdict(len(run.ids), nearer, found.yardstick, aware)
+    verdict = Verdict(len(run.ids), nearer, 0, found.yardstick, aware)
     return [f"{run.method}: {verdict.in_words}", *either_end(opened, run.ids, run.distances)]
 
 

@@ -85,7 +85,9 @@ def path(
     if as_json:
         print_json(traced.as_dict())
         return
-    say("\n".join([in_the_pool(traced), *seen]))
+    scale, nearer = traced.yardstick, traced.nearer
+    worth = in_the_pool(scale, nearer, traced.candidates, counted=traced.counted)
+    say("\n".join([worth, *seen]))
     say(
         "alpha: 1 keeps to the task, 0 spreads out; neighbours: that a task example uses; support: "
         "candidates that can be drawn; effective: how many even chances theirs count as; distance: "

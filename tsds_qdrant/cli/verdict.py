@@ -32,7 +32,7 @@ def judged(
         return []
     rows = selection.samples[max(selection.samples)].candidates
     distances = selection.nearest_distance[rows]
-    verdict = verdict_of(selection, distances)
+    verdict = verdict_of(selection, rows)
     ids = [selection.ids[row] for row in rows.tolist()]
     return [
         *([verdict.in_words] if verdict else []),

@@ -27,11 +27,13 @@ from tsds_qdrant.report.point_map import (
 )
 from tsds_qdrant.report.pool_sample import PoolSample, draw_pool
 from tsds_qdrant.report.reader import PointReader
+from tsds_qdrant.report.rows import Rows, rows_of
 from tsds_qdrant.report.shares import Shares, shares_of
 from tsds_qdrant.report.texts import label
 from tsds_qdrant.report.transport import TransportFigures, transport_figures
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.selection.verdict import Verdict, verdict_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class ReportFigures:
         manifest: its settings and figures, as written beside a selection.
         history: what its run has done, oldest first; empty where no run is kept.
         chosen: the reported sample.
+        verdict: how near it is to the task; None where no yardstick was looked for.
+        rows: it again, with texts.
         pool: the pool's sample.
         distances: selection against pool.
         map: both, and the task, in two dimensions.
@@ -58,6 +62,8 @@ class ReportFigures:
     manifest: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     chosen: Chosen
+    verdict: Verdict | None
+    rows: Rows
     pool: PoolSample
     distances: DistanceHistogram
     map: PointMap
@@ -66,6 +72,12 @@ class ReportFigures:
     shares: Shares | None
     example_texts: list[str]
     texts: dict[int, str]
+
+    @property
+    def yardstick(self) -> float | None:
+        """How near the task examples lie to each other; None where that is not known."""
+        scale = self.selection.yardstick
+        return None if scale is None else scale.distance
 
 
 def figures_of(
@@ -103,6 +115,8 @@ def figures_of(
         manifest=manifest,
         history=run.history,
         chosen=chosen,
+        verdict=verdict_of(selection, chosen.rows),
+        rows=rows_of(reader, chosen, by),
         pool=pool,
         distances=histogram(
             nearest(pool.vectors, queries, info.geometry)[1],

@@ -9,7 +9,6 @@ import numpy as np
 from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.strategies.tsds.trace import TracedPath
 
 ENOUGH = 0.9
 """From this share on, what was selected is as near as the task itself."""
@@ -26,12 +25,14 @@ class Verdict:
     Attributes:
         count: how many were selected and measured.
         nearer: how many of them are nearer; None without a yardstick.
+        more: how many others are, of the candidates whose distance is known.
         yardstick: of the task.
         task_aware: whether the strategy goes by the task examples.
     """
 
     count: int
     nearer: int | None
+    more: int
     yardstick: Yardstick
     task_aware: bool
 
@@ -54,39 +55,52 @@ class Verdict:
             return ""
         if not self.task_aware:
             return "; this strategy does not go by the task"
-        if nearer < FEW:
+        if nearer + self.more < FEW:
             return ": the pool has little like the task; widen it"
+        if 0 < self.more < self.count - nearer:
+            there = about(nearer + self.more)
+            return f", and {self.more} others do: ask for about {there}, or widen the pool"
+        if nearer < FEW:
+            return ": ask for fewer, or widen the pool"
         return f": ask for about {about(nearer)}, or widen the pool"
 
 
-def verdict_of(selection: Selection, distances: FloatArray) -> Verdict | None:
-    """The verdict on selected candidates at ``distances`` (n,) of the task; NaN is not counted.
+def verdict_of(selection: Selection, rows: IntArray) -> Verdict | None:
+    """The verdict on the selected candidates ``rows`` (n,); unknown distances are not counted.
 
     None where no yardstick was looked for.
     """
-    if selection.yardstick is None:
+    scale, distances = selection.yardstick, selection.nearest_distance
+    if scale is None:
         return None
-    known = distances[~np.isnan(distances)]
+    nearer = scale.nearer(distances[rows])
     return Verdict(
-        len(known),
-        selection.yardstick.nearer(known),
-        selection.yardstick,
+        int(np.count_nonzero(~np.isnan(distances[rows]))),
+        nearer,
+        (scale.nearer(distances) or 0) - (nearer or 0),
+        scale,
         bool(selection.settings.strategy.card.task_aware),
     )
 
 
-def in_the_pool(path: TracedPath) -> str:
-    """How many candidates are worth asking for, before any are selected."""
-    scale = path.yardstick
-    if path.nearer is None:
-        return f"how near is near is not known: {scale.reason}"
-    least = "" if path.counted else "at least "
+def in_the_pool(yardstick: Yardstick, nearer: int | None, candidates: int, *, counted: bool) -> str:
+    """How many candidates are worth asking for, before any are selected.
+
+    Args:
+        yardstick: of the task.
+        nearer: how many candidates lie nearer; None without a yardstick.
+        candidates: size of the pool.
+        counted: whether these are all; otherwise there may be more.
+    """
+    if nearer is None:
+        return f"how near is near is not known: {yardstick.reason}"
+    least = "" if counted else "at least "
     advice = ": the pool has little like the task; widen it"
-    if path.nearer >= FEW:
-        advice = f": ask for about {about(path.nearer)}{'' if path.counted else ' or more'}"
+    if nearer >= FEW:
+        advice = f": ask for about {about(nearer)}{'' if counted else ' or more'}"
     return (
-        f"{least}{path.nearer} of {path.candidates} candidates lie nearer to the task than its "
-        f"examples lie to each other ({scale.distance:.4g}, the median){advice}"
+        f"{least}{nearer} of {candidates} candidates lie nearer to the task than its "
+        f"examples lie to each other ({yardstick.distance:.4g}, the median){advice}"
     )
 
 
