@@ -64,9 +64,7 @@ class Outputs:
         None, "Every candidate with p > 0, same formats.", metavar="FILE"
     )
     form: str | None = setting(None, FORMAT_HELP, "--format", metavar=FORMATS, hidden=True)
-    report: Path | None = setting(
-        None, "Also write the page of 'report' (needs plotly).", metavar="R.html"
-    )
+    report: Path | None = setting(None, "Also write the page of 'report'.", metavar="R.html")
     by: str | None = setting(
         None, "Payload field whose shares the report compares.", metavar="FIELD", hidden=True
     )

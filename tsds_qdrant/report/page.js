@@ -222,6 +222,7 @@ addEventListener("beforeprint", () => Object.values(Chart.instances).forEach((on
 /* The whole selection: one page of rows at a time is in the document, and texts are only texts. */
 
 const PAGE = 50, SUMMARY = 220;
+const ALPHABET = new Intl.Collator("en", { numeric: true });
 
 function element(name, text = "", attributes = {}) {
   const made = document.createElement(name);
@@ -299,7 +300,7 @@ function table({ columns, examples, near }) {
     const { cells } = columns[number];
     const sign = falling ? -1 : 1;
     const compare = (a, b) =>
-      typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
+      typeof a === "string" ? ALPHABET.compare(a, b) : a - b;
     // What has no value comes last either way; equal ones stay by rank.
     order = Array.from({ length: count }, (_, row) => row).sort((a, b) => {
       const [one, other] = [cells[a], cells[b]];
