@@ -82,12 +82,19 @@ def test_one_example_has_nothing_to_be_near_to(rows: np.ndarray, told: str) -> N
         assert found.facts() == {"distance": None, "examples": 1, "reason": told}
 
 
-def test_of_many_examples_evenly_spread_ones_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_examples_some_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tsds_qdrant.neighbors.yardstick.MEASURED", 20)
-    ordered = np.unique(ROWS, axis=0)
-    truth = np.median(left_out(ordered, "Euclid")[::4])
-    shuffled = np.random.default_rng(1).permutation(ROWS)
-    assert Yardstick.of(shuffled, "Euclid").distance == pytest.approx(truth, abs=1e-6)
+    left = left_out(ROWS, "Euclid")
+    places = [left[row] for row in sorted(range(61), key=lambda row: ROWS[row].tobytes())]
+    shuffled = np.random.default_rng(1).permutation(np.concatenate([ROWS, ROWS[:9]]))
+    found = Yardstick.of(shuffled, "Euclid")
+    assert found.distance == pytest.approx(np.median(places[::4]), abs=1e-6)
+    assert found.examples == 61
+
+
+def test_zeros_of_either_sign_are_one() -> None:
+    rows = np.array([[0.0, 1.0], [-0.0, 1.0], [3.0, 1.0]], dtype=np.float32)
+    assert Yardstick.of(rows, "Euclid").examples == 2
 
 
 @given(st.lists(st.integers(-50, 50), min_size=2, max_size=30, unique=True), st.integers(0, 60))
