@@ -73,10 +73,10 @@ def main() -> None:
     page = asked.report.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
-        wide = picture(excerpt(page, "header, #path, #map"), WIDE, 2_400, directory)
+        wide = picture(excerpt(page, "header, #selection, #map"), WIDE, 2_400, directory)
         phones = [
             picture(excerpt(page, parts), NARROW, PHONE_HEIGHT, directory)
-            for parts in ("header, #figures", "#map", "#coverage")
+            for parts in ("header, #texts", "#selection", "#coverage", "#map")
         ]
     save(wide, asked.directory / f"report-{WIDE}.png")
     save(side_by_side(phones), asked.directory / f"report-{NARROW}.png")

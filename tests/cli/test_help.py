@@ -19,7 +19,7 @@ from tsds_qdrant.strategies.catalog import CATALOG
 
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
 MOST_FLAGS, MOST_PARAMETERS = 30, 8
-HEAVY = {"torch", "sentence_transformers", "pyarrow", "qdrant_client", "qdrant_edge", "plotly"}
+HEAVY = {"torch", "sentence_transformers", "pyarrow", "qdrant_client", "qdrant_edge"}
 
 
 def flags(shown: str) -> list[str]:

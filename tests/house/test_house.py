@@ -57,7 +57,6 @@ GUESTS = {
     "typer": "tsds_qdrant.cli",
     "rich": "tsds_qdrant.cli",
     "matplotlib": "tsds_qdrant.report.path_plot",
-    "plotly": "tsds_qdrant.report",
     "datasets": "tsds_qdrant.records",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,10 @@ def test_figures_equal_those_of_the_selections(pool: EdgeCollection) -> None:
         assert one.quality.coverage == pytest.approx(near.mean(), abs=1e-6)
         assert one.quality.covered == pytest.approx(np.mean(near <= found.typical))
         assert one.quality.distance == pytest.approx(between[:, ids].min(axis=0).mean(), abs=1e-6)
+        assert one.distances == pytest.approx(between[:, ids].min(axis=0), abs=1e-6)
+        assert found.yardstick.distance is not None
+        nearer = between[:, ids].min(axis=0) <= found.yardstick.distance
+        assert one.quality.nearer == nearer.mean()
         copies = inside[np.ix_(ids, ids)].min(axis=1) <= found.bandwidth
         assert one.quality.near_duplicates == copies.mean()
         if one.method != "tsds":
@@ -237,16 +242,18 @@ def test_sizes_are_checked(pool: EdgeCollection) -> None:
 def test_the_command_prints_a_table(task: list[str]) -> None:
     done = run("compare", *task, "--size", 40, "--seeds", 2)
     lines = done.stdout.splitlines()
-    columns = ["method", "coverage", "covered", "distance", "near-dup", "effective", "overlap"]
-    columns += ["seconds"]
+    columns = ["method", "coverage", "covered", "distance", "nearer"]
+    columns += ["near-dup", "effective", "overlap", "seconds"]
     assert lines[0].split() == columns
     assert [line.split()[0] for line in lines[2:]] == list(PLAIN_METHODS)
-    assert "\n40 of 400 candidates for 10 task examples; typical distance" in done.stderr
+    assert "\n40 of 400 candidates for 10 task examples; covered: one within" in done.stderr
+    assert re.search(r"\ntsds: \d+ of 40 lie nearer to the task than its examples", done.stderr)
+    assert re.search(r"\n  nearest   0\.\d{3}  ", done.stderr)
     line = next(line for line in lines if line.split()[0] == "random")
     assert "+-" in line
     line = next(line for line in lines if line.split()[0] == "round-robin")
     assert "+-" not in line
-    assert line.split()[5] == "-"
+    assert line.split()[6] == "-"
 
 
 def test_the_command_says_what_is_left_out(store: Path, task: list[str]) -> None:

@@ -9,6 +9,7 @@ from pool_oracle import METRICS, clustered_rows, near_queries
 
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.neighbors.geometry import distance_blocks, near_duplicate_share, nearest
+from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.planning.quality import measure
 
 ROWS = clustered_rows(600, 6, 20)
@@ -29,7 +30,15 @@ def test_measures_equal_brute_force(metric: Metric, monkeypatch: pytest.MonkeyPa
     np.fill_diagonal(inside, np.inf)
     weights = np.arange(1.0, 10.0) / 45
     typical, radius = float(np.median(between.min(axis=1))) + 1e-3, float(np.median(inside.min(1)))
-    found = measure(rows, queries, weights, metric, typical=typical, bandwidth=radius + 1e-3)
+    yardstick = Yardstick(float(np.median(between.min(axis=0))) + 1e-3, len(queries))
+    found, distances = measure(
+        *(rows, queries, weights, metric),
+        typical=typical,
+        bandwidth=radius + 1e-3,
+        yardstick=yardstick,
+    )
+    assert distances == pytest.approx(between.min(axis=0), abs=1e-6)
+    assert found.nearer == np.mean(between.min(axis=0) <= yardstick.distance)
     assert found.coverage == pytest.approx(weights @ between.min(axis=1), abs=1e-6)
     assert found.covered == pytest.approx(weights @ (between.min(axis=1) <= typical))
     assert found.distance == pytest.approx(between.min(axis=0).mean(), abs=1e-6)

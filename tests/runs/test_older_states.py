@@ -70,6 +70,9 @@ def test_it_opens_as_it_was(pool: Collection, state: RunState) -> None:
     assert run.selection.transport.alpha == 0.775389753435706
     assert run.selection.counts.neighbor_searches == 0
     assert run.texts == []
+    apart = np.linalg.norm(ROWS[:5, None] - ROWS[None, :5], axis=2) + 1e9 * np.eye(5)
+    assert run.selection.yardstick is not None
+    assert run.selection.yardstick.distance == pytest.approx(np.median(apart.min(axis=1)), abs=1e-5)
 
 
 def test_it_goes_on_as_a_selection_from_scratch(pool: Collection, state: RunState) -> None:

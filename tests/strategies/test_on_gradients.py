@@ -78,7 +78,6 @@ def test_rankings_equal_brute_force(strategy: str, blocks: int) -> None:
 
 def test_whoever_reads_the_vectors_reads_directions(tmp_path: Path) -> None:
     """Runs, repairs, explanations, reports, checks and comparisons work on two checkpoints."""
-    pytest.importorskip("plotly")
     rows, queries = gradients(2), gradients(2, SHOTS, seed=1)
     asked = SelectionSettings.of("tsds", sizes=(10,), cost_scale=0.9, bandwidth=0.5)
     with plain_pool(COUNT) as root:

@@ -15,6 +15,7 @@ from tsds_qdrant.cli.groups import Examples, Where, note_filter
 from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.outputs import FORMAT_HELP, FORMATS, check_distinct, check_stdout
 from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say, wrote
+from tsds_qdrant.cli.verdict import either_end
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.planning.settings import CompareSettings
@@ -92,7 +93,8 @@ def compare(
 
     Columns: mean distance from a task example to the nearest selected candidate (coverage),
     share of task examples that have one within the typical distance (covered), mean distance
-    from a selected candidate to the nearest task example (distance), share of the selected with
+    from a selected candidate to the nearest task example (distance), share of the selected that
+    lie nearer to the task than its examples lie to each other (nearer), share of the selected with
     another selected one within the bandwidth (near-dup), effective sample size of the
     probabilities (effective), candidates shared with tsds as a share of both (overlap), and with
     --target the share of the selected that have that value; last the seconds of searching and
@@ -124,6 +126,7 @@ def compare(
                 opened, task, settings, compared, views=views, progress=progress
             )
         note_filter(search.where, opened, quiet=as_json)
+        judged = [] if as_json else _judged(opened, found)
     out, target = rows.out, compared.target
     if out:
         write_rows(out, found.rows(), columns=RUN_COLUMNS, form=rows.form)
@@ -131,9 +134,13 @@ def compare(
         print_json(found.as_dict())
         return
     say(task.note)
+    nearer, scale = "", found.yardstick.distance
+    if scale is not None:
+        nearer = f"; nearer: to the task than its examples lie to each other ({scale:.4g})"
     say(
         f"{found.size} of {found.candidates} candidates for {found.queries} task examples; "
-        f"typical distance {found.typical:.4g}, bandwidth {found.bandwidth:.4g}"
+        f"covered: one within {found.typical:.4g}; "
+        f"near-dup: another within {found.bandwidth:.4g}{nearer}"
     )
     for method, reason in found.left_out.items():
         say(f"left out {method}: {reason}")
@@ -141,8 +148,21 @@ def compare(
     _print_figures(found, target, err=taken)
     if compared.by is not None and target is None:
         _print_shares(found, compared.by, err=taken)
+    say("\n".join(judged))
     if out:
         say(wrote([out]))
+
+
+def _judged(opened: Collection, found: Comparison) -> list[str]:
+    """The verdict on the first strategy, and texts of either end of what it selects."""
+    from tsds_qdrant.planning.contestants import strategy_name
+    from tsds_qdrant.selection.verdict import Verdict
+
+    run = found.runs[0]
+    nearer = found.yardstick.nearer(run.distances)
+    aware = bool(strategy_class(strategy_name(run.method)).card.task_aware)
+    verdict = Verdict(len(run.ids), nearer, 0, found.yardstick, aware)
+    return [f"{run.method}: {verdict.in_words}", *either_end(opened, run.ids, run.distances)]
 
 
 def _views(where: Where, examples: Examples, opened: Collection, progress: Progress) -> Viewing:
@@ -173,6 +193,7 @@ def _print_figures(found: Comparison, target: str | None, *, err: bool) -> None:
         "coverage": "coverage",
         "covered": "covered",
         "distance": "distance",
+        "nearer": "nearer",
         "near-dup": "near_duplicates",
         "effective": "effective_size",
         "overlap": "overlap",

@@ -54,7 +54,9 @@ def demo(settings: DemoSettings, as_json: JsonOption = False) -> None:
         tsds-qdrant demo --dir ./demo-output
     """
     from tsds_qdrant.cli.summary import summary
-    from tsds_qdrant.demo.demo import REPORT_FILE, SELECTED_FILE, TASK_FILE, run_demo
+    from tsds_qdrant.cli.verdict import judged
+    from tsds_qdrant.collections import open_collection
+    from tsds_qdrant.demo.demo import COLLECTION, REPORT_FILE, SELECTED_FILE, TASK_FILE, run_demo
     from tsds_qdrant.selection.results import manifest
 
     directory, size, model = settings.directory, settings.size, settings.model
@@ -79,7 +81,9 @@ def demo(settings: DemoSettings, as_json: JsonOption = False) -> None:
         print_json({"demo": {**scores, "seconds": report.seconds}, **task})
         return
     seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in report.seconds.items())
-    say(f"{summary(selection)}\n{seconds}\n")
+    with open_collection(str(directory), COLLECTION) as pool:
+        seen = judged(pool, selection)
+    say(f"{summary(selection, seen)}\n{seconds}\n")
     typer.echo("Some of the docstrings that were selected:\n")
     for item in report.shown:
         line = " ".join(item["text"].split())

@@ -10,6 +10,7 @@ from tsds_qdrant.cli.flags import only, taking
 from tsds_qdrant.cli.groups import Examples, Where, note_filter
 from tsds_qdrant.cli.options import JsonOption
 from tsds_qdrant.cli.terminal import print_json, print_table, progress_bars, say
+from tsds_qdrant.cli.verdict import either_end
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.settings.texts import numbers
@@ -58,6 +59,7 @@ def path(
         tsds-qdrant path --qdrant ./store --collection pool --queries task.jsonl
     """
     from tsds_qdrant.report.path_plot import check_plot, plot_path
+    from tsds_qdrant.selection.verdict import in_the_pool
     from tsds_qdrant.strategies.tsds.trace import DEFAULT_ALPHAS, trace_path
 
     if shown.plot:
@@ -75,16 +77,21 @@ def path(
             progress=progress,
         )
         note_filter(search.where, opened, quiet=as_json)
+        seen = [] if as_json else either_end(opened, traced.ids, traced.distances)
     say(task.note, quiet=as_json)
     if shown.plot:
         plot_path(traced.points, traced.candidates, shown.plot)
         say(f"wrote {shown.plot}", quiet=as_json)
     if as_json:
-        print_json({**vars(traced), "points": [vars(point) for point in traced.points]})
+        print_json(traced.as_dict())
         return
+    scale, nearer = traced.yardstick, traced.nearer
+    worth = in_the_pool(scale, nearer, traced.candidates, counted=traced.counted)
+    say("\n".join([worth, *seen]))
     say(
-        f"{traced.candidates} candidates, cost scale {traced.cost_scale:.4g}, "
-        f"bandwidth {traced.bandwidth:.4g}"
+        "alpha: 1 keeps to the task, 0 spreads out; neighbours: that a task example uses; support: "
+        "candidates that can be drawn; effective: how many even chances theirs count as; distance: "
+        "mean from a task example to what it chose"
     )
     print_table(
         ("alpha", "neighbours", "support", "effective", "distance"),

@@ -35,11 +35,12 @@ def report(
     reading: Reading,
     moved: Moved,
 ) -> None:
-    """Show what a run selected, and why, in one HTML page that opens offline (needs plotly).
+    """Show what a run selected, and why, in one HTML page that opens offline.
 
-    RUN is the file that 'select --state RUN' made. Nothing is searched or changed. The page has
-    the figures, distances, a map, coverage of the task examples and near misses; for tsds also
-    the path and near-duplicates, and with --by the shares of a payload field.
+    RUN is the file that 'select --state RUN' made. Nothing is searched or changed. The page
+    says how near the selection is to the task, lists all of it in a table, and has the worst served
+    task examples, distances, a map and near misses; for tsds also the path and near-duplicates, and
+    with --by the shares of a payload field.
 
     \b
     Example:

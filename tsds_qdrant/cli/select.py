@@ -22,6 +22,7 @@ from tsds_qdrant.cli.outputs import (
 )
 from tsds_qdrant.cli.summary import summary
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say, wrote
+from tsds_qdrant.cli.verdict import judged
 from tsds_qdrant.cli.write_back import in_words, pruned, warned, written_back
 from tsds_qdrant.errors import ContaminationError, SettingsError
 from tsds_qdrant.guards.settings import GuardSettings
@@ -63,9 +64,7 @@ class Outputs:
         None, "Every candidate with p > 0, same formats.", metavar="FILE"
     )
     form: str | None = setting(None, FORMAT_HELP, "--format", metavar=FORMATS, hidden=True)
-    report: Path | None = setting(
-        None, "Also write the page of 'report' (needs plotly).", metavar="R.html"
-    )
+    report: Path | None = setting(None, "Also write the page of 'report'.", metavar="R.html")
     by: str | None = setting(
         None, "Payload field whose shares the report compares.", metavar="FIELD", hidden=True
     )
@@ -193,11 +192,12 @@ def select(
         tagged = written_back(opened, selection, tagging, run, quiet=quiet)
         tagged |= pruned(opened, selection, run, quiet=quiet)
         slow = "" if quiet else slow_scans(opened, selection)
+        seen = [] if quiet else judged(opened, selection, examples.reading.text_template())
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
     read_only = "" if info.limits.writes else FOLDER_HINT
-    parts = (task.note, made.note, summary(selection), slow, read_only, wrote(written))
+    parts = (task.note, made.note, summary(selection, seen), slow, read_only, wrote(written))
     say("\n".join(filter(None, parts)))
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tsds_qdrant.strategies.catalog import DEFAULT
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from tsds_qdrant.selection.selection import Selection
 
 
-def summary(selection: Selection) -> str:
-    """A few lines on a selection, for a person."""
+def summary(selection: Selection, judged: Sequence[str] = ()) -> str:
+    """A few lines on a selection, for a person; ``judged`` says how good it is."""
     drawn = ", ".join(map(_drawn, selection.samples.values()))
     done = f"selected {drawn} of" if drawn else "solved for"
     by = "" if selection.strategy == DEFAULT else f" by {selection.strategy}"
     lines = [
         f"{done} {selection.candidates} candidates for {selection.queries} task examples{by}",
+        *judged,
         *selection.evidence.in_words(),
     ]
     found = [*_kept_out(selection), *_near_copies(selection), *_bounds_met(selection)]

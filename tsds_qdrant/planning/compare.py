@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import (
@@ -24,6 +26,7 @@ from tsds_qdrant.neighbors.deepening import start
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE, typical_distance
+from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.planning.comparison import Comparison, Run
 from tsds_qdrant.planning.contestants import METHODS, Contestant, View, Viewing, settings_of
 from tsds_qdrant.planning.quality import Quality, measure
@@ -113,11 +116,12 @@ def compare(
         for method, contestant in ready.items()
         for seed in (range(first, first + compared.seeds) if contestant.has_chance else [None])
     }
-    yardstick = _yardstick(ready.values(), searcher, task, settings)
+    scales = _scales(ready.values(), searcher, task, settings)
     ours = {seed: set(ids) for (method, seed), ids in chosen.items() if method == DEFAULT}
     runs: list[Run] = []
     for (method, seed), ids in chosen.items():
         progress("measures", len(runs), len(chosen))
+        quality, distances = scales.quality(ids)
         shares = {} if compared.by is None else _shares(collection, ids, compared.by)
         others = [ours[seed]] if seed in ours else [*ours.values()]
         runs.append(
@@ -125,7 +129,8 @@ def compare(
                 method=method,
                 seed=seed,
                 ids=ids,
-                quality=yardstick.quality(ids),
+                quality=quality,
+                distances=distances,
                 seconds=ready[method].seconds,
                 effective_size=ready[method].effective_size,
                 overlap=None if method == DEFAULT else _overlap(set(ids), others),
@@ -140,8 +145,9 @@ def compare(
         candidates=searcher.candidates,
         queries=len(task.vectors),
         size=size,
-        typical=yardstick.typical,
-        bandwidth=yardstick.bandwidth,
+        typical=scales.typical,
+        bandwidth=scales.bandwidth,
+        yardstick=scales.yardstick,
         runs=tuple(runs),
         left_out=left_out,
     )
@@ -166,7 +172,7 @@ def _searcher(collection: Collection, settings: SelectionSettings, progress: Pro
 
 
 @dataclass(frozen=True)
-class _Yardstick:
+class _Scales:
     """What every selection is measured with.
 
     Attributes:
@@ -181,8 +187,13 @@ class _Yardstick:
     typical: float
     bandwidth: float
 
-    def quality(self, ids: list[PointId]) -> Quality:
-        """The measures of the selection of ``ids``."""
+    @cached_property
+    def yardstick(self) -> Yardstick:
+        """How near the task examples lie to each other."""
+        return Yardstick.of(self.task.vectors, self.searcher.info.geometry)
+
+    def quality(self, ids: list[PointId]) -> tuple[Quality, FloatArray]:
+        """The measures of the selection of ``ids``, and (n,) their distances to the task."""
         info = self.searcher.info
         return measure(
             vectors_of(self.searcher.collection, ids, info),
@@ -191,12 +202,13 @@ class _Yardstick:
             info.geometry,
             typical=self.typical,
             bandwidth=self.bandwidth,
+            yardstick=self.yardstick,
         )
 
 
-def _yardstick(
+def _scales(
     contestants: Iterable[Contestant], searcher: Searcher, task: Task, settings: SelectionSettings
-) -> _Yardstick:
+) -> _Scales:
     """Typical distance and bandwidth of a contestant that has them, else as they are derived.
 
     Those of a contestant that searches other vectors mean nothing here.
@@ -206,13 +218,13 @@ def _yardstick(
         if contestant.known.searcher.info.vector != searcher.info.vector:
             continue
         if isinstance(evidence, TransportEvidence) and evidence.bandwidth:
-            return _Yardstick(searcher, task, evidence.cost_scale, evidence.bandwidth)
+            return _Scales(searcher, task, evidence.cost_scale, evidence.bandwidth)
     searcher.preflight(task.vectors[0])
     near = Neighborhoods(searcher, task.vectors)
     start(near)
     typical, given = typical_distance(near.lists), settings.flat()
     bandwidth = given.get("bandwidth")
-    return _Yardstick(
+    return _Scales(
         searcher,
         task,
         typical=given.get("cost_scale") or typical,

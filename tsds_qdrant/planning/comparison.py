@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.values import CollectionInfo, PointId
+from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.planning.quality import Quality
 
 FIGURES = (
     "coverage",
     "covered",
     "distance",
+    "nearer",
     "near_duplicates",
     "effective_size",
     "overlap",
@@ -33,6 +36,7 @@ class Run:
         seed: of the selection; None where nothing is left to chance.
         ids: what was selected, best rank first.
         quality: its measures.
+        distances: (n,) from each of ``ids`` to the nearest task example.
         seconds: that the strategy took to learn of the pool and to prefer, for all seeds together.
         effective_size: effective sample size of the probabilities, 1 / sum p^2; None where there
             are none.
@@ -48,6 +52,7 @@ class Run:
     seed: int | None
     ids: list[PointId]
     quality: Quality
+    distances: FloatArray
     seconds: float
     effective_size: float | None
     overlap: float | None
@@ -90,6 +95,7 @@ class Comparison:
         typical: the distance within which a task example counts as covered: the median distance
             from a task example to its 32nd neighbour.
         bandwidth: h, within which candidates count as near-duplicates.
+        yardstick: how near the task examples lie to each other.
         runs: all runs, method by method.
         left_out: method -> why it cannot be used here.
     """
@@ -100,6 +106,7 @@ class Comparison:
     size: int
     typical: float
     bandwidth: float
+    yardstick: Yardstick
     runs: tuple[Run, ...]
     left_out: Mapping[str, str]
 
@@ -144,6 +151,7 @@ class Comparison:
             "size": self.size,
             "typical_distance": self.typical,
             "bandwidth": self.bandwidth,
+            "yardstick": self.yardstick.facts(),
             "methods": [self._method_facts(method, values) for method in self.methods],
             "left_out": dict(self.left_out),
         }

@@ -50,6 +50,11 @@ Viewing = Callable[[Strategy], View]
 """Finds the view of a strategy; raises where the task has no vectors there."""
 
 
+def strategy_name(method: str) -> str:
+    """The strategy of the catalogue behind one of ``METHODS``."""
+    return VARIANTS[method][0] if method in VARIANTS else method
+
+
 def settings_of(method: str, given: SelectionSettings) -> SelectionSettings:
     """The settings by which one of ``METHODS`` selects.
 

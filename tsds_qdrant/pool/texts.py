@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.records import TextTemplate
@@ -15,6 +16,13 @@ LENGTH = 200
 """Maximum number of characters of a text that are shown."""
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """Controls, halves of surrogate pairs, and what turns the direction of the text that follows."""
+
+
+def own_template(info: CollectionInfo, wanted: TextTemplate | None = None) -> TextTemplate:
+    """The template ``wanted``, where it says anything; else that of the collection."""
+    if wanted is not None and wanted.to_dict():
+        return wanted
+    return TextTemplate.from_dict(info.metadata.get("text") or {})
 
 
 def text_of(payload: Mapping[str, Any], template: TextTemplate) -> str:

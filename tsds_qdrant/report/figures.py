@@ -13,6 +13,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Payload, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.geometry import nearest
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.distances import DistanceHistogram, histogram
@@ -26,11 +27,13 @@ from tsds_qdrant.report.point_map import (
 )
 from tsds_qdrant.report.pool_sample import PoolSample, draw_pool
 from tsds_qdrant.report.reader import PointReader
+from tsds_qdrant.report.rows import Rows, rows_of
 from tsds_qdrant.report.shares import Shares, shares_of
 from tsds_qdrant.report.texts import label
 from tsds_qdrant.report.transport import TransportFigures, transport_figures
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.selection.verdict import Verdict, verdict_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class ReportFigures:
         manifest: its settings and figures, as written beside a selection.
         history: what its run has done, oldest first; empty where no run is kept.
         chosen: the reported sample.
+        verdict: how near it is to the task; None where no yardstick was looked for.
+        rows: it again, with texts.
         pool: the pool's sample.
         distances: selection against pool.
         map: both, and the task, in two dimensions.
@@ -57,6 +62,8 @@ class ReportFigures:
     manifest: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     chosen: Chosen
+    verdict: Verdict | None
+    rows: Rows
     pool: PoolSample
     distances: DistanceHistogram
     map: PointMap
@@ -65,6 +72,12 @@ class ReportFigures:
     shares: Shares | None
     example_texts: list[str]
     texts: dict[int, str]
+
+    @property
+    def yardstick(self) -> float | None:
+        """How near the task examples lie to each other; None where that is not known."""
+        scale = self.selection.yardstick
+        return None if scale is None else scale.distance
 
 
 def figures_of(
@@ -88,9 +101,7 @@ def figures_of(
         raise InputError(
             f"{len(texts)} texts for {selection.queries} task examples; give one each, or none"
         )
-    template = template or TextTemplate()
-    if not template.to_dict():
-        template = TextTemplate.from_dict(info.metadata.get("text") or {})
+    template = own_template(info, template)
     chosen = Chosen.of(selection)
     reader = PointReader(collection, selection, template)
     pool = draw_pool(run.known.searcher.members, settings.wanted.seed)
@@ -104,6 +115,8 @@ def figures_of(
         manifest=manifest,
         history=run.history,
         chosen=chosen,
+        verdict=verdict_of(selection, chosen.rows),
+        rows=rows_of(reader, chosen, by),
         pool=pool,
         distances=histogram(
             nearest(pool.vectors, queries, info.geometry)[1],

@@ -15,12 +15,6 @@ from tsds_qdrant.report.section import Section, chosen_name, plot_place
 from tsds_qdrant.report.tables import Column, candidate_list, example_cell, table, text_cell
 
 
-def nearest_sections(figures: ReportFigures, near: NearestFigures) -> list[Section]:
-    """The sections that there are of ``near``."""
-    sections = [coverage_section(figures, near), selected_section(figures, near)]
-    return [*sections, passed_section(figures, near.passed)] if near.passed else sections
-
-
 def coverage_section(figures: ReportFigures, near: NearestFigures) -> Section:
     """How near the selection comes to each task example."""
     name, texts, title = (

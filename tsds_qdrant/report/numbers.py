@@ -36,3 +36,8 @@ def _rounded(value: float) -> str:
     if abs(value) >= 1_000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def significant(value: float, digits: int) -> float:
+    """``value`` with that many digits."""
+    return float(f"{value:.{digits}g}")

@@ -20,14 +20,15 @@ def path_section(transport: TransportFigures) -> Section:
     lowest = min((point.alpha for point in curve.points), default=curve.chosen.alpha)
     said = tag(
         "p",
-        "Towards 1 the selection keeps to the task, towards 0 it spreads out. The dashed line is "
-        f"the alpha of this selection, {curve.chosen.alpha:.4g}; the neighbours fetched for it "
-        f"show the path down to alpha {lowest:.4g}.",
+        "Alpha weighs nearness to the task (towards 1) against diversity (towards 0). Support is "
+        "how many candidates can be drawn; the effective size, how many even chances theirs count "
+        f"as. The dashed line is the alpha of this selection, {curve.chosen.alpha:.4g}; the "
+        f"neighbours fetched for it show the path down to alpha {lowest:.4g}.",
         "" if curve.reached else " This selection itself lies beyond that.",
     )
     places = tag(
         "div",
-        plot_place("path-sizes", "Support and effective sample size over alpha"),
+        plot_place("path-sizes", "Support and effective size over alpha"),
         plot_place("path-cost", "Transport cost over alpha"),
         class_="pair",
     )
@@ -65,7 +66,7 @@ def distance_section(figures: ReportFigures) -> Section:
         else "",
     )
     title = "Distances of the selection against the pool"
-    drawn = {"distances": plots.distance_bars(histogram, chosen_name(figures))}
+    drawn = {"distances": plots.distance_bars(histogram, chosen_name(figures), figures.yardstick)}
     return Section("distances", title, (said, plot_place("distances", title)), drawn)
 
 
@@ -76,13 +77,14 @@ def map_section(figures: ReportFigures) -> Section:
         "p",
         f"The two principal axes of these points, fitted to {points.fitted:,} of them, show "
         f"{points.variance:.0%} of their variance: what is near here may lie far apart, so trust "
-        "the distances above. Point at one to read it; the numbers in the legend say how many "
-        "are drawn.",
+        "the distances above. Point at one to read it; draw a frame to enlarge a part. The numbers "
+        "in the legend say how many are drawn.",
     )
     title = "Map of the pool, the task and the selection"
     drawn = {"map": plots.point_scatter(points, chosen_name(figures))}
-    buttons = ("zoom2d", "pan2d", "resetScale2d", "toImage")
-    return Section("map", title, (said, plot_place("map", title, tall=True)), drawn, buttons)
+    whole = tag("button", "Show all", type="button", class_="whole", hidden=True)
+    place = tag("div", whole, plot_place("map", title, tall=True), class_="enlarged")
+    return Section("map", title, (said, place), drawn)
 
 
 def share_section(figures: ReportFigures, shares: Shares) -> Section:

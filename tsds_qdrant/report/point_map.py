@@ -21,7 +21,7 @@ class Layer:
 
     Attributes:
         places: (n, 2) coordinates.
-        labels: n labels, escaped.
+        labels: n labels.
         total: how many points of this kind there are, shown or not.
     """
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tsds_qdrant.report.figures import ReportFigures
 from tsds_qdrant.report.markup import Html, tag
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from tsds_qdrant.report.plot import Plot
 
 
 @dataclass(frozen=True)
@@ -21,25 +18,21 @@ class Section:
         title: its heading.
         parts: what follows, in order.
         plots: key -> plot; its place in ``parts`` is made by :func:`plot_place`.
-        buttons: plotly's names of the buttons that its plots have.
     """
 
     name: str
     title: str
     parts: tuple[Html, ...]
-    plots: dict[str, Figure] = field(default_factory=dict)
-    buttons: tuple[str, ...] = ()
+    plots: dict[str, Plot] = field(default_factory=dict)
 
 
 def plot_place(key: str, title: str, *, tall: bool = False, height: int | None = None) -> Html:
     """Where the script draws the plot ``key``, of a usual height or of ``height`` pixels."""
     return tag(
         "div",
-        id=f"plot-{key}",
+        tag("canvas", id=f"plot-{key}", role="img", aria_label=title),
         class_="plot tall" if tall else "plot",
         style=None if height is None else f"height:{height}px",
-        role="img",
-        aria_label=title,
     )
 
 

@@ -22,8 +22,10 @@ class Column(NamedTuple):
     kind: Literal["number", "text", "wide", "word"] = "number"
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, label: str) -> Html:
-    """A table of ``rows``, which have a cell for each column."""
+def table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], *, label: str, whole: bool = False
+) -> Html:
+    """A table of ``rows``, which have a cell for each column; ``whole``: of any height."""
     head = [tag("th", column.name, class_=column.kind, scope="col") for column in columns]
     body = [
         tag(
@@ -35,8 +37,9 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, label: st
         )
         for row in rows
     ]
-    whole = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body))
-    return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=label)
+    made = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body))
+    names = "scroll whole-height" if whole else "scroll"
+    return tag("div", made, class_=names, tabindex="0", role="region", aria_label=label)
 
 
 def text_cell(text: str | None, length: int = LENGTH) -> Html:

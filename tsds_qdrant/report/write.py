@@ -15,7 +15,6 @@ from tsds_qdrant.pool.fields import check_fields, check_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.figures import figures_of
 from tsds_qdrant.report.page import page_of
-from tsds_qdrant.report.plots import check_plotly
 from tsds_qdrant.runs.reopen import reopen
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.runs.state import RunState
@@ -26,10 +25,8 @@ def check_report(path: str | Path) -> None:
     """Check, before long work, that :func:`write_report` can write to ``path``.
 
     Raises:
-        MissingPackageError: plotly is not installed.
         OutputError: the file cannot be written, or is not named as a page.
     """
-    check_plotly()
     if Path(path).suffix.lower() not in (".html", ".htm") and not is_stream(path):
         raise OutputError(f"'{path}' is no name of a page; let it end in .html")
     check_writable(path)
@@ -58,7 +55,6 @@ def write_report(
         by: also compare the shares of the values of this payload field.
 
     Raises:
-        MissingPackageError: plotly is not installed.
         InputError: no point has the field ``by``, or one that ``template`` needs.
         OutputError: the file cannot be written.
     """

@@ -162,6 +162,7 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
         "contamination": None if found is None else found.figures(),
         "near_copies": selection.near_copies,
         "candidates": selection.candidates,
+        "yardstick": _yardstick(selection),
         **facts,
         "samples": {
             str(size): {
@@ -182,6 +183,18 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
         },
         "seconds": selection.seconds,
     }
+
+
+def _yardstick(selection: Selection) -> dict[str, Any] | None:
+    """How near task examples lie to each other, and how many of each sample lie nearer to them."""
+    scale, distances = selection.yardstick, selection.nearest_distance
+    if scale is None:
+        return None
+    nearer = {
+        str(size): scale.nearer(distances[sample.candidates])
+        for size, sample in selection.samples.items()
+    }
+    return {**scale.facts(), **({"nearer": nearer} if scale.distance is not None else {})}
 
 
 def write_manifest(selection: Selection, out: str | Path, *, queries: Mapping[str, Any]) -> Path:

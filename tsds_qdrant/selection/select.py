@@ -7,25 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.guards.guard import Guard
-from tsds_qdrant.neighbors.measure import nearest_to
 from tsds_qdrant.neighbors.remembering import Memory
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.pool.fields import check_fields
-from tsds_qdrant.pool.pool import vectors_found, vectors_of
+from tsds_qdrant.pool.pool import vectors_found
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing
 from tsds_qdrant.selection.copies import NearCopies, radius_in
+from tsds_qdrant.selection.measured import drawn_ids, nearest_of_drawn
 from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.quotas import Traits
-from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
@@ -184,10 +182,10 @@ def select_for(
     samples = drawing.samples(preference, sizes)
     drawn = time.perf_counter()
     preference = strategy.concluded(known, preference, seed, earlier.evidence)
-    query, distance = preference.nearest or _measured(known, samples, earlier.reopened)
+    query, distance = preference.nearest or nearest_of_drawn(known, samples, earlier.reopened)
     if preference.nearest and searcher.info.metric == "Dot" and not earlier.reopened:
         # Where densities were not asked for, nobody has looked at these vectors yet.
-        vectors_found(searcher.collection, _drawn(known, samples), searcher.info)
+        vectors_found(searcher.collection, drawn_ids(known, samples), searcher.info)
     seen = len(query)
     ids = known.index.ids(range(seen))
     return Selection(
@@ -213,6 +211,7 @@ def select_for(
         traits=reader.known if samples else {},
         copies=copies.passed if copies and samples else {},
         copy_radius=None if copies is None else copies.radius,
+        yardstick=Yardstick.of(known.queries, searcher.info.geometry),
     )
 
 
@@ -230,31 +229,3 @@ def copies_of(
         return None
     radius = radius_in(searcher.info, settings.bounds.copy_radius)
     return NearCopies(searcher, radius, known or {})
-
-
-def _drawn(known: Knowledge, samples: Mapping[int, Sample]) -> list[PointId]:
-    """The ids in the largest of ``samples``; none where there is no sample."""
-    if not samples:
-        return []
-    return known.index.ids(samples[max(samples)].candidates.tolist())
-
-
-def _measured(
-    known: Knowledge, samples: Mapping[int, Sample], reopened: bool
-) -> tuple[IntArray, FloatArray]:
-    """(n,) nearest task example of each candidate that was drawn, and its distance."""
-    searcher, seen = known.searcher, len(known.index)
-    query, distance = np.full(seen, -1, dtype=np.int64), np.full(seen, np.nan)
-    ids = _drawn(known, samples)
-    chosen = known.index.numbers(ids)
-    if not ids:
-        return query, distance
-    if reopened:
-        left, rows = vectors_found(searcher.collection, ids, searcher.info)
-        chosen = chosen[left]
-        ids = known.index.ids(chosen.tolist())
-    else:
-        rows = vectors_of(searcher.collection, ids, searcher.info)
-    if len(rows):
-        query[chosen], distance[chosen] = nearest_to(searcher, known.queries, ids, rows)
-    return query, distance

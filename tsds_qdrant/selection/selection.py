@@ -14,6 +14,7 @@ from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.guards.contamination import Contamination
 from tsds_qdrant.neighbors.counted import SearchCounts
+from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.settings import SelectionSettings
@@ -46,6 +47,7 @@ class Selection:
         copies: id -> whether it is a near copy of a candidate that comes before it, of all that
             were looked at; empty where near copies are kept.
         copy_radius: within what; None where near copies are kept.
+        yardstick: how near the task examples lie to each other; None where it was not looked for.
     """
 
     settings: SelectionSettings
@@ -66,6 +68,7 @@ class Selection:
     traits: Mapping[PointId, Traits] = field(default_factory=dict)
     copies: Mapping[PointId, bool] = field(default_factory=dict)
     copy_radius: float | None = None
+    yardstick: Yardstick | None = None
 
     @property
     def near_copies(self) -> dict[str, Any] | None:

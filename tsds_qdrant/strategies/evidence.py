@@ -229,13 +229,12 @@ class TransportEvidence(Evidence):
         )
 
     def in_words(self) -> list[str]:
-        """What alpha, C and h came to, the searches, and what to mind."""
+        """What alpha came to, the searches, and what to mind; C and h are in the manifest."""
         solution, accuracy, counts = self.solution, self.accuracy, self.counts
         lines = [
-            f"alpha {self.alpha:.4g}, cost scale {self.cost_scale:.4g}, "
-            f"bandwidth {self.bandwidth:.4g}: {solution.support} candidates with p > 0, "
-            f"effective sample size {solution.effective_size:.0f}, "
-            f"mean distance {solution.transport_cost:.3f}"
+            f"alpha {self.alpha:.4g} (1 keeps to the task, 0 spreads out): {solution.support} "
+            f"candidates can be drawn (support), by chances that count as "
+            f"{solution.effective_size:.0f} even ones (effective size)"
         ]
         if self.why_even:
             lines.append(f"the task has no influence: {self.why_even}")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.solver.path import PathPoint
 from tsds_qdrant.solver.tradeoff import checked_alpha
@@ -31,6 +37,10 @@ class TracedPath:
         cost_scale: C, given or derived.
         bandwidth: h, given or derived.
         candidates: size of the pool.
+        yardstick: how near the task examples lie to each other.
+        nearer: how many candidates lie nearer to the task than that; None without a yardstick.
+        counted: whether these are all; otherwise lists end before, and there may be more.
+        ids, distances: those candidates, nearest first; without a yardstick, all that were found.
     """
 
     points: tuple[PathPoint, ...]
@@ -38,6 +48,26 @@ class TracedPath:
     cost_scale: float
     bandwidth: float
     candidates: int
+    yardstick: Yardstick
+    nearer: int | None
+    counted: bool
+    ids: tuple[PointId, ...]
+    distances: FloatArray
+
+    def as_dict(self) -> dict[str, Any]:
+        """The path for a machine to read; without the ids."""
+        return {
+            "points": [vars(point) for point in self.points],
+            "pool_alphas": list(self.pool_alphas),
+            "cost_scale": self.cost_scale,
+            "bandwidth": self.bandwidth,
+            "candidates": self.candidates,
+            "yardstick": {
+                **self.yardstick.facts(),
+                "nearer": self.nearer,
+                "counted": self.counted,
+            },
+        }
 
 
 def trace_path(
@@ -65,10 +95,28 @@ def trace_path(
     known = strategy.begin(searcher, task)
     strategy.settle(known, None)
     path = known.reach(alpha_target(min(alphas), known.cost_scale)).path
+    near, yardstick = known.neighborhoods, Yardstick.of(task.vectors, searcher.info.geometry)
+    found, distances = _by_distance(near)
+    nearer = yardstick.nearer(distances)
     return TracedPath(
         tuple(path.at(alpha) for alpha in alphas if path.reaches(alpha)),
         tuple(alpha for alpha in alphas if not path.reaches(alpha)),
         known.cost_scale,
-        known.neighborhoods.bandwidth,
+        near.bandwidth,
         searcher.candidates,
+        yardstick,
+        nearer,
+        bool((near.ends > (yardstick.distance or 0.0)).all()),
+        tuple(near.index.ids(found[:nearer].tolist())),
+        distances[:nearer],
     )
+
+
+def _by_distance(near: Neighborhoods) -> tuple[IntArray, FloatArray]:
+    """The candidates of all lists, nearest to the task first, and how far they are from it."""
+    lists = near.lists
+    distances = np.full(len(near.index), np.inf)
+    np.minimum.at(distances, lists.candidates, lists.distances)
+    order = np.argsort(distances, kind="stable")
+    found = order[: np.count_nonzero(np.isfinite(distances))]
+    return found, distances[found]
