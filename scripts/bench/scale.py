@@ -85,7 +85,7 @@ def measured(pool: Pool, tasks: Sequence[tuple[int, int]]) -> dict[str, Any]:
             counts = select(
                 metered,  # type: ignore[arg-type]
                 pool.queries[:examples],
-                SelectionSettings.of(sizes=(size,)),
+                SelectionSettings.of(sizes=(size,), sampler="stable"),
             ).counts
             rows.append(
                 {

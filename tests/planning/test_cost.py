@@ -25,10 +25,10 @@ def test_searches_are_foretold(examples: int, size: int) -> None:
 
 
 def test_seconds_add_up() -> None:
-    assert SearchCost(scan=2.0, walk=None).expected(100, 1_000) == (1_280, pytest.approx(2.56))
+    assert SearchCost(scan=2.0, walk=None).expected(100, 1_000) == (2_050, pytest.approx(4.1))
     searches, seconds = SearchCost(scan=10.0, walk=0.5).expected(100, 1_000)
-    assert (searches, seconds) == (1_344, pytest.approx(0.64 + 0.64))
-    assert SearchCost(scan=None, walk=0.5).expected(100, 1_000) == (1_280, pytest.approx(0.64))
+    assert (searches, seconds) == (2_114, pytest.approx(0.64 + 1.025))
+    assert SearchCost(scan=None, walk=0.5).expected(100, 1_000) == (2_050, pytest.approx(1.025))
 
 
 def test_what_can_be_timed_is_timed() -> None:

@@ -301,7 +301,13 @@ def test_a_walk_that_missed_a_point_is_told(tmp_path: Path) -> None:
         lists = known.lists
         solution = solve_transport(replace(problem, lists=lists))
         evidence = replace(run.selection.transport, solution=solution)
-        preference = replace(run.selection.preference, evidence=evidence)
+        p = solution.probabilities
+        preference = replace(
+            run.selection.preference,
+            evidence=evidence,
+            probabilities=p,
+            candidates=np.flatnonzero(p),
+        )
         broken = replace(run, selection=replace(run.selection, preference=preference))
         (point,) = points_of(broken, [run.selection.ids[missed]])
         assert point.unfetched is not None

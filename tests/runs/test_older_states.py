@@ -56,7 +56,9 @@ def state(tmp_path: Path) -> RunState:
 
 
 def settings() -> SelectionSettings:
-    return SelectionSettings.of(sizes=(12, 6), quotas=(Quota("source", 0.7),), seed=3)
+    return SelectionSettings.of(
+        sizes=(12, 6), quotas=(Quota("source", 0.7),), seed=3, sampler="stable"
+    )
 
 
 def guard() -> Guard:

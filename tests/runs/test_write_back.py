@@ -39,7 +39,7 @@ from tsds_qdrant.selection.selection import Selection
 
 POOL: Any = clustered_rows(300, 6, 8)
 QUERIES: Any = near_queries(POOL, 6)
-WANTED = SelectionSettings.of(sizes=(5, 20), exact=True)
+WANTED = SelectionSettings.of(sizes=(5, 20), exact=True, sampler="stable")
 TAGGING = Tagging("helpdesk", "r1")
 THEIRS: list[Payload] = [
     {},

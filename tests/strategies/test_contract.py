@@ -54,7 +54,6 @@ from tsds_qdrant.guards.held_out import nearest_items
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.watch import WatchSettings, watch
 from tsds_qdrant.selection.bounds import Bounds
-from tsds_qdrant.selection.sampling import ranked
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.strategies.catalog import CATALOG
 from tsds_qdrant.strategies.model_scores import PARTS
@@ -344,12 +343,8 @@ def some_bounds(case: Case) -> dict[str, Any]:
 
 def preferred(found: Selection) -> list[PointId]:
     """The candidates that could be drawn, in the order of the draw."""
-    preference, wanted = found.preference, found.settings.wanted
-    order = preference.candidates
-    if not preference.ordered and preference.probabilities is not None:
-        order = ranked(
-            preference.probabilities, found.keys, sampler=wanted.sampler, seed=wanted.seed
-        )
+    order = found.preference.drawn
+    assert order is not None
     return [found.ids[candidate] for candidate in order.tolist()]
 
 

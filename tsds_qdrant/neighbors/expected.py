@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SEARCHES_PER_EXAMPLE = 1.5
-SEARCHES_PER_SELECTED = 1.13
+SEARCHES_PER_SELECTED = 1.9
 """Medians of selections of 100 to 5,000 for 10 to 2,000 task examples."""
 
 
@@ -11,7 +11,7 @@ def expected_searches(task_examples: int, size: int) -> float:
     """Searches of a selection of ``size`` for that many ``task_examples``.
 
     They follow from these alone, not from the pool: one or two for each task example and one for
-    each candidate in the support, which is little larger than the size (scripts/README.md, "What a
+    each candidate in the support, which is less than twice the size (scripts/README.md, "What a
     selection costs").
     """
     return SEARCHES_PER_EXAMPLE * task_examples + SEARCHES_PER_SELECTED * size

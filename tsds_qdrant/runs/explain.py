@@ -65,7 +65,7 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
     strategy = selection.settings.strategy
     answers = strategy.explain(run.known, selection.preference, question)
     reasons = dict(zip([record.id for record in question.records], answers, strict=True))
-    explainer = _Explainer(run, question, draw_order(selection, run.known), chances_of(selection))
+    explainer = _Explainer(run, question, draw_order(selection), chances_of(selection))
     return Explanation(
         strategy=selection.strategy,
         terms=selection.evidence.terms(),

@@ -106,6 +106,8 @@ def order_of(
     p, wanted = preference.probabilities, settings.wanted
     if preference.ordered or p is None:
         return preference.candidates
+    if preference.drawn is not None:
+        return preference.drawn
     if wanted.sampler == "multinomial":
         return None
     likeness = None

@@ -11,10 +11,8 @@ import numpy as np
 from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.ids import uniform_noise
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.selection.bounded import order_of
 from tsds_qdrant.selection.sampling import inclusion_probabilities
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.strategies.reasons import Reasons
 
 Verdict = str
@@ -146,9 +144,9 @@ def ranks_of(selection: Selection) -> dict[int, int]:
     return {candidate: rank for rank, candidate in enumerate(largest.tolist())}
 
 
-def draw_order(selection: Selection, known: Knowledge) -> dict[int, int]:
+def draw_order(selection: Selection) -> dict[int, int]:
     """Candidate -> its place in the order of the draw; nothing where that has no order."""
-    order = order_of(selection.settings, known, selection.preference)
+    order = selection.preference.drawn
     return {} if order is None else {one: place for place, one in enumerate(order.tolist())}
 
 

@@ -19,7 +19,7 @@ from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.pool import vectors_found
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.selection.asking import Asking
-from tsds_qdrant.selection.bounded import Drawing
+from tsds_qdrant.selection.bounded import Drawing, order_of
 from tsds_qdrant.selection.copies import NearCopies, radius_in
 from tsds_qdrant.selection.measured import drawn_ids, nearest_of_drawn
 from tsds_qdrant.selection.pacing import announce_reads
@@ -179,6 +179,7 @@ def select_for(
         found = guard.found(known)
         guard.check_compared(searcher.info.name)
     searched = time.perf_counter()
+    preference = replace(preference, drawn=order_of(settings, known, preference))
     samples = drawing.samples(preference, sizes)
     drawn = time.perf_counter()
     preference = strategy.concluded(known, preference, seed, earlier.evidence)

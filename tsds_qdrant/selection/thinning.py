@@ -21,8 +21,9 @@ from tsds_qdrant.arrays import IntArray
 from tsds_qdrant.collections.ids import KeyArray, id_order
 from tsds_qdrant.strategies.likeness import Likeness
 
-DIGITS = 6
-"""Of logarithms and weights: what differs less is equal, so that rounding decides nothing."""
+DIGITS = 3
+"""Of logarithms and weights. What differs less is equal and keeps its order by the rest, so that
+neither rounding nor a small change of the pool decides."""
 LEAST = 1e-9
 """What part of itself a candidate keeps for whom others stand wholly."""
 

@@ -70,6 +70,8 @@ class Preference:
         scores: (n,) by which they are ordered, NaN where not known; None where there are none.
         size: how many of them the strategy chose, where it was asked to.
         weights: (c,) how often each counts where it is drawn; None: once.
+        drawn: (c,) the candidates in the order in which they are drawn; None where they come again,
+            and as long as no sampler has looked.
     """
 
     candidates: IntArray
@@ -81,6 +83,7 @@ class Preference:
     scores: FloatArray | None = None
     size: int | None = None
     weights: IntArray | None = None
+    drawn: IntArray | None = None
 
 
 @dataclass(frozen=True)

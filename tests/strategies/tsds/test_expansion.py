@@ -25,6 +25,7 @@ from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import DepthError
 from tsds_qdrant.neighbors import neighborhoods
 from tsds_qdrant.solver.path import RegularizationPath
+from tsds_qdrant.solver.spread import PLAIN
 from tsds_qdrant.solver.sweep import Sweep
 from tsds_qdrant.strategies.tsds.expansion import (
     alpha_target,
@@ -210,7 +211,7 @@ def test_targets_of_support_and_effective_size(size: int) -> None:
     with edge_pool(rows) as collection:
         lazy = Lazy.over(collection, queries, 1.0, 1.0)
         support = lazy.expand(support_target(size)).threshold
-        effective = lazy.expand(effective_size_target(size)).threshold
+        effective = lazy.expand(effective_size_target(size, PLAIN)).threshold
     assert support == pytest.approx(whole.threshold_for_support(size), rel=1e-6)
     p = sweep.probabilities(effective, len(rows))
     assert size * (1 - 1e-6) <= 1 / (p @ p) <= 1.05 * size + 5
