@@ -384,7 +384,7 @@ def test_fields_that_nobody_has_are_refused_with_a_way_on() -> None:
     payloads = [{"c": "a", "s": 1.0}] * 4
     with edge_pool(rows, payloads=payloads) as pool:
         for flags, told in (
-            ({}, r"a cluster in '_tsds_made.clusters.cluster'; make it: .*represent clusters --of"),
+            ({}, r"in '_tsds_made.clusters.cluster'; .* or make it: .* clusters --of NAME"),
             ({"clusters": "d"}, r"a cluster in 'd'; name another field with --clusters \(.*c, s"),
             ({"clusters": "c"}, r"a number in '_tsds_made.hidden.loss' or .*represent hidden"),
             ({"clusters": "c", "scores": ("c", "x")}, r"in 'c' or 'x'; name .* with --score"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,8 @@ def chosen(pool: Any, strategy: str, size: int, **more: Any) -> list[Any]:
 
 def with_scores(pool: Any, values: list[dict[str, Any]], name: str = "hidden") -> None:
     """Marks of ``represent hidden`` with ``values``."""
-    add_made(
-        pool, kept_as("hidden", {}, has_vectors=False), range(len(values)), values=values, name=name
-    )
+    kept = replace(kept_as("hidden", {}, has_vectors=False), settings={"without_prompt": True})
+    add_made(pool, kept, range(len(values)), values=values, name=name)
 
 
 @FEW
@@ -73,7 +73,7 @@ def test_the_difficulty_is_below_one() -> None:
         with notices_to(said.append):
             assert chosen(pool, "ifd", 4) == [(2, 0.99), (6, 0.99), (0, 0.5), (4, 0.2)]
         assert said == [
-            "1 of 7 candidates have no number in '_tsds_made.hidden.ifd' and cannot be selected"
+            "1 of 7 candidates have no number in '_tsds_made.hidden.ifd'; those cannot be selected"
         ]
         told = "5 candidates are wanted but only 4 of 6 have an IFD below 1; ask for at most 4"
         with pytest.raises(SupportError, match=told):
@@ -97,10 +97,10 @@ def test_without_an_index_all_payloads_are_read() -> None:
 
 def test_what_is_lacking_is_said() -> None:
     with plain_pool(3, [{"text": "t", "n": "three"}] * 3) as pool:
-        told = "number in '_tsds_made.hidden.perplexity'; 'tsds-qdrant represent hidden --qdrant "
+        told = "number in '_tsds_made.hidden.perplexity'; .* hidden --model MODEL --qdrant "
         with pytest.raises(InputError, match=told):
             chosen(pool, "perplexity", 1)
-        with pytest.raises(InputError, match="represent hidden --without-prompt --qdrant"):
+        with pytest.raises(InputError, match="--model MODEL --without-prompt --qdrant"):
             chosen(pool, "ifd", 1)
         with pytest.raises(InputError, match="number in 'n'; name another field with --score"):
             chosen(pool, "ifd", 1, score="n")

@@ -251,7 +251,7 @@ def test_a_field_that_nobody_has_is_refused_with_a_way_on() -> None:
     rows, task, payloads = bands(30)
     with edge_pool(rows, payloads=payloads) as pool:
         for flags, told in (
-            ({}, r"'_tsds_made.hidden.loss'; make it: tsds-qdrant represent hidden"),
+            ({}, r"'_tsds_made.hidden.loss'; .*, or make it: tsds-qdrant represent hidden"),
             ({"difficulty": "harf"}, r"'harf'; name another field with --difficulty .*hard, kind"),
             ({"difficulty": "hard", "classes": "no"}, r"'no'; name another field with --classes"),
         ):

@@ -1,17 +1,21 @@
-"""The command that makes a representation, or makes it again."""
+"""The commands that make a representation, or the values that come with one, or make it again."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from tsds_qdrant.collections.addresses import is_server
+from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.representations import catalog
-from tsds_qdrant.represented.marks import Kept
+from tsds_qdrant.represented.marks import Kept, all_kept, standing
 from tsds_qdrant.settings.fields import FLAG
+
+WITHOUT_PROMPT = ("ifd", "loss_without_prompt")
+"""Values of ``represent hidden`` that it gives with ``--without-prompt`` alone."""
 
 
 def represent_command(info: CollectionInfo, name: str, kept: Kept, *, again: bool = False) -> str:
@@ -29,6 +33,45 @@ def represent_command(info: CollectionInfo, name: str, kept: Kept, *, again: boo
     words += ["--again"] if again else []
     words += ["--write"] if is_server(info.location) else []
     return shlex.join(words)
+
+
+def first_command(info: CollectionInfo, kind: str, *flags: str) -> str:
+    """The command that makes a representation of ``kind`` that the collection has not.
+
+    ``flags`` hold what only the user knows as a word in capitals: ``--model MODEL``.
+    """
+    words = ["tsds-qdrant", "represent", kind, *flags, "--qdrant", info.location]
+    words += ["--collection", info.name, *(["--write"] if is_server(info.location) else [])]
+    return shlex.join(words)
+
+
+def value_commands(collection: Collection, info: CollectionInfo, path: str) -> list[str]:
+    """The commands that make the values that ``represent`` keeps at the payload ``path``, in order.
+
+    They begin with what the values are derived from. Where the representation was made without
+    such values, the last one makes it again with them; where it was made of all points, there is
+    none, as it would find nothing to do.
+    """
+    _, name, *inner = path.split(".")
+    value, chain, left = ".".join(inner), [], all_kept(info)
+    if name not in left:
+        if value.startswith("cluster"):
+            return [first_command(info, "clusters", "--of", "NAME")]
+        alone = ["--without-prompt"] * (value in WITHOUT_PROMPT)
+        return [first_command(info, "hidden", "--model", "MODEL", *alone)]
+    source: str | None = name
+    while source is not None and (kept := left.pop(source, None)) is not None:
+        chain.insert(0, (source, kept))
+        source = kept.source
+    found: list[str] = []
+    for one, kept in chain:
+        again = value in WITHOUT_PROMPT and not kept.settings.get("without_prompt")
+        if again:
+            kept = replace(kept, settings={**kept.settings, "without_prompt": True})
+        there = None if found or again else standing(collection, one, kept)
+        if there is None or there.missing > 0:
+            found.append(represent_command(info, one, kept, again=again))
+    return found
 
 
 def _flags(settings: type, kept: dict[str, Any]) -> Iterator[str]:

@@ -22,13 +22,14 @@ from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.ids import PointIndex
 from tsds_qdrant.collections.reserved import MADE_FIELD
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.errors import InputError, RequestRejectedError, SettingsError
+from tsds_qdrant.errors import RequestRejectedError, SettingsError
+from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.progress import notice
 from tsds_qdrant.records.fields import number_at
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.strategies.base import Arrays
 from tsds_qdrant.strategies.card import Card
+from tsds_qdrant.strategies.lacking import Lack, nobody_has, tell_of
 from tsds_qdrant.strategies.valued import ByValues, ValueKnowledge
 from tsds_qdrant.task.task import Task
 
@@ -54,6 +55,18 @@ class NumberKnowledge(ValueKnowledge):
         for page in self.searcher.members.pages():
             self.index.numbers([one for one in page if one in there])
         self._values = self._filled(there)
+
+    def update(self, came: Sequence[PointId], gone: Sequence[PointId]) -> RepairReport:
+        """Take points out and in; those without a number are told of."""
+        report = super().update(came, gone)
+        self.warn()
+        return report
+
+    def warn(self) -> None:
+        """Say how many candidates have no number."""
+        candidates = self.searcher.candidates
+        lack = Lack("number", (self.field,), candidates - int(self.present.sum()))
+        tell_of(self.searcher, [lack], candidates, "those cannot be selected")
 
     def having(self, ids: Sequence[PointId]) -> set[PointId]:
         """Which of the points ``ids`` have a number."""
@@ -93,9 +106,6 @@ class NumberKnowledge(ValueKnowledge):
 class ByField(ByValues):
     """A ranking by the number in a payload field."""
 
-    flag: ClassVar[str] = ""
-    """What of ``represent hidden`` gives the number."""
-
     @property
     def field(self) -> str:
         """The path of the number."""
@@ -110,24 +120,9 @@ class ByField(ByValues):
         known = NumberKnowledge(searcher, task.vectors, task.weights)
         known.field = self.field
         known.read()
-        lacking = searcher.candidates - known.pool
-        info = searcher.info
         if not known.pool:
-            making = "name another field with --score"
-            if self.field.startswith(MADE_FIELD):
-                making = (
-                    f"'tsds-qdrant represent hidden{self.flag} --qdrant {info.location} "
-                    f"--collection {info.name}' makes them, or name another field with --score"
-                )
-            raise InputError(
-                f"no candidate of collection '{info.name}' has a number in '{self.field}'; {making}"
-            )
-        if lacking:
-            notice(
-                f"numbers of {self.name}",
-                f"{lacking} of {searcher.candidates} candidates have no number in '{self.field}' "
-                f"and cannot be selected",
-            )
+            raise nobody_has(searcher, [self.field], "a number", "--score")
+        known.warn()
         return known
 
     def resume(
@@ -218,7 +213,6 @@ class Ifd(ByField):
         ranks=True,
     )
     value_name: ClassVar[str] = "IFD"
-    flag: ClassVar[str] = " --without-prompt"
 
     score: str = setting(IFD, "Payload field of the number.", metavar="FIELD")
 

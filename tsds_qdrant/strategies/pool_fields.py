@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,9 @@ import numpy.typing as npt
 from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.reserved import MADE_FIELD
 from tsds_qdrant.collections.values import Payload, PointId
-from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.records.fields import field_values, label, listed_names, number_at
+from tsds_qdrant.records.fields import field_values, label, number_at
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.task.task import Task
 
@@ -150,22 +149,3 @@ class FieldKnowledge(PoolKnowledge):
             room = np.full((unseen, len(self.looked.numbers)), np.nan)
             self._numbers = np.concatenate([self._numbers, room])
             self._labels += [NONE] * unseen
-
-
-def nobody_has(searcher: Searcher, paths: Iterable[str], what: str, flag: str) -> InputError:
-    """Say that no candidate has any of ``paths``, and how that is made, or what there is."""
-    named, info = " or ".join(f"'{path}'" for path in paths), searcher.info
-    made = next((path.split(".") for path in paths if path.startswith(f"{MADE_FIELD}.")), None)
-    if made is not None:
-        kind = "clusters --of NAME" if made[-1] == "cluster" else "hidden --model MODEL"
-        way = (
-            f"make it: tsds-qdrant represent {kind} --qdrant {info.location} --collection "
-            f"{info.name}, or name another field with {flag}"
-        )
-    else:
-        page = next(iter(searcher.members.pages()), [])[:16]
-        fields = {
-            name: None for record in searcher.collection.retrieve(page) for name in record.content
-        }
-        way = f"name another field with {flag} ({listed_names(fields)})"
-    return InputError(f"no candidate of collection '{info.name}' has {what} in {named}; {way}")

@@ -24,7 +24,8 @@ from tsds_qdrant.strategies.adapt.ledger import (
     stored_ledger,
 )
 from tsds_qdrant.strategies.adapt.strata import water_filled
-from tsds_qdrant.strategies.pool_fields import FieldKnowledge, Looked
+from tsds_qdrant.strategies.lacking import Lack, lacking, made_by, tell_of, without_them
+from tsds_qdrant.strategies.pool_fields import NONE, FieldKnowledge, Looked
 
 
 class AdaptKnowledge(FieldKnowledge):
@@ -106,7 +107,17 @@ class AdaptKnowledge(FieldKnowledge):
             self.ledger[-1].came = self.index.lookup(came).tolist()
             self.ledger[-1].gone = self.index.lookup(gone).tolist()
             self._settled_for = None
+        self.warn()
         return report
+
+    def warn(self) -> None:
+        """Say how many candidates lack a cluster or a score, unless that stops what is asked."""
+        there = self._there()
+        lacks = self._lacks(there)
+        ways = ["those without a cluster are one of their own"] * bool(lacks[0].count)
+        ways += ["those without a number come last in theirs"] * bool(lacks[1].count)
+        if not self._prunes(there):
+            tell_of(self.searcher, lacks, len(there), ", ".join(ways))
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """The ledger too."""
@@ -166,15 +177,50 @@ class AdaptKnowledge(FieldKnowledge):
         """Prune at the last step, if that is not done for what is excluded now."""
         if self._settled_for == self._excluded:
             return
-        last, self._settled_for = self.ledger[-1], self._excluded
+        last, there = self.ledger[-1], self._there()
+        self._check_known(there)
+        self._settled_for = self._excluded
         last.pruned, last.budget = [], self.budget
         last.excluded = sorted(self._excluded)
-        out = {number for one in self.ledger for number in (*one.pruned, *one.marked)}
-        there = _without(super().candidates, out)
         came = np.zeros(len(self.index), dtype=np.int64)
         for step, one in enumerate(self.ledger, 1):
             came[one.came] = step
         last.pruned = self._pruned(there, came[there], self.budget)
+
+    def _there(self) -> IntArray:
+        """(c,) candidates that no earlier step, and no other run, has pruned."""
+        earlier = {number for one in self.ledger[:-1] for number in one.pruned}
+        return _without(super().candidates, earlier | self.marked)
+
+    def _lacks(self, numbers: IntArray) -> list[Lack]:
+        """How many of ``numbers`` (c,) have no cluster, and how many no score."""
+        scores = np.stack([self.numbers_of(path)[numbers] for path in self.looked.numbers], axis=1)
+        nothing = np.isnan(scores).all(axis=1)
+        label, paths = self.looked.label, self.looked.numbers
+        return [
+            Lack("cluster", (label,), int((self.labels[numbers] == NONE).sum())),
+            Lack("number", paths, int(nothing.sum())),
+        ]
+
+    def _prunes(self, numbers: IntArray) -> bool:
+        """Whether some of ``numbers`` (c,) are to be pruned."""
+        return self.budget is not None and len(numbers) > self.budget
+
+    def _check_known(self, numbers: IntArray) -> None:
+        """Check that nothing is pruned for good while it is not known what candidates are like.
+
+        Raises:
+            InputError: some of ``numbers`` (c,) have no cluster or no score.
+        """
+        lacks = self._lacks(numbers)
+        if not self._prunes(numbers) or not (told := lacking(lacks, len(numbers))):
+            return
+        made = made_by(self.searcher, lacks)
+        raise InputError(
+            f"{told}, and what --prune takes away is gone for good; leave them out with --filter "
+            f"'{without_them(lacks)}', or "
+            + (f"make what is missing first: {made}" if made else "give them one first")
+        )
 
     def _pruned(self, numbers: IntArray, steps: IntArray, budget: int | None) -> list[int]:
         """Which of ``numbers`` (c,), which came at ``steps`` (c,), go so that ``budget`` stay."""

@@ -124,7 +124,8 @@ class ByCluster(Reasons):
             return []
         which = f"cluster '{self.cluster}'" if self.cluster else "no cluster"
         if self.score is None:
-            return [f"{which}, which goes by '{self.scorer}'; it has none and comes last"]
+            last = " and comes last" if self.stratum is None else ", as all of it"
+            return [f"{which}, which goes by '{self.scorer}'; it has no number there{last}"]
         place = f"stratum {(self.stratum or 0) + 1} of {self.strata}"
         if self.stratum is None:
             place = "cut off at an end, so that it comes last"

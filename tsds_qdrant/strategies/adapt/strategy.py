@@ -27,7 +27,8 @@ from tsds_qdrant.strategies.adapt.strata import (
 )
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
 from tsds_qdrant.strategies.card import Card
-from tsds_qdrant.strategies.pool_fields import HIDDEN, Looked, nobody_has
+from tsds_qdrant.strategies.lacking import nobody_has
+from tsds_qdrant.strategies.pool_fields import HIDDEN, Looked
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.task.task import Task
 
@@ -130,6 +131,7 @@ class Adapt(Strategy):
             raise nobody_has(searcher, [self.clusters], "a cluster", "--clusters")
         if all(np.isnan(known.numbers_of(path)).all() for path in self._scores):
             raise nobody_has(searcher, self._scores, "a number", "--score")
+        known.warn()
         return known
 
     def resume(self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays) -> Any:

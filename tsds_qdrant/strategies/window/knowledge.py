@@ -16,6 +16,7 @@ from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.geometry import pairwise_distances
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.pool.pool import vectors_of
+from tsds_qdrant.strategies.lacking import Lack, tell_of
 from tsds_qdrant.strategies.pool_fields import FieldKnowledge
 from tsds_qdrant.strategies.window.order import Curve, Ordered
 from tsds_qdrant.strategies.window.ridge import Rows, accuracy, explained, window_fits
@@ -103,7 +104,13 @@ class WindowKnowledge(FieldKnowledge):
         report = super().update(came, gone)
         if came or gone:
             self.forget()
+        self.warn()
         return report
+
+    def warn(self) -> None:
+        """Say how many candidates have no difficulty."""
+        lack = Lack("number", self.looked.numbers[:1], self.pool - len(self.ranked))
+        tell_of(self.searcher, [lack], self.pool, "those are left out")
 
     def retarget(self, task: Task) -> None:
         """Take other task examples."""

@@ -14,7 +14,8 @@ from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
 from tsds_qdrant.strategies.card import Card
-from tsds_qdrant.strategies.pool_fields import HIDDEN, Looked, nobody_has
+from tsds_qdrant.strategies.lacking import nobody_has
+from tsds_qdrant.strategies.pool_fields import HIDDEN, Looked
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.window.evidence import WindowEvidence
 from tsds_qdrant.strategies.window.knowledge import Judging, WindowKnowledge
@@ -120,6 +121,7 @@ class Window(Strategy):
             raise nobody_has(searcher, [self.difficulty], "a number", "--difficulty")
         if self.classes and not (known.labels != "").any():
             raise nobody_has(searcher, [self.classes], "a value", "--classes")
+        known.warn()
         return known
 
     def resume(self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays) -> Any:
