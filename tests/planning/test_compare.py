@@ -15,7 +15,7 @@ import pytest
 from commands import run
 from marked import marks
 from oracles import pairwise_distances
-from plain_strategies import NEEDY, PLAIN, PLAIN_METHODS
+from plain_strategies import NEEDY, OF_KINDS, PLAIN, PLAIN_METHODS
 from pool_oracle import clustered_rows, edge_pool, near_queries
 
 from tsds_qdrant import (
@@ -242,7 +242,10 @@ def test_the_command_prints_a_table(task: list[str]) -> None:
     columns = ["method", "coverage", "covered", "distance", "nearer"]
     columns += ["near-dup", "effective", "overlap", "seconds"]
     assert lines[0].split() == columns
-    assert [line.split()[0] for line in lines[2:]] == list(PLAIN_METHODS)
+    unnamed = [name for name in PLAIN_METHODS if name not in OF_KINDS]
+    assert [line.split()[0] for line in lines[2:]] == unnamed
+    named = run("compare", *task, "--vector", "", "--size", 40, "--seeds", 2).stdout.splitlines()
+    assert [line.split()[0] for line in named[2:]] == list(PLAIN_METHODS)
     assert "\n40 of 400 candidates for 10 task examples; covered: one within" in done.stderr
     assert re.search(r"\ntsds: \d+ of 40 lie nearer to the task than its examples", done.stderr)
     assert re.search(r"\n  nearest   0\.\d{3}  ", done.stderr)
@@ -310,8 +313,8 @@ def test_select_writes_the_selection_of_every_method(
     store: Path, task: list[str], method: str
 ) -> None:
     out = store / f"{method}.jsonl"
-    done = run("select", *task, "--size", "5,30", "--method", method, "--seed", 2, "--out", out)
-    assert done.stdout == ""
+    words = [*task, "--vector", "", "--size", "5,30", "--method", method, "--seed", 2]
+    assert run("select", *words, "--out", out).stdout == ""
     small, large = (
         [json.loads(line) for line in (store / f"{method}-{size}.jsonl").read_text().splitlines()]
         for size in (5, 30)
@@ -336,7 +339,8 @@ def test_select_writes_the_selection_of_every_method(
     assert told["queries"]["count"] == 10
     assert told["collection"]["points"] == 400
     assert told["samples"]["30"]["distinct"] == 30
-    found = run("compare", *task, "--size", 30, "--methods", method, "--seed", 2, "--json")
+    words = [*task, "--vector", "", "--size", 30, "--methods", method, "--seed", 2]
+    found = run("compare", *words, "--json")
     facts = json.loads(found.stdout)["methods"][0]
     mean = np.mean([row["distance"] for row in large])
     if not facts["seeds"]:

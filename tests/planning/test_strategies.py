@@ -13,7 +13,7 @@ import pytest
 import qdrant_edge as edge
 from commands import run
 from marked import marks
-from plain_strategies import UNMARKED
+from plain_strategies import OF_KINDS, UNMARKED
 from pool_oracle import clustered_rows, edge_pool, near_queries
 
 from tsds_qdrant import (
@@ -74,8 +74,9 @@ def test_what_is_said_to_be_usable_is(metric: Metric, payloads: list[dict[str, A
                 worked = True
             except TsdsError:
                 worked = False
-            assert listing.usable == worked, name
-            assert bool(listing.lacking) != worked
+            usable = worked and name not in OF_KINDS  # which a function gives any vectors
+            assert listing.usable == usable, name
+            assert bool(listing.lacking) != usable
 
 
 def test_reasons_say_what_is_lacking() -> None:
@@ -148,9 +149,11 @@ def test_the_command_says_what_a_collection_has(tmp_path: Path) -> None:
     assert " yes " in lines["dsir"]
     shown = json.loads(run("strategies", *place, "--json").stdout)
     usable = {one["name"]: one["usable"] for one in shown}
-    manhattan = {"similarity-mean", "less", "rose"}
+    manhattan = {"similarity-mean"}
     assert usable == {name: name in UNMARKED and name not in manhattan for name in CATALOG}
     told = {one["name"]: " ".join(one["lacking"]) for one in shown}
+    for name, kind in {"less": "gradient", "rose": "gradient", "rds": "hidden"}.items():
+        assert f"'represent {kind}' has not been run for it" in told[name]
     assert "has _tsds_made.hidden.loss: 'represent' makes it" in told["window"]
     with open_collection(str(tmp_path), "pool") as pool:
         pool.set_payload("_tsds_made", range(60), [marks(k)["_tsds_made"] for k in range(60)])

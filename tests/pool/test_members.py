@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import MakeCollection
 from marked import marks
-from plain_strategies import NEEDY, PLAIN
+from plain_strategies import NEEDY, PLAIN, UNNAMED
 from pool_oracle import UnscannableCollection, edge_pool
 
 from tsds_qdrant import (
@@ -96,7 +96,7 @@ def test_all_strategies_are_compared_and_listed(make_collection: MakeCollection)
     assert (found.candidates, found.size) == (len(HAVING), len(HAVING) // 2)
     assert found.left_out.keys() == NEEDY
     assert all(set(run.ids) <= set(HAVING) for run in found.runs)
-    assert all(one.usable == (one.name in PLAIN) for one in catalogue(pool))
+    assert all(one.usable == (one.name in UNNAMED) for one in catalogue(pool))
     pool.delete(HAVING)
     assert {one.name for one in catalogue(pool) if one.usable} == {"random", "dsir", "adapt"}
 

@@ -179,7 +179,9 @@ def _views(where: Where, examples: Examples, opened: Collection, progress: Progr
         return examples.read(at, info, where.connection, progress, way)
 
     def view_of(strategy: Strategy) -> View:
-        at = view_of_kinds(opened, strategy.card.kinds, strategy.name)
+        card, named = strategy.card, where.vector is not None
+        needed = card.needs_kinds and not named
+        at = view_of_kinds(opened, card.kinds, strategy.name, needed=needed)
         vector = at.info().vector
         if (vector, strategy.way) == (base, "targets"):
             return View(at)

@@ -91,13 +91,15 @@ class Where:
         Raises:
             CollectionError: see :meth:`open`.
             CollectionNotFoundError: there are several such vectors.
+            UnsupportedCollectionError: there are none, and the strategy cannot do without.
         """
         from tsds_qdrant.represented.chosen import view_of_kinds
 
-        kinds = strategy.card.kinds if self.vector is None else ()
+        card = strategy.card
+        kinds = card.kinds if self.vector is None else ()
         with self._opened_with(kinds) as opened:
             with notices_to(partial(say, quiet=quiet)):
-                view = view_of_kinds(opened, kinds, strategy.name)
+                view = view_of_kinds(opened, kinds, strategy.name, needed=card.needs_kinds)
             yield view
 
     def _opened_with(self, kinds: Sequence[str]) -> Collection:

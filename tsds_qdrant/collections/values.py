@@ -120,6 +120,11 @@ class CollectionInfo:
     any_length: bool = False
 
     @property
+    def vector_words(self) -> str:
+        """The name of the searched space behind "vector": ``'gradient'``, or "without a name"."""
+        return f"'{self.vector}'" if self.vector else "without a name"
+
+    @property
     def geometry(self) -> Geometry:
         """How distances follow from vectors as they are stored."""
         rounded = self.datatype == "float16" and self.metric in ("Cosine", "Dot")

@@ -88,7 +88,7 @@ def notes_on(found: Checked) -> tuple[str, ...]:
         notes.append(f"{_never(space)}: searches scan everything.")
     if lacking := max(0, info.count - found.having):
         notes.append(
-            f"{lacking} of {info.count} points have no vector '{info.vector}': they are no "
+            f"{lacking} of {info.count} points have no vector {info.vector_words}: they are no "
             f"candidates."
         )
     if info.geometry == "Product":

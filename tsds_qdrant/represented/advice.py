@@ -53,7 +53,8 @@ def value_commands(collection: Collection, info: CollectionInfo, path: str) -> l
     none, as it would find nothing to do.
     """
     _, name, *inner = path.split(".")
-    value, chain, left = ".".join(inner), [], all_kept(info)
+    value, left = ".".join(inner), all_kept(info)
+    chain: list[tuple[str, Kept]] = []
     if name not in left:
         if value.startswith("cluster"):
             return [first_command(info, "clusters", "--of", "NAME")]

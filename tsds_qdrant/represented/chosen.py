@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.errors import CollectionNotFoundError
+from tsds_qdrant.errors import CollectionNotFoundError, UnsupportedCollectionError
 from tsds_qdrant.progress import notice
+from tsds_qdrant.represented.advice import first_command
 from tsds_qdrant.represented.marks import all_kept, described
 
 
@@ -20,24 +21,36 @@ def made_of_kind(collection: Collection, kind: str) -> list[str]:
     ]
 
 
-def view_of_kinds(collection: Collection, kinds: Sequence[str], strategy: str) -> Collection:
+def view_of_kinds(
+    collection: Collection, kinds: Sequence[str], strategy: str, *, needed: bool = False
+) -> Collection:
     """``collection`` with the vectors searched that ``represent`` made of the first of ``kinds``.
 
     The searched ones stay if they are of one of ``kinds``. It is said which are searched; where
-    there are none of any kind its own stay searched, and that is said too.
+    there are none of any kind its own stay searched, unless they are ``needed``, and that is said
+    too.
 
     Raises:
         CollectionNotFoundError: there are several of the first kind.
+        UnsupportedCollectionError: there are none of any kind, and they are needed.
     """
     if not kinds:
         return collection
     info, subject = collection.info(), f"kinds of {strategy}"
     of_kinds = [names for kind in kinds if (names := made_of_kind(collection, kind))]
     if not of_kinds:
+        none = f"vectors of 'represent {kinds[0]}', of which collection '{info.name}' has none"
+        if needed:
+            make = first_command(info, kinds[0], "--model", "MODEL")
+            there = f"'{info.vector}'" if info.vector else "'', those without a name,"
+            raise UnsupportedCollectionError(
+                f"the strategy '{strategy}' goes by {none}; to compare other vectors all the same, "
+                f"name them with --vector ({there} say), or make some: {make}"
+            )
         notice(
             subject,
-            f"the strategy '{strategy}' is made for vectors of 'represent {kinds[0]}', of which "
-            f"collection '{info.name}' has none; it compares its vectors '{info.vector}'",
+            f"the strategy '{strategy}' is made for {none}; it compares its vectors "
+            f"{info.vector_words}",
         )
         return collection
     own, found = any(info.vector in names for names in of_kinds), of_kinds[0]

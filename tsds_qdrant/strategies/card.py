@@ -77,3 +77,8 @@ class Card:
         terms = ("task_aware", "trained_models", "passes", "steps", "model_free", "dataset_free")
         stages = ("features", "criterion")
         return tuple(one for one in (*stages, *terms) if getattr(self, one) in (None, ""))
+
+    @property
+    def needs_kinds(self) -> bool:
+        """Whether it searches vectors of its ``kinds`` alone, where no others are named."""
+        return self.needs in self.kinds

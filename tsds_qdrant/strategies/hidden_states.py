@@ -69,6 +69,7 @@ class Rds(ByLists):
         model_free=False,
         dataset_free=True,
         kinds=("hidden",),
+        needs="hidden",
     )
 
     reasons: ClassVar[type[Reasons]] = ByTurns

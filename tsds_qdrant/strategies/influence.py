@@ -84,7 +84,7 @@ class ByInfluence(ByLists):
         if info.metric not in self.card.metrics:
             raise UnsupportedCollectionError(
                 f"the strategy '{self.name}' goes by products of directions, and the vectors "
-                f"'{info.vector}' of collection '{info.name}' have the metric {info.metric}; "
+                f"{info.vector_words} of collection '{info.name}' have the metric {info.metric}; "
                 f"choose others with --vector, those of 'represent gradient' say"
             )
         weights = checkpoint_weights(info, self.checkpoint_weights)
@@ -158,6 +158,7 @@ class Less(ByInfluence):
         passes="forward and backward",
         metrics=("Cosine", "Dot"),
         kinds=("gradient",),
+        needs="gradient",
         ranks=True,
     )
 
@@ -202,6 +203,7 @@ class Rose(ByInfluence):
         passes="forward and backward",
         metrics=("Cosine", "Dot"),
         kinds=("gradient",),
+        needs="gradient",
         ranks=True,
     )
 

@@ -48,5 +48,5 @@ def too_few(known: Knowledge, there: int, size: int) -> str:
     has, searcher = f"the pool has {there}", known.searcher
     lacking = searcher.where is None and searcher.members.found < searcher.info.count
     if lacking or there < known.pool:
-        has = f"only {there} have a vector '{searcher.info.vector}'"
+        has = f"only {there} have a vector {searcher.info.vector_words}"
     return f"{size} candidates are wanted but {has}; ask for at most {there}"
