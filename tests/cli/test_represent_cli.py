@@ -135,3 +135,16 @@ def test_what_is_refused(words: tuple[str, ...], code: int, said: str, place: Pa
     if code:
         with open_collection("store", "pool") as opened:
             assert set(opened.spaces) == spaces
+
+
+def test_made_by_the_same_settings_stays_and_is_counted(place: Path) -> None:
+    words = ("represent", "ngrams", *PLACE)
+    assert "stay as they are" not in commands.run(*words, *FLAGS.get("ngrams", ())).stderr
+    line = json.dumps({"prompt": "another", "completion": "one"}) + "\n"
+    Path("more.jsonl").write_text(line)
+    np.save("more.npy", np.ones((1, 6), np.float32))
+    commands.run("ingest", "more.jsonl", "--vectors", "more.npy", *PLACE)
+    said = commands.run(*words, "--again").stderr
+    assert "'ngrams' made of 1 points" in said
+    assert f"{COUNT} were made by the same settings before, and stay as they are" in said
+    assert "nothing was missing" in commands.run(*words, "--again").stderr

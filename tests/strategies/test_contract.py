@@ -297,7 +297,9 @@ def test_a_reopened_run_is_the_run(row: Row, seed: int, grid: bool) -> None:
 def test_more_than_there_are_is_refused(row: Row) -> None:
     case = Case(row, 4, grid=False)
     pool, count = case.opened(), len(case.ids)
-    told = f"{count + 1} candidates are wanted but only {count} have a vector without a name; ask for at most"
+    told = (
+        f"{count + 1} candidates are wanted but only {count} have a vector without a name; ask for"
+    )
     if row.strategy == "ifd":
         below = sum(one["hardness"] < 1 for one in case.payloads)
         told = f"wanted but only {below} of {count} have an IFD below 1; ask for at most {below}"

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_spaces import add_made, plain_pool
+from made_spaces import add_made, plain_pool, represent_words
 
 from tsds_qdrant import SelectionSettings, begin_run, reselect, select
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.errors import InputError
+from tsds_qdrant.errors import InputError, SupportError
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.represented.marks import Kept
+from tsds_qdrant.task.examples import TaskExamples
 
 TASK = np.ones((1, 2), dtype=np.float32)
 COUNT = 24
@@ -187,3 +188,36 @@ def test_a_field_that_is_no_number_is_answered_by_the_fields(
         pytest.raises(InputError, match=r"name another field with --.*its fields: text, source\)"),
     ):
         select(pool, TASK, asked(strategy, size=2, **more))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "what"),
+    [
+        ("window", "a number in '_tsds_made.hidden.loss'"),
+        ("perplexity", "a number in '_tsds_made.hidden.perplexity'"),
+        ("bm25", "a vector 'bm25'"),
+    ],
+)
+def test_a_size_beyond_those_that_have_it_says_what_is_lacking(strategy: str, what: str) -> None:
+    task = TaskExamples(TASK, ["t1 t2"], np.ones(1))
+    with scored_pool(COUNT, COUNT - 3) as pool:
+        represent_words(pool, range(COUNT - 3), [{"text": f"t{k}"} for k in range(COUNT - 3)])
+        told = f"only 21 have {what}; ask for at most 21, or give the others one"
+        for size in (22, COUNT, 500):
+            with pytest.raises(SupportError, match=f"{size} candidates are wanted but {told}"):
+                select(pool, task, asked(strategy, size))
+        found = select(pool, task, asked(strategy, 21, near_copies="keep"))  # as advised
+        assert len(found.selected_ids) == 21
+        assert strategy == "window" or found.candidates == 21
+
+
+def test_repairs_tell_of_arrivals_without_words(tmp_path: Path) -> None:
+    task = TaskExamples(TASK, ["t1 t2"], np.ones(1))
+    with plain_pool(8) as pool:
+        represent_words(pool, range(8), [{"text": f"t{k}"} for k in range(8)])
+        (state, _), said = said_by(lambda: begin_run(tmp_path / "a.run", pool, task, asked("bm25")))
+        assert said == ""
+        arrive(pool, range(100, 102))
+        done, said = said_by(lambda: reselect(state, collection=pool))
+        assert "2 of 10 candidates have no vector 'bm25' yet" in said
+        assert done.selection.candidates == 8

@@ -59,7 +59,7 @@ def _show(report: CheckReport) -> None:
         "points": _points(report),
         "vectors": f"{info.dimension} dimensions, {info.metric}"
         + (f", {info.datatype}" if info.datatype != FLOAT32 else "")
-        + (f", named {info.vector_words}" if info.vector else "")
+        + (f", named {info.named}" if info.vector else "")
         + (", on disk" if report.space.on_disk else ""),
         **_graph(report),
         "layout": f"{layout_of(info, report.cluster)}, {segments}, "
@@ -88,9 +88,7 @@ def _points(report: CheckReport) -> str:
     if having >= info.count:
         return f"{info.count}, of which {graph}"
     share = having / info.count
-    return (
-        f"{info.count}, of which {having} ({share:.0%}) have a vector {info.vector_words}, {graph}"
-    )
+    return f"{info.count}, of which {having} ({share:.0%}) have a vector {info.named}, {graph}"
 
 
 def _graph(report: CheckReport) -> dict[str, str]:

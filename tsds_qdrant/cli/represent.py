@@ -58,7 +58,7 @@ class Run:
         parse=field_map_of,
     )
     again: bool = setting(
-        False, "Make all of it again where it was made by other settings, or learnt before."
+        False, "Make again what was made by other settings, and learn again what was learnt."
     )
     write: bool = setting(
         False, "Add it to a collection on a server, which is only read without this."
@@ -189,6 +189,8 @@ def say_done(collection: str, report: RepresentReport) -> None:
         f"{collection}: '{report.name}' made of {report.made} points"
         + (f" ({seconds:.1f} s, {rate}/s)" if report.read else ", nothing was missing")
     )
+    if report.read and report.stayed:
+        say(f"{report.stayed} were made by the same settings before, and stay as they are")
     for why, many in sorted(report.without.items()):
         say(f"{many} without: {why}" + (f" ({WHY[why]})" if why in WHY else ""))
     if report.missing:

@@ -120,7 +120,7 @@ class CollectionInfo:
     any_length: bool = False
 
     @property
-    def vector_words(self) -> str:
+    def named(self) -> str:
         """The name of the searched space behind "vector": ``'gradient'``, or "without a name"."""
         return f"'{self.vector}'" if self.vector else "without a name"
 

@@ -151,7 +151,7 @@ class Destination:
         info, problem = collection.info(), ""
         if info.vector in all_kept(info):
             return (
-                f"the vectors {info.vector_words} of collection '{self.name}' are made by 'represent'; "
+                f"the vectors {info.named} of collection '{self.name}' are made by 'represent'; "
                 f"leave --vector out, and represent what was ingested"
             )
         if embedder:

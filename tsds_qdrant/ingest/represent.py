@@ -112,7 +112,10 @@ class Representing:
                 keep(self._collection, self._name, kept)
         where = self._settings.where
         known = standing(self._collection, self._name, kept, where)
-        total = 0 if known is None else known.points - known.made - known.without
+        total = 0
+        if known is not None:
+            report.stayed = known.made + known.without
+            total = known.points - report.stayed
         for ids in self._parts(unmade(self._collection, self._name, kept, where)):
             self._represent(ids, kept)
             self.progress("represent", report.read, total)

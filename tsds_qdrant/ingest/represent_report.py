@@ -18,7 +18,7 @@ class RepresentSettings:
 
     Attributes:
         where: the candidates; all by default.
-        again: make what was made otherwise again.
+        again: make what was made otherwise again; what was made in the same way stays.
         fitted: directory for what is learnt from candidates.
         datatype: how the numbers of a new dense space are stored.
         rows: the number of each point's row, of a representation that was computed elsewhere.
@@ -41,6 +41,7 @@ class RepresentReport:
         fingerprint: of all that it depends on.
         read: points that were looked at.
         made: those that are represented now.
+        stayed: those that had been looked at before in the same way; 0 where that is not counted.
         without: why others have no vector -> how many.
         missing: points that lack what it is derived from.
         count: points of the collection.
@@ -53,6 +54,7 @@ class RepresentReport:
     fingerprint: str = ""
     read: int = 0
     made: int = 0
+    stayed: int = 0
     without: Counter[str] = field(default_factory=Counter)
     missing: int = 0
     count: int = 0

@@ -226,7 +226,7 @@ def _tried(searcher: Searcher, seed: int) -> SearchCost:
     rows = [row for row in usable if row is not None and np.isfinite(row).all()]
     if not rows:
         raise InputError(
-            f"none of {len(ids)} points tried has a usable vector {searcher.info.vector_words}; "
+            f"none of {len(ids)} points tried has a usable vector {searcher.info.named}; "
             f"choose another with --vector"
         )
     vectors = np.stack(rows)

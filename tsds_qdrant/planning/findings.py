@@ -88,8 +88,7 @@ def notes_on(found: Checked) -> tuple[str, ...]:
         notes.append(f"{_never(space)}: searches scan everything.")
     if lacking := max(0, info.count - found.having):
         notes.append(
-            f"{lacking} of {info.count} points have no vector {info.vector_words}: they are no "
-            f"candidates."
+            f"{lacking} of {info.count} points have no vector {info.named}: they are no candidates."
         )
     if info.geometry == "Product":
         notes.append(

@@ -125,7 +125,7 @@ def _lacking(card: Card, info: CollectionInfo, probed: Sequence[Record]) -> tupl
         found.append(f"the metric is {info.metric}; it works with {', '.join(card.metrics)}")
     if card.needs_vectors and all(record.vector is None for record in probed):
         found.append(
-            f"none of {len(probed)} points looked at has a vector {info.vector_words}; choose another "
+            f"none of {len(probed)} points looked at has a vector {info.named}; choose another "
             f"with --vector"
         )
     if card.needs and card.needs not in {kept.kind for kept in all_kept(info).values()}:

@@ -156,10 +156,10 @@ def no_candidate(info: CollectionInfo, members: Members, where: Filter | None) -
     if members.zero:
         what, advice = f"the vectors of all {members.found} points are zero", "ingest others"
     elif info.count and not where:
-        what = f"none of its {info.count} points has a vector {info.vector_words}"
+        what = f"none of its {info.count} points has a vector {info.named}"
         advice = "choose another with --vector"
     elif where and members.collection.count(where):
-        what = f"no point that matches the filter has a vector {info.vector_words}"
+        what = f"no point that matches the filter has a vector {info.named}"
         advice = "choose another with --vector"
     elif where:
         what = "no point matches the filter"

@@ -87,6 +87,6 @@ def vectors_of(
         lost = ids[int(np.argmin(has))]
         raise UnsupportedCollectionError(
             f"point {lost} of collection '{info.name}' was chosen, but has no vector "
-            f"{info.vector_words} now, or one of zeros; select again, or delete that point"
+            f"{info.named} now, or one of zeros; select again, or delete that point"
         )
     return rows

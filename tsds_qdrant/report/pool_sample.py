@@ -72,7 +72,7 @@ def draw_pool(members: Members, seed: int, *, size: int = POOL_SAMPLE) -> PoolSa
     if not records:
         raise UnsupportedCollectionError(
             f"none of {len(ids)} points looked at in collection '{info.name}' has the vector "
-            f"{info.vector_words}; choose another with --vector"
+            f"{info.named}; choose another with --vector"
         )
     return PoolSample(records, whole, first)
 

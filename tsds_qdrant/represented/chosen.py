@@ -49,8 +49,7 @@ def view_of_kinds(
             )
         notice(
             subject,
-            f"the strategy '{strategy}' is made for {none}; it compares its vectors "
-            f"{info.vector_words}",
+            f"the strategy '{strategy}' is made for {none}; it compares its vectors {info.named}",
         )
         return collection
     own, found = any(info.vector in names for names in of_kinds), of_kinds[0]

@@ -252,7 +252,7 @@ def opened(collection: Collection, here: Here | None = None) -> Opened | None:
         return None
     if not info.dimension:
         raise UnsupportedCollectionError(
-            f"the vectors {info.vector_words} of collection '{info.name}' are sparse, and selection "
+            f"the vectors {info.named} of collection '{info.name}' are sparse, and selection "
             f"needs dense ones; choose others with --vector"
         )
     return Opened(collection, info, here or Here())

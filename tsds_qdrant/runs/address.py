@@ -56,7 +56,7 @@ def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
             continue
         if name == "made":
             raise CollectionMismatchError(
-                f"the vectors {info.vector_words} of collection '{info.name}' were made otherwise "
+                f"the vectors {info.named} of collection '{info.name}' were made otherwise "
                 f"since the run; select again with --state"
             )
         if name == "identity":

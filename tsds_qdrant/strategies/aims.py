@@ -38,7 +38,7 @@ def checkpoint_weights(info: CollectionInfo, given: Sequence[float] = ()) -> Flo
         if len(weights) != count or not (np.isfinite(weights) & (weights >= 0)).all():
             raise SettingsError(
                 f"the checkpoint weights are {', '.join(f'{one:g}' for one in given)}, and the "
-                f"vectors {info.vector_words} have {count} checkpoint{'s' if count > 1 else ''}; give "
+                f"vectors {info.named} have {count} checkpoint{'s' if count > 1 else ''}; give "
                 f"a weight of 0 or more for each"
             )
     else:

@@ -84,7 +84,7 @@ class ByInfluence(ByLists):
         if info.metric not in self.card.metrics:
             raise UnsupportedCollectionError(
                 f"the strategy '{self.name}' goes by products of directions, and the vectors "
-                f"{info.vector_words} of collection '{info.name}' have the metric {info.metric}; "
+                f"{info.named} of collection '{info.name}' have the metric {info.metric}; "
                 f"choose others with --vector, those of 'represent gradient' say"
             )
         weights = checkpoint_weights(info, self.checkpoint_weights)

@@ -22,6 +22,7 @@ from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import InputError, UnsupportedCollectionError
+from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.representations.base import Shown
 from tsds_qdrant.represented.marks import all_kept, described
@@ -32,6 +33,7 @@ from tsds_qdrant.sparse import SparseRows
 from tsds_qdrant.strategies.base import Arrays
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.valued import ByValues, ValueKnowledge
+from tsds_qdrant.strategies.wording import few_have
 from tsds_qdrant.task.task import Task, members_of
 
 KIND = "bm25"
@@ -66,6 +68,20 @@ class TermKnowledge(ValueKnowledge):
         outside = self.searcher.members.outside
         for page in self.searcher.collection.scroll_ids(self.where):
             self.index.numbers([one for one in page if one not in outside])
+
+    def update(self, came: Sequence[PointId], gone: Sequence[PointId]) -> RepairReport:
+        """Take points out and in; it is said how many have no words."""
+        self.check()
+        return super().update(came, gone)
+
+    def check(self) -> None:
+        """Check that the words of all candidates were counted in one way.
+
+        Raises:
+            CollectionMismatchError: see :func:`~tsds_qdrant.represented.whole.check_whole`.
+        """
+        view = self.view
+        check_whole(view, described(view), self.searcher.where)
 
     def having(self, ids: Sequence[PointId]) -> set[PointId]:
         """Which of the points ``ids`` have words."""
@@ -202,14 +218,14 @@ class Bm25(ByValues):
         known = TermKnowledge(searcher, task.vectors, task.weights)
         known.vector = words_of(searcher.collection, self.words)
         known.texts, known.groups = task.texts, task.groups
-        view = known.view
-        check_whole(view, described(view), searcher.where)
+        known.check()
         known.read()
         if not known.pool:
             raise InputError(
                 f"no candidate of collection '{searcher.info.name}' has vectors '{known.vector}'; "
                 f"make them with 'represent bm25', or change --filter"
             )
+        known.count()
         return known
 
     def resume(self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays) -> TermKnowledge:
@@ -218,6 +234,12 @@ class Bm25(ByValues):
         known.vector = facts["vector"]
         known.texts, known.groups = tuple(facts["texts"]), tuple(facts["groups"])
         return known
+
+    def too_few(self, known: TermKnowledge, there: int, size: int) -> str:
+        """That some candidates have no words, where that is why."""
+        if not known.lacking:
+            return super().too_few(known, there, size)
+        return few_have(f"a vector '{known.vector}'", there, size)
 
     def ordered(self, values: FloatArray) -> FloatArray:
         """The highest first."""

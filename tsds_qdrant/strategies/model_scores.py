@@ -31,6 +31,7 @@ from tsds_qdrant.strategies.base import Arrays
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.lacking import Lack, nobody_has, tell_of
 from tsds_qdrant.strategies.valued import ByValues, ValueKnowledge
+from tsds_qdrant.strategies.wording import few_have
 from tsds_qdrant.task.task import Task
 
 Part = Literal["low", "middle", "high"]
@@ -57,16 +58,15 @@ class NumberKnowledge(ValueKnowledge):
         self._values = self._filled(there)
 
     def update(self, came: Sequence[PointId], gone: Sequence[PointId]) -> RepairReport:
-        """Take points out and in; those without a number are told of."""
+        """Take points out and in; it is said who has no number."""
         report = super().update(came, gone)
         self.warn()
         return report
 
     def warn(self) -> None:
         """Say how many candidates have no number."""
-        candidates = self.searcher.candidates
-        lack = Lack("number", (self.field,), candidates - int(self.present.sum()))
-        tell_of(self.searcher, [lack], candidates, "those cannot be selected")
+        lack = Lack("number", (self.field,), self.lacking)
+        tell_of(self.searcher, [lack], self.searcher.members.count, "those cannot be selected")
 
     def having(self, ids: Sequence[PointId]) -> set[PointId]:
         """Which of the points ``ids`` have a number."""
@@ -122,8 +122,15 @@ class ByField(ByValues):
         known.read()
         if not known.pool:
             raise nobody_has(searcher, [self.field], "a number", "--score")
+        known.count()
         known.warn()
         return known
+
+    def too_few(self, known: NumberKnowledge, there: int, size: int) -> str:
+        """That some candidates have no number, where that is why."""
+        if not known.lacking:
+            return super().too_few(known, there, size)
+        return few_have(f"a number in '{self.field}'", there, size)
 
     def resume(
         self, searcher: Searcher, facts: Mapping[str, Any], arrays: Arrays

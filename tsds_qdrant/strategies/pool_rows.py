@@ -70,7 +70,7 @@ def check_lengths_kept(info: CollectionInfo, strategy: str) -> None:
     if info.metric != "Dot":
         raise UnsupportedCollectionError(
             f"the strategy '{strategy}' goes by products of gradients, and the metric of vectors "
-            f"{info.vector_words} of collection '{info.name}' is {info.metric}; make gradients with "
+            f"{info.named} of collection '{info.name}' is {info.metric}; make gradients with "
             f"'represent', and name them with --vector"
         )
 

@@ -34,6 +34,15 @@ class ValueKnowledge(PoolKnowledge):
     def having(self, ids: Sequence[PointId]) -> set[PointId]:
         """Which of the points ``ids`` have a value."""
 
+    def count(self) -> None:
+        """Have those that have a value count as the candidates that there are."""
+        self.searcher.candidates = int(self.present.sum())
+
+    @property
+    def lacking(self) -> int:
+        """Points that would be candidates if they had a value; 0 where that is not known."""
+        return max(0, self.searcher.members.count - int(self.present.sum()))
+
     @property
     def values(self) -> FloatArray:
         """(n,) the value of each candidate seen; NaN where it has none."""
@@ -57,6 +66,7 @@ class ValueKnowledge(PoolKnowledge):
         report = super().update([one for one in came if one in having], [*gone, *without])
         if came or gone:
             self._values = None
+        self.count()
         return replace(report, from_scratch=bool(came or gone))
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:

@@ -48,5 +48,13 @@ def too_few(known: Knowledge, there: int, size: int) -> str:
     has, searcher = f"the pool has {there}", known.searcher
     lacking = searcher.where is None and searcher.members.found < searcher.info.count
     if lacking or there < known.pool:
-        has = f"only {there} have a vector {searcher.info.vector_words}"
+        has = f"only {there} have a vector {searcher.info.named}"
     return f"{size} candidates are wanted but {has}; ask for at most {there}"
+
+
+def few_have(what: str, there: int, size: int) -> str:
+    """One sentence on a ``size`` beyond the candidates that have ``what``, which ``there`` are."""
+    return (
+        f"{size} candidates are wanted but only {there} have {what}; ask for at most {there}, or "
+        f"give the others one"
+    )

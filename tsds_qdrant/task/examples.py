@@ -193,7 +193,7 @@ def examples_of_collection(
                 if record.vector is None:
                     raise UnsupportedCollectionError(
                         f"point {record.id} of collection '{name}' has no vector "
-                        f"{info.vector_words}; delete it or choose another with --vector"
+                        f"{info.named}; delete it or choose another with --vector"
                     )
                 vectors.append(record.vector)
                 texts.append(_text_if_any(template, record.payload))

@@ -125,7 +125,7 @@ def check_alike(info: CollectionInfo, like: CollectionInfo) -> None:
     else:
         how = f"were made otherwise ({_listed(theirs, mine)})"
     raise CollectionMismatchError(
-        f"the task's vectors {info.vector_words} in collection '{info.name}' {how} than those of the "
+        f"the task's vectors {info.named} in collection '{info.name}' {how} than those of the "
         f"candidates in collection '{like.name}'; represent both in the same way, or give the "
         f"task examples as records"
     )

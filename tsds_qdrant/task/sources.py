@@ -105,13 +105,13 @@ def examples_of_texts(
     if made is None:
         if info.vector in all_kept(info):
             raise SettingsError(
-                f"'represent' made the vectors {info.vector_words} of collection '{info.name}'; give "
+                f"'represent' made the vectors {info.named} of collection '{info.name}'; give "
                 f"the open collection too, which says how"
             )
         if way not in ("targets", "with_margins"):
             what = "of preferences" if way == "contrasts" else "with their lengths"
             raise SettingsError(
-                f"the vectors {info.vector_words} of collection '{info.name}' are no gradients, and "
+                f"the vectors {info.named} of collection '{info.name}' are no gradients, and "
                 f"gradients {what} are wanted; make some with 'represent gradient', and name them "
                 f"with --vector"
             )

@@ -116,7 +116,7 @@ class AdaptKnowledge(FieldKnowledge):
         lacks = self._lacks(there)
         ways = ["those without a cluster are one of their own"] * bool(lacks[0].count)
         ways += ["those without a number come last in theirs"] * bool(lacks[1].count)
-        if not self._prunes(there):
+        if self.budget is None or len(there) <= self.budget:
             tell_of(self.searcher, lacks, len(there), ", ".join(ways))
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -194,33 +194,24 @@ class AdaptKnowledge(FieldKnowledge):
 
     def _lacks(self, numbers: IntArray) -> list[Lack]:
         """How many of ``numbers`` (c,) have no cluster, and how many no score."""
-        scores = np.stack([self.numbers_of(path)[numbers] for path in self.looked.numbers], axis=1)
-        nothing = np.isnan(scores).all(axis=1)
-        label, paths = self.looked.label, self.looked.numbers
-        return [
-            Lack("cluster", (label,), int((self.labels[numbers] == NONE).sum())),
-            Lack("number", paths, int(nothing.sum())),
-        ]
-
-    def _prunes(self, numbers: IntArray) -> bool:
-        """Whether some of ``numbers`` (c,) are to be pruned."""
-        return self.budget is not None and len(numbers) > self.budget
+        paths, count = self.looked.numbers, int((self.labels[numbers] == NONE).sum())
+        nothing = np.all([np.isnan(self.numbers_of(path)[numbers]) for path in paths], axis=0)
+        return [Lack("cluster", (self.looked.label,), count), Lack("number", paths, nothing.sum())]
 
     def _check_known(self, numbers: IntArray) -> None:
         """Check that nothing is pruned for good while it is not known what candidates are like.
 
         Raises:
-            InputError: some of ``numbers`` (c,) have no cluster or no score.
+            InputError: some of ``numbers`` (c,) have no cluster or no score, and not all may stay.
         """
-        lacks = self._lacks(numbers)
-        if not self._prunes(numbers) or not (told := lacking(lacks, len(numbers))):
-            return
-        made = made_by(self.searcher, lacks)
-        raise InputError(
-            f"{told}, and what --prune takes away is gone for good; leave them out with --filter "
-            f"'{without_them(lacks)}', or "
-            + (f"make what is missing first: {made}" if made else "give them one first")
-        )
+        told = lacking(lacks := self._lacks(numbers), len(numbers))
+        if told and self.budget is not None and len(numbers) > self.budget:
+            made = made_by(self.searcher, lacks)
+            raise InputError(
+                f"{told}, and what --prune takes away is gone for good; leave them out with "
+                f"--filter '{without_them(lacks)}', or "
+                + (f"make what is missing first: {made}" if made else "give them one first")
+            )
 
     def _pruned(self, numbers: IntArray, steps: IntArray, budget: int | None) -> list[int]:
         """Which of ``numbers`` (c,), which came at ``steps`` (c,), go so that ``budget`` stay."""

@@ -34,7 +34,7 @@ def output_of(info: CollectionInfo, given: str | None, margin_field: str | None)
     kept = all_kept(info).get(info.vector)
     if kept is not None and kept.kind not in (*KINDS, *OTHERS):
         raise UnsupportedCollectionError(
-            f"the vectors {info.vector_words} of collection '{info.name}' are of the kind "
+            f"the vectors {info.named} of collection '{info.name}' are of the kind "
             f"'{kept.kind}', and the strategy 'dsdm' goes by gradients; make some with 'represent "
             f"loss-gradient', and name them with --vector"
         )

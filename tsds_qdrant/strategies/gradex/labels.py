@@ -46,14 +46,14 @@ def check_gradients(searcher: Searcher, settings: SourceSettings) -> None:
         return
     if kept.kind != KIND:
         raise UnsupportedCollectionError(
-            f"the vectors {info.vector_words} of collection '{info.name}' are of the kind "
+            f"the vectors {info.named} of collection '{info.name}' are of the kind "
             f"'{kept.kind}', and the strategy 'gradex' goes by gradients of margins; make some "
             f"with 'represent {KIND}', and name them with --vector"
         )
     checkpoints = len(kept.manifest.get("checkpoints") or ())
     if checkpoints > 1:
         raise InputError(
-            f"the vectors {info.vector_words} of collection '{info.name}' hold gradients at "
+            f"the vectors {info.named} of collection '{info.name}' hold gradients at "
             f"{checkpoints} checkpoints, and the strategy 'gradex' starts from one; make others "
             f"with 'represent {KIND} --name NAME' and a single --checkpoint"
         )

@@ -20,7 +20,7 @@ from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.strategies.window.evidence import WindowEvidence
 from tsds_qdrant.strategies.window.knowledge import Judging, WindowKnowledge
 from tsds_qdrant.strategies.window.ridge import PENALTY, STEP
-from tsds_qdrant.strategies.wording import too_few
+from tsds_qdrant.strategies.wording import few_have, too_few
 from tsds_qdrant.task.task import Task
 
 DIFFICULTY = f"{HIDDEN}.loss"
@@ -146,15 +146,11 @@ class Window(Strategy):
         evidence = WindowEvidence(self.difficulty, curve, there, known.pool - there)
         return Preference(order[:size], None, ordered=True, evidence=evidence)
 
-    def advice(self, known: WindowKnowledge, preference: Preference, size: int) -> str:
+    def too_few(self, known: WindowKnowledge, there: int, size: int) -> str:
         """That some candidates have no difficulty, where that is why."""
-        there = len(known.ranked)
         if there == known.pool:
             return too_few(known, there, size)
-        return (
-            f"{size} candidates are wanted but only {there} have a number in '{self.difficulty}'; "
-            f"ask for at most {there}, or give the others one"
-        )
+        return few_have(f"a number in '{self.difficulty}'", there, size)
 
     def explain(
         self, known: WindowKnowledge, preference: Preference, question: Question
