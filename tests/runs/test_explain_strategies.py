@@ -444,7 +444,7 @@ SAID = {
     "similarity-mean": r"distance \d\.\d+ to the mean of the task examples; the last one selected",
     "random": "chance alone decides",
     "dsir": r"log importance weight -?\d+\.\d+: \d+ candidates have more",
-    "window": r"difficulty \d\.?\d*: \d+\.\d % are harder; the window goes from \d+ % to \d+ %",
+    "window": r"difficulty \d\.?\d*: \d+\.\d % are harder; the window goes from \d+\.\d % to",
     "adapt": r"cluster '\d', which goes by '_tsds_made.hidden.\w+': \d\.?\d*, (stratum|cut off)",
     "tsds": "task examples send it mass",
 }

@@ -43,7 +43,11 @@ def _verdict(point: PointExplanation, vector: str) -> str:
         return WORDS[point.verdict].format(vector=f" '{vector}'" if vector else "")
     p = point.probability
     if point.verdict == "not drawn":
-        return "not selected, though it " + ("is preferred" if p is None else f"has p {p:.4g}")
+        if p is not None:
+            return f"not selected, though it has p {p:.4g}"
+        size = point.samples[-1].size if point.samples else 0
+        passed_over = point.rank is not None and point.rank < size
+        return "not selected, " + ("though it is preferred" if passed_over else "others come first")
     last = point.samples[-1]
     times = f", drawn {last.weight} times" if last.weight > 1 else ""
     chance = "" if p is None else f"; p {p:.4g}"

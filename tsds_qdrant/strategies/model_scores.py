@@ -182,6 +182,12 @@ class Perplexity(ByField):
         """As it was given."""
         return self.score
 
+    def aim(self, values: FloatArray) -> str:
+        """The part, and the median where that is its middle."""
+        if self.part != "middle":
+            return f"the {self.part}est"
+        return f"those around the median {np.median(values):.4g}"
+
     def ordered(self, values: FloatArray) -> FloatArray:
         """By the value, or by the distance of its rank from the middle one."""
         if self.part == "low":
@@ -227,6 +233,10 @@ class Ifd(ByField):
     def field(self) -> str:
         """As it was given."""
         return self.score
+
+    def aim(self, values: FloatArray) -> str:
+        """The highest that are allowed."""
+        return "the highest below 1"
 
     def ordered(self, values: FloatArray) -> FloatArray:
         """The highest first; from 1 on they are left out."""

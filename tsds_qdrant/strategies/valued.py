@@ -16,6 +16,7 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.strategies.base import Arrays, Ask, Preference, Strategy
+from tsds_qdrant.strategies.evidence import Evidence
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.strategies.reasons import Question, Reasons
 from tsds_qdrant.task.task import Task
@@ -84,6 +85,7 @@ class ByValue(Reasons):
         value: None for what was not looked at.
         last: of the last candidate of the largest sample; None where none was drawn.
         what: the value's name.
+        aim: which values were asked for, in words; "" for the highest.
     """
 
     VERDICTS: ClassVar[Mapping[str, str]] = {
@@ -94,13 +96,43 @@ class ByValue(Reasons):
     value: float | None = None
     last: float | None = None
     what: str = "value"
+    aim: str = ""
 
     def in_words(self, *, arrived: bool = False) -> list[str]:
-        """Both values."""
+        """Both values, and which were asked for."""
         if self.value is None:
             return []
-        line = f"{self.what} {self.value:.4g}"
-        return [line if self.last is None else f"{line}; the last one selected has {self.last:.4g}"]
+        parts = [f"{self.what} {self.value:.4g}"]
+        if self.aim:
+            parts.append(f"{self.aim} come first")
+        if self.last is not None:
+            parts.append(f"the last one selected has {self.last:.4g}")
+        return ["; ".join(parts)]
+
+
+@dataclass(frozen=True)
+class ValueEvidence(Evidence):
+    """Which values were asked for, and which the first candidates in the order have.
+
+    Attributes:
+        what: the value's name.
+        aim: in words.
+        least, most: among the first candidates, as many as were asked for; None for nobody.
+    """
+
+    what: str
+    aim: str
+    least: float | None = None
+    most: float | None = None
+
+    def in_words(self) -> list[str]:
+        """One line; none where nothing is to be said of the aim."""
+        if not self.aim:
+            return []
+        line = f"by {self.what}: {self.aim}"
+        if self.least is None:
+            return [line]
+        return [f"{line}; the first ones have {self.least:.4g} to {self.most:.4g}"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +154,10 @@ class ByValues(Strategy):
     def ordered(self, values: FloatArray) -> FloatArray:
         """(c,) what orders candidates of ``values`` (c,), the smallest first; inf: left out."""
 
+    def aim(self, values: FloatArray) -> str:
+        """Which of the ``values`` (c,) of all candidates come first, in words; "" if plain."""
+        return ""
+
     def ranking(self, known: ValueKnowledge) -> IntArray:
         """(c,) candidates that can be drawn, best first; ties go by id."""
         candidates = known.candidates
@@ -137,7 +173,15 @@ class ByValues(Strategy):
         """The ranking; the pool is known, so nothing is fetched but values that are not known."""
         ranking = self.ranking(known)
         size = len(ranking) if ask.whole else ask.reach or ask.size
-        return Preference(ranking[:size], None, ordered=True, scores=known.values.copy())
+        first = known.values[ranking[: ask.size]]
+        least, most = (float(first.min()), float(first.max())) if len(first) else (None, None)
+        evidence = ValueEvidence(self.value_name, self._aim(known), least, most)
+        scores = known.values.copy()
+        return Preference(ranking[:size], None, ordered=True, evidence=evidence, scores=scores)
+
+    def _aim(self, known: ValueKnowledge) -> str:
+        values = known.values[known.candidates]
+        return self.aim(values[~np.isnan(values)])
 
     def explain(
         self, known: ValueKnowledge, preference: Preference, question: Question
@@ -147,7 +191,8 @@ class ByValues(Strategy):
         ranking, drawn = self.ranking(known), question.ranks
         ranks[ranking] = np.arange(len(ranking))
         last = float(values[max(drawn, key=lambda one: drawn[one])]) if drawn else None
-        preferred, found = set(preference.candidates.tolist()), []
+        aim, found = self._aim(known), []
+        preferred = set(preference.candidates.tolist())
         for number in known.index.lookup([one.id for one in question.records]).tolist():
             if number < 0 or np.isnan(values[number]):
                 found.append(ByValue("not read"))
@@ -159,6 +204,7 @@ class ByValues(Strategy):
                     value=float(values[number]),
                     last=last,
                     what=self.value_name,
+                    aim=aim,
                 )
             )
         return found

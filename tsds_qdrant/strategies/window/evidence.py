@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tsds_qdrant.strategies.curves import Curves
 from tsds_qdrant.strategies.evidence import Evidence
 from tsds_qdrant.strategies.window.order import Curve
+from tsds_qdrant.strategies.window.ridge import first_ranks
 
 
 @dataclass(frozen=True)
@@ -28,18 +31,22 @@ class WindowEvidence(Evidence):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Where the window starts and ends, as shares of the order from the hardest."""
-        start = self.curve.start
-        return start, min(1.0, start + self.curve.width / self.ranked)
+        """Where the window starts and ends, as shares of the order from the hardest.
+
+        Within classes, each starts and ends at the candidate next to that.
+        """
+        counts, widths = np.array([self.ranked]), np.array([self.curve.width])
+        begin = int(first_ranks(self.curve.start, widths, counts)[0])
+        return begin / self.ranked, (begin + self.curve.width) / self.ranked
 
     def facts(self) -> dict[str, Any]:
         """The part ``window`` of the manifest."""
-        start, end = self.ends
+        start = self.curve.start
         return {
             "window": {
                 "difficulty": self.difficulty,
                 "start": start,
-                "end": end,
+                "end": min(1.0, start + self.curve.width / self.ranked),
                 "ranked": self.ranked,
                 "unranked": self.unranked,
                 "judged_by": self._judged_by,
@@ -55,7 +62,7 @@ class WindowEvidence(Evidence):
         """The window, how it was chosen, and what is left out."""
         start, end = self.ends
         line = (
-            f"window from {100 * start:.0f} % to {100 * end:.0f} % of {self.ranked} candidates by "
+            f"window from {100 * start:.1f} % to {100 * end:.1f} % of {self.ranked} candidates by "
             f"'{self.difficulty}', the largest first"
         )
         if len(self.curve.scores) > 1:

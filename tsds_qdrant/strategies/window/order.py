@@ -60,6 +60,13 @@ class Ordered:
         found: IntArray = np.flatnonzero(inside)
         return found
 
+    def ends(self, start: float, width: int) -> FloatArray:
+        """(2, K) where the window that starts there does so, and ends, in each class, as shares."""
+        widths = parts(width, self.counts)
+        begin = first_ranks(start, widths, self.counts)
+        found: FloatArray = np.stack([begin, begin + widths]) / self.counts
+        return found
+
     def from_middle(self, start: float, width: int) -> IntArray:
         """(c,) places of all candidates, from the middle of a window outwards, its own first.
 

@@ -33,7 +33,7 @@ class ByWindow(Reasons):
     Attributes:
         difficulty: its number; None where it has none.
         place: share of the candidates of its class that are harder.
-        window: where the window starts and ends.
+        window: where the window starts and ends, as such shares.
     """
 
     VERDICTS: ClassVar = {
@@ -52,7 +52,7 @@ class ByWindow(Reasons):
         start, end = self.window
         return [
             f"difficulty {self.difficulty:.4g}: {100 * self.place:.1f} % are harder; the window "
-            f"goes from {100 * start:.0f} % to {100 * end:.0f} %"
+            f"goes from {100 * start:.1f} % to {100 * end:.1f} %"
         ]
 
 
@@ -164,6 +164,8 @@ class Window(Strategy):
         rank[ordered.candidates[out]] = np.arange(len(out))
         place = np.full(len(known.index), np.nan)
         place[ordered.candidates] = ordered.ranks / ordered.counts[ordered.classes]
+        ends = np.full((len(known.index), 2), np.nan)
+        ends[ordered.candidates] = ordered.ends(curve.start, curve.width).T[ordered.classes]
         numbers, there = known.numbers_of(self.difficulty), set(known.candidates.tolist())
         found = []
         for number in known.index.lookup([record.id for record in question.records]).tolist():
@@ -174,5 +176,6 @@ class Window(Strategy):
             else:
                 where = float(place[number])
                 score = float(numbers[number])
-                found.append(ByWindow("", int(rank[number]), score, where, evidence.ends))
+                start, end = ends[number].tolist()
+                found.append(ByWindow("", int(rank[number]), score, where, (start, end)))
         return found
