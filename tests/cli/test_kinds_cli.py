@@ -72,3 +72,38 @@ def test_vectors_of_the_kind_are_found() -> None:
     assert "goes by vectors of 'represent hidden'" in (
         run("select", *ASKED, "--strategy", "rds", "--out", "rds.jsonl", code=1).stderr
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--size", 3, "--folds", 3),
+        ("--ratio", 0.5, "--folds", 2),
+        ("--size", "2,4", "--fold-seed", 1),
+    ],
+)
+def test_folds_and_sizes_are_not_taken_together(words: tuple[object, ...]) -> None:
+    asked = (*PLACE, "--queries", "Q.npy", "--strategy", "tarot", "--out", "s.jsonl")
+    said = run("select", *asked, *words, code=2).stderr
+    assert "folds choose how many are selected" in said
+    flag = "--folds" if "--folds" in words else "--fold-seed"
+    assert f"leave {flag} or that out" in said
+    run("select", *asked, flag, 2)
+
+
+@pytest.mark.parametrize("strategy", ["less", "rose"])
+@pytest.mark.parametrize("weights", ["nan", "inf", "-1", "0.5,nan", "0", "0,0"])
+def test_checkpoint_weights_are_refused_before_anything_is_said(
+    strategy: str, weights: str
+) -> None:
+    words = ("--strategy", strategy, "--checkpoint-weights", weights, "--out", "s.jsonl")
+    lines = run("select", *ASKED, *words, code=2).stderr.splitlines()
+    assert len(lines) == 1
+    assert "checkpoint weights" in lines[0]
+
+
+@pytest.mark.parametrize("flag", ["--vector", "--representation"])
+def test_a_wrong_name_is_answered_with_either_flag(flag: str) -> None:
+    said = run("select", *ASKED, flag, "embeddings", "--out", "s.jsonl", code=1).stderr
+    assert "has no vector 'embeddings'" in said
+    assert "choose one with --vector or --representation" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,55 @@ def test_flags_of_scores_need_scores() -> None:
     assert "--metric cannot be used without scores; name their file with --scores" in done.stderr
     done = run("strategies", "--scores", "nowhere.csv", code=1)
     assert "nowhere.csv" in done.stderr
+
+
+@pytest.mark.parametrize("flops", ["1e3", "1", "1e10"])
+def test_what_is_far_beyond_a_budget_is_no_percentage(flops: str) -> None:
+    done = run("plan", "--flops", flops, *MODEL, *POOL)
+    table = done.stdout.partition("\n\n")[0].splitlines()[2:]
+    assert not [line for line in table if re.search(r"\d{5,}\.\d%", line)]
+    less = next(line for line in table if line.split()[0] == "less")
+    assert re.search(r" \d\.?\d*e\+\d+ times ", less)
+
+
+def test_the_whole_pool_is_called_so(curve: Path) -> None:
+    done = run("plan", "--flops", 4 * HALF, *MODEL, *POOL, "--measured", curve)
+    assert "predicted at all of the pool" in done.stdout
+    assert "predicted at 1 of" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["./llama", "../llama", "~/no/such/llama"])
+def test_a_missing_model_is_named_by_its_own_flag(name: str) -> None:
+    said = run("plan", "--flops", "1e19", "--train-model", name, *POOL, code=1).stderr
+    assert "does not exist" in said
+    assert said.rstrip().endswith("give the place where it is now with --train-model")
+
+
+@pytest.mark.parametrize("name", ["scores", "scores.log", "l2"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mix", "--losses"),
+        ("plan", "--flops", "1e19", *MODEL, *POOL, "--measured"),
+        ("strategies", "--scores"),
+    ],
+)
+def test_files_of_no_known_format_are_answered_with_flags_there_are(
+    name: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text("step,source,loss\n1,a,2\n")
+    said = run(*words, path, code=1).stderr
+    assert "names no known format" in said or "has no suffix" in said
+    assert "--delimiter" not in said
+    assert ".jsonl" in said
+
+
+@pytest.mark.parametrize("loss", [-2, -0.5, -1e-9])
+def test_negative_losses_are_no_losses(loss: float, tmp_path: Path) -> None:
+    path = tmp_path / "losses.jsonl"
+    lines = [{"step": 1, "source": "a", "loss": 1.0}, {"step": 2, "source": "a", "loss": loss}]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    said = run("mix", "--losses", path, code=1).stderr
+    assert f"has the loss {loss:g}" in said
+    assert "losses.jsonl:2" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -350,7 +351,9 @@ def test_what_is_explained_is_what_was_scored() -> None:
         ({"ridge": 0.0}, "ridge is 0, and a kernel without one may have no inverse; give a number"),
         ({"ridge": -1.0}, "ridge is -1"),
         ({"output": "both"}, "output is 'both'; choose one of loss, margin"),
-        ({"refit": -0.1}, "refit is -0.1; give a share of 0 or more, 0.1 say"),
+        ({"refit": -0.1}, "refit is -0.1; give a share from 0 to 1, 0.1 say"),
+        ({"refit": 7.0}, "refit is 7; give a share from 0 to 1, 0.1 say"),
+        ({"refit": float("nan")}, "refit is nan; give a share from 0 to 1, 0.1 say"),
     ],
 )
 def test_settings_that_cannot_be_right(settings: dict[str, Any], fault: str) -> None:
@@ -373,3 +376,17 @@ def test_what_it_cannot_work_with_is_named() -> None:
         with pytest.raises(InputError, match=told):
             select(pool, task, asked(3, output="margin"))
         assert len(select(pool, task, asked(3)).selected_ids) == 3
+
+
+@pytest.mark.parametrize("ridge", [1e-9, 1e-7, 1e-6])
+def test_a_kernel_that_is_nearly_singular_says_what_to_raise(ridge: float) -> None:
+    rng = np.random.default_rng(3)
+    rows, task = rng.normal(size=(40, 5)), task_of(rng.normal(size=(2, 5)))
+    with pool_of(rows) as pool:
+        lines = select(pool, task, asked(5, ridge=ridge)).evidence.in_words()
+        assert len(lines) == 2
+        found = re.search(r"raise --ridge, to (\S+) say", lines[1])
+        assert found is not None
+        assert float(found[1]) > ridge
+        for enough in (float(found[1]), 1e-3):  # as advised, and the default
+            assert len(select(pool, task, asked(5, ridge=enough)).evidence.in_words()) == 1

@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 from tsds_qdrant import SelectionSettings, TaskExamples, explain, new_run, select
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import InputError, SettingsError, UnsupportedCollectionError
+from tsds_qdrant.progress import notices_to
 from tsds_qdrant.selection.results import manifest
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.strategies.gradex.choosing import Estimates, ensemble, greedy
@@ -323,7 +324,8 @@ def test_settings_that_cannot_be_right(more: dict[str, Any], fault: str) -> None
 def test_what_it_cannot_work_with_is_named() -> None:
     made = Trained(0, per=3)
     with pool_of(made) as pool:
-        with pytest.raises(InputError, match="name the payload field that has them with --source"):
+        told = r"the payload field that has them with --source \(its fields: text, source\)"
+        with pytest.raises(SettingsError, match=told):
             select(pool, task_of(made), SelectionSettings.of("gradex", sizes=(3,)))
         told = r"has the field 'sorce' that --source names .*; did you mean 'source'\?"
         with pytest.raises(InputError, match=told):
@@ -332,6 +334,22 @@ def test_what_it_cannot_work_with_is_named() -> None:
         told = "are of the kind 'loss-gradient', and the strategy 'gradex' goes by gradients of mar"
         with pytest.raises(UnsupportedCollectionError, match=told):
             select(pool, task_of(made), asked(3))
+        with pytest.raises(UnsupportedCollectionError, match=told):  # before what is asked for
+            select(pool, task_of(made), SelectionSettings.of("gradex", sizes=(3,)))
     told = "hold gradients at 2 checkpoints, and the strategy"
     with pool_of(made, checkpoints=2) as pool, pytest.raises(InputError, match=told):
         select(pool, task_of(made), asked(3))
+
+
+@pytest.mark.parametrize("choice", ["greedy", "ensemble"])
+def test_more_sources_than_there_are_are_told_of(choice: str) -> None:
+    made = Trained(0, per=6)
+    there = sorted({f"s{one}" for one in made.owners})
+    with pool_of(made) as pool:
+        for count, told in ((len(there), 0), (len(there) + 1, 1), (90, 1)):
+            said: list[str] = []
+            with notices_to(said.append):
+                select(pool, task_of(made), asked(3, sources=count, choice=choice))
+            assert len(said) == told
+            if told:
+                assert said[0].startswith(f"{count} sources are wanted, and there are {len(there)}")

@@ -27,6 +27,7 @@ from tsds_qdrant.errors import (
 )
 from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.guards.sources import guard_against
+from tsds_qdrant.progress import notices_to
 from tsds_qdrant.represented import opening, queries
 from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.settings import Reading
@@ -378,3 +379,28 @@ def test_copies_of_test_items_are_found_in_the_space(store: Path) -> None:
         found = select(pool, examples_in(pool), wanted, guard=guard).selected_ids
     assert same & set(free)
     assert not same & set(found)
+
+
+@pytest.mark.parametrize(
+    ("records", "count"),
+    [
+        ([{"prompt": "ab", "chosen": "c", "rejected": "d"}] * 2 + [{"text": "abc"}], 2),
+        ([{"prompt": "ab", "chosen": "c", "rejected": "d"}], 1),
+        ([{"text": "abc"}, {"prompt": "ab", "completion": "c"}], 0),
+        ([{"text": "abc", "rejected": "d"}], 0),
+    ],
+)
+def test_preferences_that_count_by_their_chosen_answer_are_said(
+    tmp_path: Path, records: list[dict[str, str]], count: int
+) -> None:
+    made_of_texts(tmp_path / "store", texts_of(), text={}).close()
+    represent("letters")
+    Path("mixed.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    said: list[str] = []
+    with notices_to(said.append):
+        examples("letters", "mixed.jsonl")
+    told = [line for line in said if "are preferences" in line]
+    assert len(told) == (count > 0)
+    if count:
+        assert told[0].startswith(f"{count} of {len(records)} task examples are preferences")
+        assert "the strategy 'rose' goes by both answers" in told[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,14 @@ def test_a_run_without_a_bandwidth_needs_a_radius(make: Callable[..., Made]) -> 
     made = make(strategy="random")
     with pytest.raises(SettingsError, match=r"'random' does not know near-duplicates.*--radius"):
         made.export("train.jsonl", validation=0.2)
-    assert made.export("train.jsonl", validation=0.2, radius=0.4).split.radius == 0.4
+    with pytest.raises(SettingsError) as refused:
+        made.export("train.jsonl", validation=0.2)
+    found = re.search(r"--radius, (\S+) say", str(refused.value))
+    assert found is not None
+    for radius in (float(found[1]), 0.0, 0.4):
+        split = made.export(f"{radius}.jsonl", validation=0.2, radius=radius).split
+        assert split.radius == radius
+        assert split.groups > 1
 
 
 def test_both_files_of_a_split_have_the_same_columns(make: Callable[..., Made], load: Load) -> None:

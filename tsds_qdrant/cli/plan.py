@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tsds_qdrant.planning.budget_pool import Pool
     from tsds_qdrant.planning.budget_rows import Budget, Row
 
+MANY_TIMES = 10
+"""From this multiple of the budget on, what is spent is given as such, and not in per cent."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -141,7 +144,7 @@ def _show(budget: Budget) -> None:
     rows = []
     for row in budget.rows:
         cells = [row.strategy, f"{row.choosing:.2e}", f"{row.training:.2e}", str(row.size)]
-        cells.append(f"{row.spent:.1%}")
+        cells.append(f"{row.spent:.1%}" if row.spent < MANY_TIMES else f"{row.spent:.3g} times")
         cells += ["-" if row.predicted is None else f"{row.predicted:.4g}"] * predicted
         rows.append([*cells, row.verdict])
     print_table(columns, rows)

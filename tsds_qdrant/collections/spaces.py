@@ -109,17 +109,19 @@ def chosen_space(
     if vector in spaces and vector not in dense:
         raise UnsupportedCollectionError(
             f"vector '{vector}' of collection '{name}' is sparse, and selection needs a dense one; "
-            f"it has {_listed(dense)}, choose one with --vector"
+            f"it has {_listed(dense)}, choose one with --vector or "
+            f"--representation"
         )
     if vector not in dense and isinstance(made, Mapping) and vector in made:
         raise UnsupportedCollectionError(
             f"'{vector}' of collection '{name}' is kept as values in payloads and no vector, and "
-            f"selection needs a dense one; it has {_listed(dense)}, choose one with --vector"
+            f"selection needs a dense one; it has {_listed(dense)}, choose one with --vector or "
+            f"--representation"
         )
     if vector not in dense:
         raise CollectionNotFoundError(
             f"collection '{name}' has no vector '{vector}', it has {_listed(dense)}; "
-            f"choose one with --vector"
+            f"choose one with --vector or --representation"
         )
     return plain_space(dense, vector, name)
 

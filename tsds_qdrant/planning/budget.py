@@ -204,7 +204,7 @@ class Planner:
 def _measured(law: Law, share: float) -> str:
     least, most = law.shares
     where = "" if least <= share <= most else f", beyond what was measured ({least:.3g}-{most:.3g})"
-    return f"predicted at {share:.3g} of the pool{where}"
+    return f"predicted at {'all' if share >= 1 else f'{share:.3g}'} of the pool{where}"
 
 
 def _times(ratio: float) -> str:

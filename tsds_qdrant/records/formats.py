@@ -9,6 +9,8 @@ from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.files.compression import COMPRESSIONS, split_suffix
 from tsds_qdrant.records.form import FileForm
 
+UNSAID = FileForm()
+"""The form of a file where the user cannot say any; told from others by what it is."""
 LINES = (".jsonl", ".ndjson")
 JSON = ".json"
 TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -62,7 +64,7 @@ def record_file(path: Path, form: FileForm) -> RecordFile:
     kind, compression = _suffixes(path)
     unknown = kind not in (*TEXT, *ARROW) and (form.delimiter is None or unpacking(path))
     if unknown or (kind in ARROW and compression):
-        raise InputError(f"'{path}' {_not_known(path, kind, compression)}")
+        raise InputError(f"'{path}' {_not_known(path, kind, compression, form)}")
     return checked_form(RecordFile(path, kind, compression), form)
 
 
@@ -110,7 +112,7 @@ def unpacking(path: Path) -> str | None:
     return f"{command} '{path}'" if command else None
 
 
-def _not_known(path: Path, kind: str, compression: str) -> str:
+def _not_known(path: Path, kind: str, compression: str, form: FileForm) -> str:
     if command := unpacking(path):
         return f"is an archive or is packed in a way that is not read; unpack it first: {command}"
     found = f"has the suffix '{kind}{compression}'" if kind or compression else "has no suffix"
@@ -119,4 +121,5 @@ def _not_known(path: Path, kind: str, compression: str) -> str:
         return f"{found} (use {KNOWN}); unpack it first: {_ALSO_UNPACKED[compression]} '{path}'"
     if kind in _SAVED_AS:
         return f"{found} (use {KNOWN}); save it as {_SAVED_AS[kind]} first"
-    return f"{found}; use {KNOWN}, or say with --delimiter that it is a table"
+    table = "" if form is UNSAID else ", or say with --delimiter that it is a table"
+    return f"{found}; use {KNOWN}{table}"

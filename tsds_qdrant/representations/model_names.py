@@ -60,8 +60,8 @@ def same_model(one: str, other: str) -> bool:
     return place is not None and place == directory_of(other)
 
 
-def loadable(name: str) -> str:
-    """What sentence-transformers is to load for ``name``.
+def loadable(name: str, flag: str = "--model", then: str = ", which ingest remembers") -> str:
+    """What sentence-transformers is to load for ``name``, which the user gave by ``flag``.
 
     Raises:
         EmbeddingError: a path to no directory, or a package without one.
@@ -74,17 +74,17 @@ def loadable(name: str) -> str:
         return str(path)
     if path.is_file():
         raise EmbeddingError(
-            f"'{absolute(name)}' is a file and no model; give --model the directory that holds it"
+            f"'{absolute(name)}' is a file and no model; give {flag} the directory that holds it"
         )
     if means_path(name):
         raise EmbeddingError(
             f"the directory '{absolute(name)}' of the model does not exist; check the path, or "
-            f"give the place where it is now with --model, which ingest remembers"
+            f"give the place where it is now with {flag}{then}"
         )
     return name
 
 
-def language_model_place(name: str) -> tuple[str, str]:
+def language_model_place(name: str, flag: str = "--model") -> tuple[str, str]:
     """Where transformers finds a language model: a directory or a name of the hub, and its file.
 
     The file is the name of a GGUF file in that directory; "" for weights of transformers' own form.
@@ -102,7 +102,7 @@ def language_model_place(name: str) -> tuple[str, str]:
             raise EmbeddingError(f"the model file '{path}' does not exist; check the path")
         return str(path.parent), path.name
     else:
-        place = loadable(name)
+        place = loadable(name, flag, "")
         if not Path(place).is_dir():
             return place, ""
         directory = Path(place)
@@ -112,7 +112,7 @@ def language_model_place(name: str) -> tuple[str, str]:
         return str(directory), ""
     if len(files) > 1:
         raise EmbeddingError(
-            f"'{directory}' holds {len(files)} models ({', '.join(files)}); give --model the path "
+            f"'{directory}' holds {len(files)} models ({', '.join(files)}); give {flag} the path "
             f"of one, as in {directory / files[0]}"
         )
     return str(directory), files[0]

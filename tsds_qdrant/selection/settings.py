@@ -85,6 +85,8 @@ class SelectionSettings:
     def __post_init__(self) -> None:
         if self.bounds.near_duplicates:
             self.strategy.check_near_duplicates()
+        if self.strategy.sizes_itself and not self.own_size:
+            self.strategy.check_sized()
         check_copies_can_wait(self)
         check_counted_once(self)
         if self.wanted.sampler != DEFAULT_SAMPLER and not self.strategy.samples:
@@ -135,6 +137,9 @@ class SelectionSettings:
             flat["near_copies"] = "keep"  # as versions that knew no near copies did
         if not strategy_class(rule).samples:
             flat.pop("sampler", None)  # whose default was another one
+        if any(flat.get(name) for name in ("sizes", "ratio", "token_budget")):
+            for name in ("folds", "fold_seed"):  # which went unheard beside these
+                flat.pop(name, None)
         quotas = tuple(Quota(**quota) for quota in flat.get("quotas", ()))
         return cls.of(rule, **flat | {"sizes": tuple(flat["sizes"]), "quotas": quotas})
 

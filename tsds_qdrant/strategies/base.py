@@ -133,6 +133,13 @@ class Strategy(ABC):
             f"gives the group, or use the strategy tsds"
         )
 
+    def check_sized(self) -> None:  # noqa: B027
+        """Check that the settings go with a size, a ratio or a token budget.
+
+        Raises:
+            SettingsError: one of them says how much is selected without.
+        """
+
     @abstractmethod
     def begin(self, searcher: Searcher, task: Task) -> Any:
         """What is known before anything is asked: the knowledge of ``task``.

@@ -67,7 +67,15 @@ class ByInfluence(ByLists):
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "checkpoint_weights", tuple(self.checkpoint_weights))
+        given = tuple(self.checkpoint_weights)
+        object.__setattr__(self, "checkpoint_weights", given)
+        if not all(0 <= one < float("inf") for one in given):
+            raise SettingsError(
+                f"the checkpoint weights are {', '.join(f'{one:g}' for one in given)}; give a "
+                f"weight of 0 or more for each"
+            )
+        if given and not any(given):
+            raise SettingsError("all checkpoint weights are 0; give one that is not")
 
     @abstractmethod
     def gathered(self) -> ValAgg:

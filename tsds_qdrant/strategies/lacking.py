@@ -81,11 +81,14 @@ def nobody_has(searcher: Searcher, paths: Sequence[str], what: str, flag: str) -
     if command := made_by(searcher, [lack]):
         way += f", or make it: {command}"
     else:
-        page = next(iter(searcher.members.pages()), [])[:16]
-        fields = {
-            name: None for record in searcher.collection.retrieve(page) for name in record.content
-        }
-        way += f" ({listed_names(fields)})"
+        way += f" ({fields_there(searcher)})"
     return InputError(
         f"no candidate of collection '{info.name}' has {what} in {lack.fields}; {way}"
     )
+
+
+def fields_there(searcher: Searcher) -> str:
+    """The payload fields that some candidates have, in words."""
+    page = next(iter(searcher.members.pages()), [])[:16]
+    records = searcher.collection.retrieve(page)
+    return listed_names({name: None for record in records for name in record.content})

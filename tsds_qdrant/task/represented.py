@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import BadRecordError, CollectionMismatchError, SettingsError
-from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.progress import Progress, notice, silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.examples import UnfitError
@@ -94,6 +95,7 @@ def vectors_of_records(
     else:
         showing = _showing(made, template)
         examples = [_shown(entry, showing) for entry in entries]
+        _tell_of_preferences(entries, examples)
     key = key_of(made.made_by if way == "targets" else [way, *made.made_by], examples)
     rows = recalled(key, len(examples))
     if rows is None:
@@ -109,6 +111,22 @@ def _preferred(entry: Entry) -> Shown:
         raise BadRecordError(
             entry.place, str(error), "give preferences: prompt, chosen and rejected"
         ) from None
+
+
+def _tell_of_preferences(entries: Sequence[Entry], examples: Sequence[Shown]) -> None:
+    """Say how many task examples are preferences, of which the chosen answer alone is shown."""
+    count = 0
+    for entry, example in zip(entries, examples, strict=True):
+        with suppress(UnfitError):
+            known = preference_of(entry.record)
+            same = bool(known.messages) and known.messages == example.messages
+            count += same or known.text == example.text
+    if count:
+        notice(
+            "preferences",
+            f"{count} of {len(entries)} task examples are preferences, and count by their chosen "
+            f"answer; the strategy 'rose' goes by both answers",
+        )
 
 
 def check_alike(info: CollectionInfo, like: CollectionInfo) -> None:

@@ -118,6 +118,8 @@ def read_steps(path: str | Path) -> list[LoggedStep]:
         loss = _number(entry, "loss")
         tokens = _number(entry, "tokens") if "tokens" in entry.record else 1.0
         chance = _number(entry, "chance") if "chance" in entry.record else math.nan
+        if loss < 0:
+            raise _wrong(entry, f"has the loss {loss:g}", "give cross-entropies, from 0 on")
         if tokens <= 0:
             raise _wrong(entry, f"has {tokens:g} tokens", "leave out losses of none")
         if chance <= 0 or chance > 1 + 1e-9:

@@ -22,6 +22,8 @@ from tsds_qdrant.progress import Progress, silent
 BLOCK_ENTRIES = 1 << 23
 PAIR_NUMBERS = 1 << 23
 """Maximum number of coordinates compared in float64 at once."""
+LOOKED_AT = 500
+"""Rows by which a radius is suggested."""
 SLACK = 1e-6
 """Pairs this much farther than the radius, in lengths of the vectors, still count as near: the
 engine's distances are float32."""
@@ -56,6 +58,17 @@ def near_groups(
             near = _distances(rows[a], rows[b], metric) <= reach
             join_groups(groups, a[near], b[near])
     return groups
+
+
+def usual_radius(vectors: Float32Array, metric: Metric) -> float:
+    """Within how far a tenth of the rows of ``vectors`` (n, D) have another, by some of them."""
+    rows = normalized(np.ascontiguousarray(vectors[:LOOKED_AT], dtype=np.float32), metric)
+    apart = [
+        float(_distances(np.repeat(rows[k : k + 1], len(rows), axis=0), rows, metric)[others].min())
+        for k in range(len(rows))
+        if (others := np.arange(len(rows)) != k).any()
+    ]
+    return float(np.quantile(apart, 0.1)) if apart else 0.0
 
 
 def validation_rows(

@@ -19,15 +19,15 @@ def active_parameters(name: str) -> int:
     The model is built without numbers, so its size does not matter, and no weights are needed.
 
     Args:
-        name: a model of the hub, a directory with a ``config.json``, a GGUF file, or
-            ``package:NAME``.
+        name: what ``--train-model`` names: a model of the hub, a directory with a
+            ``config.json``, a GGUF file, or ``package:NAME``.
 
     Raises:
         EmbeddingError: there is no configuration of a causal language model.
         MissingPackageError: a package is not installed.
     """
     silence()
-    place, file = language_model_place(remembered_model(name))
+    place, file = language_model_place(remembered_model(name), "--train-model")
     if Path(place).is_dir() and not file and not (Path(place) / "config.json").is_file():
         raise EmbeddingError(
             f"'{place}' holds no config.json that says how many parameters the model has; give "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,6 +12,15 @@ from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.strategies.dsdm.knowledge import DatamodelKnowledge
 from tsds_qdrant.strategies.evidence import Evidence
 from tsds_qdrant.strategies.reasons import Reasons
+
+LARGE = 1e5
+"""A condition number by which the rounding of float32 grows to about a hundredth."""
+
+
+def _above(number: float) -> float:
+    """``number`` rounded up to one digit."""
+    unit = 10.0 ** math.floor(math.log10(number))
+    return math.ceil(number / unit) * unit
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,14 @@ class DatamodelEvidence(Evidence):
         )
         if kernel["changed_since"]:
             line += f", of which {kernel['changed_since']:.1%} have changed since it was summed"
-        return [line]
+        if kernel["condition_at_most"] <= LARGE:
+            return [line]
+        enough = kernel["ridge"] * kernel["condition_at_most"] / LARGE
+        return [
+            line,
+            f"with a condition number that large scores may fit noise and rounding: raise --ridge, "
+            f"to {_above(enough):g} say",
+        ]
 
 
 @dataclass(frozen=True)

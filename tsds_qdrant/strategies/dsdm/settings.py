@@ -62,7 +62,7 @@ class DatamodelSettings:
                 f"ridge is {self.ridge:g}, and a kernel without one may have no inverse; give a "
                 f"number above 0, {RIDGE:g} say"
             )
-        if not self.refit >= 0:
-            raise SettingsError(f"refit is {self.refit:g}; give a share of 0 or more, {REFIT} say")
+        if not 0 <= self.refit <= 1:
+            raise SettingsError(f"refit is {self.refit:g}; give a share from 0 to 1, {REFIT} say")
         if self.kernel_rows < 0:
             raise SettingsError(f"kernel_rows is {self.kernel_rows}; give 0 for all, or a number")

@@ -15,10 +15,11 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.progress import notice
 from tsds_qdrant.strategies.gradex.choosing import Choice, Estimates, ensemble, greedy
 from tsds_qdrant.strategies.gradex.first_order import Margins
 from tsds_qdrant.strategies.gradex.judged import Judged
-from tsds_qdrant.strategies.gradex.labels import Labels, check_gradients
+from tsds_qdrant.strategies.gradex.labels import Labels, check_gradients, names_in_words
 from tsds_qdrant.strategies.gradex.settings import MOST_GREEDY, SourceSettings
 from tsds_qdrant.strategies.margin_knowledge import MarginKnowledge, falling_short
 from tsds_qdrant.strategies.pool_rows import by_chance, in_id_order, row_blocks
@@ -167,6 +168,12 @@ class SourceKnowledge(MarginKnowledge):
         given, candidates = self.settings, self.candidates
         self._learn_labels(candidates)
         names = sorted({self.source_name(number) for number in candidates.tolist()})
+        if given.sources is not None and given.sources > len(names):
+            notice(
+                "sources of gradex",
+                f"{given.sources} sources are wanted, and there are {len(names)}: "
+                f"{names_in_words(names)}",
+            )
         counts: list[int] = []
         chosen: list[IntArray] = []
         most = max(LEAST_ROWS, min(given.rows, MOST_ROWS // len(names)))

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tsds_qdrant.arrays import FloatArray, IntArray
-from tsds_qdrant.errors import InputError, UnsupportedCollectionError
+from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.errors import InputError, SettingsError, UnsupportedCollectionError
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.records.fields import field_values, label, number_at
 from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.strategies.gradex.settings import SourceSettings
+from tsds_qdrant.strategies.lacking import fields_there
 from tsds_qdrant.strategies.pool_knowledge import PoolKnowledge
 from tsds_qdrant.strategies.pool_rows import (
     PAYLOAD_PAGE,
@@ -26,21 +28,25 @@ UNREAD = -1
 
 
 def check_gradients(searcher: Searcher, settings: SourceSettings) -> None:
-    """Check that sources are named, and that the searched vectors are gradients of margins.
+    """Check that the searched vectors are gradients of margins, and then that sources are named.
 
     Raises:
-        InputError: no field of sources is named, no point has it, or the vectors hold several
-            checkpoints.
+        InputError: no point has the field of sources, or the vectors hold several checkpoints.
+        SettingsError: no field of sources is named.
         UnsupportedCollectionError: ``represent`` made the vectors of something else.
     """
-    info = searcher.info
+    check_vectors(searcher.info)
     if settings.source is None:
-        raise InputError(
-            "the strategy 'gradex' chooses sources, and none are known; name the payload field "
-            "that has them with --source"
+        raise SettingsError(
+            f"the strategy 'gradex' chooses sources, and none are known; name the payload field "
+            f"that has them with --source ({fields_there(searcher)})"
         )
-    check_lengths_kept(info, "gradex")
     check_fields(searcher.collection, {settings.source: "--source"})
+
+
+def check_vectors(info: CollectionInfo) -> None:
+    """Check that the searched vectors are gradients of margins at one checkpoint; see above."""
+    check_lengths_kept(info, "gradex")
     kept = all_kept(info).get(info.vector)
     if kept is None:
         return

@@ -83,6 +83,15 @@ class Tarot(Strategy):
                 f"repeats is {self.repeats:g}; every row counts at least once, so choose 1 or more"
             )
 
+    def check_sized(self) -> None:
+        """Check that no folds are asked for, which choose the size."""
+        if self.folds is not None or self.fold_seed:
+            flag = "folds" if self.folds is not None else "fold-seed"
+            raise SettingsError(
+                f"folds choose how many are selected, and a size, a ratio or a token budget says "
+                f"that too; leave --{flag} or that out"
+            )
+
     @property
     def repeats_rows(self) -> bool:
         """Whether some rows count more than once."""
