@@ -76,3 +76,7 @@ class FileForm:
             raise SettingsError("--json-field is empty; name a field of the document, as in data")
         if self.vector_field is not None and not self.vector_field.strip():
             raise SettingsError("--vector-field is empty; name the field of vectors, as embedding")
+
+
+UNSAID = FileForm()
+"""The form of a file where the user cannot say any; it is that very object."""

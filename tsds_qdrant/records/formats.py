@@ -7,10 +7,8 @@ from pathlib import Path
 
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.files.compression import COMPRESSIONS, split_suffix
-from tsds_qdrant.records.form import FileForm
+from tsds_qdrant.records.form import UNSAID, FileForm
 
-UNSAID = FileForm()
-"""The form of a file where the user cannot say any; told from others by what it is."""
 LINES = (".jsonl", ".ndjson")
 JSON = ".json"
 TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}

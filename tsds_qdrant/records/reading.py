@@ -17,16 +17,8 @@ from tsds_qdrant.files.compression import decompressed
 from tsds_qdrant.records.arrow_rows import arrow_batches, arrow_rows, count_rows
 from tsds_qdrant.records.entries import Entry, Findings
 from tsds_qdrant.records.folders import files_of_folder, files_of_pattern, is_pattern
-from tsds_qdrant.records.form import FileForm
-from tsds_qdrant.records.formats import (
-    ARROW,
-    JSON,
-    LINES,
-    UNSAID,
-    RecordFile,
-    is_table,
-    record_file,
-)
+from tsds_qdrant.records.form import UNSAID, FileForm
+from tsds_qdrant.records.formats import ARROW, JSON, LINES, RecordFile, is_table, record_file
 from tsds_qdrant.records.hub import HubName, batches_of, is_hub_name, is_saved, saved_dataset
 from tsds_qdrant.records.json_files import holds_lines, json_file, json_stream
 from tsds_qdrant.records.tables import table_rows
