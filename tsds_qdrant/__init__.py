@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tsds_qdrant.errors import TsdsError
     from tsds_qdrant.guards.guard import Guard
     from tsds_qdrant.guards.held_out import HeldOut, Reach
-    from tsds_qdrant.ingest.destination import Destination
-    from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
+    from tsds_qdrant.ingestion.destination import Destination
+    from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
     from tsds_qdrant.neighbors.settings import SearchSettings
     from tsds_qdrant.planning.check import check
     from tsds_qdrant.planning.compare import compare
@@ -61,7 +61,7 @@ _HOMES = {
     "Collection": "tsds_qdrant.collections.protocol",
     "CompareSettings": "tsds_qdrant.planning.settings",
     "Connection": "tsds_qdrant.collections.connection",
-    "Destination": "tsds_qdrant.ingest.destination",
+    "Destination": "tsds_qdrant.ingestion.destination",
     "Embedder": "tsds_qdrant.representations.text",
     "ExportSettings": "tsds_qdrant.training.settings",
     "FileForm": "tsds_qdrant.records.form",
@@ -93,8 +93,8 @@ _HOMES = {
     "create_collection": "tsds_qdrant.collections",
     "explain": "tsds_qdrant.runs.explain",
     "export": "tsds_qdrant.training.export",
-    "ingest_records": "tsds_qdrant.ingest.ingest",
-    "ingest_vectors": "tsds_qdrant.ingest.ingest",
+    "ingest_records": "tsds_qdrant.ingestion.ingest",
+    "ingest_vectors": "tsds_qdrant.ingestion.ingest",
     "new_run": "tsds_qdrant.runs.begin",
     "open_collection": "tsds_qdrant.collections",
     "prune": "tsds_qdrant.runs.pruning",

@@ -28,7 +28,7 @@ STOREYS = (
     ("runs", "planning"),
     ("selection",),
     ("strategies", "guards"),
-    ("ingest", "neighbors"),
+    ("ingestion", "neighbors"),
     ("pool", "task"),
     ("records", "represented"),
     ("collections", "representations", "files", "solver"),

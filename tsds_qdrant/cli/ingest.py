@@ -109,8 +109,8 @@ def ingest(
         tsds-qdrant ingest pool.jsonl --qdrant ./store --collection pool --text-field text
         tsds-qdrant ingest --vectors X.npy --qdrant http://localhost:6333 --collection pool
     """
-    from tsds_qdrant.ingest.destination import Destination
-    from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
+    from tsds_qdrant.ingestion.destination import Destination
+    from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
     from tsds_qdrant.records import load_vectors
     from tsds_qdrant.records.template import written
     from tsds_qdrant.representations.text import DEFAULT_MODEL

@@ -18,8 +18,8 @@ from tsds_qdrant.collections.reserved import reserved_field
 from tsds_qdrant.collections.values import Metric, Payload, PointId
 from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.files.json_values import Changes
-from tsds_qdrant.ingest.ids_seen import IdsSeen
-from tsds_qdrant.ingest.rejected import FIRST_LOOK, Rejected
+from tsds_qdrant.ingestion.ids_seen import IdsSeen
+from tsds_qdrant.ingestion.rejected import FIRST_LOOK, Rejected
 from tsds_qdrant.records import TextTemplate, read_entries, record_id
 from tsds_qdrant.records.dropping import check_dropped
 from tsds_qdrant.records.entries import Entry

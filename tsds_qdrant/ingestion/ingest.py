@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.ingest.destination import Destination, renamed
-from tsds_qdrant.ingest.items import Item, ItemMaker, VectorArray, items_of
-from tsds_qdrant.ingest.rejected import Rejected, rejected_of
-from tsds_qdrant.ingest.report import IngestReport
-from tsds_qdrant.ingest.storing import Chunk, StoringRun
+from tsds_qdrant.ingestion.destination import Destination, renamed
+from tsds_qdrant.ingestion.items import Item, ItemMaker, VectorArray, items_of
+from tsds_qdrant.ingestion.rejected import Rejected, rejected_of
+from tsds_qdrant.ingestion.report import IngestReport
+from tsds_qdrant.ingestion.storing import Chunk, StoringRun
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, count_records
 from tsds_qdrant.records.entries import Entry
