@@ -8,6 +8,7 @@ import urllib.request
 from urllib.parse import urlsplit
 
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.paths import Location
 
 API_KEY_VARIABLE = "TSDS_QDRANT_API_KEY"
 REST_PORT = 6333
@@ -18,13 +19,19 @@ GRPC_WITHOUT = ("no_grpc_proxy", "no_proxy")
 """Variables that gRPC reads, the first one that is set."""
 
 
-def is_server(location: str) -> bool:
+def is_server(location: Location) -> bool:
     """Whether ``location`` is a URL (or ``:memory:``) rather than a path.
 
     Raises:
-        SettingsError: a URL of another scheme, or one that may carry a password or a key; the
-            message shows neither.
+        SettingsError: a URL of another scheme, one that a path was made of, or one that may carry
+            a password or a key; the message shows neither.
     """
+    if not isinstance(location, str):
+        location = os.fspath(location)
+        if re.match(r"https?:/", location):
+            raise SettingsError(
+                "the URL of a server was made a path, which loses a slash; give it as a text"
+            )
     if location == ":memory:":
         return True
     scheme, separator, rest = location.partition("://")
