@@ -23,7 +23,7 @@ MOST_PARAMETERS = 8
 
 STOREYS = (
     ("cli",),
-    ("demo",),
+    ("demo", "notebook"),
     ("training", "report"),
     ("runs", "planning"),
     ("selection",),
@@ -58,7 +58,10 @@ GUESTS = {
     "rich": "tsds_qdrant.cli",
     "matplotlib": "tsds_qdrant.report.path_plot",
     "plotly": "tsds_qdrant.report",
-    "datasets": "tsds_qdrant.records",
+    "datasets": "tsds_qdrant.records or tsds_qdrant.notebook.returned",
+    "pandas": "tsds_qdrant.notebook.returned",
+    "polars": "tsds_qdrant.notebook.returned",
+    "tqdm": "tsds_qdrant.notebook.bars",
 }
 
 

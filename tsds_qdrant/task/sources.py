@@ -17,7 +17,7 @@ from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.paths import COLLECTION_PREFIX
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate, read_entries
+from tsds_qdrant.records import Source, TextTemplate, read_entries
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.base import Way
 from tsds_qdrant.represented.marks import all_kept
@@ -82,7 +82,7 @@ def task_examples(
 
 
 def examples_of_texts(
-    source: str,
+    source: Source,
     info: CollectionInfo,
     reading: Reading,
     *,
@@ -90,7 +90,7 @@ def examples_of_texts(
     progress: Progress = silent,
     way: Way = "targets",
 ) -> TaskExamples:
-    """Make vectors of the records of the file ``source``, as those of the candidates were made.
+    """Make vectors of the records of ``source``, as those of the candidates were made.
 
     Raises:
         SettingsError, TsdsError: see :func:`task_examples`.
@@ -134,7 +134,7 @@ def examples_of_texts(
 
 
 def examples_represented(
-    source: str,
+    source: Source,
     made: Opened,
     template: TextTemplate,
     *,
@@ -144,7 +144,7 @@ def examples_represented(
     progress: Progress = silent,
     way: Way = "targets",
 ) -> TaskExamples:
-    """Make vectors of the records of the file ``source`` by the representation ``made``.
+    """Make vectors of the records of ``source`` by the representation ``made``.
 
     Args:
         source: any file that :func:`~tsds_qdrant.records.read_entries` reads.
