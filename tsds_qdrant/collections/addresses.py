@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tsds_qdrant.errors import SettingsError
@@ -17,6 +18,8 @@ GRPC_PORT = 6334
 GRPC_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 GRPC_WITHOUT = ("no_grpc_proxy", "no_proxy")
 """Variables that gRPC reads, the first one that is set."""
+LISTENS = re.compile(r"(localhost|[A-Za-z0-9.-]+:[0-9]+)([/?#].*)?")
+"""A server without a scheme."""
 
 
 def is_server(location: Location) -> bool:
@@ -50,6 +53,27 @@ def is_server(location: Location) -> bool:
                 f"give {scheme}://HOST:PORT and set {API_KEY_VARIABLE}"
             )
     return True
+
+
+def checked_location(location: str, flag: str = "--qdrant") -> str:
+    """``location``, unless it is one that would silently mean a directory.
+
+    Raises:
+        SettingsError: it is empty, a host without a scheme, ``:memory:``, or a URL that holds
+            what it must not.
+    """
+    if not location.strip():
+        raise SettingsError(f"{flag} is empty; give a directory or the URL of a server")
+    if location.strip() == ":memory:":
+        raise SettingsError(
+            f"{flag} is ':memory:', which holds nothing once the command ends; give a directory, "
+            f"which is made if it does not exist"
+        )
+    if (server := LISTENS.fullmatch(location)) and not Path(location).exists():
+        host = server[1] if ":" in server[1] else f"{server[1]}:6333"
+        raise SettingsError(f"{flag} is '{server[1]}'; write http://{host} for a server")
+    is_server(location)
+    return location
 
 
 def way_to(location: str, grpc_port: int | None) -> str:

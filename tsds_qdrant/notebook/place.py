@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tsds_qdrant.collections import collection_exists, open_collection
+from tsds_qdrant.collections.addresses import checked_location, is_server
 from tsds_qdrant.collections.conditions import excluding, joined
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
@@ -51,12 +52,14 @@ class Kept:
             SettingsError: a place without the name of a collection.
         """
         if qdrant is not None:
+            is_server(qdrant)
+            location = checked_location(os.fspath(qdrant))
             if collection is None:
                 raise SettingsError(
-                    f"qdrant is {os.fspath(qdrant)!r} and no collection is named; give "
+                    f"qdrant is {location!r} and no collection is named; give "
                     f"collection='pool', say"
                 )
-            return cls(os.fspath(qdrant), collection, asked.vector, asked.connection)
+            return cls(location, collection, asked.vector, asked.connection)
         if asked.run.state is not None:
             raise SettingsError(
                 f"state is '{asked.run.state}', and its collection would be removed; keep "

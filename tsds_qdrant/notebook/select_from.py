@@ -21,7 +21,7 @@ from tsds_qdrant.notebook.ingest import POOL, Stored, store
 from tsds_qdrant.notebook.models import OwnReading, reading_with
 from tsds_qdrant.notebook.place import Kept, within
 from tsds_qdrant.notebook.selected import Selected
-from tsds_qdrant.notebook.words import arguments_named
+from tsds_qdrant.notebook.words import arguments_named, in_python
 from tsds_qdrant.paths import Location
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records import TextTemplate
@@ -187,7 +187,10 @@ def _selected(
         )
         facts = manifest(run.selection, queries=source)
         rows = {size: [*sample_rows(opened, run.selection, size)] for size in run.selection.samples}
-    return Selected(pool, place, run, facts, rows, stored.rows)
+    report = stored.report
+    left_out = f"left out {report.rejected} rows that cannot be used" if report.rejected else ""
+    notes = map(in_python, filter(None, (left_out, *report.notes, examples.note, run.note)))
+    return Selected(pool, place, run, facts, rows, stored.rows, tuple(notes))
 
 
 def _examples(

@@ -39,6 +39,7 @@ class Selected:
         manifest: settings, versions, counts and figures.
         samples: size -> its rows, as a file of the command line has them.
         known: point id -> row of the pool, counted from 0.
+        notes: what a user should know: rows left out, texts cut, values changed; a sentence each.
         size: which of the samples this is; the largest by default, None where nothing was drawn.
     """
 
@@ -48,6 +49,7 @@ class Selected:
     manifest: Mapping[str, Any]
     samples: Mapping[int, Sequence[Mapping[str, Any]]]
     known: Mapping[PointId, int]
+    notes: tuple[str, ...] = ()
     size: int | None = None
 
     def __post_init__(self) -> None:
@@ -155,7 +157,7 @@ class Selected:
         return f"Selected({headline(self.selection, self.size)})"
 
     def _repr_html_(self) -> str:
-        return page_of(self.selection, self.size, self.rows)
+        return page_of(self.selection, self.size, self.rows, self.notes)
 
     @property
     def _rows(self) -> Sequence[Mapping[str, Any]]:

@@ -33,7 +33,12 @@ def headline(selection: Selection, size: int | None) -> str:
     return "; ".join(parts)
 
 
-def page_of(selection: Selection, size: int | None, rows: Sequence[Mapping[str, Any]]) -> str:
+def page_of(
+    selection: Selection,
+    size: int | None,
+    rows: Sequence[Mapping[str, Any]],
+    notes: Sequence[str] = (),
+) -> str:
     """Figures and the first rows as HTML, in which all that comes from data is escaped."""
     template = TextTemplate.from_dict(selection.collection.metadata.get("text", {}))
     numbers = [name for name in NUMBERS if rows and rows[0].get(name) is not None]
@@ -59,6 +64,7 @@ def page_of(selection: Selection, size: int | None, rows: Sequence[Mapping[str, 
             tag("tbody", *lines),
         ),
         *([tag("p", f"and {more:,} more")] if more > 0 else []),
+        *(tag("p", note) for note in notes),
     )
 
 

@@ -127,7 +127,7 @@ class SentenceTransformerEmbedder:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells it from all that make other vectors, or make them elsewhere."""
+        """Equal for all that make the same vectors in the same place."""
         return self._source, self._batch_size
 
     def encode(

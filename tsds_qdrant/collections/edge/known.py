@@ -23,7 +23,7 @@ class Known:
 
     Attributes:
         shard: the open shard.
-        log: what tells its log from that of any other shard; None once it is closed.
+        log: what marks its log among those of all shards; None once it is closed.
         spaces: by name.
         files: the vectors of spaces, kept beside the shard.
         scanning: how exact searches are computed.

@@ -38,7 +38,7 @@ def share(known: Known, location: str, name: str) -> None:
 
 
 def log_of(path: Path) -> tuple[int, int] | None:
-    """What tells the log of the shard at ``path`` from all others; None where there is none."""
+    """What marks the log of the shard at ``path`` among all logs; None where there is none."""
     try:
         found = (path / LOG).stat()
     except OSError:
