@@ -77,7 +77,7 @@ class Encoding:
         except (TypeError, ValueError):
             rows = np.empty(0, dtype=np.float32)
         if rows.ndim != 2 or len(rows) != count or not rows.shape[1]:
-            shape = f"an array of shape {rows.shape}" if rows.size else f"a {type(made).__name__}"
+            shape = f"an array of shape {rows.shape}" if rows.size else f"{made!r:.40}"
             raise EmbeddingError(
                 f"the model '{self.name}' made {shape} of {count} texts; let it make an array "
                 f"({count}, dimension) of numbers"

@@ -70,7 +70,10 @@ def as_dataset(given: Any, columns: Columns) -> Any:
         raise _missing("datasets") from None
     if not _of(given, "datasets"):
         table = _table(given)
-        for name, values in _free(columns, table.column_names).items():
+        own = _free(columns, table.column_names)
+        if not table.num_columns:
+            return datasets.Dataset.from_dict({name: list(values) for name, values in own.items()})
+        for name, values in own.items():
             table = table.append_column(name, [list(values)])
         return datasets.Dataset(table)
     for name, values in _free(columns, given.column_names).items():
