@@ -72,7 +72,7 @@ BAD: list[tuple[Any, Any, dict[str, Any], type[TsdsError], str]] = [
     (TEXTS, TEXTS, {"model": 5}, SettingsError, "model is 5; give the name of a model, an object"),
     (TEXTS, TEXTS, {"model": " "}, SettingsError, "model is an empty text"),
     (TEXTS, TEXTS, {"max_length": 20}, SettingsError, "max_length is for a model that is given by"),
-    (TEXTS, TEXTS, {"model": len}, EmbeddingError, "the model 'builtins.len' made 12 of 12 texts; let"),
+    (TEXTS, TEXTS, {"model": len}, EmbeddingError, "the model 'builtins.len' made 12 of 12 texts;"),
     (TEXTS, TEXTS, {"model": lambda texts: np.eye(3)}, EmbeddingError, "shape (3, 3) of 12 texts"),
     (X, X, {"qdrant": "store"}, SettingsError, "qdrant is 'store' and no collection is named"),
     (X, X, {"qdrant": "localhost:6333", "collection": "a"}, SettingsError, "http://localhost:6333"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -264,6 +266,21 @@ class TestTheSameCellTwice:
             assert reopen(tmp_path / "run", opened).selection.selected_ids == found.ids
         again = select_from(texts, texts[:3], 6, model=counted, state=tmp_path / "run", **kept)
         assert again.ids == found.ids
+
+
+GUESTS = """
+import sys, numpy as np
+from tsds_qdrant import select_from
+assert len(select_from(np.eye(9), np.eye(9)[:2], 3).rows) == 3
+found = select_from(["a b", "b", "a"], ["a"], 1, model=lambda texts: np.eye(3)[: len(texts)])
+assert "script" not in found._repr_html_() + repr(found)
+print({"pandas", "polars", "datasets", "torch", "tqdm", "IPython"} & {*sys.modules})
+"""
+
+
+def test_packages_of_others_are_imported_only_for_what_comes_from_them() -> None:
+    done = subprocess.run([sys.executable, "-c", GUESTS], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
 def test_a_temporary_collection_goes_with_its_result() -> None:

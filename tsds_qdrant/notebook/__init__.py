@@ -1,1 +1,1 @@
-"""Data in memory: what a notebook has becomes a pool and a task, and comes back selected."""
+"""Given in memory: what a notebook has becomes a pool and a task, and comes back selected."""

@@ -12,7 +12,7 @@ from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
 from tsds_qdrant.ingestion.report import IngestReport
 from tsds_qdrant.notebook.asked import Asked
 from tsds_qdrant.notebook.bars import bars
-from tsds_qdrant.notebook.data import Data, data_of
+from tsds_qdrant.notebook.given import Given, given_of
 from tsds_qdrant.notebook.models import OwnReading, default_name, reading_with
 from tsds_qdrant.notebook.place import Kept
 from tsds_qdrant.notebook.words import arguments_named
@@ -89,12 +89,14 @@ def ingest(
     """
     with arguments_named(), bars(progress) as show:
         asked = Asked.of(settings)
-        pool = data_of(data, "data", asked.reading.text_field, payloads)
+        pool = given_of(data, "data", asked.reading.text_field, payloads)
         place = Kept.of(qdrant, collection, asked)
         return store(pool, place, asked, reading_with(asked.reading, model), show).report
 
 
-def store(pool: Data, place: Kept, asked: Asked, reading: OwnReading, progress: Progress) -> Stored:
+def store(
+    pool: Given, place: Kept, asked: Asked, reading: OwnReading, progress: Progress
+) -> Stored:
     """Put ``pool`` into the collection ``place``.
 
     Raises:

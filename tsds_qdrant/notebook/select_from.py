@@ -16,7 +16,7 @@ from tsds_qdrant.errors import BadRecordError, InputError, SettingsError, Suppor
 from tsds_qdrant.guards.sources import guard_against
 from tsds_qdrant.notebook.asked import Asked
 from tsds_qdrant.notebook.bars import bars
-from tsds_qdrant.notebook.data import TEXT, Data, counted, data_of, entries_in
+from tsds_qdrant.notebook.given import TEXT, Given, counted, entries_in, given_of
 from tsds_qdrant.notebook.ingest import POOL, Stored, store
 from tsds_qdrant.notebook.models import OwnReading, reading_with
 from tsds_qdrant.notebook.place import Kept, within
@@ -79,15 +79,15 @@ def select_from(
     with arguments_named(), bars(progress) as show:
         asked = Asked.of({"size": size, **settings})
         reading = reading_with(asked.reading, model)
-        candidates = data_of(pool, POOL, asked.reading.text_field, payloads)
-        examples = data_of(task, TASK)
+        candidates = given_of(pool, POOL, asked.reading.text_field, payloads)
+        examples = given_of(task, TASK)
         place = Kept.of(qdrant, collection, asked)
         _check(candidates, examples, asked, reading, is_new=not place.exists())
         stored = store(candidates, place, asked, reading, show)
         return _selected(candidates, examples, place, asked, stored, show)
 
 
-def _check(pool: Data, task: Data, asked: Asked, reading: OwnReading, *, is_new: bool) -> None:
+def _check(pool: Given, task: Given, asked: Asked, reading: OwnReading, *, is_new: bool) -> None:
     """Refuse what can be refused before anything is embedded."""
     wanted, count = asked.selection.wanted, counted(pool, asked.records.form)
     sized = bool(wanted.sizes) or wanted.ratio is not None
@@ -141,7 +141,7 @@ def _brings_vectors(entries: list[Entry], asked: Asked) -> bool:
     return field is not None and bool(field_values(entries[0].record, field))
 
 
-def _reading_of(task: Data, asked: Asked, reading: OwnReading) -> OwnReading:
+def _reading_of(task: Given, asked: Asked, reading: OwnReading) -> OwnReading:
     """How the texts of ``task`` are made: a text is one as it is."""
     if task.of_texts:
         return replace(reading, text_field=TEXT, template=None)
@@ -149,7 +149,7 @@ def _reading_of(task: Data, asked: Asked, reading: OwnReading) -> OwnReading:
 
 
 def _selected(
-    pool: Data, task: Data, place: Kept, asked: Asked, stored: Stored, progress: Progress
+    pool: Given, task: Given, place: Kept, asked: Asked, stored: Stored, progress: Progress
 ) -> Selected:
     settings, reading = asked.selection, stored.reading
     with place.open(settings.strategy) as opened:
@@ -194,7 +194,7 @@ def _selected(
 
 
 def _examples(
-    task: Data,
+    task: Given,
     asked: Asked,
     reading: OwnReading,
     opened: Collection,

@@ -13,8 +13,8 @@ import numpy as np
 from tsds_qdrant.arrays import IntArray
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.notebook.data import Data
 from tsds_qdrant.notebook.frames import taken
+from tsds_qdrant.notebook.given import Given
 from tsds_qdrant.notebook.place import Kept
 from tsds_qdrant.notebook.returned import as_dataset, as_pandas, as_polars
 from tsds_qdrant.notebook.shown import headline, page_of
@@ -43,7 +43,7 @@ class Selected:
         size: which of the samples this is; the largest by default, None where nothing was drawn.
     """
 
-    pool: Data
+    pool: Given
     kept: Kept
     run: Run
     manifest: Mapping[str, Any]
@@ -166,11 +166,11 @@ class Selected:
     @property
     def _given(self) -> Any:
         """The selected rows: a table of the package that the pool is of, or a list of records."""
-        found = taken(self.pool.given, self.indices)
+        found = taken(self.pool.original, self.indices)
         if found is not None:
             return found
-        if isinstance(self.pool.given, (list, tuple)) and not self.pool.of_texts:
-            return [dict(self.pool.given[row]) for row in self.indices.tolist()]
+        if isinstance(self.pool.original, (list, tuple)) and not self.pool.of_texts:
+            return [dict(self.pool.original[row]) for row in self.indices.tolist()]
         return [row["payload"] or {} for row in self._rows]
 
     @property

@@ -37,12 +37,12 @@ KINDS = (
 
 
 @dataclass(frozen=True)
-class Data:
+class Given:
     """A pool or a task that a caller gives.
 
     Attributes:
         name: for messages.
-        given: what was given; of vectors what came with them, if anything.
+        original: what was given; of vectors what came with them, if anything.
         kind: its type, or its path, for a manifest.
         records: its records; None where there are none.
         vectors: (n, D) its ready vectors; None where a model is to make them.
@@ -51,7 +51,7 @@ class Data:
     """
 
     name: str
-    given: Any
+    original: Any
     kind: str
     records: InMemory | None = None
     vectors: npt.NDArray[Any] | None = None
@@ -73,14 +73,14 @@ class Data:
 
     def labels(self, rows: IntArray) -> list[Any]:
         """The caller's own index of ``rows``: that of pandas, else their numbers."""
-        if class_names(self.given) & {("pandas", "DataFrame"), ("pandas", "Series")}:
-            labels: list[Any] = self.given.index[rows].tolist()
+        if class_names(self.original) & {("pandas", "DataFrame"), ("pandas", "Series")}:
+            labels: list[Any] = self.original.index[rows].tolist()
             return labels
         numbers: list[Any] = rows.tolist()
         return numbers
 
 
-def data_of(given: Any, name: str, field: str | None = None, payloads: Any = None) -> Data:
+def given_of(given: Any, name: str, field: str | None = None, payloads: Any = None) -> Given:
     """``given`` as records or vectors.
 
     Args:
@@ -101,12 +101,12 @@ def data_of(given: Any, name: str, field: str | None = None, payloads: Any = Non
     if vectors is not None:
         check_array(vectors, name)
         if payloads is None:
-            return Data(name, None, _kind(given), vectors=vectors)
-        beside = data_of(payloads, "payloads", field)
+            return Given(name, None, _kind(given), vectors=vectors)
+        beside = given_of(payloads, "payloads", field)
         if beside.records is None:
             raise InputError(f"payloads are {_kind(payloads)}; give records, or texts")
         beside.records.by_row = True
-        return Data(name, payloads, _kind(given), beside.records, vectors)
+        return Given(name, payloads, _kind(given), beside.records, vectors)
     if isinstance(given, (str, os.PathLike)):
         return _of_path(os.fspath(given), name)
     made = _of_rows(given, name, field or TEXT)
@@ -140,10 +140,10 @@ def _numbers(row: Any) -> bool:
     return plain and all(isinstance(x, (int, float, np.number)) for x in row)
 
 
-def _of_path(path: str, name: str) -> Data:
+def _of_path(path: str, name: str) -> Given:
     there = is_hub_name(path) or is_pattern(path) or os.path.exists(expanded(path))  # noqa: PTH110
     if path.startswith(COLLECTION_PREFIX) and name == "task":
-        return Data(name, None, path, source=path)
+        return Given(name, None, path, source=path)
     if not there:
         raise InputError(
             f"'{name}' is {shown(path)}, which is no file; give the path of one, or texts as a list"
@@ -153,17 +153,17 @@ def _of_path(path: str, name: str) -> Data:
     def read(form: FileForm, findings: Findings) -> Iterator[Entry]:
         return read_entries(where, findings, form)
 
-    return Data(name, None, remembered_source(path), InMemory(where, read), source=where)
+    return Given(name, None, remembered_source(path), InMemory(where, read), source=where)
 
 
-def _of_rows(given: Any, name: str, field: str) -> Data:
+def _of_rows(given: Any, name: str, field: str) -> Given:
     kind = _kind(given)
     if ("polars", "LazyFrame") in class_names(given):
         given = given.collect()
     if found := batches_of_frame(given, name):
-        return Data(name, given, kind, InMemory.of_batches(name, *found))
+        return Given(name, given, kind, InMemory.of_batches(name, *found))
     if ("pandas", "DataFrame") in class_names(given):
-        return Data(name, given, kind, InMemory.of_records(name, records_of_pandas(given)))
+        return Given(name, given, kind, InMemory.of_records(name, records_of_pandas(given)))
     if class_names(given) & {("pandas", "Series"), ("polars", "Series")}:
         return _of_list(given, values_of_series(given), name, field, kind)
     if isinstance(given, np.ndarray):
@@ -176,18 +176,18 @@ def _of_rows(given: Any, name: str, field: str) -> Data:
     return _of_list(listed, listed, name, field, kind)
 
 
-def _of_list(given: Any, values: Sequence[Any], name: str, field: str, kind: str) -> Data:
+def _of_list(given: Any, values: Sequence[Any], name: str, field: str, kind: str) -> Given:
     """Texts or records, as the first of them that is either says."""
     for value in values:
         if isinstance(value, Mapping):
-            return Data(name, given, kind, InMemory.of_records(name, values))
+            return Given(name, given, kind, InMemory.of_records(name, values))
         if isinstance(value, str):
             break
     else:
         if values:
             first = f"{shown(values[0])}, of type {type(values[0]).__name__}"
             raise InputError(f"'{name}' holds {first}, no text and no record; give {KINDS}")
-    return Data(name, given, kind, InMemory.of_texts(name, values, field), of_texts=True)
+    return Given(name, given, kind, InMemory.of_texts(name, values, field), of_texts=True)
 
 
 def _kind(given: Any) -> str:
@@ -198,18 +198,18 @@ def _kind(given: Any) -> str:
     return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
-def entries_in(data: Data, form: FileForm | None = None) -> list[Entry]:
-    """All records of ``data``.
+def entries_in(given: Given, form: FileForm | None = None) -> list[Entry]:
+    """All records of ``given``.
 
     Raises:
         InputError: one cannot be used, or there is none.
     """
-    assert data.records is not None
-    return list(read_entries(data.records, form=form))
+    assert given.records is not None
+    return list(read_entries(given.records, form=form))
 
 
-def counted(data: Data, form: FileForm) -> int | None:
-    """How many rows ``data`` has, where that costs little to find out."""
-    if data.source is not None and data.vectors is None:
-        return count_records(data.source, form)
-    return data.count
+def counted(given: Given, form: FileForm) -> int | None:
+    """How many rows ``given`` has, where that costs little to find out."""
+    if given.source is not None and given.vectors is None:
+        return count_records(given.source, form)
+    return given.count
