@@ -1,5 +1,11 @@
 """Task-specific data selection by optimal transport, on a Qdrant vector database.
 
+    from tsds_qdrant import select_from
+
+    select_from(frame, task_frame, size=1000).to_pandas()
+
+or, step by step,
+
     from tsds_qdrant import SelectionSettings, open_collection, select
 
     collection = open_collection("./store", "pool")
@@ -21,9 +27,12 @@ if TYPE_CHECKING:
     from tsds_qdrant.errors import TsdsError
     from tsds_qdrant.guards.guard import Guard
     from tsds_qdrant.guards.held_out import HeldOut, Reach
-    from tsds_qdrant.ingest.destination import Destination
-    from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
+    from tsds_qdrant.ingestion.destination import Destination
+    from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
     from tsds_qdrant.neighbors.settings import SearchSettings
+    from tsds_qdrant.notebook.ingest import ingest
+    from tsds_qdrant.notebook.select_from import select_from
+    from tsds_qdrant.notebook.selected import Selected
     from tsds_qdrant.planning.check import check
     from tsds_qdrant.planning.compare import compare
     from tsds_qdrant.planning.settings import CompareSettings
@@ -61,7 +70,7 @@ _HOMES = {
     "Collection": "tsds_qdrant.collections.protocol",
     "CompareSettings": "tsds_qdrant.planning.settings",
     "Connection": "tsds_qdrant.collections.connection",
-    "Destination": "tsds_qdrant.ingest.destination",
+    "Destination": "tsds_qdrant.ingestion.destination",
     "Embedder": "tsds_qdrant.representations.text",
     "ExportSettings": "tsds_qdrant.training.settings",
     "FileForm": "tsds_qdrant.records.form",
@@ -75,6 +84,7 @@ _HOMES = {
     "RecordSettings": "tsds_qdrant.records.settings",
     "Run": "tsds_qdrant.runs.run",
     "SearchSettings": "tsds_qdrant.neighbors.settings",
+    "Selected": "tsds_qdrant.notebook.selected",
     "Selection": "tsds_qdrant.selection.selection",
     "SelectionSettings": "tsds_qdrant.selection.settings",
     "SentenceTransformerEmbedder": "tsds_qdrant.representations.text",
@@ -93,8 +103,9 @@ _HOMES = {
     "create_collection": "tsds_qdrant.collections",
     "explain": "tsds_qdrant.runs.explain",
     "export": "tsds_qdrant.training.export",
-    "ingest_records": "tsds_qdrant.ingest.ingest",
-    "ingest_vectors": "tsds_qdrant.ingest.ingest",
+    "ingest": "tsds_qdrant.notebook.ingest",
+    "ingest_records": "tsds_qdrant.ingestion.ingest",
+    "ingest_vectors": "tsds_qdrant.ingestion.ingest",
     "new_run": "tsds_qdrant.runs.begin",
     "open_collection": "tsds_qdrant.collections",
     "prune": "tsds_qdrant.runs.pruning",
@@ -102,6 +113,7 @@ _HOMES = {
     "report_run": "tsds_qdrant.report.write",
     "reselect": "tsds_qdrant.runs.reselect",
     "select": "tsds_qdrant.selection.select",
+    "select_from": "tsds_qdrant.notebook.select_from",
     "solve_transport": "tsds_qdrant.solver.transport",
     "strategy_class": "tsds_qdrant.strategies.catalog",
     "trace_path": "tsds_qdrant.strategies.tsds.trace",
@@ -128,6 +140,7 @@ __all__ = [
     "RecordSettings",
     "Run",
     "SearchSettings",
+    "Selected",
     "Selection",
     "SelectionSettings",
     "SentenceTransformerEmbedder",
@@ -146,6 +159,7 @@ __all__ = [
     "create_collection",
     "explain",
     "export",
+    "ingest",
     "ingest_records",
     "ingest_vectors",
     "new_run",
@@ -155,6 +169,7 @@ __all__ = [
     "report_run",
     "reselect",
     "select",
+    "select_from",
     "solve_transport",
     "strategy_class",
     "trace_path",

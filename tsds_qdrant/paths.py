@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+Location = str | os.PathLike[str]
+"""A path, or what else names a place: the URL of a server, ``collection:NAME``."""
 COLLECTION_PREFIX = "collection:"
 """Begins the name of a collection where the name of a file could stand."""
 STREAM_FOLDERS = ("/dev/", "/proc/")
 
 
-def expanded(path: str | Path) -> Path:
+def expanded(path: Location) -> Path:
     """``path`` with ``~`` replaced, where there is such a home."""
     try:
         return Path(path).expanduser()
@@ -18,12 +20,12 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
-def absolute(path: str | Path) -> str:
+def absolute(path: Location) -> str:
     """``path`` from the root on, without links: one spelling for each place."""
     return os.path.realpath(expanded(path))
 
 
-def is_same_file(one: str | Path, other: str | Path) -> bool:
+def is_same_file(one: Location, other: Location) -> bool:
     """Whether both name one place, or one file that has several names (links of either kind)."""
     first, second = Path(one), Path(other)
     if first.exists() and second.exists():
@@ -31,11 +33,12 @@ def is_same_file(one: str | Path, other: str | Path) -> bool:
     return first.resolve() == second.resolve()
 
 
-def remembered_source(source: str) -> str:
+def remembered_source(source: Location) -> str:
     """What task examples or test items came from, as another directory can read it.
 
     A file becomes its absolute path; standard input, a device and ``collection:NAME`` stay.
     """
+    source = os.fspath(source)
     if source == "-" or source.startswith((COLLECTION_PREFIX, *STREAM_FOLDERS)):
         return source
     return absolute(source)

@@ -32,7 +32,7 @@ from bench.pools import clustered_pool
 from sklearn.cluster import MiniBatchKMeans
 
 from tsds_qdrant import create_collection
-from tsds_qdrant.ingest.represent import represent
+from tsds_qdrant.ingestion.represent import represent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import Representation, Shown

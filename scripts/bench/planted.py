@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant import SelectionSettings, create_collection, open_collection, select
-from tsds_qdrant.ingest.represent import represent
+from tsds_qdrant.ingestion.represent import represent
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import Way
 from tsds_qdrant.representations.catalog import KINDS

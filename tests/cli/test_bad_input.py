@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import run
+from locked import open_elsewhere
 
-from tsds_qdrant.collections import create_collection, open_collection
+from tsds_qdrant.collections import create_collection
 
 INGEST = "ingest --qdrant store --collection new"
 MORE = "ingest --qdrant store --collection pool"
@@ -227,11 +228,9 @@ def test_a_bad_command_line_gets_one_clear_line_and_changes_nothing(
 
 def test_a_collection_open_elsewhere_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    held = open_collection("store", "pool")
-    with untouched(place):
+    with open_elsewhere("store", "pool"), untouched(place):
         for line in (SIZED, CHECK, PATH, f"{MORE} --vectors X.npy"):
             says(shlex.split(line), 1, "'pool' store is open in another process; close that one")
-    held.close()
 
 
 def test_a_directory_without_permission_is_named(tmp_path: Path, place: Path) -> None:

@@ -17,9 +17,8 @@ from qdrant_client import models
 from standby import certified, unencrypted
 
 from tsds_qdrant import errors
-from tsds_qdrant.cli.reached import checked_location
 from tsds_qdrant.collections import collection_exists, create_collection, open_collection
-from tsds_qdrant.collections.addresses import is_server, proxy_of, way_to
+from tsds_qdrant.collections.addresses import checked_location, is_server, proxy_of, way_to
 from tsds_qdrant.collections.connection import Connection
 
 SECRETS = st.text("abcdefXYZ0123456789@:/?#&=%.-_", min_size=6)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from backends import Backend, ClientBackend, EdgeBackend
+from backends import Backend, ClientBackend
 from conftest import MakeCollection
 from qdrant_client import QdrantClient, models
 
@@ -19,7 +19,6 @@ from tsds_qdrant.collections.values import METRICS, Metric, PointId
 from tsds_qdrant.errors import (
     CollectionError,
     CollectionExistsError,
-    CollectionLockedError,
     CollectionNotFoundError,
     InputError,
     SettingsError,
@@ -388,18 +387,6 @@ def test_a_collection_is_closed_after_its_block(make_collection: MakeCollection)
         assert collection.search(np.eye(2)[:1].astype(np.float32), limit=1).ids == [0]
     with pytest.raises(CollectionError, match="is closed; open it again"):
         collection.existing([1])
-
-
-def test_an_embedded_collection_is_locked(
-    backend: Backend, make_collection: MakeCollection
-) -> None:
-    if not isinstance(backend, EdgeBackend):
-        pytest.skip("servers may be shared")
-    first = make_collection(2, name="locked")
-    with pytest.raises(CollectionLockedError, match=r"locked.*another process"):
-        backend.open("locked")
-    first.close()
-    backend.open("locked").close()
 
 
 class TestServer:

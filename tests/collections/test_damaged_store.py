@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import qdrant_edge as edge
 from commands import run
+from locked import open_elsewhere
 
 from tsds_qdrant.collections import create_collection, open_collection
 from tsds_qdrant.errors import (
@@ -192,7 +193,7 @@ def test_a_sound_collection_is_left_alone(store: Path) -> None:
 
 
 def test_an_open_collection_is_not_repaired(store: Path) -> None:
-    with open_collection("store", "pool"):
+    with open_elsewhere("store", "pool"):
         garble("wal/open-*")(store)
         for words in (REPAIR, "check --qdrant store --collection pool"):
             said = run(*words.split(), code=1).stderr
@@ -305,8 +306,15 @@ def test_every_way_to_name_a_place_leads_to_the_same_lock(
     Path("elsewhere").mkdir()
     Path("link").symlink_to("elsewhere")
     Path("elsewhere/pool").symlink_to(tmp_path / "disk")
-    with create_collection("link", "pool", dimension=4):
-        assert Path("disk/edge_config.json").exists()
-        for location in ("link", "./elsewhere", str(tmp_path / "link"), "elsewhere/../link/"):
+    create_collection("link", "pool", dimension=4).close()
+    assert Path("disk/edge_config.json").exists()
+    places = ("link", "./elsewhere", str(tmp_path / "link"), "elsewhere/../link/")
+    with open_elsewhere("link", "pool"):
+        for location in places:
             with pytest.raises(CollectionLockedError, match="open in another process"):
                 open_collection(location, "pool")
+    with open_collection("link", "pool") as pool:
+        pool.upsert([1], np.ones((1, 4), dtype=np.float32))
+        for location in places:
+            with open_collection(location, "pool") as same:
+                assert same.existing([1]) == {1}

@@ -26,8 +26,8 @@ from tsds_qdrant.errors import (
     SettingsError,
     UnsupportedCollectionError,
 )
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.settings import RecordSettings

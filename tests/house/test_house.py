@@ -23,12 +23,12 @@ MOST_PARAMETERS = 8
 
 STOREYS = (
     ("cli",),
-    ("demo",),
+    ("demo", "notebook"),
     ("training", "report"),
     ("runs", "planning"),
     ("selection",),
     ("strategies", "guards"),
-    ("ingest", "neighbors"),
+    ("ingestion", "neighbors"),
     ("pool", "task"),
     ("records", "represented"),
     ("collections", "representations", "files", "solver"),
@@ -57,7 +57,10 @@ GUESTS = {
     "typer": "tsds_qdrant.cli",
     "rich": "tsds_qdrant.cli",
     "matplotlib": "tsds_qdrant.report.path_plot",
-    "datasets": "tsds_qdrant.records",
+    "datasets": "tsds_qdrant.records or tsds_qdrant.notebook.returned",
+    "pandas": "tsds_qdrant.notebook.returned",
+    "polars": "tsds_qdrant.notebook.returned",
+    "tqdm": "tsds_qdrant.notebook.bars",
 }
 
 

@@ -13,8 +13,8 @@ from pool_oracle import edge_pool
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.ingest.represent import represent
-from tsds_qdrant.ingest.represent_report import RepresentSettings
+from tsds_qdrant.ingestion.represent import represent
+from tsds_qdrant.ingestion.represent_report import RepresentSettings
 from tsds_qdrant.planning.budget_pool import given_pool, stored_pool
 from tsds_qdrant.planning.budget_settings import PoolFigures
 from tsds_qdrant.records import TextTemplate

@@ -109,8 +109,8 @@ def test_where_it_is_no_question_nothing_is_said() -> None:
 
 def test_a_server_is_not_asked_for_a_graph() -> None:
     from tsds_qdrant import open_collection
-    from tsds_qdrant.ingest.destination import Destination
-    from tsds_qdrant.ingest.ingest import ingest_vectors
+    from tsds_qdrant.ingestion.destination import Destination
+    from tsds_qdrant.ingestion.ingest import ingest_vectors
 
     with open_door() as door:
         ingest_vectors(Destination(door.url, "pool"), ROWS[:200])

@@ -21,7 +21,7 @@ from tsds_qdrant.collections.limits import Limits
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import MADE_FIELD, MANIFESTS
 from tsds_qdrant.errors import CollectionMismatchError
-from tsds_qdrant.ingest.represent import represent
+from tsds_qdrant.ingestion.represent import represent
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
 from tsds_qdrant.progress import notices_to

@@ -19,8 +19,8 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError, RequestRejectedError, SettingsError
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.settings import RecordSettings
 from tsds_qdrant.runs.changes import find_changes, first_mark

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from backends import free_port
 from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
+from locked import open_elsewhere
 from profiles import reuses_folder
 
 from tsds_qdrant import SelectionSettings, begin_run, create_collection, open_collection
@@ -146,8 +148,9 @@ def test_every_check_is_told(store: Path) -> None:
 
 
 def test_what_passes_is_told(store: Path) -> None:
-    held = open_collection(str(store / "store"), "pool")
-    seen = Read(store, lambda: None, held.close)
+    with ExitStack() as held:
+        held.enter_context(open_elsewhere(store / "store", "pool"))
+        seen = Read(store, lambda: None, held.close)
     assert [one["event"] for one in seen.events] == ["locked", "locked", "unchanged"]
     for event, count in zip(seen.events[:2], (1, 2), strict=True):
         assert event["kind"] == "collection_locked"

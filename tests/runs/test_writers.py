@@ -22,8 +22,8 @@ from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.collections.server.session import Connection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import RequestRejectedError
-from tsds_qdrant.ingest.items import Item
-from tsds_qdrant.ingest.writer import Writer
+from tsds_qdrant.ingestion.items import Item
+from tsds_qdrant.ingestion.writer import Writer
 from tsds_qdrant.runs.begin import begin_run
 from tsds_qdrant.runs.changes import find_changes, first_mark
 from tsds_qdrant.runs.marks import Mark

@@ -30,7 +30,7 @@ from tsds_qdrant import create_collection, open_collection
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.ingest.represent import represent
+from tsds_qdrant.ingestion.represent import represent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.representations.base import Way

@@ -26,7 +26,7 @@ from tsds_qdrant import (
 )
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import InputError, OutputError, SettingsError
-from tsds_qdrant.ingest.destination import Destination
+from tsds_qdrant.ingestion.destination import Destination
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.settings import RecordSettings
 

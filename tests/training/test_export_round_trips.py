@@ -14,8 +14,8 @@ from exported import Made, payload_of
 from hashed_words import HashedWords
 
 from tsds_qdrant import ExportSettings, TextTemplate, export
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_records
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_records
 from tsds_qdrant.selection.results import write_samples
 from tsds_qdrant.training.forms import DATAFLEX, FORMS
 from tsds_qdrant.training.rows import TRACE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -14,12 +14,8 @@ from tsds_qdrant.cli.fields import title
 from tsds_qdrant.cli.flags import Group
 from tsds_qdrant.cli.words import named
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.strategies.base import Strategy
-from tsds_qdrant.strategies.catalog import CATALOG, DEFAULT, strategy_class
+from tsds_qdrant.strategies.catalog import CATALOG, DEFAULT, SHORT_FOR, rule_of, strategy_class
 
-UNIFORM = "tsds-uniform"
-SHORT_FOR: Mapping[str, tuple[str, str, str]] = {UNIFORM: ("tsds", "regularizer", "uniform")}
-"""What is no strategy, but short for one with a setting: name -> strategy, flag, value."""
 FLAGS = ("--strategy", "--method")
 
 
@@ -47,15 +43,6 @@ def strategy_options(name: str) -> dict[str, Any]:
             ),
         ],
     }
-
-
-def rule_of(name: str) -> type[Strategy]:
-    """The strategy of that name, or the one that the name is short for.
-
-    Raises:
-        SettingsError: there is none.
-    """
-    return strategy_class(SHORT_FOR[name][0] if name in SHORT_FOR else name)
 
 
 class ByStrategy(FlagCommand):

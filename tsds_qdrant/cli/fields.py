@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from tsds_qdrant.settings.fields import Flag
+from tsds_qdrant.settings.fields import Flag, key_of
 
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE", bool: ""}
 
@@ -49,8 +49,7 @@ class FieldFlag:
     @property
     def key(self) -> str:
         """The name of its parameter, and in a file of flags: the flag with underscores."""
-        on = self.spelled.split("/")[0].strip()
-        return on.lstrip("-").replace("-", "_") or self.name
+        return key_of(self.name, self.flag)
 
     @property
     def panel(self) -> str:

@@ -8,8 +8,9 @@ from dataclasses import MISSING, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tsds_qdrant.cli.reached import Reached, check_nodes, checked_location
+from tsds_qdrant.cli.reached import Reached, check_nodes
 from tsds_qdrant.cli.terminal import say
+from tsds_qdrant.collections.addresses import checked_location
 from tsds_qdrant.errors import CollectionNotFoundError
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.progress import notices_to

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.cli.options import api_key
 from tsds_qdrant.cli.terminal import say
-from tsds_qdrant.collections.addresses import is_server
+from tsds_qdrant.collections.addresses import checked_location, is_server
 from tsds_qdrant.collections.connection import Connection, Consistency
 from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.server.retries import Patience
@@ -23,30 +23,6 @@ from tsds_qdrant.settings.texts import seconds_of
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.runs.state import RunState
-
-LISTENS = re.compile(r"(localhost|[A-Za-z0-9.-]+:[0-9]+)([/?#].*)?")
-"""A server without a scheme."""
-
-
-def checked_location(location: str, flag: str = "--qdrant") -> str:
-    """``location``, unless it is one that would silently mean a directory.
-
-    Raises:
-        SettingsError: it is empty, a host without a scheme, ``:memory:``, or a URL that holds
-            what it must not.
-    """
-    if not location.strip():
-        raise SettingsError(f"{flag} is empty; give a directory or the URL of a server")
-    if location.strip() == ":memory:":
-        raise SettingsError(
-            f"{flag} is ':memory:', which holds nothing once the command ends; give a directory, "
-            f"which is made if it does not exist"
-        )
-    if (server := LISTENS.fullmatch(location)) and not Path(location).exists():
-        host = server[1] if ":" in server[1] else f"{server[1]}:6333"
-        raise SettingsError(f"{flag} is '{server[1]}'; write http://{host} for a server")
-    is_server(location)
-    return location
 
 
 def consistency_of(text: str, flag: str) -> Consistency:

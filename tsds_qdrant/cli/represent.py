@@ -25,7 +25,7 @@ from tsds_qdrant.task.settings import Reading
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.values import PointId
-    from tsds_qdrant.ingest.represent_report import RepresentReport
+    from tsds_qdrant.ingestion.represent_report import RepresentReport
 
 WHY = {
     "no_text": "the payload has no text; see --text-field and --map",
@@ -124,11 +124,11 @@ def done(
 
     Raises:
         SettingsError: a server, which may not be written to.
-        TsdsError: see :func:`~tsds_qdrant.ingest.represent.represent`.
+        TsdsError: see :func:`~tsds_qdrant.ingestion.represent.represent`.
     """
     from tsds_qdrant.collections import check_writes, is_server
-    from tsds_qdrant.ingest.represent import represent
-    from tsds_qdrant.ingest.represent_report import RepresentSettings
+    from tsds_qdrant.ingestion.represent import represent
+    from tsds_qdrant.ingestion.represent_report import RepresentSettings
     from tsds_qdrant.pool.fields import check_template
     from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.records.showing import Showing
@@ -175,7 +175,7 @@ def rows_of(kind: KindSettings, made: Any) -> dict[PointId, int] | None:
     """
     if kind.reads != "rows":
         return None
-    from tsds_qdrant.ingest.row_ids import read_row_ids
+    from tsds_qdrant.ingestion.row_ids import read_row_ids
 
     ids = read_row_ids(vars(kind)["ids"], len(made))
     return {point_id: row for row, point_id in enumerate(ids)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsds_qdrant.cli.by_strategy import ByStrategy, rule_of, strategy_options
+from tsds_qdrant.cli.by_strategy import ByStrategy, strategy_options
 from tsds_qdrant.cli.commands import ConfigOption, FlagCommand, command_of
 from tsds_qdrant.cli.flags import filled, taking
 from tsds_qdrant.cli.graph_words import slow_scans
@@ -29,7 +29,7 @@ from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.runs.settings import RunSettings
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.settings.fields import setting
-from tsds_qdrant.strategies.catalog import DEFAULT
+from tsds_qdrant.strategies.catalog import DEFAULT, rule_of
 
 if TYPE_CHECKING:
     from tsds_qdrant.selection.selection import Selection

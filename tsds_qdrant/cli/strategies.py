@@ -10,8 +10,8 @@ import typer
 from tsds_qdrant.cli.flags import taking
 from tsds_qdrant.cli.groups import Where
 from tsds_qdrant.cli.options import JsonOption
-from tsds_qdrant.cli.reached import checked_location
 from tsds_qdrant.cli.terminal import print_json, print_table, say
+from tsds_qdrant.collections.addresses import checked_location
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.planning.budget_settings import amount
 from tsds_qdrant.planning.efficiency import METRICS, Metric, metric_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,16 +18,16 @@ from tsds_qdrant.collections.places import (
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import SettingsError, UnsupportedCollectionError
-from tsds_qdrant.paths import absolute, expanded
+from tsds_qdrant.paths import Location, absolute, expanded
 
 
-def remembered_location(location: str) -> str:
+def remembered_location(location: Location) -> str:
     """``location`` as a run or a manifest keeps it: a directory by its absolute path."""
-    return location if is_server(location) else absolute(location)
+    return os.fspath(location) if is_server(location) else absolute(location)
 
 
 def open_collection(
-    location: str,
+    location: Location,
     name: str,
     *,
     vector: str | None = None,
@@ -54,7 +55,7 @@ def open_collection(
         from tsds_qdrant.collections.server.collection import ServerCollection
 
         reached = (connection or Connection()).with_key(api_key)
-        return ServerCollection.open(location, name, vector=vector, connection=reached)
+        return ServerCollection.open(os.fspath(location), name, vector=vector, connection=reached)
     if connection and not connection.optional_key:
         chosen_key(connection.shard_key, None, name)
     place = str(expanded(location))
@@ -69,7 +70,7 @@ def open_collection(
 
 
 def create_collection(
-    location: str,
+    location: Location,
     name: str,
     *,
     dimension: int,
@@ -93,7 +94,7 @@ def create_collection(
         from tsds_qdrant.collections.server.collection import ServerCollection
 
         return ServerCollection.create(
-            location,
+            os.fspath(location),
             name,
             dimension=dimension,
             metric=metric,
@@ -104,10 +105,10 @@ def create_collection(
     check_layout(location, layout or Layout())
     from tsds_qdrant.collections.edge.collection import EdgeCollection
 
-    location = str(expanded(location))
-    check_new(location, name)
+    place = str(expanded(location))
+    check_new(place, name)
     return EdgeCollection.create(
-        location,
+        place,
         name,
         dimension=dimension,
         metric=metric,
@@ -116,7 +117,7 @@ def create_collection(
     )
 
 
-def check_layout(location: str, layout: Layout) -> None:
+def check_layout(location: Location, layout: Layout) -> None:
     """Check that a collection at ``location`` can be kept as ``layout`` says.
 
     Raises:
@@ -127,22 +128,26 @@ def check_layout(location: str, layout: Layout) -> None:
         raise SettingsError(f"{flags} are for servers, and '{location}' is none; leave that out")
 
 
-def check_writes(location: str) -> None:
+def check_writes(location: Location) -> None:
     """Check that collections of ``location`` can be written to, as far as its kind says.
 
     Raises:
         UnsupportedCollectionError: it is a folder of qdrant-client.
     """
     if not is_server(location) and client_names(expanded(location)) is not None:
-        raise UnsupportedCollectionError(read_only(location))
+        raise UnsupportedCollectionError(read_only(os.fspath(location)))
 
 
-def collection_exists(location: str, name: str, *, connection: Connection | None = None) -> bool:
+def collection_exists(
+    location: Location, name: str, *, connection: Connection | None = None
+) -> bool:
     """Whether ``name`` is a collection at ``location``."""
     if is_server(location):
         from tsds_qdrant.collections.server.collection import list_collections
 
-        return name in list_collections(location, (connection or Connection()).with_key())
+        return name in list_collections(
+            os.fspath(location), (connection or Connection()).with_key()
+        )
     from tsds_qdrant.collections.edge.directory import CONFIG_FILE, shard_path
 
     place = str(expanded(location))

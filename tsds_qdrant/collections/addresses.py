@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.paths import Location
 
 API_KEY_VARIABLE = "TSDS_QDRANT_API_KEY"
 REST_PORT = 6333
@@ -16,15 +18,23 @@ GRPC_PORT = 6334
 GRPC_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 GRPC_WITHOUT = ("no_grpc_proxy", "no_proxy")
 """Variables that gRPC reads, the first one that is set."""
+LISTENS = re.compile(r"(localhost|[A-Za-z0-9.-]+:[0-9]+)([/?#].*)?")
+"""A server without a scheme."""
 
 
-def is_server(location: str) -> bool:
+def is_server(location: Location) -> bool:
     """Whether ``location`` is a URL (or ``:memory:``) rather than a path.
 
     Raises:
-        SettingsError: a URL of another scheme, or one that may carry a password or a key; the
-            message shows neither.
+        SettingsError: a URL of another scheme, one that a path was made of, or one that may carry
+            a password or a key; the message shows neither.
     """
+    if not isinstance(location, str):
+        location = os.fspath(location)
+        if re.match(r"https?:/", location):
+            raise SettingsError(
+                "the URL of a server was made a path, which loses a slash; give it as a text"
+            )
     if location == ":memory:":
         return True
     scheme, separator, rest = location.partition("://")
@@ -43,6 +53,27 @@ def is_server(location: str) -> bool:
                 f"give {scheme}://HOST:PORT and set {API_KEY_VARIABLE}"
             )
     return True
+
+
+def checked_location(location: str, flag: str = "--qdrant") -> str:
+    """``location``, unless it is one that would silently mean a directory.
+
+    Raises:
+        SettingsError: it is empty, a host without a scheme, ``:memory:``, or a URL that holds
+            what it must not.
+    """
+    if not location.strip():
+        raise SettingsError(f"{flag} is empty; give a directory or the URL of a server")
+    if location.strip() == ":memory:":
+        raise SettingsError(
+            f"{flag} is ':memory:', which holds nothing once the command ends; give a directory, "
+            f"which is made if it does not exist"
+        )
+    if (server := LISTENS.fullmatch(location)) and not Path(location).exists():
+        host = server[1] if ":" in server[1] else f"{server[1]}:6333"
+        raise SettingsError(f"{flag} is '{server[1]}'; write http://{host} for a server")
+    is_server(location)
+    return location
 
 
 def way_to(location: str, grpc_port: int | None) -> str:

@@ -16,9 +16,9 @@ from tsds_qdrant.collections import open_collection
 from tsds_qdrant.demo.corpus import Docstring, docstrings, sample, split_task
 from tsds_qdrant.errors import OutputError, SettingsError
 from tsds_qdrant.files.outputs import write_rows
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_records
-from tsds_qdrant.ingest.report import IngestReport
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_records
+from tsds_qdrant.ingestion.report import IngestReport
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.write import check_report, write_report

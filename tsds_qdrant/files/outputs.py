@@ -17,6 +17,7 @@ from tsds_qdrant.files.compression import COMPRESSIONS, compressed, split_suffix
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.files.row_formats import ROW_WRITERS
 from tsds_qdrant.files.streams import check_stream, fitting, is_stream, stream_to
+from tsds_qdrant.paths import Location
 
 PARQUET = ".parquet"
 ROWS_OF_STREAMS = ".jsonl"
@@ -27,7 +28,7 @@ _DISK_ERRORS = {
 }
 
 
-def check_writable(path: str | Path) -> None:
+def check_writable(path: Location) -> None:
     """Check, before long work, that :func:`atomic_write` can put a file at ``path``.
 
     Raises:
@@ -57,7 +58,7 @@ def check_writable(path: str | Path) -> None:
         )
 
 
-def check_rows_path(path: str | Path, form: str | None = None) -> None:
+def check_rows_path(path: Location, form: str | None = None) -> None:
     """Check, before long work, that :func:`write_rows` can write to ``path``.
 
     Raises:
@@ -71,7 +72,7 @@ def check_rows_path(path: str | Path, form: str | None = None) -> None:
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Location) -> Iterator[BinaryIO]:
     """Give a temporary file that takes the place of ``path`` when the block ends well.
 
     It lies in the same directory, is flushed to the disk before it is renamed, and is removed
@@ -108,7 +109,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     _sync_directory(target.parent)
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: Location, value: Any) -> None:
     """Write ``value`` as indented JSON, its keys in their own order; atomic.
 
     Raises:
@@ -120,7 +121,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def write_rows(
-    path: str | Path,
+    path: Location,
     rows: Iterable[Mapping[str, Any]],
     *,
     columns: Sequence[str],
@@ -155,20 +156,20 @@ def write_rows(
         return ROW_WRITERS[kind](plain, rows, columns)
 
 
-def sized_path(path: str | Path, size: int) -> Path:
+def sized_path(path: Location, size: int) -> Path:
     """Put a size into a file name: ``sel.jsonl.gz``, 1000 -> ``sel-1000.jsonl.gz``."""
     source = Path(path)
     stem, kind, compression = split_suffix(source)
     return source.with_name(f"{stem}-{size}{kind}{compression}")
 
 
-def _refused(path: str | Path, error: OSError) -> OutputError:
+def _refused(path: Location, error: OSError) -> OutputError:
     return OutputError(
         f"'{path}' cannot be written ({error.strerror}); make room there or choose another path"
     )
 
 
-def row_format(path: str | Path, form: str | None = None) -> tuple[str, str]:
+def row_format(path: Location, form: str | None = None) -> tuple[str, str]:
     """The format of rows in ``path`` and its compression, as suffixes: ``(".csv", ".gz")``.
 
     The suffix says it, or else ``form``; a stream without either takes JSON lines.
@@ -207,7 +208,7 @@ def _known(dot: str) -> str:
 
 
 @contextmanager
-def _refusing(path: str | Path) -> Iterator[None]:
+def _refusing(path: Location) -> Iterator[None]:
     """Raise what a full or broken disk raises as ours."""
     try:
         yield

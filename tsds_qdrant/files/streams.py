@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from tsds_qdrant.errors import OutputError
+from tsds_qdrant.paths import Location
 
 STDOUT = "-"
 NOWHERE = "/dev/null"
@@ -24,7 +25,7 @@ _NUMBERS = {STDOUT: 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 
 
-def is_stream(path: str | Path) -> bool:
+def is_stream(path: Location) -> bool:
     """Whether ``path`` is standard output, a device or a pipe.
 
     *subtle*: ``/dev/stdout`` is one even where it leads to a regular file, which the shell holds
@@ -40,17 +41,17 @@ def is_stream(path: str | Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def is_stdout(path: str | Path) -> bool:
+def is_stdout(path: Location) -> bool:
     """Whether ``path`` is standard output."""
     return _descriptor_of(str(path)) == 1
 
 
-def shown_output(path: str | Path) -> str:
+def shown_output(path: Location) -> str:
     """``path`` as a message calls it."""
     return "standard output" if is_stdout(path) else str(path)
 
 
-def check_stream(path: str | Path, *, binary: bool = False) -> None:
+def check_stream(path: Location, *, binary: bool = False) -> None:
     """Check, before long work, that :func:`stream_to` can write to ``path``.
 
     Raises:
@@ -73,7 +74,7 @@ def check_stream(path: str | Path, *, binary: bool = False) -> None:
 
 
 @contextmanager
-def stream_to(path: str | Path) -> Iterator[BinaryIO]:
+def stream_to(path: Location) -> Iterator[BinaryIO]:
     """Give what writes to the stream ``path`` at once.
 
     Raises:
@@ -92,7 +93,7 @@ def stream_to(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def fitting(stream: BinaryIO, path: str | Path, *, jumps: bool = True) -> Iterator[BinaryIO]:
+def fitting(stream: BinaryIO, path: Location, *, jumps: bool = True) -> Iterator[BinaryIO]:
     """Give what a format that ``jumps`` back and forth can write to: ``stream``, or for now a file.
 
     Where ``path`` is a stream, a temporary file is written and then copied to ``stream``.

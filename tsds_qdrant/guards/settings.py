@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,9 @@ class GuardSettings:
     )
 
     def __post_init__(self) -> None:
+        alone = isinstance(self.sources, (str, os.PathLike))
+        sources = map(os.fspath, (self.sources,) if alone else self.sources)
+        object.__setattr__(self, "sources", tuple(sources))
         given = {
             "--exclude-radius": self.radius is not None,
             "--exclude-template": self.template is not None,

@@ -21,17 +21,17 @@ _FEATHER_1 = b"FEA1"
 
 
 def arrow_rows(
-    batches: Iterable[Any], name: str, form: FileForm, findings: Findings
+    batches: Iterable[Any], name: str, form: FileForm, findings: Findings, *, first: int = 1
 ) -> Iterator[Entry]:
     """Read the rows of RecordBatches or Tables without the columns that ``form`` drops.
 
-    Vectors that it names come beside their records. A row with a value that JSON cannot express is
-    a bad record.
+    They are counted from ``first``. Vectors that it names come beside their records. A row with a
+    value that JSON cannot express is a bad record.
 
     Raises:
         InputError: a batch cannot be read, or has two columns of one name.
     """
-    number = 0
+    number = first - 1
     with arrow_errors(name):
         for batch in batches:
             kept, vectors = _kept(batch, name, form.drop_columns, findings), None
@@ -45,7 +45,7 @@ def arrow_rows(
                 place = Place(name, number, "row")
                 vector = None if vectors is None else vectors[k]
                 try:
-                    record = {key: _safe(row, key, place, findings) for key in row}
+                    record = {key: safe_value(row, key, place, findings) for key in row}
                     yield Entry(record, place, vector)
                 except BadRecordError as error:
                     findings.bad(error)
@@ -165,7 +165,12 @@ class _LazyRow(Mapping[str, Any]):
         return len(self._batch.schema.names)
 
 
-def _safe(row: Mapping[str, Any], key: str, place: Place, findings: Findings) -> Any:
+def safe_value(row: Mapping[Any, Any], key: Any, place: Place, findings: Findings) -> Any:
+    """The value of ``key`` in ``row`` as JSON can express it.
+
+    Raises:
+        BadRecordError: JSON cannot.
+    """
     try:
         return json_safe(row[key], findings.changes)
     except UnicodeDecodeError:

@@ -10,6 +10,7 @@ from tsds_qdrant.errors import BadRecordError, InputError
 from tsds_qdrant.records.entries import Findings
 from tsds_qdrant.records.fields import listed_fields
 from tsds_qdrant.records.form import FileForm
+from tsds_qdrant.records.memory import Source
 from tsds_qdrant.records.reading import is_read_once, read_entries
 
 
@@ -21,7 +22,7 @@ class _Lenient(Findings):
 
 
 def check_dropped(
-    files: Sequence[str],
+    files: Sequence[Source],
     form: FileForm,
     dropped: Collection[str],
     example: Mapping[str, Any],

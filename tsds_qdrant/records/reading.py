@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tsds_qdrant.errors import BadRecordError, InputError, SettingsError, TsdsError
+from tsds_qdrant.errors import InputError, SettingsError, TsdsError
 from tsds_qdrant.files.compression import decompressed
 from tsds_qdrant.records.arrow_rows import arrow_batches, arrow_rows, count_rows
 from tsds_qdrant.records.entries import Entry, Findings
@@ -21,15 +21,16 @@ from tsds_qdrant.records.form import UNSAID, FileForm
 from tsds_qdrant.records.formats import ARROW, JSON, LINES, RecordFile, is_table, record_file
 from tsds_qdrant.records.hub import HubName, batches_of, is_hub_name, is_saved, saved_dataset
 from tsds_qdrant.records.json_files import holds_lines, json_file, json_stream
+from tsds_qdrant.records.memory import InMemory, Source
 from tsds_qdrant.records.tables import table_rows
-from tsds_qdrant.records.vector_columns import with_vector
+from tsds_qdrant.records.vector_columns import with_vectors
 
 STDIN = "-"
 _STDIN_NAME = "standard input"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
+def read_records(path: Source | Path) -> Iterator[dict[str, Any]]:
     """The records of :func:`read_entries` alone; the first that cannot be used ends the reading.
 
     Raises:
@@ -40,7 +41,7 @@ def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
 
 
 def read_entries(
-    path: str | Path, findings: Findings | None = None, form: FileForm | None = None
+    path: Source | Path, findings: Findings | None = None, form: FileForm | None = None
 ) -> Iterator[Entry]:
     """Stream the records of ``path`` with their places, never holding the whole file.
 
@@ -55,7 +56,8 @@ def read_entries(
     Values become what JSON can hold, see :func:`~tsds_qdrant.files.json_values.json_safe`.
 
     Args:
-        path: a file, a directory, a pattern, a dataset, or ``-`` for standard input.
+        path: a file, a directory, a pattern, a dataset, ``-`` for standard input, or records in
+            memory.
         findings: is given the records that cannot be used, and counts changed values.
         form: what name and content do not show.
 
@@ -68,18 +70,21 @@ def read_entries(
     findings = findings or Findings()
     form = form or UNSAID
     name = str(path)
-    entries = _without(_entries(name, form, findings), form, findings)
+    held = path.entries(form, findings) if isinstance(path, InMemory) else None
+    entries = _without(held or _entries(name, form, findings), form, findings)
     if form.vector_field is not None:
-        entries = _with_vectors(entries, form.vector_field, findings)
+        entries = with_vectors(entries, form.vector_field, findings)
     return _some(entries, name, findings)
 
 
-def count_records(path: str | Path, form: FileForm | None = None) -> int | None:
+def count_records(path: Source | Path, form: FileForm | None = None) -> int | None:
     """Count the records where that costs little beside reading them, for a progress bar.
 
     None for standard input, pipes, compressed files, ``.json``, Arrow's own files and datasets of
     the hub, and for everything that :func:`read_records` would refuse.
     """
+    if isinstance(path, InMemory):
+        return path.count
     form = form or FileForm()
     name = str(path)
     if name == STDIN or is_hub_name(name):
@@ -93,12 +98,14 @@ def count_records(path: str | Path, form: FileForm | None = None) -> int | None:
         return None
 
 
-def is_read_once(path: str) -> bool:
+def is_read_once(path: Source) -> bool:
     """Whether ``path`` gives its records only once: standard input, or a pipe."""
+    if isinstance(path, InMemory):
+        return False
     return path == STDIN or (Path(path).exists() and not _is_stored(Path(path)))
 
 
-def check_given_once(paths: Sequence[str], form: FileForm) -> None:
+def check_given_once(paths: Sequence[Source], form: FileForm) -> None:
     """Check that no two of ``paths`` stand for the same file.
 
     Raises:
@@ -107,6 +114,8 @@ def check_given_once(paths: Sequence[str], form: FileForm) -> None:
     """
     seen: set[str] = set()
     for path in paths:
+        if isinstance(path, InMemory):
+            continue
         alone = path == STDIN or is_hub_name(path) or is_saved(Path(path))
         found = [path] if alone else [str(file.path.resolve()) for file in _files(path, form)]
         if twice := next((file for file in found if file in seen), None):
@@ -215,20 +224,6 @@ def _dropped(entry: Entry, form: FileForm, findings: Findings) -> Entry:
             del entry.record[column]
             findings.dropped.add(column)
     return entry
-
-
-def _with_vectors(entries: Iterator[Entry], path: str, findings: Findings) -> Iterator[Entry]:
-    for entry in entries:
-        if found := _with_vector(entry, path, findings):
-            yield found
-
-
-def _with_vector(entry: Entry, path: str, findings: Findings) -> Entry | None:
-    try:
-        return with_vector(entry, path)
-    except BadRecordError as error:
-        findings.bad(error)
-        return None
 
 
 def _some(entries: Iterator[Entry], name: str, findings: Findings) -> Iterator[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import BadRecordError
-from tsds_qdrant.records.entries import Entry, Place
+from tsds_qdrant.records.entries import Entry, Findings, Place
 from tsds_qdrant.records.fields import missing_field, shown
 
 NO_VECTOR: Float32Array = np.empty(0, dtype=np.float32)
@@ -28,6 +29,21 @@ def with_vector(entry: Entry, path: str) -> Entry:
         return entry
     value = _taken(entry.record, path, entry.place)
     return Entry(entry.record, entry.place, _numbers(value, path, entry.place))
+
+
+def with_vectors(entries: Iterator[Entry], path: str, findings: Findings) -> Iterator[Entry]:
+    """The ``entries`` :func:`with_vector`; those that have none are bad records."""
+    for entry in entries:
+        if found := _with_vector(entry, path, findings):
+            yield found
+
+
+def _with_vector(entry: Entry, path: str, findings: Findings) -> Entry | None:
+    try:
+        return with_vector(entry, path)
+    except BadRecordError as error:
+        findings.bad(error)
+        return None
 
 
 def checked_vector(

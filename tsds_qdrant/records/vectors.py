@@ -63,19 +63,29 @@ def load_vectors(path: str | Path) -> npt.NDArray[Any]:
             ) from None
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"'{source}' is cut off or broken ({reason}); write it again") from None
+    check_array(vectors, str(source))
+    return vectors
+
+
+def check_array(vectors: npt.NDArray[Any], name: str) -> None:
+    """Check that an array can be ready vectors, whatever its numbers are.
+
+    Raises:
+        InputError: it is not two-dimensional, is empty, of another type than float16 to float64 or
+            whole numbers, or holds a whole number that float32 cannot hold.
+    """
     if vectors.ndim != 2:
         raise InputError(
-            f"'{source}' holds an array of shape {vectors.shape}; it must be (vectors, dimension)"
+            f"'{name}' holds an array of shape {vectors.shape}; it must be (vectors, dimension)"
         )
     if vectors.size == 0:
-        raise InputError(f"'{source}' is empty, its shape is {vectors.shape}; give some vectors")
+        raise InputError(f"'{name}' is empty, its shape is {vectors.shape}; give some vectors")
     floats = vectors.dtype.kind == "f" and vectors.dtype.itemsize in (2, 4, 8)
     if not floats and vectors.dtype.kind not in "iu":
-        raise InputError(f"'{source}' holds {vectors.dtype}; convert it with .astype('float32')")
+        raise InputError(f"'{name}' holds {vectors.dtype}; convert it with .astype('float32')")
     if not floats and vectors.dtype.itemsize > 2:
         with naming_file(vectors):
             _check_exact(vectors)
-    return vectors
 
 
 def rows_of(vectors: npt.NDArray[Any], which: slice | Sequence[int]) -> Float32Array:

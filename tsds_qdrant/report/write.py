@@ -11,6 +11,7 @@ from tsds_qdrant.errors import OutputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.files.outputs import atomic_write, check_writable
 from tsds_qdrant.files.streams import is_stream
+from tsds_qdrant.paths import Location
 from tsds_qdrant.pool.fields import check_fields, check_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.figures import figures_of
@@ -21,7 +22,7 @@ from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.selection.results import manifest
 
 
-def check_report(path: str | Path) -> None:
+def check_report(path: Location) -> None:
     """Check, before long work, that :func:`write_report` can write to ``path``.
 
     Raises:
@@ -33,7 +34,7 @@ def check_report(path: str | Path) -> None:
 
 
 def write_report(
-    path: str | Path,
+    path: Location,
     collection: Collection,
     run: Run,
     *,
@@ -70,7 +71,7 @@ def write_report(
 
 
 def report_run(
-    path: str | Path,
+    path: Location,
     state: RunState | str | Path,
     collection: Collection,
     *,

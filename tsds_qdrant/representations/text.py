@@ -125,6 +125,11 @@ class SentenceTransformerEmbedder:
         other = {} if backend == "torch" else {"backend": backend}
         return other if length is None else {**other, "max_length": length}
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for all that make the same vectors in the same place."""
+        return self._source, self._batch_size
+
     def encode(
         self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None
     ) -> Float32Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import CollectionMismatchError, CollectionNotFoundError, StateError
+from tsds_qdrant.paths import Location
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.represented.marks import all_kept, described
 from tsds_qdrant.runs.state import RunState
@@ -97,7 +99,7 @@ def _check_alias(now: Mapping[str, Any], stored: Mapping[str, Any], *, same: boo
 def reached_as(
     stored: Mapping[str, Any],
     *,
-    location: str | None = None,
+    location: Location | None = None,
     connection: Connection | None = None,
 ) -> Connection:
     """How a run reaches its collection of the facts ``stored``, but for what ``connection`` says.
@@ -107,14 +109,14 @@ def reached_as(
     """
     remembered = Connection.of({"grpc_port": stored.get("grpc_port"), **stored.get("reached", {})})
     if location is not None:
-        remembered = remembered.elsewhere(location)
+        remembered = remembered.elsewhere(os.fspath(location))
     return (connection or Connection()).over(remembered)
 
 
 def open_of_run(
     state: RunState | str | Path,
     *,
-    location: str | None = None,
+    location: Location | None = None,
     connection: Connection | None = None,
 ) -> Collection:
     """Open the collection of the run in ``state``, as the run did; nothing else of it is read.
@@ -164,7 +166,7 @@ def _places(state: RunState, location: str) -> list[str]:
 
 
 def _opened(
-    stored: Mapping[str, Any], location: str, connection: Connection, *, checked: bool = False
+    stored: Mapping[str, Any], location: Location, connection: Connection, *, checked: bool = False
 ) -> Collection:
     opened = open_collection(
         location, stored["name"], vector=stored["vector"], connection=connection

@@ -37,7 +37,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import SEQUENCE_FIELD
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.ingest.writer import index_stamps
+from tsds_qdrant.ingestion.writer import index_stamps
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.runs.marks import Changes, Mark
 from tsds_qdrant.runs.writers import read_now, written_by_each, written_since

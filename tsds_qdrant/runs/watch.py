@@ -14,6 +14,7 @@ from typing import Any
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.errors import CollectionLockedError, TsdsError, UnreachableError
+from tsds_qdrant.paths import Location
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run, reached_as
 from tsds_qdrant.runs.reselect import Reselection, reselect
@@ -31,7 +32,7 @@ def watch(
     settings: WatchSettings,
     stop: threading.Event,
     *,
-    location: str | None = None,
+    location: Location | None = None,
     connection: Connection | None = None,
     progress: Progress = silent,
     pause: Callable[[float], Any] | None = None,
@@ -111,7 +112,7 @@ def _until(
 def _check(
     state: RunState,
     settings: WatchSettings,
-    reached: tuple[str | None, Connection | None],
+    reached: tuple[Location | None, Connection | None],
     progress: Progress,
     behind: bool,
     owed: threading.Event,

@@ -57,6 +57,12 @@ def setting(default: Any, help: str, name: str | None = None, **more: Any) -> An
     return field(default=default, metadata=metadata)
 
 
+def key_of(name: str, flag: Flag) -> str:
+    """What names the field ``name`` in a file of flags or a call: the flag with underscores."""
+    on = (flag.name or f"--{name}").split("/")[0].strip()
+    return on.lstrip("-").replace("-", "_") or name
+
+
 def names_of(group: type) -> tuple[str, ...]:
     """Names of the fields of a settings class, in order."""
     return tuple(one.name for one in fields(group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from tsds_qdrant.errors import SettingsError
@@ -29,6 +30,9 @@ CATALOG = {
     "window": "tsds_qdrant.strategies.window.strategy:Window",
 }
 """Name -> module and class; a module is imported when its strategy is used."""
+UNIFORM = "tsds-uniform"
+SHORT_FOR: Mapping[str, tuple[str, str, str]] = {UNIFORM: ("tsds", "regularizer", "uniform")}
+"""What is no strategy, but short for one with a setting: name -> strategy, setting, value."""
 
 
 def strategy_class(name: str) -> type[Strategy]:
@@ -42,3 +46,12 @@ def strategy_class(name: str) -> type[Strategy]:
     module, _, kind = CATALOG[name].partition(":")
     found: type[Strategy] = getattr(import_module(module), kind)
     return found
+
+
+def rule_of(name: str) -> type[Strategy]:
+    """The strategy of that name, or the one that the name is short for.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    return strategy_class(SHORT_FOR[name][0] if name in SHORT_FOR else name)

@@ -24,7 +24,7 @@ from tsds_qdrant.errors import (
 )
 from tsds_qdrant.paths import COLLECTION_PREFIX
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate, load_vectors, naming_file, read_entries
+from tsds_qdrant.records import Source, TextTemplate, load_vectors, naming_file, read_entries
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values, label
 from tsds_qdrant.records.form import FileForm
@@ -79,7 +79,7 @@ def is_text_source(source: str) -> bool:
 
 
 def examples_of_records(
-    source: str,
+    source: Source,
     embedder: Embedder,
     *,
     template: TextTemplate,
@@ -89,7 +89,7 @@ def examples_of_records(
     form: FileForm | None = None,
     progress: Progress = silent,
 ) -> TaskExamples:
-    """Embed the records of the file ``source``.
+    """Embed the records of ``source``.
 
     Args:
         source: any file that :func:`~tsds_qdrant.records.read_entries` reads.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import compress
@@ -15,9 +16,9 @@ from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.paths import COLLECTION_PREFIX
+from tsds_qdrant.paths import COLLECTION_PREFIX, Location
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate, read_entries
+from tsds_qdrant.records import Source, TextTemplate, read_entries
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.base import Way
 from tsds_qdrant.represented.marks import all_kept
@@ -37,7 +38,7 @@ from tsds_qdrant.task.settings import Reading
 
 
 def task_examples(
-    source: str,
+    source: Location,
     info: CollectionInfo,
     reading: Reading | None = None,
     *,
@@ -63,7 +64,7 @@ def task_examples(
         SettingsError: ``represent`` made the searched space, and no ``collection`` is given.
         TsdsError: they cannot be used; see the functions below.
     """
-    reading = reading or Reading()
+    source, reading = os.fspath(source), reading or Reading()
     if not is_text_source(source):
         reading.check_none_of_records(source)
     template = reading.text_template()
@@ -82,7 +83,7 @@ def task_examples(
 
 
 def examples_of_texts(
-    source: str,
+    source: Source,
     info: CollectionInfo,
     reading: Reading,
     *,
@@ -90,7 +91,7 @@ def examples_of_texts(
     progress: Progress = silent,
     way: Way = "targets",
 ) -> TaskExamples:
-    """Make vectors of the records of the file ``source``, as those of the candidates were made.
+    """Make vectors of the records of ``source``, as those of the candidates were made.
 
     Raises:
         SettingsError, TsdsError: see :func:`task_examples`.
@@ -134,7 +135,7 @@ def examples_of_texts(
 
 
 def examples_represented(
-    source: str,
+    source: Source,
     made: Opened,
     template: TextTemplate,
     *,
@@ -144,7 +145,7 @@ def examples_represented(
     progress: Progress = silent,
     way: Way = "targets",
 ) -> TaskExamples:
-    """Make vectors of the records of the file ``source`` by the representation ``made``.
+    """Make vectors of the records of ``source`` by the representation ``made``.
 
     Args:
         source: any file that :func:`~tsds_qdrant.records.read_entries` reads.

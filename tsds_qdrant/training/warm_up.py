@@ -21,8 +21,8 @@ from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import InputError, OutputError, StateError
 from tsds_qdrant.files.json_values import json_safe, parse_json
 from tsds_qdrant.files.outputs import write_json
-from tsds_qdrant.ingest.candidates import Candidates
-from tsds_qdrant.ingest.represent import NO_TEXT
+from tsds_qdrant.ingestion.candidates import Candidates
+from tsds_qdrant.ingestion.represent import NO_TEXT
 from tsds_qdrant.paths import absolute
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records.showing import Showing

@@ -26,11 +26,14 @@ from tsds_qdrant.collections.edge.directory import (
     write_metadata,
 )
 from tsds_qdrant.collections.edge.failures import edge_failures, without_reports
-from tsds_qdrant.collections.edge.known import spaces_of
+from tsds_qdrant.collections.edge.fingerprint import fingerprint_of
+from tsds_qdrant.collections.edge.known import Known, spaces_of
 from tsds_qdrant.collections.edge.lengths import EdgeLengths
 from tsds_qdrant.collections.edge.making import make_shard
 from tsds_qdrant.collections.edge.reads import described
 from tsds_qdrant.collections.edge.room import check_room
+from tsds_qdrant.collections.edge.shared import OPENING, log_of, share, shared
+from tsds_qdrant.collections.edge.vector_files import VectorFiles
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.refusals import Place
@@ -58,6 +61,8 @@ class EdgeCollection(EdgeLengths):
     ) -> EdgeCollection:
         """Open the shard in ``location/name``; ``scanning`` says how exact searches are computed.
 
+        One that this process has open is shared.
+
         Raises:
             CollectionNotFoundError: no shard there, or no vector of that name.
             CollectionLockedError: another process has it open.
@@ -65,22 +70,32 @@ class EdgeCollection(EdgeLengths):
             RequestRejectedError: there is no room on the disk.
             UnsupportedCollectionError: no dense vector, or a multivector.
         """
-        spaces, path = spaces_of(read_config(location, name)), shard_path(location, name)
-        kept = read_metadata(path)
-        space = chosen_space(spaces, vector, kept.get(REPRESENTATION), name, kept.get(MANIFESTS))
-        shard = load_shard(location, name)
-        description = CollectionInfo(
-            location=location,
-            name=name,
-            vector="",
-            dimension=0,
-            metric="Dot",
-            count=0,
-            indexed=0,
-            segments=0,
-            engine=f"qdrant-edge {version('qdrant-edge-py')}",
-        )
-        return cls(shard, described(description, space), scanning=scanning)
+        with OPENING:
+            known, path = shared(location, name), shard_path(location, name)
+            spaces = spaces_of(read_config(location, name)) if known is None else known.spaces
+            kept = read_metadata(path)
+            space = chosen_space(
+                spaces, vector, kept.get(REPRESENTATION), name, kept.get(MANIFESTS)
+            )
+            if known is None:
+                shard = load_shard(location, name)
+                files = VectorFiles(path, spaces, fingerprint_of(shard, path))
+                how = scanning or Scanning()
+                known = Known(shard, log_of(path), spaces, space.name, files, how)
+                share(known, location, name)
+            known.scan(scanning)
+            description = CollectionInfo(
+                location=location,
+                name=name,
+                vector="",
+                dimension=0,
+                metric="Dot",
+                count=0,
+                indexed=0,
+                segments=0,
+                engine=f"qdrant-edge {version('qdrant-edge-py')}",
+            )
+            return cls(known, described(description, space), is_view=False)
 
     @classmethod
     def create(
@@ -195,13 +210,19 @@ class EdgeCollection(EdgeLengths):
         write_metadata(self._path, {**read_metadata(self._path), **changes})
 
     def close(self) -> None:
-        """Flush and release the directory's lock; closing a view does nothing."""
+        """Flush and release the directory's lock; closing a view does nothing.
+
+        The lock stays while the same shard is open for another collection of this process.
+        """
         if self._is_view:
             return
-        with self._failures():
+        with OPENING, self._failures():
+            self._known.users.discard(self)
+            if self._known.users or self._known.log is None:
+                return
             self._seal()
             self._shard.close()
-        self._known.close()
+            self._known.close()
 
 
 def load_shard(location: str, name: str) -> edge.EdgeShard:

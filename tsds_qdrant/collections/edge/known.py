@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
+
+import qdrant_edge as edge
 
 from tsds_qdrant.collections.edge.loaded import LoadedVectors
 from tsds_qdrant.collections.edge.vector_file import Mapped
@@ -16,13 +19,16 @@ from tsds_qdrant.collections.values import FLOAT32
 
 @dataclass
 class Known:
-    """Shared by the views of one open shard, so that a write through any of them counts for all.
+    """Shared by all who look at one open shard, so that a write through any counts for all.
 
     Attributes:
+        shard: the open shard.
+        log: what marks its log among those of all shards; None once it is closed.
         spaces: by name.
         files: the vectors of spaces, kept beside the shard.
         scanning: how exact searches are computed.
-        searched: the space of the collection as it was opened, of which the others are views.
+        searched: the space of the collection as it was opened first.
+        users: the collections that it was opened for and that are not closed; views are none.
         filled: points were written since it was opened.
         points: how many, None where they were not counted since the last write.
         mapped: space -> its vector file, as of the last write.
@@ -30,6 +36,8 @@ class Known:
         lengths: spaces whose lengths were checked since the last write.
     """
 
+    shard: edge.EdgeShard
+    log: tuple[int, int] | None
     spaces: dict[str, Space]
     searched: str
     files: VectorFiles
@@ -39,9 +47,17 @@ class Known:
     mapped: dict[str, Mapped] = field(default_factory=dict)
     loaded: dict[str, tuple[str, LoadedVectors]] = field(default_factory=dict)
     lengths: set[str] = field(default_factory=set)
+    users: WeakSet[Any] = field(default_factory=WeakSet)
+
+    def scan(self, scanning: Scanning | None) -> None:
+        """Compute exact searches as ``scanning`` says from now on, if it says anything."""
+        if scanning not in (None, self.scanning):
+            self.scanning = scanning
+            self.loaded.clear()
 
     def close(self) -> None:
-        """Forget what was read of points, as the shard is closed."""
+        """Forget what was read of points, as the shard is closed, and share it no longer."""
+        self.log = None
         self.files.unmap()
         self._unload()
 

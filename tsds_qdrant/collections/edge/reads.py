@@ -13,18 +13,16 @@ import qdrant_edge as edge
 
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.closing import Closing
-from tsds_qdrant.collections.edge.directory import read_config, shard_path
+from tsds_qdrant.collections.edge.directory import shard_path
 from tsds_qdrant.collections.edge.failures import edge_failures
 from tsds_qdrant.collections.edge.fingerprint import fingerprint_of
 from tsds_qdrant.collections.edge.forms import edge_ids, plain_id
-from tsds_qdrant.collections.edge.known import Known, spaces_of
-from tsds_qdrant.collections.edge.vector_files import VectorFiles
+from tsds_qdrant.collections.edge.known import Known
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.ids import checked_ids, largest_in
 from tsds_qdrant.collections.limits import Limits, Rights
 from tsds_qdrant.collections.ordered import Valued, ordered_pages, ordering
 from tsds_qdrant.collections.refusals import Place
-from tsds_qdrant.collections.scanning import Scanning
 from tsds_qdrant.collections.spaces import Space, plain_space
 from tsds_qdrant.collections.values import (
     CollectionInfo,
@@ -43,28 +41,19 @@ FACET_VALUES = 1_000_000
 class EdgeReads(Closing):
     """What :class:`Collection` reads of points, except by searching them."""
 
-    def __init__(
-        self,
-        shard: edge.EdgeShard,
-        description: CollectionInfo,
-        known: Known | None = None,
-        scanning: Scanning | None = None,
-    ) -> None:
-        """A view shares what is ``known`` with the collection that it is a view of."""
-        self._shard = shard
+    def __init__(self, known: Known, description: CollectionInfo, *, is_view: bool = True) -> None:
+        """All who have the shard share what is ``known`` of it; a view does not keep it open."""
+        self._shard = known.shard
         self._description = description
-        self._is_view = known is not None
-        if known is None:
-            config = read_config(description.location, description.name)
-            spaces = spaces_of(config)
-            files = VectorFiles(self._path, spaces, fingerprint_of(shard, self._path))
-            known = Known(spaces, description.vector, files, scanning or Scanning())
+        self._is_view = is_view
         self._known = known
+        if not is_view:
+            known.users.add(self)
 
     def at(self: View, name: str) -> View:
         """A view of the same open shard whose searched space is ``name``."""
         space = plain_space(self._known.spaces, name, self._description.name)
-        return type(self)(self._shard, described(self._description, space), self._known)
+        return type(self)(self._known, described(self._description, space))
 
     @property
     def limits(self) -> Limits:

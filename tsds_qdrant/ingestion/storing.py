@@ -18,14 +18,14 @@ from tsds_qdrant.collections.closing import Closing
 from tsds_qdrant.collections.graph import build_graph, keeps_graph
 from tsds_qdrant.collections.values import Metric, PointId
 from tsds_qdrant.errors import AccessDeniedError, CollectionExistsError
-from tsds_qdrant.ingest.behind import Behind
-from tsds_qdrant.ingest.destination import Destination, merged
-from tsds_qdrant.ingest.encoding import Encoding
-from tsds_qdrant.ingest.items import Item, VectorArray
-from tsds_qdrant.ingest.ready import check_ready
-from tsds_qdrant.ingest.report import IngestReport
-from tsds_qdrant.ingest.stored import Compared, Stored, numbers_of
-from tsds_qdrant.ingest.writer import Writer
+from tsds_qdrant.ingestion.behind import Behind
+from tsds_qdrant.ingestion.destination import Destination, merged
+from tsds_qdrant.ingestion.encoding import Encoding
+from tsds_qdrant.ingestion.items import Item, VectorArray
+from tsds_qdrant.ingestion.ready import check_ready
+from tsds_qdrant.ingestion.report import IngestReport
+from tsds_qdrant.ingestion.stored import Compared, Stored, numbers_of
+from tsds_qdrant.ingestion.writer import Writer
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records.entries import Findings
 from tsds_qdrant.representations.text import Embedder

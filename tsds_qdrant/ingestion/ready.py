@@ -6,7 +6,7 @@ from tsds_qdrant.collections.checked import check_storable
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.values import FLOAT32, CollectionInfo, Metric
 from tsds_qdrant.errors import CollectionMismatchError
-from tsds_qdrant.ingest.items import VectorArray
+from tsds_qdrant.ingestion.items import VectorArray
 from tsds_qdrant.records import naming_file
 from tsds_qdrant.records.vectors import blocks_of
 

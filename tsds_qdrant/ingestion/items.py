@@ -18,13 +18,14 @@ from tsds_qdrant.collections.reserved import reserved_field
 from tsds_qdrant.collections.values import Metric, Payload, PointId
 from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.files.json_values import Changes
-from tsds_qdrant.ingest.ids_seen import IdsSeen
-from tsds_qdrant.ingest.rejected import FIRST_LOOK, Rejected
+from tsds_qdrant.ingestion.ids_seen import IdsSeen
+from tsds_qdrant.ingestion.rejected import FIRST_LOOK, Rejected
 from tsds_qdrant.records import TextTemplate, read_entries, record_id
 from tsds_qdrant.records.dropping import check_dropped
 from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values, shown
 from tsds_qdrant.records.form import FileForm
+from tsds_qdrant.records.memory import InMemory, Source
 from tsds_qdrant.records.vector_columns import checked_vector
 
 VectorArray = npt.NDArray[np.floating[Any]]
@@ -64,6 +65,7 @@ class ItemMaker:
         vectors: (n, D) ready vectors, one for each record.
         changes: counts equal records that come again with another vector.
         form: where records bring a vector along.
+        by_row: its id is the number of the record.
         dimension: of those vectors; None until the first.
         metric: that they are compared by.
     """
@@ -74,6 +76,7 @@ class ItemMaker:
     vectors: VectorArray | None = None
     changes: Changes = field(default_factory=Counter)
     form: FileForm = field(default_factory=FileForm)
+    by_row: bool = False
     dimension: int | None = None
     metric: Metric = "Cosine"
     _seen: IdsSeen = field(default_factory=IdsSeen)
@@ -96,8 +99,11 @@ class ItemMaker:
             raise BadRecordError(place, fault, advice)
         text = self.template.render(record, place) if self.embeds else ""
         vector = self._vector(entry)
-        point_id = record_id(record, text, self.id_field, place=place) if record else row
+        numbered = self.by_row or not record
+        point_id = row if numbered else record_id(record, text, self.id_field, place=place)
         item = Item(point_id, text, record, row, vector=vector)
+        if self.by_row:
+            return item
         comes_again = (self.id_field is not None or not self.embeds) and self._comes_again(item)
         if comes_again is None:
             assert self.id_field is not None
@@ -145,7 +151,7 @@ class ItemMaker:
 
 
 def items_of(
-    files: Sequence[str],
+    files: Sequence[Source],
     rejected: Rejected,
     maker: Callable[[list[Entry]], ItemMaker],
     form: FileForm | None = None,
@@ -174,6 +180,15 @@ def items_of(
     looked = list(source.items(first, made))
     rejected.end_look()
     return chain(looked, source.items(source.entries, made))
+
+
+def noted(items: Iterator[Item], sources: Sequence[Source]) -> Iterator[Item]:
+    """``items`` as they are; the records in memory that are all of ``sources`` learn their ids."""
+    known = [source.ids for source in sources if isinstance(source, InMemory)]
+    for item in items:
+        for ids in known:
+            ids.setdefault(item.point_id, item.row)
+        yield item
 
 
 class _Source:

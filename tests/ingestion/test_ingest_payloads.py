@@ -16,8 +16,8 @@ from profiles import reuses_folder
 from tsds_qdrant.collections import open_collection
 from tsds_qdrant.collections.payloads import same_payload
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_records
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_records
 from tsds_qdrant.records import TextTemplate
 
 INGEST = ("ingest", "r.jsonl", "--vectors", "X.npy", "--qdrant", "store", "--collection", "pool")

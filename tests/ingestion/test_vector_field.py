@@ -15,9 +15,9 @@ from pyarrow import parquet
 from tsds_qdrant.collections import open_collection
 from tsds_qdrant.collections.reserved import STAMP_FIELD, TO_BE_STAMPED, stamp_of
 from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
-from tsds_qdrant.ingest.report import IngestReport
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
+from tsds_qdrant.ingestion.report import IngestReport
 from tsds_qdrant.records import TextTemplate, record_id
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.settings import RecordSettings

@@ -21,8 +21,8 @@ from tsds_qdrant.collections.reserved import (
 )
 from tsds_qdrant.collections.values import IndexKind, PointId, Record
 from tsds_qdrant.errors import AccessDeniedError, RequestRejectedError
-from tsds_qdrant.ingest.items import Item
-from tsds_qdrant.ingest.stored import change_of
+from tsds_qdrant.ingestion.items import Item
+from tsds_qdrant.ingestion.stored import change_of
 
 FIELDS: Mapping[str, IndexKind] = {WRITER_FIELD: "keyword", NUMBER_FIELD: "integer"}
 DIGITS = 16

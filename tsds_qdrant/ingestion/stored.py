@@ -24,8 +24,8 @@ from tsds_qdrant.collections.reserved import (
 )
 from tsds_qdrant.collections.values import CollectionInfo, Payload, PointId, Record
 from tsds_qdrant.errors import ForeignPointsError
-from tsds_qdrant.ingest.equal import of_equal_vectors
-from tsds_qdrant.ingest.items import Item
+from tsds_qdrant.ingestion.equal import of_equal_vectors
+from tsds_qdrant.ingestion.items import Item
 
 LISTED = 100_000
 """Points of a collection whose ids are all read, to name a free one."""

@@ -22,8 +22,8 @@ from tsds_qdrant.errors import (
     InputError,
     SettingsError,
 )
-from tsds_qdrant.ingest.candidates import Batch, Candidates
-from tsds_qdrant.ingest.represent_report import (
+from tsds_qdrant.ingestion.candidates import Batch, Candidates
+from tsds_qdrant.ingestion.represent_report import (
     Clock,
     RepresentReport,
     RepresentSettings,

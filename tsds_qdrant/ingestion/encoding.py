@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.values import Metric
-from tsds_qdrant.ingest.items import Item
+from tsds_qdrant.ingestion.items import Item
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.representations.text import Cut, Embedder, cut_by
 

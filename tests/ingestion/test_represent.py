@@ -19,10 +19,10 @@ from tsds_qdrant.errors import (
     SettingsError,
     UnsupportedCollectionError,
 )
-from tsds_qdrant.ingest import represent as job
-from tsds_qdrant.ingest.represent import represent
-from tsds_qdrant.ingest.represent_report import RepresentReport, RepresentSettings
-from tsds_qdrant.ingest.stored import change_of
+from tsds_qdrant.ingestion import represent as job
+from tsds_qdrant.ingestion.represent import represent
+from tsds_qdrant.ingestion.represent_report import RepresentReport, RepresentSettings
+from tsds_qdrant.ingestion.stored import change_of
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.showing import Showing
 from tsds_qdrant.represented.marks import Standing, kept_of, standing

@@ -19,13 +19,13 @@ from profiles import reuses_folder
 from tsds_qdrant.collections import open_collection
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.files.json_values import NULLED
-from tsds_qdrant.ingest import ids_seen
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ids_seen import IdsSeen
-from tsds_qdrant.ingest.ingest import ingest_records
-from tsds_qdrant.ingest.items import OTHER_VECTORS
-from tsds_qdrant.ingest.rejected import FIRST_LOOK
-from tsds_qdrant.ingest.report import IngestReport
+from tsds_qdrant.ingestion import ids_seen
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ids_seen import IdsSeen
+from tsds_qdrant.ingestion.ingest import ingest_records
+from tsds_qdrant.ingestion.items import OTHER_VECTORS
+from tsds_qdrant.ingestion.rejected import FIRST_LOOK
+from tsds_qdrant.ingestion.report import IngestReport
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.settings import RecordSettings

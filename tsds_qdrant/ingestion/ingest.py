@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.ingest.destination import Destination, renamed
-from tsds_qdrant.ingest.items import Item, ItemMaker, VectorArray, items_of
-from tsds_qdrant.ingest.rejected import Rejected, rejected_of
-from tsds_qdrant.ingest.report import IngestReport
-from tsds_qdrant.ingest.storing import Chunk, StoringRun
+from tsds_qdrant.ingestion.destination import Destination, renamed
+from tsds_qdrant.ingestion.items import Item, ItemMaker, VectorArray, items_of, noted
+from tsds_qdrant.ingestion.rejected import Rejected, rejected_of
+from tsds_qdrant.ingestion.report import IngestReport
+from tsds_qdrant.ingestion.storing import Chunk, StoringRun
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, count_records
 from tsds_qdrant.records.entries import Entry
+from tsds_qdrant.records.memory import InMemory, Sources, sources_of
 from tsds_qdrant.records.reading import check_given_once
 from tsds_qdrant.records.settings import Part, RecordSettings
 from tsds_qdrant.records.shapes import template_for
@@ -39,7 +40,7 @@ OTHER_RECORD_IDS = "leave --id-field out, so that ids follow from the content"
 
 def ingest_records(
     destination: Destination,
-    files: Sequence[str],
+    files: Sources,
     *,
     template: TextTemplate,
     embedder: Embedder | None = None,
@@ -54,7 +55,8 @@ def ingest_records(
 
     Args:
         destination: where to.
-        files: JSONL, Parquet, CSV, .. (see :func:`~tsds_qdrant.records.read_entries`).
+        files: JSONL, Parquet, CSV, .. (see :func:`~tsds_qdrant.records.read_entries`), or records
+            in memory.
         template: how a record becomes the text that is embedded.
         embedder: needed unless ``vectors`` are given, or the records bring them along
             (``settings.form.vector_field``).
@@ -70,6 +72,7 @@ def ingest_records(
         OutputError: the list of records left out cannot be written.
     """
     settings = settings or RecordSettings()
+    files = sources_of(files)
     field = settings.form.vector_field
     if sum(source is not None for source in (embedder, vectors, field)) != 1:
         raise SettingsError(
@@ -81,10 +84,12 @@ def ingest_records(
     total = 0 if None in counts else sum(count or 0 for count in counts)
     known = destination.metadata() if embedder else {}
     mapped = getattr(vectors, "filename", None)
-    with rejected_of(settings, [*files, *([str(mapped)] if mapped else [])]) as rejected:
+    read = [file for file in files if isinstance(file, str)]
+    by_row = any(isinstance(file, InMemory) and file.by_row for file in files)
+    with rejected_of(settings, [*read, *([str(mapped)] if mapped else [])]) as rejected:
         metadata: dict[str, Any] = {
             "model": embedder.name if embedder else model and remembered_model(model),
-            "ids": settings.id_field or "content",
+            "ids": settings.id_field or ("rows" if by_row else "content"),
             **(made_with(embedder) if embedder else {}),
         }
         if form := changed(settings.form):
@@ -95,12 +100,12 @@ def ingest_records(
             decided = _decided(template, known.get("text", {}), first, embeds=embeds)
             metadata["text"] = decided.to_dict()
             made = ItemMaker(decided, embeds, settings.id_field, vectors, rejected.changes)
-            made.form = settings.form
+            made.form, made.by_row = settings.form, by_row and settings.id_field is None
             if field is not None:
                 made.dimension, made.metric = destination.shape()
             return made
 
-        items = items_of(files, rejected, maker, settings.form)
+        items = noted(items_of(files, rejected, maker, settings.form), files)
         if vectors is not None and total and total != len(vectors):
             raise InputError(f"{len(vectors)} vectors for {total} records; give one row each")
         part = len(settings.part.rows(total))

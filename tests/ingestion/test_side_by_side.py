@@ -23,8 +23,8 @@ from tsds_qdrant.collections.reserved import STAMP_FIELD
 from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import AccessDeniedError, UnconfirmedWriteError
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_vectors
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_vectors
 from tsds_qdrant.records.settings import Part
 from tsds_qdrant.runs.begin import begin_run
 from tsds_qdrant.runs.reselect import reselect

@@ -18,6 +18,7 @@ from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Metric
 from tsds_qdrant.errors import AccessDeniedError, CollectionMismatchError, SettingsError
+from tsds_qdrant.paths import Location
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.template import written
 from tsds_qdrant.representations.model_names import remembered_model, same_model
@@ -42,7 +43,7 @@ class Destination:
         layout: how a server is to keep a new collection; an existing one must be kept so.
     """
 
-    location: str
+    location: Location
     name: str
     metric: Metric | None = None
     vector: str | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.ingest.row_ids import read_row_ids
+from tsds_qdrant.ingestion.row_ids import read_row_ids
 
 UUIDS = [str(UUID(int=number * 7919)) for number in range(4)]
 NUMBERS = [5, 0, 2**64 - 1, 17]

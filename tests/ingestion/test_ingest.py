@@ -19,9 +19,9 @@ from hashed_words import HashedWords
 from tsds_qdrant.collections import create_collection, open_collection
 from tsds_qdrant.collections.values import METRICS, Metric
 from tsds_qdrant.errors import CollectionMismatchError, InputError, SettingsError
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
-from tsds_qdrant.ingest.report import IngestReport
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
+from tsds_qdrant.ingestion.report import IngestReport
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.settings import RecordSettings
 

@@ -18,9 +18,9 @@ from tsds_qdrant.collections.reserved import STAMP_FIELD
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import ForeignPointsError
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_records, ingest_vectors
-from tsds_qdrant.ingest.report import IngestReport
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_records, ingest_vectors
+from tsds_qdrant.ingestion.report import IngestReport
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.settings import Part, RecordSettings
 

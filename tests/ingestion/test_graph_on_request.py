@@ -11,9 +11,9 @@ import qdrant_edge as edge
 from tsds_qdrant import open_collection
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.graph import GRAPH, build_graph, graph_seconds, in_graph
-from tsds_qdrant.ingest.destination import Destination
-from tsds_qdrant.ingest.ingest import ingest_vectors
-from tsds_qdrant.ingest.report import IngestReport
+from tsds_qdrant.ingestion.destination import Destination
+from tsds_qdrant.ingestion.ingest import ingest_vectors
+from tsds_qdrant.ingestion.report import IngestReport
 
 COUNT = 400
 ROWS = np.random.default_rng(3).normal(size=(2 * COUNT, 32)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Given in memory: what a notebook has becomes a pool and a task, and comes back selected."""
