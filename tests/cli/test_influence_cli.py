@@ -145,7 +145,7 @@ def test_bm25_on_the_command_line() -> None:
     assert first[0]["payload"]["prompt"] == "2+3"
     assert first[0]["score"] >= first[-1]["score"] > 0
     said = select("perplexity", "task.jsonl", "--vector", "gradient", code=1).stderr
-    assert "represent hidden --qdrant" in said
+    assert "represent hidden --model MODEL --qdrant" in said
     select(
         "ifd", "task.jsonl", "--vector", "gradient", "--score", "_tsds_made.gradient.loss", code=1
     )

@@ -137,13 +137,15 @@ def test_weights_of_checkpoints_and_dropped_ones() -> None:
             (row,) = rows_of(select(pool, task, asked), 1)
             best[given_] = row["id"], round(row["score"], 6)
         assert best == {(): (1, 0.75), (1.0, 0.0): (0, 1.0), (0.0, 2.0): (1, 1.0)}
-        for bad in ((1.0,), (1.0, -1.0), (0.5, 0.2, 0.3)):
+        for bad in ((1.0,), (0.5, 0.2, 0.3)):
             asked = SelectionSettings.of("less", sizes=(1,), checkpoint_weights=bad)
             with pytest.raises(SettingsError, match="have 2 checkpoints; give a weight of 0 or mo"):
                 select(pool, task, asked)
-        asked = SelectionSettings.of("less", sizes=(1,), checkpoint_weights=(0.0, 0.0))
-        with pytest.raises(SettingsError, match="all checkpoint weights are 0"):
-            select(pool, task, asked)
+    for bad in ((1.0, -1.0), (np.nan, 1.0), (np.inf,)):
+        with pytest.raises(SettingsError, match="; give a weight of 0 or more for each"):
+            SelectionSettings.of("less", checkpoint_weights=bad)
+    with pytest.raises(SettingsError, match="all checkpoint weights are 0"):
+        SelectionSettings.of("less", checkpoint_weights=(0.0, 0.0))
     with gradient_pool(rows, [1e-5, None]) as pool:
         assert checkpoint_weights(pool.info()).tolist() == [0.5, 0.5]
 
