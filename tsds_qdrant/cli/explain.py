@@ -10,7 +10,7 @@ from tsds_qdrant.cli.flags import taking
 from tsds_qdrant.cli.options import JsonOption, StateArgument
 from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
-from tsds_qdrant.errors import InputError
+from tsds_qdrant.errors import InputError, SettingsError
 
 
 @taking(Moved)
@@ -18,8 +18,17 @@ def explain(
     state: StateArgument,
     moved: Moved,
     ids: Annotated[
-        list[str], typer.Option("--id", metavar="ID", help="Id of a point. May be repeated.")
-    ],
+        list[str] | None,
+        typer.Option("--id", metavar="ID", help="Id of a point, or its beginning; repeatable."),
+    ] = None,
+    ranks: Annotated[
+        list[int] | None,
+        typer.Option("--rank", metavar="N", help="Rank in the selection, from 0; repeatable."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="WORDS", help="Some words of the candidate."),
+    ] = None,
     searches: Annotated[
         int,
         typer.Option(
@@ -41,18 +50,23 @@ def explain(
     \b
     Example:
         tsds-qdrant explain task.run --id 5b1d9a1c-0000-4000-8000-000000000000
+        tsds-qdrant explain task.run --rank 3
+        tsds-qdrant explain task.run --text "allowed domains"
         tsds-qdrant explain task.run --id 17 --id 18 --json
     """
     from tsds_qdrant.cli.explained import lines_of
     from tsds_qdrant.runs.explain import explain as explain_points
+    from tsds_qdrant.runs.naming import named_points
     from tsds_qdrant.runs.reopen import reopen
 
-    named = [int(text) if text.isdecimal() else text for text in ids]
+    if not (ids or ranks or text):
+        raise SettingsError("no point is named; give --id, --rank or --text")
     with (
         moved.open(state) as collection,
         progress_bars(quiet=as_json) as progress,
     ):
         run = reopen(state, collection, progress=progress)
+        named = named_points(run, ids or (), ranks or (), text)
         explanation = explain_points(run, named, searches=searches)
     if as_json:
         print_json(explanation.as_dict())

@@ -8,7 +8,7 @@ from typing import Any
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.settings.fields import setting
-from tsds_qdrant.settings.texts import json_object
+from tsds_qdrant.settings.filters import payload_filter
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class SearchSettings:
 
     where: Mapping[str, Any] | None = setting(
         None,
-        'Only candidates that match: {"must": [{"key": "lang", "match": {"value": "en"}}]}',
+        'Only candidates that match: source=20ng, "year>=2020 and lang=en,de", or Qdrant\'s JSON.',
         "--filter",
-        metavar="JSON",
-        parse=json_object,
+        metavar="FILTER",
+        parse=payload_filter,
     )
     exact: bool = setting(
         False, "Scan in every search: p as by brute force, up to Qdrant's rounding; slower."

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from tsds_qdrant.errors import SettingsError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -58,24 +55,6 @@ def names(text: str, flag: str) -> tuple[str, ...]:
     if not found:
         raise SettingsError(f"{flag} is '{text}'; give names, separated by commas")
     return found
-
-
-def json_object(text: str, flag: str) -> dict[str, Any]:
-    """An object from JSON: a payload filter, say.
-
-    Raises:
-        SettingsError: no JSON object.
-    """
-    try:
-        parsed = json.loads(text)
-    except ValueError as error:
-        raise SettingsError(f"{flag} is no JSON ({error}); quote it for the shell") from None
-    if not isinstance(parsed, dict):
-        raise SettingsError(
-            f"{flag} is {text}; give an object like "
-            '{"must": [{"key": "lang", "match": {"value": "en"}}]}'
-        )
-    return parsed
 
 
 def seconds_of(text: str, flag: str) -> float:
