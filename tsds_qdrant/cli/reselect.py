@@ -25,6 +25,7 @@ from tsds_qdrant.cli.write_back import in_words, warned
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.settings.texts import whole_numbers
 from tsds_qdrant.task.settings import EMBEDDING, Reading
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Changed:
     Attributes:
         queries: new task examples.
         changed_ids: points to look at; by default changes are looked for.
+        sizes: how many to select from now on.
         reading: how the texts of new task examples are made and embedded.
     """
 
@@ -72,6 +74,13 @@ class Changed:
         metavar="FILE|X.npy|collection:NAME",
     )
     changed_ids: Path | None = setting(None, "Look at these ids only, one a line.", metavar="FILE")
+    sizes: tuple[int, ...] = setting(
+        (),
+        "Select that many from now on; several give nested samples.",
+        "--size",
+        metavar="N[,N..]",
+        parse=whole_numbers,
+    )
     reading: Reading = field(default_factory=Reading)
 
 
@@ -106,6 +115,7 @@ def reselect(
     \b
     Example:
         tsds-qdrant reselect task.run --out selected.jsonl --diff changes.jsonl
+        tsds-qdrant reselect task.run --size 500 --out selected.jsonl
     """
     from tsds_qdrant.files.outputs import write_rows
     from tsds_qdrant.runs.difference import DIFFERENCE_COLUMNS
@@ -127,7 +137,7 @@ def reselect(
     written: list[Path] = []
     run_state = RunState(state)
     with run_state.held(), naming(written):
-        check_sizes(outputs.out, run_state.fact("sizes") or ())
+        check_sizes(outputs.out, changed.sizes or run_state.fact("sizes") or ())
         if outputs.exclude_report and not run_state.fact("guard"):
             raise SettingsError(
                 f"run '{state}' keeps no test items out; leave --exclude-report out"
@@ -172,6 +182,7 @@ def reselect(
                 queries=examples,
                 query_facts=facts,
                 named=named,
+                sizes=changed.sizes,
                 count_tokens=changed.reading.counter(),
                 deliver=deliver,
                 progress=progress,

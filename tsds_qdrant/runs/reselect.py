@@ -73,6 +73,7 @@ def reselect(
     queries: npt.ArrayLike | TaskExamples | None = None,
     query_facts: Mapping[str, Any] | None = None,
     named: Sequence[PointId] | None = None,
+    sizes: Sequence[int] = (),
     count_tokens: CountTokens | None = None,
     deliver: Callable[[Reselection], object] | None = None,
     progress: Progress = silent,
@@ -86,6 +87,7 @@ def reselect(
             those that the run knows keep their lists.
         query_facts: where they came from, to be stored.
         named: look at these ids only, instead of looking for changes.
+        sizes: how many to select from now on; as before by default.
         count_tokens: counts the tokens of texts; the collection's own model by default.
         deliver: called with what is found, to write files, before the state is stored. Where it
             fails, the state is as it was, and the next reselection finds the same changes again
@@ -101,6 +103,9 @@ def reselect(
     """
     state = state if isinstance(state, RunState) else RunState(state)
     run, arrays, facts = load_run(state)
+    if sizes:
+        resized = run.settings.altered(sizes=tuple(sizes), ratio=None)
+        run = replace(run, settings=resized, sizes=tuple(sorted({*sizes})))
     with nullcontext(collection) if collection else open_of_run(state) as opened:
         check_identity(described(opened), run.collection)
         check_write_back(opened, run.tagging)
@@ -116,7 +121,7 @@ def reselect(
         attempt = None
         if named is None:
             examples = () if queries is None else examples_of(queries, None)
-            task = digest_of("reselect", history, *examples)
+            task = digest_of("reselect", history, *examples, *sizes)
             known, changes, _ = looked[0]
             where = known.searcher.members.where
             attempt = Attempt(state.path, task, opened, where, changes.mark)
@@ -126,7 +131,7 @@ def reselect(
             known, changes, look_s = looked.pop() if looked else look()
             known.searcher.remember(memory)
             started = time.perf_counter()
-            untouched = not (changes.came or changes.gone or queries is not None)
+            untouched = not (changes.came or changes.gone or queries is not None or sizes)
             check_fields(opened, {} if untouched else run.settings.bounds.fields)
             repaired = known.update(changes.came, changes.gone)
             if queries is not None:
