@@ -151,7 +151,7 @@ class Problem:
 
 
 def distinct(p: Any, draws: int) -> float:
-    """Expected number of different candidates in so many draws with replacement."""
+    """Expected number of different candidates in that many draws with replacement."""
     return float(-np.expm1(draws * np.log1p(-np.minimum(p, 1 - 1e-12))).sum())
 
 
