@@ -32,6 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_command_line(place: list[str]) -> None:
     bounds = ["--quota", "source:0.5", "--quota", "rare=null:0.25", "--max-per-group", "3"]
     bounds += ["--group-field", "author.name", "--budget-tokens", "300", "--token-field", "n"]
+    bounds += ["--sampler", "stable"]
     said = run("select", *place, *bounds, "--size", "20,40", "--alpha", "0.1", "--out", "s.jsonl")
     assert "sample of 40: 40 candidates with" in said.stderr
     assert "bounds met: " in said.stderr

@@ -92,7 +92,7 @@ def test_texts_and_values_mean_the_same() -> None:
         ({"seed": "x"}, "seed is 'x'; give a whole number"),
         ({"batch_size": 0}, "batch_size is 0; give 1 or more"),
         ({"quota": 5}, "quota is 5; give a text"),
-        ({"filter": "lang"}, "filter is no JSON"),
+        ({"filter": "lang"}, "filter is 'lang', which is no condition"),
         ({"text_field": 5}, "text_field is 5; give a text"),
         ({"text_field": "a", "template": "{a}"}, "template"),
         ({"strategy": "best"}, "'best' is no strategy"),

@@ -225,7 +225,7 @@ def test_points_without_a_vector_are_not_counted(name: str, bounds: dict[str, An
     with edge_pool(ROWS[:24], "Cosine", payloads=KINDS[:24]) as pool:
         upsert_without_vectors(pool, list(range(24, 30)), KINDS[24:])
         for size in (25, 30, 31):
-            told = r"only 24 have a vector '.*'; ask for at most 24$"
+            told = r"only 24 have a vector .*; ask for at most 24$"
             with pytest.raises(SupportError, match=told):
                 select(pool, task_of(ROWS[:3]), given.altered(sizes=(size,)))
         for wanted in ({"sizes": (24,)}, {"sizes": (), "ratio": 1.0}):

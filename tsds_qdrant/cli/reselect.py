@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,7 +163,7 @@ def reselect(
                 kept_out = found.selection.contamination
                 written.extend(write_kept_out(kept_out, outputs.exclude_report, outputs.form))
 
-            examples = facts = None
+            examples = None
             info = described_for(changed.reading, opened, quiet=as_json)
             if changed.queries is not None:
                 examples = task_examples(
@@ -175,12 +175,11 @@ def reselect(
                     progress=progress,
                     way=SelectionSettings.restored(run_state.fact("settings")).strategy.way,
                 )
-                facts = {"source": given, "texts": examples.texts}
+                examples = replace(examples, source=given or "")
             done = repair_selection(
                 run_state,
                 collection=opened,
                 queries=examples,
-                query_facts=facts,
                 named=named,
                 sizes=changed.sizes,
                 count_tokens=changed.reading.counter(),

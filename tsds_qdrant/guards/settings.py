@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.settings.fields import setting
@@ -77,8 +78,8 @@ class GuardSettings:
 
     def __post_init__(self) -> None:
         alone = isinstance(self.sources, (str, os.PathLike))
-        sources = map(os.fspath, (self.sources,) if alone else self.sources)
-        object.__setattr__(self, "sources", tuple(sources))
+        sources: Any = (self.sources,) if alone else self.sources
+        object.__setattr__(self, "sources", tuple(os.fspath(one) for one in sources))
         given = {
             "--exclude-radius": self.radius is not None,
             "--exclude-template": self.template is not None,

@@ -120,9 +120,11 @@ def examples_of(
 
 
 def source_of(queries: npt.ArrayLike | TaskExamples, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of where task examples came from: what is ``given``, and their texts."""
-    texts = {"texts": list(queries.texts)} if isinstance(queries, TaskExamples) else {}
-    return {**texts, **given}
+    """What is kept of where task examples came from: what is ``given``, and what they know."""
+    if not isinstance(queries, TaskExamples):
+        return dict(given)
+    source = {"source": queries.source} if queries.source else {}
+    return {"texts": list(queries.texts), **source, **given}
 
 
 def new_run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,7 +71,6 @@ def reselect(
     *,
     collection: Collection | None = None,
     queries: npt.ArrayLike | TaskExamples | None = None,
-    query_facts: Mapping[str, Any] | None = None,
     named: Sequence[PointId] | None = None,
     sizes: Sequence[int] = (),
     count_tokens: CountTokens | None = None,
@@ -85,7 +84,6 @@ def reselect(
         collection: the run's collection if it is open already.
         queries: (M, D) vectors of new task examples, or the examples with texts and weights;
             those that the run knows keep their lists.
-        query_facts: where they came from, to be stored.
         named: look at these ids only, instead of looking for changes.
         sizes: how many to select from now on; as before by default.
         count_tokens: counts the tokens of texts; the collection's own model by default.
@@ -167,7 +165,7 @@ def reselect(
             done = Reselection(selection, changes, repaired, difference, number, figures, note)
             if deliver is not None:
                 deliver(done)
-            source = run.queries if queries is None else source_of(queries, query_facts or {})
+            source = run.queries if queries is None else source_of(queries, {})
             now = Run(selection, known, source, changes.mark, guard, run.tagging)
             return replace(done, number=keep_run(state, now, figures))
 

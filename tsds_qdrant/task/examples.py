@@ -54,6 +54,7 @@ class TaskExamples:
         way: how the vectors were made of records; "" for ready ones.
         dropped: what was left out of the task and why, or "".
         margins: (M,) log(p / (1 - p)) of the examples; None where not known.
+        source: where they come from, or "".
     """
 
     vectors: Float32Array
@@ -66,6 +67,7 @@ class TaskExamples:
     way: Way | Literal[""] = ""
     dropped: str = ""
     margins: FloatArray | None = None
+    source: str = ""
 
     @property
     def note(self) -> str:
