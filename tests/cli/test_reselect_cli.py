@@ -231,7 +231,10 @@ def test_history_and_facts(store: Path, place: list[str], task: list[str]) -> No
     assert "alpha 0.3" in facts["settings"]
     assert facts["changes"].startswith("by sequence, blind to points changed by other means")
     shown = run("show", "task.run").stdout
-    assert [line.split(":")[0].strip() for line in shown.splitlines()] == list(facts)
+    assert [one["kind"] for one in facts.pop("history")][0] == "select"
+    said, history = shown.split("\n\n")
+    assert [line.split(":")[0].strip() for line in said.splitlines()] == list(facts)
+    assert history == run("runs", "task.run").stdout
 
 
 def test_the_ways_to_look(store: Path, task: list[str]) -> None:
