@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import run
+from locked import open_elsewhere
 
 import tsds_qdrant
 from tsds_qdrant import SelectionSettings, begin_run, create_collection, errors, open_collection
@@ -90,7 +91,7 @@ def test_a_select_of_too_many() -> None:
 
 
 def test_what_another_process_holds_may_pass_later() -> None:
-    with open_collection("store", "pool"):
+    with open_elsewhere("store", "pool"):
         error = failed(*CHECK)
     assert (error["kind"], error["retryable"]) == ("collection_locked", True)
     with RunState("task.run").held():

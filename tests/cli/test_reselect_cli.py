@@ -231,7 +231,7 @@ def test_history_and_facts(store: Path, place: list[str], task: list[str]) -> No
     assert "alpha 0.3" in facts["settings"]
     assert facts["changes"].startswith("by sequence, blind to points changed by other means")
     shown = run("show", "task.run").stdout
-    assert [one["kind"] for one in facts.pop("history")][0] == "select"
+    assert next(one["kind"] for one in facts.pop("history")) == "select"
     said, history = shown.split("\n\n")
     assert [line.split(":")[0].strip() for line in said.splitlines()] == list(facts)
     assert history == run("runs", "task.run").stdout

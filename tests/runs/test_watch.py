@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from backends import free_port
+from locked import open_elsewhere
 
 from tsds_qdrant import SelectionSettings, open_collection, select
 from tsds_qdrant.collections import create_collection
@@ -192,7 +194,8 @@ def test_a_server_that_comes_back(store: Path, lost: RunState) -> None:
 
 
 def test_an_embedded_collection_in_use_is_tried_again(store: Path, state: RunState) -> None:
-    other = open_collection(str(store / "store"), "pool")
+    other = ExitStack()
+    other.enter_context(open_elsewhere(store / "store", "pool"))
     events, pauses = played(state, WatchSettings(every=2.0), other.close, lambda: None)
     assert [event["event"] for event in events] == ["locked", "unchanged", "unchanged"]
     assert pauses == [2.0, 2.0, 2.0]

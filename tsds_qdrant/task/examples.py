@@ -49,8 +49,7 @@ class TaskExamples:
         template: how the text of a candidate is made, where the collection does not say.
         cut: how many texts the model reads only the beginnings of; None where not known.
         groups: M sub-tasks; empty where there is one.
-        norms: (M, C) lengths that the blocks of the vectors had before they were brought to 1; None
-            where not known.
+        norms: (M, C) lengths of the blocks before they were brought to 1; None where not known.
         way: how the vectors were made of records; "" for ready ones.
         dropped: what was left out of the task and why, or "".
         margins: (M,) log(p / (1 - p)) of the examples; None where not known.
@@ -242,9 +241,7 @@ def groups_of(entries: Sequence[Entry], field: str | None) -> list[str]:
 
 def weights_of(entries: Sequence[Entry], field: str | None) -> FloatArray:
     """(n,) the weights that ``field`` holds, or ones."""
-    if not field:
-        return np.ones(len(entries))
-    return np.array([_weight(entry, field) for entry in entries])
+    return np.array([_weight(entry, field) if field else 1.0 for entry in entries])
 
 
 def _weight(entry: Entry, field: str) -> float:
