@@ -85,7 +85,11 @@ class Pool:
 
     def settings(self, **changes: Any) -> SelectionSettings:
         where = GROUP if self.grouped else None
-        return SelectionSettings.of(sizes=(self.size,), recall=0.5, where=where, **changes)
+        wanted: dict[str, Any] = {
+            "sizes": (self.size,),
+            "sampler": "stable",
+        }  # lists no deeper than walks go
+        return SelectionSettings.of(**wanted, recall=0.5, where=where, **changes)
 
     def truth(self, found: Selection) -> dict[PointId, float]:
         """p at the alpha, C and h of ``found``, by every distance in float64."""
