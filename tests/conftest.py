@@ -13,6 +13,7 @@ import pytest
 from backends import BACKENDS, NO_SERVER, Backend, make_backend, running_server
 from hypothesis import settings
 from numpy.typing import ArrayLike
+from profiles import THOROUGH
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Metric, PointId
@@ -24,7 +25,7 @@ WORKER_OUTPUT = "left_out"
 """Where a process that runs part of the tests says so."""
 
 settings.register_profile("quick", max_examples=10)
-settings.register_profile("thorough", max_examples=100)
+settings.register_profile("thorough", max_examples=THOROUGH)
 pytest.register_assert_rewrite("commands", "pool_oracle")
 
 
