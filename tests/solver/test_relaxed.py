@@ -31,6 +31,7 @@ def objective(logits: Array, cost: Array, weights: Array, epsilon: float, relax:
     """The objective of a plan whose rows are softmaxes of ``logits``."""
     logits = logits.reshape(cost.shape)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares = np.maximum(shares, 1e-300)  # whose logarithm is finite wherever the search looks
     plan = weights[:, None] * shares / shares.sum(axis=1, keepdims=True)
     even = 1 / cost.shape[1]
     entropy = (plan * np.log(plan / (weights[:, None] * even))).sum()
