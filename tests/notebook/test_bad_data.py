@@ -120,7 +120,7 @@ def test_what_can_be_refused_is_refused_before_a_text_is_embedded() -> None:
 
 def test_the_next_step_is_a_next_step() -> None:
     """Advice is followed to its end."""
-    assert len(select_from(X, X, size=20)) == 20
+    assert len(select_from(X, X, size=20, keep_task_examples=True)) == 20
     assert len(select_from((X > 0).astype("float32") + 0.1, X, 2)) == 2
     frame = pd.DataFrame({"body": TEXTS})
     question = pd.DataFrame({"q": TEXTS[:2]})

@@ -69,11 +69,10 @@ def path(
         task = examples.read(opened, info, where.connection, progress)
         traced = trace_path(
             opened,
-            task.vectors,
+            task,
             strategy,
             search,
             alphas=shown.alphas or DEFAULT_ALPHAS,
-            query_weights=task.weights,
             progress=progress,
         )
         note_filter(search.where, opened, quiet=as_json)

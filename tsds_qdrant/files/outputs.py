@@ -156,8 +156,8 @@ def write_rows(
         return ROW_WRITERS[kind](plain, rows, columns)
 
 
-def sized_path(path: Location, size: int) -> Path:
-    """Put a size into a file name: ``sel.jsonl.gz``, 1000 -> ``sel-1000.jsonl.gz``."""
+def sized_path(path: Location, size: int | str) -> Path:
+    """Put a size, or a name, into a file name: ``sel.jsonl.gz``, 10 -> ``sel-10.jsonl.gz``."""
     source = Path(path)
     stem, kind, compression = split_suffix(source)
     return source.with_name(f"{stem}-{size}{kind}{compression}")

@@ -35,6 +35,7 @@ from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
 from tsds_qdrant.selection.select import Earlier, select_for, task_of
 from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.selection.tasks import Tasks
 from tsds_qdrant.selection.traits import CountTokens
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
@@ -132,8 +133,10 @@ def reselect(
             untouched = not (changes.came or changes.gone or queries is not None or sizes)
             check_fields(opened, {} if untouched else run.settings.bounds.fields)
             repaired = known.update(changes.came, changes.gone)
+            tasks = Tasks.restored(run.queries).after(known, changes.came, changes.gone)
             if queries is not None:
                 known.retarget(task_of(queries, known.searcher))
+                tasks = Tasks.of(queries, known)
             guard = stored_guard(facts, arrays)
             if guard is not None:
                 guard.forget([*changes.came, *changes.gone])
@@ -149,6 +152,7 @@ def reselect(
                     copies=run.drawn.copies if untouched else None,
                     unchanged=untouched,
                 ),
+                tasks=tasks,
             )
             difference = difference_of(run.drawn, selection)
             figures = reselection_figures(

@@ -15,6 +15,7 @@ from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
 from tsds_qdrant.files.streams import is_stream
 from tsds_qdrant.represented.marks import all_kept
+from tsds_qdrant.selection.by_task import shares_by_task
 from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, Selection
 
 PAYLOAD_PAGE = 1_000
@@ -163,6 +164,7 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
         "near_copies": selection.near_copies,
         "candidates": selection.candidates,
         "yardstick": _yardstick(selection),
+        **_of_tasks(selection),
         **facts,
         "samples": {
             str(size): {
@@ -195,6 +197,19 @@ def _yardstick(selection: Selection) -> dict[str, Any] | None:
         for size, sample in selection.samples.items()
     }
     return {**scale.facts(), **({"nearer": nearer} if scale.distance is not None else {})}
+
+
+def _of_tasks(selection: Selection) -> dict[str, Any]:
+    """Which task examples are in the pool, and what each of several tasks got, by size."""
+    tasks, found = selection.tasks, {}
+    if tasks.points is not None:
+        found["task_examples"] = tasks.points.facts()
+    if tasks.names:
+        found["tasks"] = {
+            str(size): [one.facts() for one in shares_by_task(selection, sample.candidates)]
+            for size, sample in selection.samples.items()
+        }
+    return found
 
 
 def write_manifest(selection: Selection, out: str | Path, *, queries: Mapping[str, Any]) -> Path:
