@@ -16,8 +16,8 @@ from tsds_qdrant import create_collection, open_collection
 COUNT = 300
 PLACE = ("--qdrant", "store", "--collection", "pool")
 TAROT = (
-    *("select", *PLACE, "--queries", "Q.npy", "--strategy", "tarot"),
-    "--keep-task-examples",
+    *("select", *PLACE, "--queries", "Q.npy", "--keep-task-examples"),
+    *("--strategy", "tarot"),
 )
 
 
