@@ -12,6 +12,8 @@ import yaml
 from commands import rows_of, run
 from exported import POOL, QUERIES, SIZE, payload_of
 
+from tsds_qdrant.records import read_records
+
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -121,3 +123,44 @@ def test_a_reopened_run_is_not_changed_by_an_export(here: Path) -> None:
     before = (here / "task.run").read_bytes()
     run("export", here / "task.run", "--out", here / "train.jsonl", "--validation", 0.5)
     assert (here / "task.run").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.parquet", "s.tsv"])
+def test_the_table_of_a_selection_serves_everywhere(tmp_path: Path, name: str) -> None:
+    asked = {"role": "user", "content": 'wörd \u2028 "a",\n\tb'}
+    records = [
+        {"messages": [{**asked, "content": f"{asked['content']} {k}"}, {"role": "assistant",
+         "content": "[1]"}], **({"lang": "de"} if k % 2 else {"tags": ["x"], "rank": "mine"})}
+        for k in range(len(POOL))
+    ]  # fmt: skip
+    store, out = tmp_path / "store", tmp_path / name
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    np.save(tmp_path / "X.npy", POOL)
+    np.save(tmp_path / "Q.npy", QUERIES)
+    place = ("--qdrant", store, "--collection", "pool")
+    vectors = ("--vectors", tmp_path / "X.npy", "--metric", "Euclid")
+    run("ingest", tmp_path / "pool.jsonl", *vectors, *place)
+    wanted = ("select", *place, "--queries", tmp_path / "Q.npy", "--size", SIZE)
+    state = tmp_path / "task.run"
+    done = run(*wanted, "--out", out, "--state", state)
+    assert (
+        "lists and objects of payloads are JSON text, in columns of their own: "
+        "payload.messages.json, payload.tags.json\n"
+    ) in done.stderr
+    run("reselect", state, "--out", tmp_path / "s.jsonl")
+    lines = rows_of(tmp_path / "s.jsonl")
+    again = run("reselect", state, "--out", out)
+    assert "JSON text, in columns of their own: payload.messages.json" in again.stderr
+    run("watch", state, "--once", "--out", tmp_path / "s.ids")
+    read = list(read_records(out))
+    assert [row["payload"] for row in read] == [row["payload"] for row in lines]
+    assert [str(row["id"]) for row in read] == (tmp_path / "s.ids").read_text().split()
+    for source in (out, tmp_path / "s.jsonl"):
+        run("export", source, "--format", "chat", "--out", tmp_path / f"{source.suffix[1:]}.jsonl")
+    exported = tmp_path / f"{out.suffix[1:]}.jsonl"
+    assert rows_of(exported) == rows_of(tmp_path / "jsonl.jsonl")
+    np.save(tmp_path / "X.npy", POOL[:SIZE])
+    shown = run(
+        *("ingest", out, "--qdrant", store, "--collection", "again", "--id-field", "id"), *vectors
+    ).stderr
+    assert f"added {SIZE}," in shown

@@ -17,6 +17,7 @@ from tsds_qdrant.cli.outputs import (
     check_outputs,
     check_sizes,
     check_stdout,
+    spread,
     write_kept_out,
 )
 from tsds_qdrant.cli.reached import Moved
@@ -135,6 +136,7 @@ def reselect(
         check_distinct(tables, str(changed.changed_ids), "the ids to look at")
     named = None if changed.changed_ids is None else ids_of_file(changed.changed_ids)
     written: list[Path] = []
+    texts: list[str] = []
     run_state = RunState(state)
     with run_state.held(), naming(written):
         check_sizes(outputs.out, changed.sizes or run_state.fact("sizes") or ())
@@ -150,12 +152,11 @@ def reselect(
         ):
 
             def deliver(found: Reselection) -> None:
-                source = {"source": given or known_from}
-                written.extend(
-                    write_results(
-                        opened, found.selection, outputs.out, queries=source, form=outputs.form
-                    )
+                chosen, source = found.selection, {"source": given or known_from}
+                files = write_results(
+                    opened, chosen, outputs.out, queries=source, form=outputs.form, as_text=texts
                 )
+                written.extend(files)
                 if outputs.diff:
                     rows = found.difference.rows()
                     write_rows(outputs.diff, rows, columns=DIFFERENCE_COLUMNS, form=outputs.form)
@@ -209,6 +210,7 @@ def reselect(
         f"{done.run['searches']} searches; sample: {len(difference.added)} added, "
         f"{len(difference.removed)} removed, {len(difference.kept)} kept{forced}"
     )
+    say(spread(texts))
     if "kept_out" in done.run:
         say(f"kept out {done.run['kept_out']} copies of test items")
     for line in warned(done.run):
