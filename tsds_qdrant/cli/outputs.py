@@ -103,6 +103,14 @@ def check_distinct(
             raise SettingsError(f"'{output}' is named for two outputs; rename one of them")
 
 
+def spread(as_text: Sequence[str]) -> str:
+    """Say which columns of a table hold JSON text; "" where none does."""
+    if not as_text:
+        return ""
+    named = ", ".join(dict.fromkeys(as_text))
+    return f"lists and objects of payloads are JSON text, in columns of their own: {named}"
+
+
 def write_kept_out(
     found: Contamination | None, report: Path | None, form: str | None = None
 ) -> list[Path]:

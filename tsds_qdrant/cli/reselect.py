@@ -17,6 +17,7 @@ from tsds_qdrant.cli.outputs import (
     check_outputs,
     check_sizes,
     check_stdout,
+    spread,
     write_kept_out,
 )
 from tsds_qdrant.cli.reached import Moved
@@ -159,6 +160,7 @@ def reselect(
         check_distinct(tables, str(changed.changed_ids), "the ids to look at")
     named = None if changed.changed_ids is None else ids_of_file(changed.changed_ids)
     written: list[Path] = []
+    texts: list[str] = []
     run_state = RunState(state)
     with run_state.held(), naming(written):
         check_sizes(outputs.out, changed.sizes or run_state.fact("sizes") or ())
@@ -174,12 +176,11 @@ def reselect(
         ):
 
             def deliver(found: Reselection) -> None:
-                facts = {"source": source}
-                written.extend(
-                    write_results(
-                        opened, found.selection, outputs.out, queries=facts, form=outputs.form
-                    )
+                chosen, facts = found.selection, {"source": source}
+                files = write_results(
+                    opened, chosen, outputs.out, queries=facts, form=outputs.form, as_text=texts
                 )
+                written.extend(files)
                 if outputs.diff:
                     rows = found.difference.rows()
                     write_rows(outputs.diff, rows, columns=DIFFERENCE_COLUMNS, form=outputs.form)
@@ -235,6 +236,7 @@ def reselect(
         f"{done.run['searches']} searches; sample: {len(difference.added)} added, "
         f"{len(difference.removed)} removed, {len(difference.kept)} kept{forced}"
     )
+    say(spread(texts))
     if "kept_out" in done.run:
         say(f"kept out {done.run['kept_out']} copies of test items")
     for line in warned(done.run):

@@ -18,6 +18,7 @@ from tsds_qdrant.cli.outputs import (
     check_outputs,
     check_sizes,
     check_stdout,
+    spread,
     write_kept_out,
 )
 from tsds_qdrant.cli.summary import summary
@@ -150,13 +151,17 @@ def select(
     _check_size(settings, run, outputs)
     outputs.check(examples.sources, settings, guard, run)
     written: list[Path] = []
+    texts: list[str] = []
     source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
     with where.open_for(settings.strategy, quiet=quiet) as opened, naming(written):
 
         def deliver(done: Selection) -> None:
             paths = (outputs.out, outputs.probabilities)
-            written.extend(write_results(opened, done, *paths, queries=source, form=outputs.form))
+            files = write_results(
+                opened, done, *paths, queries=source, form=outputs.form, as_text=texts
+            )
+            written.extend(files)
 
         try:
             with progress_bars(quiet=quiet) as progress:
@@ -206,7 +211,8 @@ def select(
         print_json({**facts, **tagged})
         return
     read_only = "" if info.limits.writes else FOLDER_HINT
-    parts = (task.note, made.note, summary(selection, seen), slow, read_only, wrote(written))
+    files = "\n".join(filter(None, (spread(texts), wrote(written))))
+    parts = (task.note, made.note, summary(selection, seen), slow, read_only, files)
     say("\n".join(filter(None, parts)))
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")

@@ -27,7 +27,7 @@ from tsds_qdrant.paths import Location
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.entries import Entry
-from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.fields import record_values
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.vector_columns import checked_vector
 from tsds_qdrant.represented.marks import all_kept
@@ -142,7 +142,7 @@ def _check_text(entry: Entry, template: TextTemplate) -> None:
 def _brings_vectors(entries: list[Entry], asked: Asked) -> bool:
     """Whether the records of a task bring vectors along, in the field where the pool has them."""
     field = asked.records.form.vector_field
-    return field is not None and bool(field_values(entries[0].record, field))
+    return field is not None and bool(record_values(entries[0].record, field))
 
 
 def _reading_of(task: Given, asked: Asked, reading: OwnReading) -> OwnReading:

@@ -112,8 +112,11 @@ class StoredRun:
     candidates: int | None = None
 
 
-def keep_run(state: RunState, run: Run, figures: Mapping[str, Any]) -> int:
-    """Store ``run``, its selection's ``figures`` too, in one transaction; return its number."""
+def keep_run(state: RunState, run: Run, figures: Mapping[str, Any] | None) -> int:
+    """Store ``run``, its selection's ``figures`` too, in one transaction; return its number.
+
+    Without figures the history stays as it is, and the number is that of its last run.
+    """
     selection, mark = run.selection, run.mark or Mark("ids")
     p = selection.preference.probabilities
     kept = selection.support

@@ -127,7 +127,13 @@ def _check(
             write_samples(collection, done.selection, settings.out)
 
     try:
-        done = reselect(state, collection=collection, deliver=deliver, progress=progress)
+        done = reselect(
+            state,
+            collection=collection,
+            deliver=deliver,
+            note_unchanged=False,
+            progress=progress,
+        )
     finally:
         collection.close()
     changed = owed.is_set()

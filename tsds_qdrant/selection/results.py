@@ -54,20 +54,24 @@ def sample_rows(
 
 
 def write_samples(
-    collection: Collection, selection: Selection, out: str | Path, form: str | None = None
+    collection: Collection,
+    selection: Selection,
+    out: str | Path,
+    form: str | None = None,
+    as_text: list[str] | None = None,
 ) -> list[Path]:
     """Write every sample, and return where; each file is there whole or not at all.
 
-    ``form`` is the format where no suffix says it.
+    ``form`` is the format where no suffix says it; ``as_text`` is given the columns of a table that
+    hold JSON text.
 
     Raises:
         OutputError: a file cannot be written.
     """
     paths = sample_paths(out, tuple(selection.samples))
     for size, path in paths.items():
-        write_rows(
-            path, sample_rows(collection, selection, size), columns=selection.columns, form=form
-        )
+        rows = sample_rows(collection, selection, size)
+        write_rows(path, rows, columns=selection.columns, form=form, as_text=as_text)
     return list(paths.values())
 
 
@@ -88,6 +92,7 @@ def write_results(
     *,
     queries: Mapping[str, Any],
     form: str | None = None,
+    as_text: list[str] | None = None,
 ) -> Iterator[Path]:
     """Write samples, probabilities and the manifest, and yield each file once it is there.
 
@@ -100,12 +105,13 @@ def write_results(
         probabilities: where every candidate with p > 0 goes; None for nowhere.
         queries: what is known of the task examples.
         form: the format where no suffix says it.
+        as_text: is given the columns of a table that hold JSON text of payloads.
 
     Raises:
         OutputError: a file cannot be written.
     """
     if out:
-        yield from write_samples(collection, selection, out, form)
+        yield from write_samples(collection, selection, out, form, as_text)
     if probabilities:
         write_probabilities(selection, probabilities, form)
         yield Path(probabilities)

@@ -18,7 +18,7 @@ from tsds_qdrant.paths import COLLECTION_PREFIX
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import Source, TextTemplate, load_vectors, naming_file, read_entries
 from tsds_qdrant.records.entries import Entry
-from tsds_qdrant.records.fields import field_values, label
+from tsds_qdrant.records.fields import label, record_values
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.base import Shown, Way
 from tsds_qdrant.representations.cut import Cut
@@ -160,7 +160,7 @@ def groups_of(entries: Sequence[Entry], field: str | None) -> list[str]:
     """
     found: list[str] = []
     for entry in entries if field else ():
-        values = field_values(entry.record, field or "")
+        values = record_values(entry.record, field or "", entry.place)
         if len(values) != 1 or values[0] is None or isinstance(values[0], (list, dict)):
             raise BadRecordError(
                 entry.place,
@@ -177,7 +177,7 @@ def weights_of(entries: Sequence[Entry], field: str | None) -> FloatArray:
 
 
 def _weight(entry: Entry, field: str) -> float:
-    values = field_values(entry.record, field)
+    values = record_values(entry.record, field, entry.place)
     try:
         weight = float(values[0])
     except (IndexError, TypeError, ValueError):

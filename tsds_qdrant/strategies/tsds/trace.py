@@ -22,6 +22,7 @@ from tsds_qdrant.progress import Progress, notice, silent
 from tsds_qdrant.solver.path import PathPoint
 from tsds_qdrant.solver.tradeoff import checked_alpha
 from tsds_qdrant.strategies.tsds.expansion import alpha_target
+from tsds_qdrant.strategies.tsds.problem import TaskProblem
 from tsds_qdrant.strategies.tsds.strategy import Tsds
 from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.task import Task
@@ -90,10 +91,7 @@ def trace_path(
         SettingsError: an alpha outside (0, 1), or the regularizer ``tv``, which has no such path.
         DepthError: the smallest alpha would fetch more than memory allows.
     """
-    if strategy.regularizer == "tv":
-        raise SettingsError("the regularizer 'tv' has no path; choose kde or uniform")
-    for alpha in alphas:
-        checked_alpha(alpha)
+    _check(strategy, alphas)
     searcher = Searcher(collection, search, progress=progress)
     given = queries.vectors if isinstance(queries, TaskExamples) else queries
     if isinstance(queries, TaskExamples) and query_weights is None:
@@ -107,8 +105,41 @@ def trace_path(
         searcher = Searcher(collection, search, progress=progress)
     known = strategy.begin(searcher, task)
     strategy.settle(known, None)
+    return _traced(known, alphas)
+
+
+def trace_known(known: Any, *, alphas: Sequence[float] = DEFAULT_ALPHAS) -> TracedPath:
+    """The same of what a run has learned, with its C and h; only what it lacks is searched.
+
+    Args:
+        known: the knowledge of a run.
+        alphas: as above.
+
+    Raises:
+        SettingsError: as :func:`trace_path`, or the knowledge is that of a strategy without alpha.
+        DepthError: as :func:`trace_path`.
+    """
+    if not isinstance(known, TaskProblem):
+        raise SettingsError(
+            "the run is of a strategy that has no alpha, and so no path; select with --strategy "
+            "tsds --state"
+        )
+    _check(known.settings, alphas)
+    return _traced(known, alphas)
+
+
+def _check(strategy: Tsds, alphas: Sequence[float]) -> None:
+    if strategy.regularizer == "tv":
+        raise SettingsError("the regularizer 'tv' has no path; choose kde or uniform")
+    for alpha in alphas:
+        checked_alpha(alpha)
+
+
+def _traced(known: TaskProblem, alphas: Sequence[float]) -> TracedPath:
+    searcher = known.searcher
     path = known.reach(alpha_target(min(alphas), known.cost_scale)).path
-    near, yardstick = known.neighborhoods, Yardstick.of(task.vectors, searcher.info.geometry)
+    near = known.neighborhoods
+    yardstick = Yardstick.of(near.queries, searcher.info.geometry)
     found, distances = _by_distance(near)
     nearer = yardstick.nearer(distances)
     return TracedPath(
