@@ -76,10 +76,11 @@ def reselect(
     sizes: Sequence[int] = (),
     count_tokens: CountTokens | None = None,
     deliver: Callable[[Reselection], object] | None = None,
-    note_unchanged: bool = True,
     progress: Progress = silent,
 ) -> Reselection:
     """Bring the run in ``state`` up to date: compute, deliver, store, and then write back.
+
+    Where nothing has changed nothing is stored, and the history lists no further run.
 
     Args:
         state: a run state, made by ``select --state`` or :func:`begin_run`.
@@ -92,7 +93,6 @@ def reselect(
         deliver: called with what is found, to write files, before the state is stored. Where it
             fails, the state is as it was, and the next reselection finds the same changes again
             (and goes on from what was searched, where no more has changed).
-        note_unchanged: whether the history lists a run for which nothing had changed.
         progress: called as searches go on.
 
     Raises:
@@ -167,14 +167,14 @@ def reselect(
             )
             if cluster and (troubles := cluster.troubles()):
                 figures["warnings"] = list(troubles)
-            noted = note_unchanged or not untouched
-            number, note = len(history) + noted, note_of(memory)
+            changed = not untouched or bool(difference.added or difference.removed)
+            number, note = len(history) + changed, note_of(memory)
             done = Reselection(selection, changes, repaired, difference, number, figures, note)
             if deliver is not None:
                 deliver(done)
             source = run.queries if queries is None else source_of(queries, {})
             now = Run(selection, known, source, changes.mark, guard, run.tagging)
-            return replace(done, number=keep_run(state, now, figures if noted else None))
+            return replace(done, number=keep_run(state, now, figures if changed else None))
 
         done = carried_out(attempt, do)
         figures = done.run

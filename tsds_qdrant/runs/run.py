@@ -113,10 +113,7 @@ class StoredRun:
 
 
 def keep_run(state: RunState, run: Run, figures: Mapping[str, Any] | None) -> int:
-    """Store ``run``, its selection's ``figures`` too, in one transaction; return its number.
-
-    Without figures the history stays as it is, and the number is that of its last run.
-    """
+    """Store ``run`` and, for the history, ``figures`` if any; return the history's last number."""
     selection, mark = run.selection, run.mark or Mark("ids")
     p = selection.preference.probabilities
     kept = selection.support

@@ -127,13 +127,7 @@ def _check(
             write_samples(collection, done.selection, settings.out)
 
     try:
-        done = reselect(
-            state,
-            collection=collection,
-            deliver=deliver,
-            note_unchanged=False,
-            progress=progress,
-        )
+        done = reselect(state, collection=collection, deliver=deliver, progress=progress)
     finally:
         collection.close()
     changed = owed.is_set()
