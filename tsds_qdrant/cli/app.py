@@ -26,6 +26,7 @@ COMMANDS = {
     "ingest": "Put candidates into a collection.",
     "represent": "Represent candidates once more: hidden states, gradients, words, ..",
     "index": "Build the graph of a collection, for many selections.",
+    "mirror": "Copy a collection into a directory, and keep the copy up to date.",
     "warm-up": "Train a language model on a part of the pool, for gradients.",
     "select": "Select candidates for a task.",
     "reselect": "Repair a selection after its collection has changed.",

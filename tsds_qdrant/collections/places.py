@@ -118,7 +118,7 @@ def _above(place: Path) -> str:
         return ""
     if _is_server_storage(place / "storage"):
         return _servers_own(place / "storage")
-    below = sorted({file.parent.parent for file in place.glob(f"*/*/{SHARD_FILE}")})
+    below = sorted({file.parent.parent for file in place.glob(f"[!.]*/*/{SHARD_FILE}")})
     below += sorted({f.parent for f in place.glob(f"*/{CLIENT_FILE}") if client_names(f.parent)})
     if not below:
         return ""
