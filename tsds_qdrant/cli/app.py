@@ -31,6 +31,7 @@ COMMANDS = {
     "select": "Select candidates for a task.",
     "reselect": "Repair a selection after its collection has changed.",
     "export": "Write a selection as training files.",
+    "write-back": "Tag a selection from a mirror in the mirrored collection.",
     "watch": "Reselect whenever the collection has changed.",
     "runs": "List what a run has done.",
     "show": "Show what a run is.",
