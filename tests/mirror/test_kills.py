@@ -25,7 +25,7 @@ from tsds_qdrant.mirror import MirrorSettings, copying, mirror
 copying.NOTED_S = 0.0
 Shape.page = property(lambda self: 40)
 source, to, by, event = sys.argv[1:]
-HOOKED = ("os.rename", "shutil.rmtree", "os.rmdir", "os.remove", "shutil.copytree")
+HOOKED = ("os.rename", "shutil.rmtree", "shutil.copytree")
 
 def work(last):
     seen = 0
@@ -37,7 +37,15 @@ def work(last):
             os.kill(os.getpid(), signal.SIGKILL)
 
     if event == "audit":
-        sys.addaudithook(lambda name, _: step() if name in HOOKED else None)
+        removed = 0
+
+        def hook(name, _):
+            nonlocal removed
+            removed += name == "os.remove"
+            if name in HOOKED or (name == "os.remove" and removed % 25 == 0):
+                step()
+
+        sys.addaudithook(hook)
     settings = MirrorSettings(to=Path(to), by=by, index=True)
     with open_collection(source, "pool", vector="dense") as opened:
         mirror(opened, settings, progress=step if event == "progress" else lambda *_: None)

@@ -41,9 +41,9 @@ INDEXES = {
 
 def points(ids: Sequence[int], seed: int = 0) -> list[Whole]:
     """Points of all kinds of vectors, of which some lack one."""
-    rng = np.random.default_rng(seed)
     made = []
     for n in ids:
+        rng = np.random.default_rng([seed, n])
         dense = rng.normal(size=8).astype(np.float32)
         vectors: dict[str, Any] = {
             "dense": (dense / np.linalg.norm(dense)).tolist(),
@@ -142,6 +142,21 @@ def searched(collection: Collection) -> tuple[list[Any], Float32Array]:
     sparse = SparseRows.of([{int(k): 1.0, 9: 0.5} for k in rng.integers(0, 7, 20)])
     numbers.append(collection.at("words").search_sparse(sparse, limit=10).scores)
     return ids, np.concatenate(numbers).astype(np.float32)
+
+
+def assert_near(ours: Collection, theirs: Collection) -> None:
+    """Both have the same points, but for the last bits of their vectors."""
+    mine, others = contents(ours), contents(theirs)
+    assert mine.keys() == others.keys()
+    for point, (payload, vectors) in mine.items():
+        their_payload, their_vectors = others[point]
+        assert payload == their_payload
+        assert {n for n in vectors if n in theirs.spaces} == their_vectors.keys()
+        for name, vector in their_vectors.items():
+            if isinstance(vector, dict):
+                assert vectors[name] == vector
+            else:
+                np.testing.assert_allclose(vectors[name], vector, atol=1e-6)
 
 
 def reopened(directory: Path) -> Collection:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tsds_qdrant.collections.values import Payload, PointId
 
 PAGE_POINTS = 1_000
@@ -13,6 +15,7 @@ PAGE_FLOATS = 500_000
 """Points, and numbers of their vectors, of one page."""
 SPARSE_FLOATS = 500
 """Numbers of a sparse vector, reckoned generously."""
+NEAR = 1e-2
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,21 @@ class Whole:
     id: PointId
     payload: Payload
     vectors: Mapping[str, Any]
+
+
+def near_vectors(one: Whole, other: Whole) -> list[bool]:
+    """Of each dense space in which both points have a vector, whether these are about the same.
+
+    Two ways of storing one may differ in the last bits.
+    """
+    found = []
+    for name in one.vectors.keys() & other.vectors.keys():
+        if isinstance(one.vectors[name], Mapping):
+            continue
+        rows = [np.asarray(point.vectors[name], dtype=np.float32) for point in (one, other)]
+        same = rows[0].shape == rows[1].shape
+        found.append(same and np.allclose(rows[0], rows[1], rtol=NEAR, atol=NEAR, equal_nan=True))
+    return found
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class Facts:
         taken: when, as ISO 8601 has it.
         way: how it was read last: files, snapshot or scroll.
         seen: the fingerprint of the source then; None of servers.
+        indexed: its graph was asked for.
         added: something was added to the mirror itself before.
         left: the fingerprint of the mirror when it was left; another one since means that
             something was added to it.
@@ -73,6 +74,7 @@ class Facts:
     taken: str = ""
     way: str = ""
     seen: str | None = None
+    indexed: bool = False
     added: bool = False
     left: str | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,7 @@ from pathlib import Path
 from tsds_qdrant.collections import open_collection
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.connection import Connection
-from tsds_qdrant.collections.edge.cloning import (
-    of_snapshot,
-    opened_at,
-    settings_in,
-    shard_of,
-    shards_in,
-)
+from tsds_qdrant.collections.edge.cloning import of_files, opened_at, unfolded
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.edge.directory import write_metadata
 from tsds_qdrant.collections.names import checked_name
@@ -27,6 +22,10 @@ from tsds_qdrant.collections.server.description import METADATA_KEY
 from tsds_qdrant.collections.spaces import ANY_SPACE
 from tsds_qdrant.collections.whole import config_of
 from tsds_qdrant.paths import Location, absolute, expanded
+
+SETTINGS = "config.json"
+"""What a collection is like, in a snapshot file."""
+UNPACKED = ".whole"
 
 
 @dataclass(frozen=True)
@@ -70,25 +69,20 @@ def opened_source(
 @contextmanager
 def unpacked(file: Path, shard: Path) -> Iterator[EdgeCollection]:
     """The collection of the snapshot ``file``, unpacked into ``shard``; all shards in one."""
-    folders, config = shards_in(file), settings_in(file)
+    whole = shard.parent / UNPACKED
     shard.parent.mkdir(parents=True)
-    if not folders:
-        of_snapshot(file, shard)
-        with opened_at(shard) as collection:
-            yield collection
-        return
-    part = shard.parent / "part.tar"
-    for number, folder in enumerate(folders):
-        shard_of(file, folder, part)
-        own = shard if not number else shard.parent / folder / shard.name
-        of_snapshot(part, own, config_of(config) if "params" in config else None)
-        part.unlink()
-    write_metadata(shard, (config.get("metadata") or {}).get(METADATA_KEY) or {})
+    first, *others = unfolded(file, whole)
+    kept = whole / SETTINGS
+    described = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    config = config_of(described) if "params" in described else {}
+    first.rename(shard)
+    of_files(shard, config)
+    write_metadata(shard, (described.get("metadata") or {}).get(METADATA_KEY) or {})
     with opened_at(shard) as collection:
-        for folder in folders[1:]:
-            other = shard.parent / folder / shard.name
+        for other in others:
+            of_files(other, config)
             with opened_at(other) as more:
                 for page in more.scroll_whole():
                     collection.put_whole(page.points)
-            shutil.rmtree(other.parent)
+            shutil.rmtree(other)
         yield collection

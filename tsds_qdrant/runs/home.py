@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from tsds_qdrant.collections.payloads import same_payload
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import MADE_FIELD, TAG_FIELD
-from tsds_qdrant.collections.whole import Whole
+from tsds_qdrant.collections.whole import Whole, near_vectors
 from tsds_qdrant.errors import AccessDeniedError, CollectionMismatchError, SettingsError
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.owed import Ledger
@@ -30,8 +29,6 @@ from tsds_qdrant.selection.selection import Selection
 
 LOOKED_AT = 256
 """Selected points that are compared."""
-NEAR = 1e-2
-"""Difference of numbers of one vector that two ways of storing it may make."""
 
 
 def write_home(
@@ -104,16 +101,7 @@ def check_same_points(selection: Selection, copy: Collection, target: Collection
 
 
 def _same(one: Whole, other: Whole) -> bool:
-    if same_payload(_content(one), _content(other)):
-        return True
-    for name in one.vectors.keys() & other.vectors.keys():
-        mine, theirs = one.vectors[name], other.vectors[name]
-        if isinstance(mine, Mapping) or isinstance(theirs, Mapping):
-            continue
-        rows = [np.asarray(vector, dtype=np.float32) for vector in (mine, theirs)]
-        if rows[0].shape == rows[1].shape and np.allclose(rows[0], rows[1], rtol=NEAR, atol=NEAR):
-            return True
-    return False
+    return same_payload(_content(one), _content(other)) or any(near_vectors(one, other))
 
 
 def _content(point: Whole) -> dict[str, Any]:

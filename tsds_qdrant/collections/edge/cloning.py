@@ -13,6 +13,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.edge.counting import count_on
 from tsds_qdrant.collections.edge.directory import CONFIG_FILE, SEGMENTS, shard_path, write_metadata
 from tsds_qdrant.collections.edge.failures import edge_failures, without_reports
 from tsds_qdrant.collections.edge.room import check_room
@@ -59,62 +60,63 @@ def cloned(source: Path, shard: Path) -> None:
     shutil.copytree(source, shard, copy_function=_copied)
 
 
-def of_snapshot(snapshot: Path, shard: Path, config: Mapping[str, Any] | None = None) -> None:
+def of_snapshot(snapshot: Path, shard: Path, config: Mapping[str, Any]) -> None:
     """Make a collection in ``shard`` of the ``snapshot`` of a shard of a server.
+
+    Args:
+        config: the engine's own; what it does not say follows from the files.
 
     Raises:
         CollectionError: the snapshot cannot be read, or is of no shard.
     """
-    with edge_failures(str(snapshot.parent), snapshot.name), without_reports():
+    with edge_failures(str(shard.parent), shard.name), without_reports():
         edge.EdgeShard.unpack_snapshot(str(snapshot), str(shard))
-        if config is not None:
-            write_config(shard, config)
-        edge.EdgeShard.load(str(shard)).close()
+    of_files(shard, config)
 
 
-def shards_in(snapshot: Path) -> list[str]:
-    """Folders of the shards in the snapshot file of a collection; none if it is of one shard.
+def of_files(shard: Path, config: Mapping[str, Any]) -> None:
+    """Make a collection of the files of a shard in ``shard``; see :func:`of_snapshot`.
+
+    A snapshot need not hold the log of the shard.
+    """
+    write_config(shard, config)
+    with edge_failures(str(shard.parent), shard.name), without_reports():
+        loaded = edge.EdgeShard.load(str(shard))
+        count_on(loaded)
+        loaded.close()
+
+
+def unfolded(snapshot: Path, directory: Path) -> list[Path]:
+    """Unpack the ``snapshot`` file of a collection; the directories of its shards.
 
     Raises:
-        InputError: it is no snapshot of Qdrant's.
+        InputError: it is none.
     """
-    try:
-        with tarfile.open(snapshot) as archive:
-            names = [Path(name).parts for name in archive.getnames()]
-    except (tarfile.TarError, OSError) as error:
+    said = "it holds no shard"
+    with without_reports():
+        try:
+            edge.EdgeShard.unpack_snapshot(str(snapshot), str(directory))
+        except Exception as error:  # *subtle*: where shards have folders all is unpacked by then
+            said = str(error)
+    if (directory / SEGMENTS).is_dir():
+        return [directory]
+    shards = [file.parent for file in directory.glob(f"[0-9]*/{SEGMENTS}")]
+    if not shards:
         raise InputError(
-            f"'{snapshot}' is no snapshot file of a collection ({error}); give one that "
-            f"'POST /collections/NAME/snapshots' made"
-        ) from error
-    if any(parts[:1] == (SEGMENTS,) for parts in names):
-        return []
-    found = sorted({p[0] for p in names if p[1:2] == (SEGMENTS,) and p[0].isdecimal()}, key=int)
-    if not found:
-        raise InputError(
-            f"'{snapshot}' holds no shard of a collection; give a file that "
+            f"'{snapshot}' is no snapshot file of a collection ({said}); give one that "
             f"'POST /collections/NAME/snapshots' made"
         )
-    return found
-
-
-def shard_of(snapshot: Path, folder: str, out: Path) -> None:
-    """Write into ``out`` the snapshot of the shard ``folder`` of that of a collection."""
-    with tarfile.open(snapshot) as whole, tarfile.open(out, "w") as part:
-        for member in whole:
-            parts = Path(member.name).parts
-            if parts[:1] == (folder,) and len(parts) > 1:
-                member.name = "/".join(parts[1:])
-                part.addfile(member, whole.extractfile(member) if member.isfile() else None)
-
-
-def settings_in(snapshot: Path) -> dict[str, Any]:
-    """The settings of a collection that its ``snapshot`` file holds; nothing where it has none."""
-    with tarfile.open(snapshot) as archive:
-        for member in archive:
-            if Path(member.name) == Path("config.json") and (file := archive.extractfile(member)):
-                found = json.load(file)
-                return found if isinstance(found, dict) else {}
-    return {}
+    for shard in shards:
+        if any((shard / SEGMENTS).glob("*.tar")):  # segments that are still packed
+            packed = shard.with_name(f"{shard.name}.tar")
+            with tarfile.open(packed, "w") as archive:
+                for entry in shard.iterdir():
+                    archive.add(entry, entry.name)
+            shutil.rmtree(shard)
+            with edge_failures(str(snapshot.parent), snapshot.name), without_reports():
+                edge.EdgeShard.unpack_snapshot(str(packed), str(shard))
+            packed.unlink()
+    return sorted(shards, key=lambda shard: int(shard.name))
 
 
 def path_of(collection: object) -> Path | None:

@@ -12,12 +12,23 @@ from tsds_qdrant.collections.server.description import fetch, metadata_of
 from tsds_qdrant.collections.server.fetching import POINT_BATCH
 from tsds_qdrant.collections.server.lengths import ServerLengths
 from tsds_qdrant.collections.server.plain import whole_page_by_rest
+from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.collections.whole import Index, Shape, Whole, WholePage, config_of
 
 
 class ServerWhole(ServerLengths):
     """What :class:`Collection` does with points of all their vectors."""
+
+    @property
+    def session(self) -> Session:
+        """The session with the server."""
+        return self._session
+
+    @property
+    def is_local(self) -> bool:
+        """Whether qdrant-client runs in local mode, without a server."""
+        return self._session.local
 
     def shape(self) -> Shape:
         """All of the collection but its points."""
