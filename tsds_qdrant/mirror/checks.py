@@ -13,7 +13,7 @@ from tsds_qdrant.mirror.facts import Facts, Source
 from tsds_qdrant.mirror.merging import Merging
 
 LOOKED_AT = 200
-"""Points by which a source made again is told from one that has changed."""
+"""Points that are compared, to know a source that was made again from one that has changed."""
 FEWEST = 20
 
 
