@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from tsds_qdrant.cli.outputs import (
     check_outputs,
     check_sizes,
     check_stdout,
+    spread,
     write_kept_out,
 )
 from tsds_qdrant.cli.summary import summary
@@ -79,7 +80,11 @@ class Outputs:
             raise SettingsError(f"--by {self.by} needs a report; give --report R.html")
 
     def check(
-        self, queries: str, settings: SelectionSettings, guard: GuardSettings, run: RunSettings
+        self,
+        sources: Sequence[str],
+        settings: SelectionSettings,
+        guard: GuardSettings,
+        run: RunSettings,
     ) -> None:
         """Check, before long work, that all can be written, and none over another file.
 
@@ -111,7 +116,7 @@ class Outputs:
         beside = with_manifest(self.out, self.probabilities)
         manifest = None if beside is None else manifest_path(beside)
         pages = [*filter(None, (manifest, self.report, run.state))]
-        check_outputs(tables, pages, queries, guard.sources, self.form)
+        check_outputs(tables, pages, sources, guard.sources, self.form)
 
 
 def select(
@@ -138,22 +143,31 @@ def select(
     from tsds_qdrant.collections.places import FOLDER_HINT
     from tsds_qdrant.pool.fields import check_fields
     from tsds_qdrant.runs.begin import Keeping, new_run
+    from tsds_qdrant.runs.run import check_stored
     from tsds_qdrant.runs.tagging import Tagging
+    from tsds_qdrant.selection.possible import check_possible
     from tsds_qdrant.selection.results import manifest, with_manifest, write_results
 
     _check_size(settings, run, outputs)
-    outputs.check(examples.queries, settings, guard, run)
+    outputs.check(examples.sources, settings, guard, run)
     written: list[Path] = []
+    texts: list[str] = []
     source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
     with where.open_for(settings.strategy, quiet=quiet) as opened, naming(written):
 
         def deliver(done: Selection) -> None:
             paths = (outputs.out, outputs.probabilities)
-            written.extend(write_results(opened, done, *paths, queries=source, form=outputs.form))
+            files = write_results(
+                opened, done, *paths, queries=source, form=outputs.form, as_text=texts
+            )
+            written.extend(files)
 
         try:
             with progress_bars(quiet=quiet) as progress:
+                check_possible(opened, settings)
+                if run.state is not None:
+                    check_stored(run.state, settings)
                 info = examples.described(opened, quiet=quiet)
                 check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
                 way = settings.strategy.way
@@ -197,7 +211,8 @@ def select(
         print_json({**facts, **tagged})
         return
     read_only = "" if info.limits.writes else FOLDER_HINT
-    parts = (task.note, made.note, summary(selection, seen), slow, read_only, wrote(written))
+    files = "\n".join(filter(None, (spread(texts), wrote(written))))
+    parts = (task.note, made.note, summary(selection, seen), slow, read_only, files)
     say("\n".join(filter(None, parts)))
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")

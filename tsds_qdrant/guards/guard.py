@@ -7,7 +7,7 @@ of a collection without the points that were found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Protocol
@@ -23,6 +23,7 @@ from tsds_qdrant.guards.contamination import Contamination
 from tsds_qdrant.guards.held_out import Finding, HeldOut
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.fields import check_template, fields_of, sampled_payloads
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import listed_names
 from tsds_qdrant.records.template import written
@@ -92,7 +93,7 @@ class Guard:
             return
         info = collection.info()
         way = self.template.to_dict()
-        if way and TextTemplate.from_dict(info.metadata.get("text", {})) == self.template:
+        if way and own_template(info) == self.template:
             if not self.held_out.has_vectors:
                 check_template(collection, self.template, "the collection itself")
         elif way:
@@ -123,14 +124,6 @@ class Guard:
             f"with --text-field or --template, or leave --exclude out"
         )
 
-    def begin(self, known: Known) -> None:
-        """Let everything in again."""
-        known.exclude(np.empty(0, dtype=np.int64))
-
-    def cleaner(self, known: Known) -> Callable[[IntArray], bool]:
-        """:meth:`drop_copies` for one knowledge."""
-        return lambda candidates: self.drop_copies(known, candidates)
-
     def drop_copies(self, known: Known, candidates: IntArray) -> bool:
         """Exclude what of ``candidates`` (c,) copies a test item, and say whether anything does."""
         ids = known.index.ids(candidates.tolist())
@@ -150,7 +143,7 @@ class Guard:
         numbers = np.flatnonzero(known.index.excluded)
         keys = known.index.keys[numbers]
         numbers = numbers[id_order(keys)]
-        findings = (self.looked[i] for i in known.index.ids(numbers.tolist()))
+        findings = (self.looked.get(i) for i in known.index.ids(numbers.tolist()))
         kept_out = tuple(finding for finding in findings if finding is not None)
         without_text, way = len(self.without_text), self.template.to_dict()
         result = Contamination(

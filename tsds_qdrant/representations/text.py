@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,39 +12,12 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.errors import EmbeddingError
 from tsds_qdrant.representations.backends import Backend
 from tsds_qdrant.representations.batches import CPU_TOKENS, batches_by_length
+from tsds_qdrant.representations.cut import Cut
 from tsds_qdrant.representations.loading import ModelSource, first_line
+from tsds_qdrant.representations.model_prints import model_print
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TOKENIZED_TEXTS = 1_000
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How many texts a model reads only the beginnings of.
-
-    Attributes:
-        longer: how many are longer than what it reads.
-        texts: how many there are.
-        limit: how many tokens it reads of a text, its special ones among them.
-    """
-
-    longer: int
-    texts: int
-    limit: int
-
-    def __add__(self, other: Cut) -> Cut:
-        """Both together, of one model."""
-        return Cut(self.longer + other.longer, self.texts + other.texts, self.limit)
-
-    def in_words(self, texts: str = "texts") -> str:
-        """One sentence for a person; "" where no text is longer."""
-        if not self.longer:
-            return ""
-        one = self.longer == 1
-        return (
-            f"{self.longer} of {self.texts} {texts} {'is' if one else 'are'} longer than the "
-            f"model's {self.limit} tokens and {'was' if one else 'were'} cut; see --max-length"
-        )
 
 
 def cut_by(embedder: Embedder, texts: Sequence[str]) -> Cut | None:
@@ -124,6 +96,15 @@ class SentenceTransformerEmbedder:
         backend, length = self._source.backend, self._source.max_length
         other = {} if backend == "torch" else {"backend": backend}
         return other if length is None else {**other, "max_length": length}
+
+    @property
+    def fingerprint(self) -> list[Any] | None:
+        """Other than before whenever it may make other vectors; None where that is not known.
+
+        Nothing is loaded for it.
+        """
+        found = model_print(self.name)
+        return None if found is None else [self.made_with, found]
 
     @property
     def key(self) -> tuple[Any, ...]:

@@ -38,6 +38,7 @@ from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.select import begin, select_for
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.selection.tasks import Tasks
 from tsds_qdrant.selection.traits import CountTokens
 from tsds_qdrant.task.examples import TaskExamples
 
@@ -115,8 +116,8 @@ def examples_of(
     if weights is None and queries.weights is not None:
         weights = np.asarray(queries.weights, dtype=np.float64)
     texts, way = list(queries.texts), queries.template.to_dict()
-    groups = (list(queries.groups),) if queries.groups else ()
-    return np.asarray(queries.vectors, dtype=np.float32), weights, texts, way, *groups
+    more = [one for one in (queries.groups, queries.tasks, queries.in_pool) if one]
+    return np.asarray(queries.vectors, dtype=np.float32), weights, texts, way, *more
 
 
 def source_of(queries: npt.ArrayLike | TaskExamples, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,8 +181,14 @@ def new_run(
             memory=memory,
         )
         sizes = settings.wanted_sizes(known.searcher.candidates)
-        count = keeping.count_tokens
-        selection = select_for(known, settings, sizes, guard=guard, count_tokens=count)
+        selection = select_for(
+            known,
+            settings,
+            sizes,
+            guard=guard,
+            count_tokens=keeping.count_tokens,
+            tasks=Tasks.of(queries, known),
+        )
         facts = source_of(queries, keeping.query_facts)
         looked = None if mark is None else without(mark, known.searcher.members.outside)
         run = Run(selection, known, facts, looked, guard, tagging, note=note_of(memory))

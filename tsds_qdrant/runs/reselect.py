@@ -35,6 +35,7 @@ from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
 from tsds_qdrant.selection.select import Earlier, select_for, task_of
 from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.selection.tasks import Tasks
 from tsds_qdrant.selection.traits import CountTokens
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
@@ -78,6 +79,8 @@ def reselect(
     progress: Progress = silent,
 ) -> Reselection:
     """Bring the run in ``state`` up to date: compute, deliver, store, and then write back.
+
+    Where nothing has changed nothing is stored, and the history lists no further run.
 
     Args:
         state: a run state, made by ``select --state`` or :func:`begin_run`.
@@ -132,8 +135,10 @@ def reselect(
             untouched = not (changes.came or changes.gone or queries is not None or sizes)
             check_fields(opened, {} if untouched else run.settings.bounds.fields)
             repaired = known.update(changes.came, changes.gone)
+            tasks = Tasks.restored(run.queries).after(known, changes.came, changes.gone)
             if queries is not None:
                 known.retarget(task_of(queries, known.searcher))
+                tasks = Tasks.of(queries, known)
             guard = stored_guard(facts, arrays)
             if guard is not None:
                 guard.forget([*changes.came, *changes.gone])
@@ -149,6 +154,7 @@ def reselect(
                     copies=run.drawn.copies if untouched else None,
                     unchanged=untouched,
                 ),
+                tasks=tasks,
             )
             difference = difference_of(run.drawn, selection)
             figures = reselection_figures(
@@ -161,13 +167,14 @@ def reselect(
             )
             if cluster and (troubles := cluster.troubles()):
                 figures["warnings"] = list(troubles)
-            number, note = len(history) + 1, note_of(memory)
+            changed = not untouched or bool(difference.added or difference.removed)
+            number, note = len(history) + changed, note_of(memory)
             done = Reselection(selection, changes, repaired, difference, number, figures, note)
             if deliver is not None:
                 deliver(done)
             source = run.queries if queries is None else source_of(queries, {})
             now = Run(selection, known, source, changes.mark, guard, run.tagging)
-            return replace(done, number=keep_run(state, now, figures))
+            return replace(done, number=keep_run(state, now, figures if changed else None))
 
         done = carried_out(attempt, do)
         figures = done.run

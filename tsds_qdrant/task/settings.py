@@ -135,17 +135,21 @@ class Reading:
     ) -> SentenceTransformerEmbedder:
         """The model of that name, used as ``stored`` vectors were made where nothing is said.
 
+        An equal one that was used last comes again, with its model loaded.
+
         Args:
             model: its name.
             stored: metadata of the collection.
         """
+        from tsds_qdrant.representations.in_use import used_last
         from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 
         kept = stored or {}
-        return SentenceTransformerEmbedder(
+        made = SentenceTransformerEmbedder(
             model,
             device=self.device,
             batch_size=self.batch_size,
             backend=self.backend or kept.get("backend", "torch"),
             max_length=kept.get("max_length") if self.max_length is None else self.max_length,
         )
+        return used_last(made)
