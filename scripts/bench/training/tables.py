@@ -164,7 +164,7 @@ def drawing(results: Results, path: Path) -> None:
             axes.errorbar(
                 places,
                 [np.mean(one) for one in values],
-                [np.std(one) for one in values],
+                [np.std(one, ddof=min(1, len(one) - 1)) for one in values],
                 marker="o",
                 capsize=3,
                 label=method,
