@@ -148,31 +148,67 @@ def selected(
     return [int(k) for k in found.selected_ids]
 
 
+@dataclass(frozen=True)
+class ClassTask:
+    """A class as a task.
+
+    Attributes:
+        label: of the class.
+        task: rows of its task examples.
+        held_out: rows of texts that are to be covered.
+        others: rows of its other texts, shuffled.
+    """
+
+    label: str
+    task: IntArray
+    held_out: IntArray
+    others: IntArray
+
+    @classmethod
+    def drawn(cls, given: Texts, label: str, seed: int) -> ClassTask:
+        """The task that ``seed`` draws from the class ``label``."""
+        members = np.flatnonzero(given.labels == label)
+        shuffled = np.random.default_rng([seed, *label.encode()]).permutation(members)
+        task, others = shuffled[:TASK_EXAMPLES], shuffled[TASK_EXAMPLES:]
+        return cls(label, task, others[:HELD_OUT], others[HELD_OUT:])
+
+    @property
+    def apart(self) -> list[int]:
+        """Rows that are no candidates."""
+        return [*self.task.tolist(), *self.held_out.tolist()]
+
+    def settings(self, size: int, seed: int) -> SelectionSettings:
+        """Those of a selection of ``size``."""
+        where = {"must_not": [{"has_id": self.apart}]}
+        return SelectionSettings.of(sizes=(size,), seed=seed, exact=True, where=where)
+
+    def figures(self, given: Texts, ids: Any) -> dict[str, float]:
+        """What a selection of the rows ``ids`` is worth, by the names of ``FIGURES``."""
+        vectors = given.vectors[ids]
+        _, distances = nearest(given.vectors[self.held_out], vectors, "Cosine")
+        return {
+            "share": float(np.mean(given.labels[ids] == self.label)),
+            "coverage": float(distances.mean()),
+            "copies": near_duplicate_share(vectors, NEAR_COPY, "Cosine"),
+        }
+
+
 def run_class(given: Texts, label: str, seed: int, methods: list[str]) -> Iterator[dict[str, Any]]:
     """Figures of every method for one class and seed."""
-    members = np.flatnonzero(given.labels == label)
-    drawn = np.random.default_rng([seed, *label.encode()]).permutation(members)
-    task, held_out = drawn[:TASK_EXAMPLES], drawn[TASK_EXAMPLES:][:HELD_OUT]
-    apart = [*task.tolist(), *held_out.tolist()]
-    size = int(SHARE_SELECTED * (len(given.texts) - len(apart)))
-    settings = SelectionSettings.of(
-        sizes=(size,), seed=seed, exact=True, where={"must_not": [{"has_id": apart}]}
-    )
+    asked = ClassTask.drawn(given, label, seed)
+    size = int(SHARE_SELECTED * (len(given.texts) - len(asked.apart)))
+    settings = asked.settings(size, seed)
     for method in methods:
         started = time.perf_counter()
         if method == CLASS:
-            ids = drawn[len(apart) :][:size].tolist()
+            ids = asked.others[:size].tolist()
         else:
-            ids = selected(given, method, task, apart, settings)
-        vectors = given.vectors[ids]
-        _, distances = nearest(given.vectors[held_out], vectors, "Cosine")
+            ids = selected(given, method, asked.task, asked.apart, settings)
         yield {
             "class": label,
             "seed": seed,
             "method": method,
-            "share": float(np.mean(given.labels[ids] == label)),
-            "coverage": float(distances.mean()),
-            "copies": near_duplicate_share(vectors, NEAR_COPY, "Cosine"),
+            **asked.figures(given, ids),
             "seconds": time.perf_counter() - started,
         }
 

@@ -32,10 +32,8 @@ import numpy as np
 import scipy.sparse
 from bench.classes import (
     CACHE,
-    HELD_OUT,
-    NEAR_COPY,
     SMALLEST_CLASS,
-    TASK_EXAMPLES,
+    ClassTask,
     Texts,
     read_texts,
     selected,
@@ -43,11 +41,12 @@ from bench.classes import (
     vectors_of,
 )
 
-from tsds_qdrant import SelectionSettings
 from tsds_qdrant.collections.ids import point_keys, uniform_noise
 from tsds_qdrant.files.outputs import write_json
-from tsds_qdrant.neighbors.geometry import near_duplicate_share, nearest, pairwise_distances
+from tsds_qdrant.neighbors.deepening import FIRST_DEPTH
+from tsds_qdrant.neighbors.geometry import pairwise_distances
 from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE
+from tsds_qdrant.selection.sampling import EFFECTIVE as MOST_EFFECTIVE
 from tsds_qdrant.selection.thinning import thinned
 from tsds_qdrant.solver.lists import NeighborLists
 from tsds_qdrant.solver.path import RegularizationPath
@@ -57,8 +56,8 @@ from tsds_qdrant.strategies.likeness import Likeness
 
 SHARES = (0.003, 0.01, 0.05)
 """Sizes, as shares of the pool."""
-TYPICAL, DEPTH = 32, 9_000
-"""Neighbours of a task example: the one whose distance is typical, and how many are listed."""
+DEPTH = 9_000
+"""Neighbours of a task example that are listed."""
 FARTHEST = 0.62
 """No derived bandwidth is larger."""
 EFFECTIVE = ("effective 1", "effective 1.5", "effective 2", "effective 3")
@@ -66,8 +65,6 @@ RULES = (*EFFECTIVE, "different 1", "different 1.5", "support", "draws")
 SAMPLERS = ("stable", "poisson", "pareto", "top", "thinned")
 OTHERS = ("tsds", "round-robin", "similarity-max", "similarity-mean")
 FIGURES = ("share", "first", "coverage", "copies", "churn")
-MOST = 30.0
-"""Times n: an effective sample size that is enough whatever repeats itself."""
 BLOCK = 2_000
 
 
@@ -109,7 +106,7 @@ class Problem:
         """What every alpha selects."""
         order = np.argsort(self.distances, axis=1, kind="stable")[:, :DEPTH]
         lists = NeighborLists.from_rows(order, np.take_along_axis(self.distances, order, axis=1))
-        ends = lists.distances[lists.offsets[:-1] + TYPICAL - 1]
+        ends = lists.distances[lists.offsets[:-1] + FIRST_DEPTH - 1]
         scale = float(np.median(ends))
         count = lists.queries
         densities = 1.0 + self.near(scale).sum(axis=1).A1
@@ -139,7 +136,9 @@ class Problem:
         path, (name, *given) = self.path, rule.split()
         if name in ("effective", "different"):
             times = float(given[0])
-            spread = Spread(effective=times) if name == "effective" else Spread(times, MOST)
+            spread = (
+                Spread(effective=times) if name == "effective" else Spread(times, MOST_EFFECTIVE)
+            )
             threshold = path.threshold_for_effective_size(size, spread)
         elif name == "support":
             threshold = path.threshold_for_support(size)
@@ -198,10 +197,8 @@ def run_class(
     given: Texts, pairs: scipy.sparse.csr_matrix, label: str, seed: int, rules: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Figures of every rule, sampler and other strategy for one class and seed."""
-    members = np.flatnonzero(given.labels == label)
-    shuffled = np.random.default_rng([seed, *label.encode()]).permutation(members)
-    task, held_out = shuffled[:TASK_EXAMPLES], shuffled[TASK_EXAMPLES:][:HELD_OUT]
-    apart = np.r_[task, held_out]
+    asked = ClassTask.drawn(given, label, seed)
+    task, apart = asked.task, asked.apart
     rows = np.setdiff1d(np.arange(len(given.texts)), apart)
     distances = pairwise_distances(given.vectors[task], given.vectors[rows], "Cosine")
     problem = Problem(distances.astype(np.float64), rows, pairs)
@@ -209,14 +206,8 @@ def run_class(
     smaller = problem.without(gone)
 
     def figures(ids: Any) -> dict[str, float]:
-        vectors = given.vectors[ids]
-        right = given.labels[ids] == label
-        return {
-            "share": float(right.mean()),
-            "first": float(right[: max(1, len(ids) // 4)].mean()),
-            "coverage": float(nearest(given.vectors[held_out], vectors, "Cosine")[1].mean()),
-            "copies": near_duplicate_share(vectors, NEAR_COPY, "Cosine"),
-        }
+        first = given.labels[ids[: max(1, len(ids) // 4)]] == label
+        return {"first": float(first.mean()), **asked.figures(given, ids)}
 
     for share in SHARES:
         size = round(share * len(rows))
@@ -231,11 +222,8 @@ def run_class(
                 churn = (len(np.setdiff1d(ids, later)) - lost) / size
                 made = {"rule": rule, "sampler": sampler, "mass": mass, "churn": float(churn)}
                 yield facts | made | figures(ids)
-        settings = SelectionSettings.of(
-            sizes=(size,), seed=seed, exact=True, where={"must_not": [{"has_id": apart.tolist()}]}
-        )
         for method in OTHERS:
-            ids = np.array(selected(given, method, task, apart.tolist(), settings))
+            ids = np.array(selected(given, method, task, apart, asked.settings(size, seed)))
             yield facts | {"rule": method, "sampler": "", "churn": 0.0} | figures(ids)
 
 

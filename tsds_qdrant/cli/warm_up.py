@@ -92,7 +92,7 @@ def warm_up(
         tsds-qdrant warm-up --qdrant ./store --collection pool --model ./smollm --share 0.05 \\
           --out ./warm
     """
-    from tsds_qdrant.records import TextTemplate
+    from tsds_qdrant.pool.texts import own_template
     from tsds_qdrant.records.showing import Showing
     from tsds_qdrant.representations.language.model import LanguageModel
     from tsds_qdrant.training.warm_up import warm_up as trained
@@ -108,7 +108,7 @@ def warm_up(
         note_filter(search.where, opened, quiet=as_json)
         template = reading.text_template()
         if not template.to_dict():
-            template = TextTemplate.from_dict(opened.info().metadata.get("text") or {})
+            template = own_template(opened.info())
         report = trained(
             opened,
             language,

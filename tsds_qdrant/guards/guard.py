@@ -23,6 +23,7 @@ from tsds_qdrant.guards.contamination import Contamination
 from tsds_qdrant.guards.held_out import Finding, HeldOut
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.fields import check_template, fields_of, sampled_payloads
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import listed_names
 from tsds_qdrant.records.template import written
@@ -92,7 +93,7 @@ class Guard:
             return
         info = collection.info()
         way = self.template.to_dict()
-        if way and TextTemplate.from_dict(info.metadata.get("text", {})) == self.template:
+        if way and own_template(info) == self.template:
             if not self.held_out.has_vectors:
                 check_template(collection, self.template, "the collection itself")
         elif way:

@@ -19,6 +19,7 @@ from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
 from tsds_qdrant.guards.settings import GuardSettings
 from tsds_qdrant.paths import COLLECTION_PREFIX, remembered_source
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate, read_records
 from tsds_qdrant.records.reading import is_read_once
@@ -131,7 +132,7 @@ def guard_against(
             f"{why}, so only whole texts could be compared; if that will do say so with "
             f"--exclude-ngrams 0, else compare vectors with --exclude-radius"
         )
-    usual = TextTemplate.from_dict(info.metadata.get("text", {}))
+    usual = own_template(info)
     way = usual if usual.to_dict() else candidate_template
     return Guard(held_out, way, strict=settings.fail)
 

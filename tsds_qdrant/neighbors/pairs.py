@@ -17,14 +17,7 @@ def near_pairs(vicinities: Vicinities, count: int, candidates: IntArray) -> IntA
 
     Each pair stands there in both orders; ``count`` is the number of candidates seen.
     """
-    row_of = np.full(count, -1, dtype=np.int64)
-    row_of[candidates] = np.arange(len(candidates))
-    places = vicinities.place_of[candidates].tolist()
-    around = [row_of[vicinities.places[place].members] for place in places]
-    one = np.repeat(np.arange(len(candidates)), [len(rows) for rows in around])
-    other = np.concatenate(around)
-    kept = (other >= 0) & (other != one)
-    one, other = one[kept], other[kept]
+    one, other, _ = _found_near(vicinities, count, candidates)
     # An approximate search may have found only one of two that are near each other.
     pairs: IntArray = np.unique(np.stack([np.r_[one, other], np.r_[other, one]], axis=1), axis=0)
     return pairs
@@ -38,15 +31,25 @@ def around(
     Returns:
         (c + 1,) offsets, (e,) places among the candidates, and (e,) values of the kernel.
     """
+    one, other, distances = _found_near(vicinities, count, candidates)
+    near = kernel(distances, vicinities.bandwidth)
+    kept = near > 0
+    offsets = np.r_[0, np.cumsum(np.bincount(one[kept], minlength=len(candidates)))]
+    return offsets, other[kept], near[kept]
+
+
+def _found_near(
+    vicinities: Vicinities, count: int, candidates: IntArray
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """(e,) places among ``candidates`` (c,), (e,) those of others found near, and distances."""
     row_of = np.full(count, -1, dtype=np.int64)
     row_of[candidates] = np.arange(len(candidates))
     places = [vicinities.places[k] for k in vicinities.place_of[candidates].tolist()]
     one = np.repeat(np.arange(len(candidates)), [len(place.members) for place in places])
     other = row_of[np.concatenate([place.members for place in places])]
-    near = kernel(np.concatenate([place.distances for place in places]), vicinities.bandwidth)
-    kept = (other >= 0) & (other != one) & (near > 0)
-    offsets = np.r_[0, np.cumsum(np.bincount(one[kept], minlength=len(candidates)))]
-    return offsets, other[kept], near[kept]
+    distances = np.concatenate([place.distances for place in places])
+    kept = (other >= 0) & (other != one)
+    return one[kept], other[kept], distances[kept]
 
 
 def one_sided(vicinities: Vicinities) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tsds_qdrant.errors import MissingPackageError
@@ -24,10 +25,8 @@ def as_pandas(given: Any, labels: Sequence[Any], columns: Columns) -> Any:
     Raises:
         MissingPackageError: pandas is not installed.
     """
-    try:
+    with _needing("pandas"):
         import pandas as pd
-    except ModuleNotFoundError:
-        raise _missing("pandas") from None
     frame = given
     if not _of(given, "pandas"):
         frame = pd.DataFrame(given) if isinstance(given, list) else given.to_pandas()
@@ -44,10 +43,8 @@ def as_polars(given: Any, columns: Columns) -> Any:
     Raises:
         MissingPackageError: polars is not installed.
     """
-    try:
+    with _needing("polars"):
         import polars as pl
-    except ModuleNotFoundError:
-        raise _missing("polars") from None
     frame = given
     if isinstance(given, list):
         frame = pl.DataFrame(given, infer_schema_length=None)
@@ -64,10 +61,8 @@ def as_dataset(given: Any, columns: Columns) -> Any:
     Raises:
         MissingPackageError: the package is not installed.
     """
-    try:
+    with _needing("datasets"):
         import datasets
-    except ModuleNotFoundError:
-        raise _missing("datasets") from None
     if not _of(given, "datasets"):
         table = _table(given)
         own = _free(columns, table.column_names)
@@ -106,8 +101,13 @@ def _free(columns: Columns, taken: Sequence[Any]) -> dict[str, Sequence[Any]]:
     return {f"{OURS}{name}" if name in names else name: one for name, one in columns.items()}
 
 
-def _missing(package: str) -> MissingPackageError:
-    return MissingPackageError(
-        f"to_{package.rstrip('s') if package == 'datasets' else package} needs the package "
-        f"{package}; run: pip install {package}"
-    )
+@contextmanager
+def _needing(package: str) -> Iterator[None]:
+    """Import ``package`` inside the block, or say that it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError:
+        method = "to_dataset" if package == "datasets" else f"to_{package}"
+        raise MissingPackageError(
+            f"{method} needs the package {package}; run: pip install {package}"
+        ) from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.errors import InputError
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import label
 from tsds_qdrant.report.markup import tag
@@ -40,7 +41,7 @@ def page_of(
     notes: Sequence[str] = (),
 ) -> str:
     """Figures and the first rows as HTML, in which all that comes from data is escaped."""
-    template = TextTemplate.from_dict(selection.collection.metadata.get("text", {}))
+    template = own_template(selection.collection)
     numbers = [name for name in NUMBERS if rows and rows[0].get(name) is not None]
     heads = ["rank", "index", *numbers, "nearest example", "row"]
     lines = [

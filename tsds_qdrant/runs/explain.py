@@ -11,8 +11,7 @@ from tsds_qdrant.collections.lengths import is_zero, needs_direction
 from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.pool.texts import text_of
-from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.pool.texts import own_template, text_of
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.selection.explanation import (
     Explanation,
@@ -53,7 +52,7 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
     if missing and not wanted:
         raise InputError(". ".join(missing.values()))
     out = _no_candidates(run, [records[point_id] for point_id in wanted])
-    template = TextTemplate.from_dict(selection.collection.metadata.get("text", {}))
+    template = own_template(selection.collection)
     question = Question(
         [records[point_id] for point_id in wanted if point_id not in out],
         texts={row: text for row, text in enumerate(run.texts) if text},

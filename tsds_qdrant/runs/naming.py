@@ -7,8 +7,7 @@ from uuid import UUID
 
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.pool.texts import shortened, text_of
-from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.pool.texts import own_template, shortened, text_of
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.selection.selection import Selection
 
@@ -61,7 +60,7 @@ def _by_id(text: str, known: Sequence[PointId]) -> PointId:
 
 
 def _by_rank(rank: int, selection: Selection) -> PointId:
-    drawn = selection.selected_ids if selection.samples else []
+    drawn = _drawn(selection)
     if not 0 <= rank < len(drawn):
         raise InputError(
             f"rank is {rank}, and the selection has {len(drawn)}; give one from 0 to "
@@ -70,12 +69,17 @@ def _by_rank(rank: int, selection: Selection) -> PointId:
     return drawn[rank]
 
 
+def _drawn(selection: Selection) -> list[PointId]:
+    return selection.selected_ids if selection.samples else []
+
+
 def _by_text(text: str, run: Run) -> PointId:
     """The candidate with ``text`` in it: of the selected ones, else of all that the run knows."""
     selection, wanted = run.selection, " ".join(text.split()).casefold()
-    drawn = selection.selected_ids if selection.samples else []
-    others = [one for one in selection.ids if one not in set(drawn)]
-    template = TextTemplate.from_dict(selection.collection.metadata.get("text", {}))
+    drawn = _drawn(selection)
+    among = set(drawn)
+    others = [one for one in selection.ids if one not in among]
+    template = own_template(selection.collection)
     for ids in (drawn, others):
         fits: dict[PointId, str] = {}
         for start in range(0, len(ids), PAGE):

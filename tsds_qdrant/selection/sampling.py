@@ -30,8 +30,6 @@ SAMPLERS: tuple[Sampler, ...] = ("thinned", "stable", "multinomial", "top")
 DEFAULT_SAMPLER: Sampler = "thinned"
 BY_CHANCE: tuple[Sampler, ...] = ("stable", "multinomial")
 """Of these another seed gives another sample."""
-
-
 DIFFERENT, EFFECTIVE = 1.5, 30.0
 """What ``thinned`` chooses n from: that number of different candidates times n, or that effective
 sample size where copies keep p from it; measured by scripts/bench/samplers.py."""
@@ -81,12 +79,7 @@ class Sample:
 
 
 def draw(
-    probabilities: FloatArray,
-    keys: KeyArray,
-    size: int,
-    *,
-    sampler: Sampler,
-    seed: int,
+    probabilities: FloatArray, keys: KeyArray, size: int, *, sampler: Sampler, seed: int
 ) -> Sample:
     """Draw ``size`` candidates.
 

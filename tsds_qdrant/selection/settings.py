@@ -26,7 +26,8 @@ class Wanted:
     """How many, and how they are drawn
 
     Attributes:
-        sizes: numbers of candidates to draw; the smaller are inside the larger (``stable``).
+        sizes: numbers of candidates to draw; the smaller are inside the larger, but for
+            ``multinomial``.
         ratio: draw that share of the pool instead.
         sampler: one of :data:`~tsds_qdrant.selection.sampling.SAMPLERS`.
         seed: same seed, same sample.

@@ -8,8 +8,8 @@ from itertools import islice
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import field_values, label, shown
 from tsds_qdrant.representations.text import SentenceTransformerEmbedder
 from tsds_qdrant.selection.bounds import Bounds
@@ -87,7 +87,7 @@ class TraitReader:
         if bounds.token_field is not None:
             return {i: _count(record, bounds.token_field, i) for i, record in stored.items()}
         info = self._collection.info()
-        template = TextTemplate.from_dict(info.metadata.get("text", {}))
+        template = own_template(info)
         model = info.metadata.get("model")
         if not template.to_dict() or (self._count_tokens is None and not model):
             raise SettingsError(

@@ -8,8 +8,9 @@ from typing import Any
 
 from tsds_qdrant.errors import SettingsError
 
-EXAMPLES = """source=20ng, "year>=2020 and lang=en,de", or JSON like """ + (
-    """{"must": [{"key": "lang", "match": {"value": "en"}}]}"""
+EXAMPLES = (
+    'source=20ng, "year>=2020 and lang=en,de", or JSON like '
+    '{"must": [{"key": "lang", "match": {"value": "en"}}]}'
 )
 CONDITION = re.compile(r"\s*(?P<key>[^\s=<>!]+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.+?)\s*")
 RANGES = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}

@@ -22,6 +22,22 @@ ValAgg = Literal["mean_of_unit", "unit_of_mean"]
 VAL_AGGS: tuple[ValAgg, ...] = ("mean_of_unit", "unit_of_mean")
 SHORTEST = 1e-6
 """A mean of unit vectors shorter than this has no direction in float32."""
+NO_WEIGHT = "all checkpoint weights are 0; give one that is not"
+
+
+def check_weights(given: Sequence[float]) -> None:
+    """Check that weights of checkpoints are some, whatever they are for; none are none given.
+
+    Raises:
+        SettingsError: one is negative or no number, or all are 0.
+    """
+    if not all(0 <= one < float("inf") for one in given):
+        raise SettingsError(
+            f"the checkpoint weights are {', '.join(f'{one:g}' for one in given)}; give a "
+            f"weight of 0 or more for each"
+        )
+    if given and not any(given):
+        raise SettingsError(NO_WEIGHT)
 
 
 def checkpoint_weights(info: CollectionInfo, given: Sequence[float] = ()) -> FloatArray:
@@ -34,8 +50,9 @@ def checkpoint_weights(info: CollectionInfo, given: Sequence[float] = ()) -> Flo
     """
     count = info.blocks
     if given:
+        check_weights(given)
         weights = np.array(given, dtype=np.float64)
-        if len(weights) != count or not (np.isfinite(weights) & (weights >= 0)).all():
+        if len(weights) != count:
             raise SettingsError(
                 f"the checkpoint weights are {', '.join(f'{one:g}' for one in given)}, and the "
                 f"vectors {info.named} have {count} checkpoint{'s' if count > 1 else ''}; give "
@@ -46,8 +63,8 @@ def checkpoint_weights(info: CollectionInfo, given: Sequence[float] = ()) -> Flo
         checkpoints = () if kept is None or count == 1 else kept.manifest["checkpoints"]
         rates = [one.get("learning_rate") for one in checkpoints]
         weights = np.array(rates if rates and None not in rates else [1.0] * count)
-    if not weights.sum() > 0:
-        raise SettingsError("all checkpoint weights are 0; give one that is not")
+        if not weights.sum() > 0:
+            raise SettingsError(NO_WEIGHT)
     shares: FloatArray = weights / weights.sum()
     return shares
 

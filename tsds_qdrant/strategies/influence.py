@@ -33,6 +33,7 @@ from tsds_qdrant.strategies.aims import (
     InfluenceKnowledge,
     ValAgg,
     aims_of,
+    check_weights,
     checkpoint_weights,
     queries_of,
 )
@@ -67,15 +68,8 @@ class ByInfluence(ByLists):
     )
 
     def __post_init__(self) -> None:
-        given = tuple(self.checkpoint_weights)
-        object.__setattr__(self, "checkpoint_weights", given)
-        if not all(0 <= one < float("inf") for one in given):
-            raise SettingsError(
-                f"the checkpoint weights are {', '.join(f'{one:g}' for one in given)}; give a "
-                f"weight of 0 or more for each"
-            )
-        if given and not any(given):
-            raise SettingsError("all checkpoint weights are 0; give one that is not")
+        object.__setattr__(self, "checkpoint_weights", tuple(self.checkpoint_weights))
+        check_weights(self.checkpoint_weights)
 
     @abstractmethod
     def gathered(self) -> ValAgg:

@@ -16,6 +16,7 @@ from tsds_qdrant.collections.values import PointId, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.representations.words.ngrams import HashedTexts, hashed, log_importance
 from tsds_qdrant.strategies.base import Preference
@@ -128,7 +129,7 @@ class WordKnowledge(PoolKnowledge):
         *subtle*: what is excluded does not decide, so that the weights are those of a pool
         without it.
         """
-        way = TextTemplate.from_dict(self.searcher.info.metadata.get("text", {}))
+        way = own_template(self.searcher.info)
         if way.to_dict() or self.template.to_dict():
             return way if way.to_dict() else self.template
         candidates = self.candidates
