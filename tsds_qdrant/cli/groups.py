@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.guards.guard import Guard
     from tsds_qdrant.guards.settings import GuardSettings
     from tsds_qdrant.progress import Progress
+    from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.representations.base import Way
     from tsds_qdrant.strategies.base import Strategy
     from tsds_qdrant.task.examples import TaskExamples
@@ -213,6 +214,12 @@ class Examples:
             progress=progress,
             way=way,
         )
+
+    def texts_of(self, collection: Collection) -> TextTemplate:
+        """How the texts of points are made, see :func:`~tsds_qdrant.pool.texts.point_template`."""
+        from tsds_qdrant.pool.texts import point_template
+
+        return point_template(collection, self.reading.text_template(), shared=True)
 
     def guard(
         self,

@@ -24,8 +24,10 @@ from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
 if TYPE_CHECKING:
+    from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.collections.values import PointId
     from tsds_qdrant.ingestion.represent_report import RepresentReport
+    from tsds_qdrant.records import TextTemplate
 
 WHY = {
     "no_text": "the payload has no text; see --text-field and --map",
@@ -130,7 +132,6 @@ def done(
     from tsds_qdrant.ingestion.represent import represent
     from tsds_qdrant.ingestion.represent_report import RepresentSettings
     from tsds_qdrant.pool.fields import check_template
-    from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.records.showing import Showing
 
     check_writes(where.location)
@@ -142,13 +143,11 @@ def done(
         )
     with where.open() as opened, progress_bars(quiet=quiet) as progress:
         note_filter(search.where, opened, quiet=quiet)
-        stored = opened.info().metadata.get("text") or {}
         template = reading.text_template()
-        if not template.to_dict():
-            template = TextTemplate.from_dict(stored)
+        kind = kind.of_space(opened.info().vector)
         if kind.reads in ("texts", "dialogues"):
             check_template(opened, template)
-        kind = kind.of_space(opened.info().vector)
+            template = as_before(opened, kind.known_as, template)
         made = kind.made()
         report = represent(
             opened,
@@ -165,6 +164,19 @@ def done(
         print_json(report.as_dict())
     else:
         say_done(where.collection, report)
+
+
+def as_before(collection: Collection, name: str, wanted: TextTemplate) -> TextTemplate:
+    """How texts are made: as everywhere, or as they were when ``name`` was made of some points."""
+    from tsds_qdrant.pool.texts import own_template, point_template
+    from tsds_qdrant.records import TextTemplate
+    from tsds_qdrant.represented.marks import described, kept_of
+
+    info = described(collection)
+    kept = kept_of(collection, name, info)
+    if wanted.to_dict() or own_template(info).to_dict() or kept is None:
+        return point_template(collection, wanted)
+    return TextTemplate.from_dict(kept.manifest.get("text") or {})
 
 
 def rows_of(kind: KindSettings, made: Any) -> dict[PointId, int] | None:

@@ -177,6 +177,7 @@ def select(
                     state=run.state,
                     progress=progress,
                 )
+                texts = examples.texts_of(opened) if outputs.report or not quiet else None
         except ContaminationError as error:
             write_kept_out(error.found, guard.report, outputs.form)
             raise
@@ -186,13 +187,13 @@ def select(
         if outputs.report:
             from tsds_qdrant.report.write import write_report
 
-            write_report(outputs.report, opened, made, facts=facts, by=outputs.by)
+            write_report(outputs.report, opened, made, facts=facts, template=texts, by=outputs.by)
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
         tagged = written_back(opened, selection, tagging, run, quiet=quiet)
         tagged |= pruned(opened, selection, run, quiet=quiet)
         slow = "" if quiet else slow_scans(opened, selection)
-        seen = [] if quiet else judged(opened, selection, examples.reading.text_template())
+        seen = [] if quiet else judged(opened, selection, texts)
     if outputs.as_json:
         print_json({**facts, **tagged})
         return

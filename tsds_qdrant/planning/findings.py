@@ -13,6 +13,7 @@ from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.neighbors.rounding import narrow_bandwidth
 from tsds_qdrant.neighbors.search import SCAN_COUNT
 from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE
+from tsds_qdrant.planning.texts import Texts
 from tsds_qdrant.pool.members import looks_for_zero
 from tsds_qdrant.represented.marks import all_kept
 
@@ -38,6 +39,10 @@ class Checked(Protocol):
     @property
     def in_graph(self) -> int:
         """About how many of these are in an HNSW graph."""
+
+    @property
+    def texts(self) -> Texts | None:
+        """How the texts of points are made."""
 
     @property
     def zero(self) -> tuple[PointId, ...]:
@@ -114,6 +119,8 @@ def notes_on(found: Checked) -> tuple[str, ...]:
             "the collection does not say which model made its vectors; give task examples as "
             ".npy, or name the model with --model."
         )
+    if found.texts and found.texts.note:
+        notes.append(found.texts.note)
     if not info.limits.writes:
         notes.append(f"{FOLDER_HINT}.")
     if not info.limits.unindexed_filter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,37 @@ class TextTemplate:
             SettingsError: as :meth:`parse`.
         """
         return cls(stored.get("text_field"), stored.get("template"))
+
+    @classmethod
+    def usual(cls, records: Sequence[Mapping[str, Any]]) -> TextTemplate:
+        """The usual shape of ``records`` that makes texts of most of them; undecided if none does.
+
+        Of shapes that suit as many it is the first one's. Fields that may be missing are in it if
+        they are in one of the records.
+        """
+        fullest: dict[tuple[str, ...], TextTemplate] = {}
+        for record in records:
+            if (source := template_for(record)) is not None:
+                one = cls(template=source)
+                known = fullest.setdefault(one.needs, one)
+                fullest[one.needs] = max(known, one, key=lambda way: len(way.fields))
+        suits = {way: sum(way.suits(record) for record in records) for way in fullest.values()}
+        return max(suits, key=suits.__getitem__, default=cls())
+
+    def suits(self, record: Mapping[str, Any]) -> bool:
+        """Whether it makes a text of ``record``."""
+        try:
+            return bool(self.render(record))
+        except BadRecordError:
+            return False
+
+    @property
+    def in_words(self) -> str:
+        """The name of the one field that is the text; else the template, on one line."""
+        source = written(self.template or "")
+        if self.text_field is None and source != f"{{{''.join(self.fields[:1])}}}":
+            return source
+        return self.fields[0]
 
     def to_dict(self) -> dict[str, str]:
         """Give ``{"text_field": ..}``, ``{"template": ..}``, or ``{}`` where undecided."""

@@ -13,7 +13,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Payload, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.geometry import nearest
-from tsds_qdrant.pool.texts import own_template
+from tsds_qdrant.pool.texts import point_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.distances import DistanceHistogram, histogram
@@ -101,7 +101,7 @@ def figures_of(
         raise InputError(
             f"{len(texts)} texts for {selection.queries} task examples; give one each, or none"
         )
-    template = own_template(info, template)
+    template = point_template(collection, template)
     chosen = Chosen.of(selection)
     reader = PointReader(collection, selection, template)
     pool = draw_pool(run.known.searcher.members, settings.wanted.seed)

@@ -35,7 +35,7 @@ from tsds_qdrant.runs.run import Run, check_settings, keep_run, load_run
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.tagging import Tagging, agreed_tagging
 from tsds_qdrant.selection.pacing import announce_reads
-from tsds_qdrant.selection.select import begin, select_for
+from tsds_qdrant.selection.select import begin, select_for, way_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.selection.traits import CountTokens
@@ -181,7 +181,9 @@ def new_run(
         )
         sizes = settings.wanted_sizes(known.searcher.candidates)
         count = keeping.count_tokens
-        selection = select_for(known, settings, sizes, guard=guard, count_tokens=count)
+        selection = select_for(
+            known, settings, sizes, guard=guard, count_tokens=count, template=way_of(queries)
+        )
         facts = source_of(queries, keeping.query_facts)
         looked = None if mark is None else without(mark, known.searcher.members.outside)
         run = Run(selection, known, facts, looked, guard, tagging, note=note_of(memory))

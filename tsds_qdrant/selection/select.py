@@ -18,6 +18,7 @@ from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.pool import vectors_found
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing, order_of
 from tsds_qdrant.selection.copies import NearCopies, radius_in
@@ -88,7 +89,14 @@ def select(
     announce_reads(collection, queries, settings)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
     sizes = settings.wanted_sizes(known.searcher.candidates)
-    return select_for(known, settings, sizes, guard=guard, count_tokens=count_tokens)
+    return select_for(
+        known,
+        settings,
+        sizes,
+        guard=guard,
+        count_tokens=count_tokens,
+        template=way_of(queries),
+    )
 
 
 def begin(
@@ -132,6 +140,11 @@ def task_of(
     return replace(task, norms=queries.norms, way=queries.way, margins=queries.margins)
 
 
+def way_of(queries: npt.ArrayLike | TaskExamples) -> TextTemplate | None:
+    """How the texts of task examples are made, where they say it."""
+    return queries.template if isinstance(queries, TaskExamples) else None
+
+
 def select_for(
     known: Knowledge,
     settings: SelectionSettings,
@@ -139,6 +152,7 @@ def select_for(
     *,
     guard: Guard | None = None,
     count_tokens: CountTokens | None = None,
+    template: TextTemplate | None = None,
     earlier: Earlier | None = None,
 ) -> Selection:
     """Prefer and draw samples of ``sizes``, fetching only what is not known yet.
@@ -149,6 +163,8 @@ def select_for(
         sizes: how many to draw, ascending; do not count where the strategy says it either.
         guard: keeps copies of test items out; without one, what is excluded stays so.
         count_tokens: see :func:`select`.
+        template: how the texts of task examples are made; see
+            :func:`~tsds_qdrant.pool.texts.point_template`.
         earlier: the selection that the run made before.
 
     Raises:
@@ -161,6 +177,7 @@ def select_for(
         settings.bounds,
         known=earlier.traits,
         count_tokens=count_tokens,
+        template=template,
         progress=searcher.progress,
     )
     sizes = () if settings.by_budget or settings.own_size else sizes
