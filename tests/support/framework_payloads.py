@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import ArrayLike, NDArray
+
+from tsds_qdrant.collections.edge.collection import EdgeCollection
 
 
 @dataclass(frozen=True)
@@ -121,3 +128,21 @@ FRAMEWORKS: dict[str, Framework] = {
         *("chunk_content.content", "labels.source"),
     ),
 }
+
+
+def made_by(
+    name: str, place: Path, collection: str, rows: ArrayLike, texts: Sequence[str]
+) -> EdgeCollection:
+    """A collection as the framework ``name`` keeps it; every third text is from ``mail``."""
+    framework = FRAMEWORKS[name]
+    vectors: NDArray[np.float32] = np.asarray(rows, dtype=np.float32)
+    params = edge.EdgeVectorParams(vectors.shape[1], edge.Distance.Cosine)
+    config = edge.EdgeConfig(vectors={framework.vector: params} if framework.vector else params)
+    (place / collection).mkdir(parents=True)
+    edge.EdgeShard.create(str(place / collection), config).close()
+    pool = EdgeCollection.open(str(place), collection, vector=framework.vector)
+    payloads = [
+        framework.payload(n, text, "news" if n % 3 else "mail") for n, text in enumerate(texts)
+    ]
+    pool.upsert(range(len(vectors)), vectors, payloads)
+    return pool

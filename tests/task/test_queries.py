@@ -24,7 +24,7 @@ from tsds_qdrant.errors import (
 )
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.form import FileForm
-from tsds_qdrant.representations.text import Cut
+from tsds_qdrant.representations.cut import Cut
 from tsds_qdrant.task.examples import (
     TaskExamples,
     examples_of_collection,

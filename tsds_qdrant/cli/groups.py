@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tsds_qdrant.cli.described import described_for
 from tsds_qdrant.cli.reached import Reached, check_nodes
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.collections.addresses import checked_location
@@ -122,26 +123,6 @@ class Where:
         )
 
 
-def described_for(reading: Reading, collection: Collection, *, quiet: bool) -> CollectionInfo:
-    """What is known of ``collection``, by the model that ``reading`` names where that is the same.
-
-    Raises:
-        TsdsError: see :func:`~tsds_qdrant.task.model.info_with_model`.
-    """
-    from tsds_qdrant.task.model import info_with_model
-
-    made = partial(reading.embedder, stored=collection.info().metadata)
-    info = info_with_model(collection, reading.model, made)
-    theirs, now = collection.info().metadata.get("model"), info.metadata.get("model")
-    if theirs != now:
-        say(
-            f"'{now}' makes the vectors of collection '{info.name}' and is taken for its model "
-            f"'{theirs}'",
-            quiet=quiet,
-        )
-    return info
-
-
 def note_filter(where: Filter | None, collection: Collection, *, quiet: bool) -> None:
     """Say which field that a filter names is on no point, though some points match."""
     if quiet or not where:
@@ -184,9 +165,10 @@ class Examples:
         from tsds_qdrant.pool.fields import check_template
         from tsds_qdrant.task.examples import is_text_source
 
-        if not is_text_source(self.queries):
+        texts = is_text_source(self.queries)
+        if not texts:
             check_template(collection, self.reading.text_template())
-        return described_for(self.reading, collection, quiet=quiet)
+        return described_for(self.reading, collection, quiet=quiet, texts=texts)
 
     def read(
         self,

@@ -10,7 +10,8 @@ from tsds_qdrant.collections.distance import checked_vectors
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.ingestion.items import Item
 from tsds_qdrant.progress import Progress
-from tsds_qdrant.representations.text import Cut, Embedder, cut_by
+from tsds_qdrant.representations.cut import Cut
+from tsds_qdrant.representations.text import Embedder, cut_by
 
 
 @dataclass

@@ -22,7 +22,7 @@ from tsds_qdrant.representations.text import (
 from tsds_qdrant.settings.fields import changed
 from tsds_qdrant.task.settings import Reading
 
-_LAST: dict[tuple[Any, ...], SentenceTransformerEmbedder] = {}
+_LAST: dict[tuple[Any, ...], Embedder] = {}
 """The model that was used last, so that a cell that is run again loads none."""
 
 
@@ -128,9 +128,9 @@ def reading_with(reading: Reading, model: Any) -> OwnReading:
     return OwnReading(**{**said, "model": own.name}, own=own)
 
 
-def named(embedder: SentenceTransformerEmbedder) -> SentenceTransformerEmbedder:
+def named(embedder: Embedder) -> Embedder:
     """``embedder``, or the equal one that was used last and has its model loaded."""
-    key = embedder.key
+    key = getattr(embedder, "key", ())
     if key not in _LAST:
         _LAST.clear()
         _LAST[key] = embedder

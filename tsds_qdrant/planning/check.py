@@ -40,6 +40,7 @@ from tsds_qdrant.planning.texts import Texts, texts_of
 from tsds_qdrant.pool.members import members
 from tsds_qdrant.pool.pool import with_direction
 from tsds_qdrant.represented.marks import described
+from tsds_qdrant.task.suggestion import Suggestion, suggestion_for
 
 PROBED_POINTS = 64
 RATE_SHARE = 4
@@ -78,6 +79,7 @@ class CheckReport:
         representations: what ``represent`` made, and how complete it is.
         sizes: what is taken on disk.
         texts: how the texts of points are made; None where no point was looked at.
+        suggestion: which model may have made the vectors, where the collection names none.
     """
 
     info: CollectionInfo
@@ -97,6 +99,7 @@ class CheckReport:
     representations: tuple[Represented, ...] = ()
     sizes: Sizes | None = None
     texts: Texts | None = None
+    suggestion: Suggestion | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -137,6 +140,7 @@ class CheckReport:
             "cluster": figures_of(info, self.cluster),
             "payload_indexes": dict(info.payload_indexes),
             "model": info.model,
+            "model_suggestion": self.suggestion and vars(self.suggestion),
             "texts": self.texts and self.texts.as_dict(),
             "limits": vars(info.limits),
             "search": {
@@ -203,6 +207,7 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         representations=representations_of(collection, info),
         sizes=sizes_of(collection, info),
         texts=texts_of(collection, info),
+        suggestion=None if info.model else suggestion_for(collection, info),
     )
     rounding = warnings_on_rounding(info, cost.typical) if cost else ()
     warnings = (

@@ -16,6 +16,7 @@ from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE
 from tsds_qdrant.planning.texts import Texts
 from tsds_qdrant.pool.members import looks_for_zero
 from tsds_qdrant.represented.marks import all_kept
+from tsds_qdrant.task.suggestion import Suggestion
 
 INDEXED_SHARE = 0.9
 SHOWN = 3
@@ -43,6 +44,10 @@ class Checked(Protocol):
     @property
     def texts(self) -> Texts | None:
         """How the texts of points are made."""
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        """Which model may have made the vectors."""
 
     @property
     def zero(self) -> tuple[PointId, ...]:
@@ -115,10 +120,10 @@ def notes_on(found: Checked) -> tuple[str, ...]:
             f"recall shows what is lost."
         )
     if not info.model and info.vector not in all_kept(info):
-        notes.append(
-            "the collection does not say which model made its vectors; give task examples as "
-            ".npy, or name the model with --model."
-        )
+        way = "give task examples as .npy, or name the model with --model"
+        if found.suggestion:
+            way = f"{found.suggestion.in_words}, which is proved by a few stored texts when used"
+        notes.append(f"the collection does not say which model made its vectors; {way}.")
     if found.texts and found.texts.note:
         notes.append(found.texts.note)
     if not info.limits.writes:

@@ -13,7 +13,7 @@ from tsds_qdrant.pool.texts import point_template
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import field_values, label, listed_names, shown
-from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+from tsds_qdrant.representations.named import embedder_named
 from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.quotas import NULL, Traits
 
@@ -101,11 +101,12 @@ class TraitReader:
         info = self._collection.info()
         model = info.metadata.get("model")
         if self._count_tokens is None and model:
-            self._count_tokens = SentenceTransformerEmbedder(str(model)).count_tokens
+            self._count_tokens = getattr(embedder_named(str(model)), "count_tokens", None)
         if self._count_tokens is None:
             raise SettingsError(
-                f"collection '{info.name}' does not name its model, so tokens cannot be counted; "
-                f"name it with --model, or a payload field that holds their number (--token-field)"
+                f"no tokenizer is known for the texts of collection '{info.name}', so tokens "
+                f"cannot be counted; name a model that has one with --model, or a payload field "
+                f"that holds their number (--token-field)"
             )
         if not self._template.to_dict():
             self._template = point_template(self._collection, self._asked, shared=True)

@@ -29,8 +29,9 @@ from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import field_values, label
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.base import Way
+from tsds_qdrant.representations.cut import Cut
 from tsds_qdrant.representations.model_names import same_model
-from tsds_qdrant.representations.text import Cut, Embedder, cut_by
+from tsds_qdrant.representations.text import Embedder, cut_by
 from tsds_qdrant.represented.advice import represent_command
 from tsds_qdrant.represented.marks import all_kept, described, mark_key
 from tsds_qdrant.represented.whole import check_whole
