@@ -160,7 +160,8 @@ def select(
                 task = examples.read(opened, info, connection, progress, way)
                 tagging = None
                 if run.write_back:
-                    tagging = Tagging.of(run.write_back, info, settings, task.vectors, task.weights)
+                    of_task = (info, settings, task.vectors, task.weights)
+                    tagging = Tagging.of(run.write_back, *of_task, place=run.write_back_key)
                 made = new_run(
                     opened,
                     task,

@@ -224,6 +224,8 @@ class Collection(Readable, Protocol):
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point.
 
+        Where ``key`` is "", fields of the payload itself are set.
+
         Nothing else of a payload is touched; ids that do not exist are ignored.
 
         Raises:

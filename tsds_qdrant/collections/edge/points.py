@@ -53,7 +53,7 @@ class EdgePoints(EdgeVectors):
         self._known.files.remove(gone)
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
-        """Set fields of the object at the payload path ``key``, other values for each point.
+        """Set fields of the object at the payload path ``key``, or of the payload where it is "".
 
         Points in a row with one and the same object as their value are written at once.
         """
@@ -66,7 +66,7 @@ class EdgePoints(EdgeVectors):
             known = [point_id for point_id in points[start:stop] if point_id in stored]
             if known:
                 operation = edge.UpdateOperation.set_payload(
-                    edge_ids(known), values[start], key=key
+                    edge_ids(known), values[start], key=key or None
                 )
                 self._write(operation, len(known), sizes[start] * len(known))
             start = stop
