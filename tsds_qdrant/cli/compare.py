@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.planning.comparison import Comparison, Figure
     from tsds_qdrant.planning.contestants import View, Viewing
     from tsds_qdrant.progress import Progress
+    from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.representations.base import Way
     from tsds_qdrant.task.examples import TaskExamples
 
@@ -119,14 +120,14 @@ def compare(
     rows.check(examples.queries, as_json=as_json)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         info = examples.described(opened, quiet=as_json)
+        note_filter(search.where, opened, quiet=as_json)
         task = examples.read(opened, info, where.connection, progress)
         views = _views(where, examples, opened, progress)
         with notices_to(partial(say, quiet=as_json)):
             found = compare_strategies(
                 opened, task, settings, compared, views=views, progress=progress
             )
-        note_filter(search.where, opened, quiet=as_json)
-        judged = [] if as_json else _judged(opened, found)
+        judged = [] if as_json else _judged(opened, found, examples.texts_of(opened))
     out, target = rows.out, compared.target
     if out:
         write_rows(out, found.rows(), columns=RUN_COLUMNS, form=rows.form)
@@ -153,7 +154,7 @@ def compare(
         say(wrote([out]))
 
 
-def _judged(opened: Collection, found: Comparison) -> list[str]:
+def _judged(opened: Collection, found: Comparison, texts: TextTemplate) -> list[str]:
     """The verdict on the first strategy, and texts of either end of what it selects."""
     from tsds_qdrant.planning.contestants import strategy_name
     from tsds_qdrant.selection.verdict import Verdict
@@ -162,7 +163,7 @@ def _judged(opened: Collection, found: Comparison) -> list[str]:
     nearer = found.yardstick.nearer(run.distances)
     aware = bool(strategy_class(strategy_name(run.method)).card.task_aware)
     verdict = Verdict(len(run.ids), nearer, 0, found.yardstick, aware)
-    return [f"{run.method}: {verdict.in_words}", *either_end(opened, run.ids, run.distances)]
+    return [f"{run.method}: {verdict.in_words}", *either_end(opened, run.ids, run.distances, texts)]
 
 
 def _views(where: Where, examples: Examples, opened: Collection, progress: Progress) -> Viewing:

@@ -12,7 +12,7 @@ from tsds_qdrant.cli.described import described_for
 from tsds_qdrant.cli.reached import Reached, check_nodes
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.collections.addresses import checked_location
-from tsds_qdrant.errors import CollectionNotFoundError
+from tsds_qdrant.errors import CollectionNotFoundError, RequestRejectedError
 from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.representations.model_names import remembered_model
@@ -129,7 +129,9 @@ def note_filter(where: Filter | None, collection: Collection, *, quiet: bool) ->
         return
     from tsds_qdrant.pool.fields import unknown_in
 
-    say(unknown_in(collection, where))
+    unknown = unknown_in(collection, where)
+    with suppress(RequestRejectedError):
+        say(unknown if unknown and collection.count(where) else "")
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def path(
         check_plot(shown.plot)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         info = examples.described(opened, quiet=as_json)
+        note_filter(search.where, opened, quiet=as_json)
         task = examples.read(opened, info, where.connection, progress)
         traced = trace_path(
             opened,
@@ -76,8 +77,9 @@ def path(
             query_weights=task.weights,
             progress=progress,
         )
-        note_filter(search.where, opened, quiet=as_json)
-        seen = [] if as_json else either_end(opened, traced.ids, traced.distances)
+        seen = []
+        if not as_json:
+            seen = either_end(opened, traced.ids, traced.distances, examples.texts_of(opened))
     say(task.note, quiet=as_json)
     if shown.plot:
         plot_path(traced.points, traced.candidates, shown.plot)

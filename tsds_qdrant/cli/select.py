@@ -156,6 +156,7 @@ def select(
             with progress_bars(quiet=quiet) as progress:
                 info = examples.described(opened, quiet=quiet)
                 check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
+                note_filter(settings.search.where, opened, quiet=quiet)
                 way = settings.strategy.way
                 task = examples.read(opened, info, connection, progress, way)
                 tagging = None
@@ -182,7 +183,6 @@ def select(
         except ContaminationError as error:
             write_kept_out(error.found, guard.report, outputs.form)
             raise
-        note_filter(settings.search.where, opened, quiet=quiet)
         selection, tagging = made.selection, tagging or made.tagging
         facts = manifest(selection, queries=source)
         if outputs.report:

@@ -243,10 +243,10 @@ class Collection(Readable, Protocol):
         """
 
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
-        """Make an index on a payload field of integers, other numbers, or keywords.
+        """Make an index on a payload field of integers, other numbers, keywords, or dates.
 
-        Numbers can be filtered by range and ordered by, keywords can be matched and counted
-        (:meth:`facet`); it is not inside the HNSW graph.
+        Numbers and dates can be filtered by range and ordered by, keywords can be matched and
+        counted (:meth:`facet`); it is not inside the HNSW graph.
         """
 
     def optimize(self) -> None:

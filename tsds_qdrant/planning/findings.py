@@ -124,8 +124,8 @@ def notes_on(found: Checked) -> tuple[str, ...]:
         if found.suggestion:
             way = f"{found.suggestion.in_words}, which is proved by a few stored texts when used"
         notes.append(f"the collection does not say which model made its vectors; {way}.")
-    if found.texts and found.texts.note:
-        notes.append(found.texts.note)
+    if found.texts:
+        notes += [*filter(None, [found.texts.note]), *found.texts.framework]
     if not info.limits.writes:
         notes.append(f"{FOLDER_HINT}.")
     if not info.limits.unindexed_filter:

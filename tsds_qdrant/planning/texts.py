@@ -8,6 +8,7 @@ from typing import Any
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.planning.frameworks import framework_notes
 from tsds_qdrant.pool.fields import fields_of, sampled_payloads
 from tsds_qdrant.pool.texts import own_template, shortened, text_of
 from tsds_qdrant.records import TextTemplate
@@ -28,6 +29,7 @@ class Texts:
         looked: how many were looked at.
         fields: paths of their payload fields.
         examples: beginnings of a few texts.
+        framework: sentences on what made the points.
     """
 
     template: TextTemplate
@@ -36,6 +38,7 @@ class Texts:
     looked: int
     fields: Sequence[str]
     examples: Sequence[str]
+    framework: tuple[str, ...] = ()
 
     @property
     def in_words(self) -> str:
@@ -75,6 +78,13 @@ def texts_of(collection: Collection, info: CollectionInfo) -> Texts:
     having = [payload for payload in payloads if template.suits(payload)]
     having = having if template.to_dict() else []
     shown = [shortened(text_of(payload, template), EXAMPLE_LENGTH) for payload in having[:EXAMPLES]]
+    fields = fields_of(payloads)
     return Texts(
-        template, bool(own.to_dict()), len(having), len(payloads), fields_of(payloads), shown
+        template,
+        bool(own.to_dict()),
+        len(having),
+        len(payloads),
+        fields,
+        shown,
+        framework_notes(info, fields, payloads),
     )

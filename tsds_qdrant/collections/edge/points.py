@@ -84,11 +84,12 @@ class EdgePoints(EdgeVectors):
         self._write(operation, self.count(where))
 
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
-        """Make an index on a payload field of integers, other numbers, or keywords."""
+        """Make an index on a payload field of integers, other numbers, keywords, or dates."""
         schema: Any = {
             "integer": edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False),
             "float": edge.FloatIndexParams(enable_hnsw=False),
             "keyword": edge.KeywordIndexParams(enable_hnsw=False),
+            "datetime": edge.DatetimeIndexParams(enable_hnsw=False),
         }[kind]
         self._write(edge.UpdateOperation.create_field_index(field, schema))
         self._seal()  # whoever only reads may make one, and be killed later

@@ -106,7 +106,7 @@ class ServerPoints(ServerWrites):
         batches.run(span, write, cost=WRITES["clear"])
 
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
-        """Make an index on a payload field of integers, other numbers, or keywords.
+        """Make an index on a payload field of integers, other numbers, keywords, or dates.
 
         Local mode has no indexes, and does without.
         """
@@ -119,6 +119,9 @@ class ServerPoints(ServerWrites):
             "float": models.FloatIndexParams(type=models.FloatIndexType.FLOAT, enable_hnsw=False),
             "keyword": models.KeywordIndexParams(
                 type=models.KeywordIndexType.KEYWORD, enable_hnsw=False
+            ),
+            "datetime": models.DatetimeIndexParams(
+                type=models.DatetimeIndexType.DATETIME, enable_hnsw=False
             ),
         }[kind]
         self._session.send(
