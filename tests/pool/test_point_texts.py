@@ -9,6 +9,7 @@ import pytest
 from framework_payloads import FRAMEWORKS
 from pool_oracle import edge_pool
 
+from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.pool.texts import point_template, text_of
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.records import TextTemplate
@@ -80,3 +81,20 @@ def test_nothing_is_known_of_points_without_a_usual_field() -> None:
         assert not point_template(pool).to_dict()
     with pool_of([]) as pool:
         assert not point_template(pool).to_dict()
+
+
+def test_points_of_another_shape_are_read_by_their_own() -> None:
+    """By everybody who reads texts: a pool that two programs have filled keeps test items out."""
+    payloads: list[dict[str, Any]] = [{"page_content": f"first {n}"} for n in range(5)]
+    payloads += [{"document": "the test item"}, {"n": 1}]
+    with pool_of(payloads) as pool:
+        way = point_template(pool)
+        records = [record.content for record in pool.retrieve(range(7))]
+    assert way.in_words == "page_content"
+    assert [way.suits(record) for record in records] == [True] * 5 + [False] * 2
+    assert way.render(records[5]) == "the test item"
+    with pytest.raises(BadRecordError, match="'page_content'"):
+        way.render(records[6])
+    assert TextTemplate.from_dict(way.to_dict()) == way
+    with pytest.raises(BadRecordError, match="'page_content'"):
+        TextTemplate.from_dict(way.to_dict()).render(records[5])

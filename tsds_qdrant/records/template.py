@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tsds_qdrant.errors import BadRecordError, SettingsError
@@ -39,6 +39,7 @@ class TextTemplate:
         template: text with fields in braces, ``"{instruction}\n{output}"``; ``{{`` and ``}}``
             are plain braces. A field with a question mark, ``{input?}``, may be missing or
             empty; where it stands alone on a line, the line goes with it.
+        loose: a record that lacks these fields is shown by its own usual shape.
 
     With neither, a record decides by the usual shapes of records
     (:func:`~tsds_qdrant.records.shapes.template_for`).
@@ -46,6 +47,7 @@ class TextTemplate:
 
     text_field: str | None = None
     template: str | None = None
+    loose: bool = field(default=False, compare=False)
     _slots: tuple[_Slot, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +88,7 @@ class TextTemplate:
 
     @classmethod
     def usual(cls, records: Sequence[Mapping[str, Any]]) -> TextTemplate:
-        """The usual shape of ``records`` that makes texts of most of them; undecided if none does.
+        """The usual shape of ``records`` that makes texts of most; undecided if none does; loose.
 
         Of shapes that suit as many it is the first one's. Fields that may be missing are in it if
         they are in one of the records.
@@ -98,12 +100,12 @@ class TextTemplate:
                 known = fullest.setdefault(one.needs, one)
                 fullest[one.needs] = max(known, one, key=lambda way: len(way.fields))
         suits = {way: sum(way.suits(record) for record in records) for way in fullest.values()}
-        return max(suits, key=suits.__getitem__, default=cls())
+        return replace(max(suits, key=suits.__getitem__, default=cls()), loose=True)
 
     def suits(self, record: Mapping[str, Any]) -> bool:
-        """Whether it makes a text of ``record``."""
+        """Whether it makes a text of ``record``, by its own fields."""
         try:
-            return bool(self.render(record))
+            return bool(replace(self, loose=False).render(record))
         except BadRecordError:
             return False
 
@@ -145,6 +147,8 @@ class TextTemplate:
         Raises:
             BadRecordError: a field is missing, empty, blank, or neither text nor number.
         """
+        if self.loose and not self.suits(record) and (own := template_for(record)):
+            return TextTemplate(template=own).render(record, place)
         decided = self.decide(record, place)
         slots = decided._slots
         text, line_dropped = "", False
