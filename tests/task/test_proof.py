@@ -262,3 +262,18 @@ def test_a_model_of_no_name_is_asked_for_with_what_is_known(store: Path) -> None
 def test_tokens_of_an_endpoint_are_not_known(store: Path, api: Api) -> None:
     failed = run(*words(store, api, "--budget-tokens", 100), code=2)
     assert "no tokenizer is known for the texts of collection 'c'" in failed.stderr
+
+
+def test_a_pool_embedded_by_an_endpoint_names_it(store: Path, api: Api) -> None:
+    """Further task examples need no flag, and the key is nowhere."""
+    place = ["--qdrant", store / "store", "--collection", "own"]
+    task = store / "task.jsonl"
+    run("ingest", task, *place, "--text-field", "text", "--model", api.model)
+    out = store / "o.jsonl"
+    done = run("select", *place, "--queries", task, "--size", 5, "--out", out, "--json")
+    assert json.loads(done.stdout)["collection"]["model"] == api.model
+    assert max(row["distance"] for row in rows_of(out)) < 1e-3
+    failed = run("represent", "text", *place, "--model", api.model, code=2).stderr
+    assert "is no model of sentence-transformers" in failed
+    files = [path for path in store.rglob("*") if path.is_file()]
+    assert not any(SECRET.encode() in path.read_bytes() for path in files)
