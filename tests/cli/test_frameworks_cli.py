@@ -12,6 +12,7 @@ from embeddings_api import Api, serving
 from framework_payloads import FRAMEWORKS, made_by
 from hashed_words import HashedWords
 
+from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.records.fields import field_values
 from tsds_qdrant.representations.endpoint import KEY_VARIABLE
 
@@ -124,3 +125,40 @@ def test_the_field_of_task_examples_need_not_be_that_of_points(place: Path, api:
     ).stderr
     assert "'document' is taken" in done
     assert f"  {TEXTS[rows_of('o.jsonl')[0]['id']]}" in done
+
+
+def test_a_run_remembers_the_field_that_was_named(place: Path, api: Api) -> None:
+    """What nobody could guess is read by all that take the run up, and exported."""
+    with EdgeCollection.create("store", "c", dimension=32, metric="Cosine") as pool:
+        payloads = [{"story": text, "title": f"title {n}"} for n, text in enumerate(TEXTS)]
+        pool.upsert(range(len(TEXTS)), HashedWords().encode(TEXTS), payloads)
+    Path("task.jsonl").write_text("\n".join(json.dumps({"story": text}) for text in TASK))
+    task = ["--queries", "task.jsonl", "--model", api.model, "--out", "o.jsonl", "--size", 5]
+    note = "no field is known to hold the texts of points (its fields: story, title)"
+    assert note in run("check", "--qdrant", "store", "--collection", "c").stdout
+    done = run(
+        *("select", "--qdrant", "store", "--collection", "c", *task),
+        *("--text-field", "story", "--state", "r.run"),
+    ).stderr
+    assert "does not say what the text" not in done
+    first = TEXTS[rows_of("o.jsonl")[0]["id"]]
+    assert f"  {first}" in done
+    assert f'"{first}"' in run("explain", "r.run", "--rank", 0).stdout
+    assert '"title ' in run("explain", "r.run", "--rank", 0, "--text-field", "title").stdout
+    run("report", "r.run", "--out", "r.html")
+    assert first in Path("r.html").read_text()
+    run("export", "r.run", "--format", "trl", "--out", "t.jsonl")
+    assert rows_of("t.jsonl")[0]["text"] == first
+
+
+def test_a_pool_of_templates_is_exported_by_its_own(place: Path, api: Api) -> None:
+    rows = [{"title": f"title {n}", "story": text, "text": "x"} for n, text in enumerate(TEXTS)]
+    Path("pool.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pool = ["--qdrant", "store", "--collection", "c"]
+    run("ingest", "pool.jsonl", *pool, "--template", "{title}: {story}", "--model", api.model)
+    task = ["--queries", "task.jsonl", "--template", "{text}", "--size", 4, "--out", "o.jsonl"]
+    run("select", *pool, *task, "--state", "r.run")
+    run("export", "r.run", "--format", "trl", "--out", "t.jsonl")
+    written = [row["text"] for row in rows_of("t.jsonl")]
+    shown = [row["payload"] for row in rows_of("o.jsonl")]
+    assert written == [f"{row['title']}: {row['story']}" for row in shown]

@@ -11,9 +11,10 @@ from tsds_qdrant.collections.lengths import is_zero, needs_direction
 from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.pool.texts import point_template, text_of
+from tsds_qdrant.pool.texts import text_of
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.runs.run import Run
+from tsds_qdrant.runs.texts import texts_of_run
 from tsds_qdrant.selection.explanation import (
     Explanation,
     PointExplanation,
@@ -61,7 +62,7 @@ def explain(
     if missing and not wanted:
         raise InputError(". ".join(missing.values()))
     out = _no_candidates(run, [records[point_id] for point_id in wanted])
-    template = point_template(searcher.collection, template)
+    template = texts_of_run(run, template)
     question = Question(
         [records[point_id] for point_id in wanted if point_id not in out],
         texts={row: text for row, text in enumerate(run.texts) if text},

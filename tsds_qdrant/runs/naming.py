@@ -7,9 +7,10 @@ from uuid import UUID
 
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.pool.texts import point_template, shortened, text_of
+from tsds_qdrant.pool.texts import shortened, text_of
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.runs.run import Run
+from tsds_qdrant.runs.texts import texts_of_run
 from tsds_qdrant.selection.selection import Selection
 
 PAGE = 1_000
@@ -86,7 +87,7 @@ def _by_text(text: str, run: Run, template: TextTemplate | None) -> PointId:
     drawn = _drawn(selection)
     among = set(drawn)
     others = [one for one in selection.ids if one not in among]
-    template = point_template(run.known.searcher.collection, template)
+    template = texts_of_run(run, template)
     for ids in (drawn, others):
         fits: dict[PointId, str] = {}
         for start in range(0, len(ids), PAGE):

@@ -16,12 +16,12 @@ from tsds_qdrant.errors import OutputError, SettingsError
 from tsds_qdrant.files.outputs import atomic_write, write_json
 from tsds_qdrant.files.streams import fitting, is_stream
 from tsds_qdrant.paths import is_same_file
-from tsds_qdrant.pool.texts import point_template
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run
 from tsds_qdrant.runs.reopen import reopen
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.texts import texts_of_run
 from tsds_qdrant.strategies.evidence import TransportEvidence
 from tsds_qdrant.training.export_report import ExportReport, SplitReport
 from tsds_qdrant.training.files import TrainingFiles, check_training_path, validation_path
@@ -100,7 +100,7 @@ def export(
         wanted = settings.validation is not None
         rows = rows_of_run(stored, run.selection, settings.size, vectors=wanted)
         with Spool(_spool_folder(target)) as spool:
-            way = None if settings.form == PLAIN else point_template(stored)
+            way = None if settings.form == PLAIN else texts_of_run(run)
             gathered = Gathered(settings, spool, way)
             gathered.take(rows, settings.size or max(run.selection.samples, default=0), progress)
             return _write(gathered, paths, settings, run, progress)

@@ -120,6 +120,21 @@ class Gathered:
         """Fields of the payloads that no example is made of."""
         return [name for name in self.fields if self._used and name not in self._used]
 
+    def example(self, payload: Mapping[str, Any]) -> Example:
+        """What ``payload`` shows; text alone is the text of the point as everybody reads it.
+
+        Raises:
+            UnfitError: see :func:`~tsds_qdrant.records.recognising.recognised`.
+        """
+        try:
+            example = recognised(payload, self._settings.fields)
+        except UnfitError as reason:
+            if not (reason.mendable and self._template.suits(payload)):
+                raise
+            return self._text_of(payload)
+        whole = example.shape == TEXT and self._template.suits(payload)
+        return self._text_of(payload) if whole else example
+
     def _take(self, row: SelectedRow) -> None:
         if row.payload is None:
             self._gone.append(row.id)
@@ -128,7 +143,8 @@ class Gathered:
         self._unseen -= {path for path in self._unseen if field_values(payload, path)}
         if self._settings.form != PLAIN:
             try:
-                example = self._fitting(payload)
+                example = self.example(payload)
+                check_fit(self._settings.form, example)
             except UnfitError as reason:
                 self._mendable |= reason.mendable
                 self.unfit.append((row.id, str(reason)))
@@ -158,20 +174,7 @@ class Gathered:
         ways += ["choose another format"] if self._mendable else []
         return ", ".join(ways[:-1]) + ", or " * (len(ways) > 1) + (ways or ["select others"])[-1]
 
-    def _fitting(self, payload: Mapping[str, Any]) -> Example:
-        try:
-            example = recognised(payload, self._settings.fields)
-        except UnfitError as reason:
-            if not (reason.mendable and self._template.suits(payload)):
-                raise
-            example = self._text_of(payload)
-        if example.shape == TEXT and self._template.suits(payload):
-            example = self._text_of(payload)
-        check_fit(self._settings.form, example)
-        return example
-
     def _text_of(self, payload: Mapping[str, Any]) -> Example:
-        """Text alone, as everybody reads it."""
         fields = self._template.fields
         used = {path if path in payload else path.partition(".")[0] for path in fields}
         return Example(TEXT, text=self._template.render(payload), used=frozenset(used))
