@@ -28,19 +28,14 @@ def described_for(
         TsdsError: see :func:`~tsds_qdrant.task.model.info_with_model`.
     """
     from tsds_qdrant.pool.texts import point_template
-    from tsds_qdrant.represented.marks import all_kept
+    from tsds_qdrant.represented.marks import all_kept, described
     from tsds_qdrant.task.model import info_with_model
     from tsds_qdrant.task.proof import info_proved
 
     made = partial(reading.embedder, stored=collection.info().metadata)
     info = info_with_model(collection, reading.model, made)
-    if (
-        texts
-        and reading.model
-        and info.dimension
-        and not info.model
-        and info.vector not in all_kept(info)
-    ):
+    unnamed = texts and info.dimension and not info.model
+    if reading.model and unnamed and info.vector not in all_kept(described(collection)):
         template = point_template(collection, reading.text_template(), shared=True)
         info = info_proved(collection, info, reading.embedder(reading.model), template)
     theirs, now = collection.info().metadata.get("model"), info.metadata.get("model")
