@@ -91,6 +91,7 @@ def path(
     shown.check()
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         info = examples.described(opened, quiet=as_json)
+        note_filter(search.where, opened, quiet=as_json)
         task = examples.read(opened, info, where.connection, progress)
         traced = trace_path(
             opened,
@@ -100,8 +101,9 @@ def path(
             alphas=shown.alphas or DEFAULT_ALPHAS,
             progress=progress,
         )
-        note_filter(search.where, opened, quiet=as_json)
-        seen = [] if as_json else either_end(opened, traced.ids, traced.distances)
+        seen = []
+        if not as_json:
+            seen = either_end(opened, traced.ids, traced.distances, examples.texts_of(opened))
     say(task.note, quiet=as_json)
     _tell(traced, seen, shown, as_json=as_json)
 

@@ -41,7 +41,10 @@ def page_of(
     notes: Sequence[str] = (),
 ) -> str:
     """Figures and the first rows as HTML, in which all that comes from data is escaped."""
+    payloads = [row["payload"] or {} for row in rows[:FIRST]]
     template = own_template(selection.collection)
+    if not template.to_dict():
+        template = TextTemplate.usual(payloads)
     numbers = [name for name in NUMBERS if rows and rows[0].get(name) is not None]
     heads = ["rank", "index", *numbers, "nearest example", "row"]
     lines = [

@@ -38,7 +38,7 @@ from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.select import begin, select_for
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.selection.tasks import Tasks
+from tsds_qdrant.selection.tasks import Tasks, way_of
 from tsds_qdrant.selection.traits import CountTokens
 from tsds_qdrant.task.examples import TaskExamples
 
@@ -188,6 +188,7 @@ def new_run(
             guard=guard,
             count_tokens=keeping.count_tokens,
             tasks=Tasks.of(queries, known),
+            template=way_of(queries),
         )
         facts = source_of(queries, keeping.query_facts)
         looked = None if mark is None else without(mark, known.searcher.members.outside)

@@ -12,10 +12,13 @@ import numpy.typing as npt
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.values import Geometry, PointId
 from tsds_qdrant.errors import SupportError
+from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.task_points import TaskPoints
 from tsds_qdrant.neighbors.yardstick import Yardstick
+from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
+from tsds_qdrant.task.task import Task
 
 
 @dataclass(frozen=True)
@@ -91,3 +94,34 @@ class Tasks:
         """What :meth:`stored` said; states of versions that knew one task say nothing."""
         points = TaskPoints.restored(stored.get("task_points"))
         return cls(tuple(stored.get("tasks") or ()), points)
+
+
+def task_of(
+    queries: npt.ArrayLike | TaskExamples,
+    searcher: Searcher,
+    query_weights: npt.ArrayLike | None = None,
+) -> Task:
+    """The task that ``queries`` show, checked against the searched collection."""
+    if not isinstance(queries, TaskExamples):
+        return Task.of(queries, searcher.info, weights=query_weights)
+    weights = queries.weights if query_weights is None else query_weights
+    task = Task.of(
+        queries.vectors,
+        searcher.info,
+        weights=weights,
+        texts=queries.texts,
+        template=queries.template,
+        groups=queries.groups or queries.tasks,
+    )
+    return replace(
+        task,
+        norms=queries.norms,
+        way=queries.way,
+        margins=queries.margins,
+        weighted_groups=bool(queries.tasks) and not queries.groups,
+    )
+
+
+def way_of(queries: npt.ArrayLike | TaskExamples) -> TextTemplate | None:
+    """How the texts of task examples are made, where they say it."""
+    return queries.template if isinstance(queries, TaskExamples) else None
