@@ -54,6 +54,10 @@ def largest_in(payload: Mapping[str, Any] | None, field: str) -> int | float | s
     return value if isinstance(value, (int, float, str)) else None
 
 
+DENSE = 8
+"""From one place in that many on, all that there are get a mark each: cheaper than sorting."""
+
+
 class _Numbers(dict[PointId, int]):
     """Gives every new id the next number."""
 
@@ -155,8 +159,20 @@ def id_order(keys: KeyArray, *first: npt.NDArray[Any]) -> IntArray:
 def sorted_by_distance(
     lists: IntArray, distances: npt.NDArray[np.float64], keys: KeyArray
 ) -> IntArray:
-    """(n,) order of entries by (list, distance, id key): ties never depend on arrival."""
-    return id_order(keys, lists, distances)
+    """(n,) order of entries by (list, distance, id key): ties never depend on arrival.
+
+    Most come in that order but for ties, and then only these are sorted.
+    """
+    same = lists[1:] == lists[:-1]
+    tied = same & (distances[1:] == distances[:-1])
+    if not (tied | (lists[1:] > lists[:-1]) | (same & (distances[1:] > distances[:-1]))).all():
+        return id_order(keys, lists, distances)
+    order = np.arange(len(lists))
+    some = np.flatnonzero(np.r_[tied, False][: len(lists)] | np.r_[False, tied][: len(lists)])
+    if len(some):
+        run = np.cumsum(np.r_[True, ~tied])[some]
+        order[some] = some[id_order(keys[some], run)]
+    return order
 
 
 def uniform_noise(keys: KeyArray, seed: int) -> npt.NDArray[np.float64]:
@@ -207,8 +223,16 @@ class KeyedIds(Sequence[PointId]):
 
 def taken(ids: Sequence[PointId], places: IntArray) -> list[PointId]:
     """The ids at ``places`` (n,), each made once."""
-    some, back = np.unique(places, return_inverse=True)
-    own = point_ids(ids.keys[some]) if isinstance(ids, KeyedIds) else [ids[k] for k in some]
+    if len(places) > len(ids) // DENSE:
+        there = np.zeros(len(ids), dtype=np.bool_)
+        there[places] = True
+        some, back = np.flatnonzero(there), (np.cumsum(there) - 1)[places]
+    else:
+        some, back = np.unique(places, return_inverse=True)
+    if isinstance(ids, KeyedIds):
+        own = point_ids(ids.keys[some])
+    else:
+        own = [ids[k] for k in some.tolist()]
     return list(map(own.__getitem__, back.tolist()))
 
 

@@ -112,6 +112,11 @@ class Neighborhoods:
         return self.vicinities.densities
 
     @property
+    def foreseen(self) -> FloatArray:
+        """(candidates,) guesses of densities; 0 where there are none."""
+        return self.vicinities.foreseen
+
+    @property
     def bandwidth(self) -> float:
         """h; 0 makes every density 1."""
         return self.vicinities.bandwidth

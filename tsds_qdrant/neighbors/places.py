@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from tsds_qdrant.solver.density import densities_of
+from tsds_qdrant.solver.density import densities_of, kernel
 
 
 @dataclass
@@ -50,3 +50,16 @@ def densities_at(
     is_self[first_tied[members == candidates[owner]]] = True
     counts = np.bincount(owner, minlength=len(places))
     return densities_of(distances, counts, is_self, bandwidth)
+
+
+def foresee(
+    guesses: FloatArray, places: Sequence[Vicinity], densities: FloatArray, bandwidth: float
+) -> None:
+    """Raise the ``guesses`` (candidates,) of densities around ``places`` of known ``densities``.
+
+    A guess is the density of a neighbour times the kernel's value between them: where copies come
+    by the hundred, those that were not asked about yet will have about as many neighbours.
+    """
+    for place, density in zip(places, densities.tolist(), strict=True):
+        near = density * kernel(place.distances, bandwidth)
+        guesses[place.members] = np.fmax(guesses[place.members], near)

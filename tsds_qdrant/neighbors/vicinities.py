@@ -15,13 +15,15 @@ from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from tsds_qdrant.collections.hits import Hits, search_numbers
 from tsds_qdrant.collections.ids import PointIndex, sorted_by_distance
 from tsds_qdrant.collections.values import Record
-from tsds_qdrant.neighbors.places import Vicinity, densities_at
+from tsds_qdrant.neighbors.places import Vicinity, densities_at, foresee
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.pool import with_direction
 
 FIRST_LIMIT = 64
 FIRST_SCAN_LIMIT = 256
 GROWTH = 4
+OFTEN = 4
+"""Where more scans than one in this many need a larger limit, later ones begin with that."""
 
 
 class Vicinities:
@@ -41,8 +43,10 @@ class Vicinities:
         self._bandwidth = bandwidth
         self._places: list[Vicinity] = []
         self._by_mark: dict[bytes, int] = {}
+        self._scan_limit = FIRST_SCAN_LIMIT
         self._place_of = np.empty(0, dtype=np.int64)
         self._densities = np.empty(0)
+        self._foreseen = np.empty(0)
 
     @property
     def bandwidth(self) -> float:
@@ -64,6 +68,14 @@ class Vicinities:
             nowhere = np.full(unseen, -1, dtype=np.int64)
             self._place_of = np.concatenate([self._place_of, nowhere])
         return self._densities
+
+    @property
+    def foreseen(self) -> FloatArray:
+        """(len(index),) guesses of densities by :func:`foresee`; 0 where there are none."""
+        unseen = len(self._index) - len(self._foreseen)
+        if unseen:
+            self._foreseen = np.concatenate([self._foreseen, np.zeros(unseen)])
+        return self._foreseen
 
     def exclusion_changed(self, changed: BoolArray) -> None:
         """Sum again after candidates ``changed`` (by number) were excluded, or are no longer."""
@@ -92,7 +104,7 @@ class Vicinities:
         """Take over places that were known before."""
         self._places = places
         self._by_mark = {_mark(place.vector): k for k, place in enumerate(places)}
-        self._densities = np.empty(0)
+        self._densities, self._foreseen = np.empty(0), np.empty(0)
         self._place_of = np.empty(0, dtype=np.int64)
         known = np.flatnonzero(place_of >= 0)
         if len(known):
@@ -110,11 +122,13 @@ class Vicinities:
         marks = [_mark(vector) for vector in vectors]
         new = sorted({mark: row for row, mark in enumerate(marks)}.items(), key=lambda x: x[1])
         rows = [row for mark, row in new if mark not in self._by_mark]
+        known = len(self._places)
         if rows:
             for row, place in zip(rows, self._search([vectors[r] for r in rows]), strict=True):
                 self._by_mark[marks[row]] = len(self._places)
                 self._places.append(place)
         self._assign(found, np.array([self._by_mark[mark] for mark in marks], dtype=np.int64))
+        foresee(self.foreseen, self._places[known:], self.densities[found[rows]], self._bandwidth)
         return np.setdiff1d(candidates, found)
 
     def stored(self, candidates: IntArray) -> list[Record]:
@@ -175,11 +189,13 @@ class Vicinities:
         candidates, places = candidates[counted], places[counted]
         # Copies have equal densities if the search found them all: ask once for each case.
         used, place = np.unique(places, return_inverse=True)
-        members = [self._places[number].members for number in used.tolist()]
-        sizes = [len(part) for part in members]
-        pairs = np.repeat(np.arange(len(used)), sizes) * len(densities)
-        pairs += np.concatenate([np.empty(0, np.int64), *members])
-        found = np.isin(place * len(densities) + candidates, pairs)
+        parts = [self._places[number].members for number in used.tolist()]
+        members = np.concatenate([np.empty(0, np.int64), *parts])
+        own = np.full(len(densities), -1, dtype=np.int64)
+        own[candidates] = place
+        is_own = own[members] == np.repeat(np.arange(len(used)), [len(part) for part in parts])
+        own[members[is_own]] = -1
+        found = own[candidates] < 0
         _, chosen, case = np.unique(2 * place + found, return_index=True, return_inverse=True)
         at = [self._places[number] for number in places[chosen].tolist()]
         found_once = densities_at(at, candidates[chosen], self._bandwidth, excluded)
@@ -213,8 +229,8 @@ class Vicinities:
         places: list[Vicinity | None] = [None] * len(matrix)
         rows = np.arange(len(matrix))
         limit = FIRST_LIMIT
-        if exact or self._searcher.scans_densities(limit):
-            limit = FIRST_SCAN_LIMIT
+        if scans := exact or self._searcher.scans_densities(limit):
+            limit = self._scan_limit
         limit = min(limit, self._searcher.depth or limit)
         while len(rows):
             depth = self._searcher.checked_limit(min(limit, self.limit))
@@ -233,6 +249,8 @@ class Vicinities:
                     )
             rows = rows[full] if not last else rows[:0]
             limit *= GROWTH
+            if scans and len(rows) > len(matrix) // OFTEN:
+                self._scan_limit = limit
         return [place for place in places if place is not None]
 
 

@@ -28,6 +28,8 @@ ORIGINALS = 20
 TUNED_ON = ("random", "similarity-max")
 """Selections by which learning rate and passes are chosen: one far from the task, one near."""
 TUNING_SEED = 1_000
+CLOSE = 0.01
+"""Nats a token that fewer passes may cost on the validation texts."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Trials:
                     rate=rate,
                     passes=passes,
                     validation=validation if tuning else [],
-                    held_out=held_out,
+                    held_out=[] if tuning else held_out,
                     seed=cell.seed,
                 )
                 runs += [
@@ -115,7 +117,7 @@ class Trials:
 
     @cached_property
     def chosen(self) -> dict[str, float]:
-        """Learning rate and passes of the least mean loss on validation texts."""
+        """Of those with about the least mean loss on validation texts, the fewest passes."""
         kept = self.place / "chosen.json"
         if not kept.exists():
             cell = Cell(TASKS[0], TUNING_SEED, 0)
@@ -127,7 +129,9 @@ class Trials:
                 for run in self.trained(cell, drawing, ids, tuning=True)["runs"]:
                     tried.setdefault((run["rate"], run["passes"]), []).append(run["validation"])
             means = {pair: float(np.mean(losses)) for pair, losses in tried.items()}
-            rate, passes = min(means, key=means.__getitem__)
+            least = min(means.values())
+            close = (pair for pair, loss in means.items() if loss <= least + CLOSE)
+            rate, passes = min(close, key=lambda pair: (pair[1], means[pair]))
             rows = [{"rate": r, "passes": p, "validation": loss} for (r, p), loss in means.items()]
             write_json(kept, {"rate": rate, "passes": passes, "tried": rows})
         return json.loads(kept.read_text(encoding="utf-8"))

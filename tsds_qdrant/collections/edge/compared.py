@@ -113,19 +113,28 @@ class Compared:
 
     def scores(self, query: Float32Array, rows: IntArray) -> FloatArray:
         """(n,) scores of ``query`` (D,) and ``rows`` (n,); each depends on its pair alone."""
-        exact, scores = query.astype(np.float64), np.empty(len(rows))
+        scores = np.empty(len(rows))
         for start in range(0, len(rows), RESCORED):
             part = slice(start, start + RESCORED)
-            points = self.at(rows[part]).astype(np.float64)
-            if is_similarity(self.metric):
-                scores[part] = np.einsum("ij,j->i", points, exact)
-            else:
-                points -= exact
-                scores[part] = np.sqrt(np.einsum("ij,ij->i", points, points))
+            scores[part] = self.scored(query, self.at(rows[part]).astype(np.float64))
         return scores
 
-    def floor(self, queries: Float32Array, max_distance: float | None) -> FloatArray:
-        """(B,) the value that everything within ``max_distance`` reaches; see :meth:`value`."""
+    def scored(self, query: Float32Array, points: FloatArray) -> FloatArray:
+        """The same of vectors ``points`` (n, D) that are in float64 already."""
+        exact = query.astype(np.float64)
+        scores: FloatArray
+        if is_similarity(self.metric):
+            scores = np.einsum("ij,j->i", points, exact)
+        else:
+            apart = points - exact
+            scores = np.sqrt(np.einsum("ij,ij->i", apart, apart))
+        return scores
+
+    def floor(self, queries: Float32Array, max_distance: float | FloatArray | None) -> FloatArray:
+        """(B,) the value that everything within ``max_distance`` reaches; see :meth:`value`.
+
+        ``max_distance`` is one number, or (B,) one for each query.
+        """
         if max_distance is None:
             return np.full(len(queries), -np.inf)
         reach = np.square(max_distance * (1 + LOOSE))

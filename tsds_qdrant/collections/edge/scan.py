@@ -14,7 +14,7 @@ in one pass, and where fewer than L turn out to reach it, the bar is lowered for
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import compress
@@ -23,7 +23,9 @@ from typing import TypeVar
 import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, Int32Array, IntArray
-from tsds_qdrant.collections.edge.compared import Compared
+from tsds_qdrant.collections.distance import is_similarity
+from tsds_qdrant.collections.edge.compared import LOOSE, Compared
+from tsds_qdrant.collections.edge.crowds import crowds
 from tsds_qdrant.collections.edge.products import (
     BLOCK_FLOATS,
     SEARCHES,
@@ -42,6 +44,8 @@ SLACK = 3.0
 """Standard errors by which a bar is lower than the sample says."""
 PAIRS = 16_000_000
 """Pairs that are kept at once; where more reach their bars, the queries are asked in halves."""
+RARELY = 10
+"""Points near a crowd are compared with each of it in float64, unless one in this many is near."""
 INLINE = 1_000_000
 """Products up to this many are looked through by one thread: a second one costs more to start."""
 Result = TypeVar("Result")
@@ -79,16 +83,22 @@ class Scan:
         floor = self.compared.floor(queries, max_distance)
         done = Share(len(queries), on_batch)
         found: list[Ranked] = [(np.empty(0, np.int64), np.empty(0))] * len(queries)
+        alone = np.ones(len(queries), dtype=np.bool_)
+        for query, one in self._of_crowds(queries, limit, max_distance):
+            found[query], alone[query] = one, False
         rank, size = self._first_rank(limit)
-        left = np.arange(len(queries))
+        left = np.flatnonzero(alone)
         while len(left):
             bars = np.maximum(floor[left], self._bars(queries[left], rank, size))
             try:
                 pairs = self._reaching(queries[left], bars, done)
             except _TooManyPairsError:
-                half = len(queries) // 2
-                parts = (queries[:half], queries[half:])
-                return [x for q in parts for x in self.nearest(q, limit, max_distance, done.count)]
+                half = len(left) // 2
+                for part in (left[:half], left[half:]):
+                    more = self.nearest(queries[part], limit, max_distance, done.count)
+                    for query, one in zip(part.tolist(), more, strict=True):
+                        found[query] = one
+                break
             ranked = self._ranked(queries[left], pairs, limit)
             reached = [
                 len(one[0]) == limit and self.compared.value(query, one[1][-1]) >= bar
@@ -100,6 +110,52 @@ class Scan:
             left, rank = left[~whole], 4 * rank
         done.reach(1.0)
         return found
+
+    def _of_crowds(
+        self, queries: Float32Array, limit: int, max_distance: float | None
+    ) -> Iterator[tuple[int, Ranked]]:
+        """Answers to those of ``queries`` that come in crowds, where few points are near them."""
+        compared = self.compared
+        met = [*crowds(queries, compared.metric, max_distance)] if max_distance is not None else []
+        if not met:
+            return
+        middles = queries[[crowd.middle for crowd in met]]
+        bars = compared.floor(middles, np.array([crowd.reach for crowd in met]))
+        try:
+            search, spots = self._reaching(middles, bars, Share(0, None))
+        except _TooManyPairsError:
+            return
+        most = min(len(compared.rows) // RARELY, BLOCK_FLOATS // queries.shape[1])
+        order, ends = np.argsort(search, kind="stable"), np.arange(len(met) + 1)
+        spots, ends = spots[order], np.searchsorted(search[order], ends)
+        for number, crowd in enumerate(met):
+            own = np.sort(spots[ends[number] : ends[number + 1]])
+            if len(own) <= most:
+                members = crowd.members.tolist()
+                rank = self._rank_among(own, queries, limit, max_distance)
+                workers = blas_threads() if len(own) * len(members) > INLINE else 1
+                yield from zip(members, side_by_side(rank, members, workers), strict=True)
+
+    def _rank_among(
+        self, spots: Int32Array, queries: Float32Array, limit: int, max_distance: float | None
+    ) -> Callable[[int], Ranked]:
+        """Ranks the points at ``spots``, in the order of rows, for any of ``queries``."""
+        compared = self.compared
+        order = np.argsort(compared.order[spots])
+        places = compared.order[spots][order]
+        points = compared.at(compared.rows[spots]).astype(np.float64)[order]
+        similar = is_similarity(compared.metric)
+        reach = (max_distance or math.inf) * (1 + LOOSE)
+        bar = 1.0 - reach * reach / 2 - LOOSE if similar else reach
+
+        def rank(query: int) -> Ranked:
+            scores = compared.scored(queries[query], points)
+            near = scores >= bar if similar else scores <= bar
+            scores = scores[near]
+            nearest = np.argsort(compared.ranking(scores), kind="stable")[:limit]
+            return places[near][nearest], scores[nearest]
+
+        return rank
 
     def _first_rank(self, limit: int) -> tuple[int, int]:
         """Which value of a sample is the first bar, and the size of the sample."""

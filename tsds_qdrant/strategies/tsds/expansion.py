@@ -136,7 +136,8 @@ def expand(
         lists = neighborhoods.lists
         densities = neighborhoods.densities
         known = ~np.isnan(densities)
-        sweep = Sweep.over(lists, _guessed(densities, lists), query_weights)
+        guessed = _guessed(densities, neighborhoods.foreseen, lists)
+        sweep = Sweep.over(lists, guessed, query_weights)
         path = RegularizationPath(sweep, cost_scale, len(densities), sweep.horizon)
         threshold = target.threshold(path)
         # T is exact below the horizon: if the target lies beyond, s does so too.
@@ -170,14 +171,18 @@ def expand(
         )
 
 
-def _guessed(densities: FloatArray, lists: NeighborLists) -> FloatArray:
-    """``densities`` with the unknown ones guessed: the mean weight of the known, or 1."""
+def _guessed(densities: FloatArray, foreseen: FloatArray, lists: NeighborLists) -> FloatArray:
+    """``densities`` with the unknown ones guessed: as ``foreseen``, else like the known, or 1.
+
+    The known are averaged so that near-duplicates count once: what none of them has foreseen lies
+    near none of them.
+    """
     known = ~np.isnan(densities)
     if known.all():
         return densities
-    listed = lists.candidates[known[lists.candidates]]
-    guess = 1.0 / float(np.mean(1.0 / densities[listed])) if len(listed) else 1.0
-    return np.where(known, densities, guess)
+    weights = 1.0 / densities[lists.candidates[known[lists.candidates]]]
+    guess = float(weights.sum() / np.square(weights).sum()) if len(weights) else 1.0
+    return np.where(known, densities, np.where(foreseen > 0, np.fmax(foreseen, 1.0), guess))
 
 
 def _unknown_in_front(sweep: Sweep, known: BoolArray, threshold: float) -> IntArray:
@@ -194,9 +199,10 @@ def _next_unknown(
     open_entries = np.flatnonzero(~known[lists.candidates])
     nearest_first = open_entries[np.argsort(sweep.before[open_entries], kind="stable")]
     candidates, first = np.unique(lists.candidates[nearest_first], return_index=True)
-    mean_weight = float(np.mean(sweep.weights))
-    missing = (wanted_weight - neighborhoods.known_weight) / mean_weight
-    return candidates[np.argsort(first)][: math.ceil(1.1 * missing) + 8]
+    order = np.argsort(first)
+    weights = np.cumsum(sweep.weights[nearest_first][first[order]])
+    missing = 1.1 * (wanted_weight - neighborhoods.known_weight)
+    return candidates[order][: int(np.searchsorted(weights, missing)) + 8]
 
 
 def _deepen(neighborhoods: Neighborhoods, sweep: Sweep, weight: float) -> None:
