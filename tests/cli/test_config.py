@@ -186,7 +186,7 @@ def test_a_manifest_says_how_task_examples_and_runs_are_read(here: Path) -> None
     Path("m.json").write_text(json.dumps(manifest))
     given = read("select", "--config", "m.json", *PLACE[:4])
     assert [given[name] for name in ("queries", "weight_field", "template")] == [
-        *("t.jsonl", "w", "{a} {b}"),
+        *(["t.jsonl"], "w", "{a} {b}"),
     ]
     assert given["exclude_template"] == "{q}"
     assert given["fail_on_contamination"]

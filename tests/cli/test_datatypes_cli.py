@@ -153,7 +153,7 @@ def test_whoever_gives_vectors_gives_bytes(place: Path, value: float, shown: str
 class Halves:
     """Makes vectors of halves out of texts."""
 
-    name = "halves"
+    name = key = "halves"
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -282,6 +282,7 @@ def test_task_examples_of_other_collections(place: Path) -> None:
     run(
         *("select", *pool, "--queries", "collection:task-uint8", "--size", 9),
         *("--strategy", "similarity-max", "--near-copies", "keep", "--out", "o.jsonl"),
+        "--keep-task-examples",
     )
     found = [row["distance"] for row in rows_of("o.jsonl")]
     assert np.square(sorted(found)) == pytest.approx(np.square(np.sort(wanted)[:9]), abs=1e-6)
@@ -298,5 +299,6 @@ def test_task_examples_of_other_collections(place: Path) -> None:
     run(
         *("select", "--qdrant", "store", "--collection", "floats", "--size", 5),
         *("--queries", "collection:task-uint8", "--strategy", "round-robin", "--out", "o.jsonl"),
+        "--keep-task-examples",
     )
     assert max(row["distance"] for row in rows_of("o.jsonl")) < 0.05

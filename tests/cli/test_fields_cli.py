@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from commands import rows_of, run
 
-from tsds_qdrant import create_collection
+from tsds_qdrant import create_collection, open_collection
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 
 PAYLOADS = [
@@ -140,3 +140,33 @@ def test_a_map_of_fields_that_no_selected_point_has() -> None:
             assert not Path("t.jsonl").exists()
     run(*words, "prompt=text,completion=meta.lang,system=meta.lang")
     assert len(rows_of("t.jsonl")) == 10
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (("--filter", "N>=3"), 1),
+        (("--filter", "META.LANG=en"), 1),
+        (("--quota", "META.LANG:0.5"), 1),
+        (("--budget-tokens", 100, "--token-field", "N"), 1),
+    ],
+)
+def test_keys_of_payloads_are_exact_and_the_right_one_is_named(
+    flags: tuple[object, ...], code: int
+) -> None:
+    said = run(*SELECT, *flags, code=code).stderr
+    assert "did you mean 'n'?" in said or "did you mean 'meta.lang'?" in said
+    assert not Path("o.jsonl").exists()
+
+
+def test_columns_of_files_match_without_case() -> None:
+    Path("pool.csv").write_text("ID,TEXT\n" + "".join(f"{k},one {k}\n" for k in range(3)))
+    np.save("X.npy", np.eye(3, 5, dtype=np.float32))
+    place = ("--qdrant", "store", "--collection", "other", "--vectors", "X.npy")
+    run("ingest", "pool.csv", *place, "--id-field", "id", "--text-field", "text")
+    with open_collection("store", "other") as made:
+        assert made.info().metadata["text"] == {"text_field": "TEXT"}
+        assert {one.id for one in made.retrieve([0, 1, 2])} == {0, 1, 2}
+    Path("pool.csv").write_text("ID,id2,Id\n1,2,3\n")
+    said = run("ingest", "pool.csv", *place, "--id-field", "id", code=1).stderr
+    assert "'pool.csv:2' has no field 'id' but 'ID' and 'Id'; name one of them" in said

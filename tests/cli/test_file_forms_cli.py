@@ -21,7 +21,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored() -> list[dict[str, object]]:
-    run("select", *PLACE, "--queries", "X.npy", "--size", "3", "--alpha", "0.5", "--out", "s.jsonl")
+    usual = ("--keep-task-examples", "--alpha", "0.5", "--out", "s.jsonl")
+    run("select", *PLACE, "--queries", "X.npy", "--size", "3", *usual)
     rows = map(json.loads, Path("s.jsonl").read_text().splitlines())
     return sorted((row["payload"] for row in rows), key=json.dumps)
 

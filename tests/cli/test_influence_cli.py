@@ -57,6 +57,7 @@ def _inside(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def select(strategy: str, queries: str, *words: object, size: int = 25, code: int = 0) -> Any:
     asked = ("--queries", queries, "--size", size, "--strategy", strategy, *words)
+    asked += ("--keep-task-examples",)
     return run("select", *PLACE, *asked, "--out", f"{strategy}.jsonl", code=code)
 
 

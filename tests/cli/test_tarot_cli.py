@@ -15,7 +15,10 @@ from tsds_qdrant import create_collection, open_collection
 
 COUNT = 300
 PLACE = ("--qdrant", "store", "--collection", "pool")
-TAROT = ("select", *PLACE, "--queries", "Q.npy", "--strategy", "tarot")
+TAROT = (
+    *("select", *PLACE, "--queries", "Q.npy", "--keep-task-examples"),
+    *("--strategy", "tarot"),
+)
 
 
 @pytest.fixture

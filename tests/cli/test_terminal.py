@@ -29,6 +29,29 @@ def test_inner_listeners_come_first() -> None:
     assert (outer, inner) == (["out"], ["in"])
 
 
+def test_a_line_now_and_then_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with progress_bars() as progress:
+        for second in range(101):
+            clock[0] = float(second)
+            progress("task examples", 10 * second, 2_000)
+        clock[0] = 140.0
+        progress("densities", 0, 0)
+    assert capsys.readouterr().err.splitlines() == [
+        "task examples: 300 of 2000, about 3 minutes left",
+        "task examples: 600 of 2000, about 2 minutes left",
+        "task examples: 900 of 2000, about 2 minutes left",
+        "densities: 0",
+    ]
+    with progress_bars(quiet=True) as progress:
+        clock[0] = 999.0
+        progress("task examples", 1, 2)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -87,34 +87,136 @@ def test_json_lines_round_trip(tmp_path: Path, rows: list[dict[str, Any]], suffi
         assert list(next(read_records(path))) == list(COLUMNS)
 
 
+def in_a_table(payload: dict[str, Any], blank: tuple[Any, ...]) -> dict[str, Any] | None:
+    """What a table keeps of ``payload``: scalars may have become text, blank ones are gone."""
+    left = {name: value for name, value in payload.items() if value not in blank}
+    return left or None
+
+
+def as_text(value: Any) -> Any:
+    if isinstance(value, (str, list, dict)):
+        return value
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
 @reuses_folder
 @given(rows=ROWS)
 @pytest.mark.parametrize("suffix", [".csv", ".TSV", ".csv.gz", ".tsv.zst"])
 def test_table_round_trip(tmp_path: Path, rows: list[dict[str, Any]], suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    clean = [{**row, "query": (row["query"] or "").replace("\0", "")} for row in rows]
-    assert write_rows(path, clean, columns=COLUMNS) == len(rows)
+    clean = [
+        {**row, "query": (row["query"] or "").replace("\0", ""), "rank": rank}
+        for rank, row in enumerate(rows)
+    ]
+    assert write_rows(path, clean, columns=(*COLUMNS, "rank")) == len(rows)
     if not rows:
         return
     for row, back in zip(clean, read_records(path), strict=True):
-        assert list(back) == ["id", "payload_json", "probability", "query"]
+        whole = "payload_json" in back
         assert back["id"] == str(row["id"])
-        assert json.loads(back["payload_json"]) == row["payload"]
         assert float(back["probability"]) == row["probability"]
         assert back["query"] == row["query"]
+        if whole:
+            assert json.loads(back["payload_json"]) == row["payload"]
+            continue
+        kept = in_a_table(row["payload"], (None, ""))
+        expected = kept and {name: as_text(value) for name, value in kept.items()}
+        assert back.get("payload") == expected
 
 
 @reuses_folder
 @given(rows=ROWS)
 def test_parquet_round_trip(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     path = tmp_path / "a.parquet"
-    assert write_rows(path, rows, columns=COLUMNS) == len(rows)
-    back = pq.read_table(path).to_pylist()
+    ranked = [{**row, "rank": rank} for rank, row in enumerate(rows)]
+    assert write_rows(path, ranked, columns=(*COLUMNS, "rank")) == len(rows)
+    if not rows:
+        return
     mixed = any(isinstance(row["id"], str) for row in rows)
-    assert [one["id"] for one in back] == [str(r["id"]) if mixed else r["id"] for r in rows]
-    assert [json.loads(one["payload_json"]) for one in back] == [r["payload"] for r in rows]
-    assert [one["probability"] for one in back] == [r["probability"] for r in rows]
-    assert [one["query"] for one in back] == [r["query"] for r in rows]
+    kinds: dict[str, set[type]] = {}
+    for name, value in ((name, v) for row in rows for name, v in row["payload"].items()):
+        if value is not None and not isinstance(value, (list, dict)):
+            kinds.setdefault(name, set()).add(type(value))
+    for row, back in zip(rows, read_records(path), strict=True):
+        assert back["id"] == (str(row["id"]) if mixed else row["id"])
+        assert back["probability"] == row["probability"]
+        assert back["query"] == row["query"]
+        if "payload_json" in back:
+            assert json.loads(back["payload_json"]) == row["payload"]
+            continue
+        kept = in_a_table(row["payload"], (None,)) or {}
+        found = back.get("payload") or {}
+        assert list(found) == list(kept) or found.keys() == kept.keys()
+        for name, value in kept.items():
+            alone = len(kinds.get(name, {0})) == 1 and not is_large(value)
+            assert found[name] == (value if alone else found[name])
+
+
+def is_large(value: Any) -> bool:
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
+
+
+def test_payloads_are_columns_of_their_own(tmp_path: Path) -> None:
+    payloads: list[dict[str, Any] | None] = [
+        {"text": "[1, 2]", "rank": 7, "größe": 1.5, "tags": ["a", {"b": None}], "a.b": "dot"},
+        {"text": ["x"], "seen": True, "notes.json": "plain", "null": None},
+        {"text": "no\0text", "größe": 2, "empty": "", "none": []},
+        None,
+    ]
+    rows = [{"id": n, "payload": one, "rank": n} for n, one in enumerate(payloads)]
+    spread = (
+        *("payload.text", "payload.rank", "payload.größe", "payload.tags.json", "payload.a.b"),
+        *("payload.text.json", "payload.seen", "payload.notes.json.json", "payload.null"),
+        *("payload.empty", "payload.none.json"),
+    )
+    expected: list[Any] = [
+        payloads[0],
+        {"text": ["x"], "seen": True, "notes.json": "plain"},
+        {"text": "no\0text", "größe": 2, "empty": "", "none": []},
+        None,
+    ]
+    for suffix in (".parquet", ".csv", ".tsv", ".csv.gz"):
+        path, named = tmp_path / f"a{suffix}", list[str]()
+        write_rows(path, rows, columns=("id", "payload", "rank"), as_text=named)
+        assert named == [column for column in spread if column.endswith(".json")]
+        back = list(read_records(path))
+        assert list(back[0]) == ["id", "payload", "rank"]
+        found = [row["payload"] for row in back]
+        if suffix == ".parquet":
+            assert pq.read_table(path).column_names == ["id", *spread, "rank"]
+            assert found == expected
+            continue
+        texts = [
+            one and {name: as_text(value) for name, value in one.items() if value != ""}
+            for one in expected
+        ]
+        assert found == texts
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as stream:
+        table = list(csv.DictReader(stream))
+    assert table[0]["payload.text"] == "[1, 2]"
+    assert json.loads(table[0]["payload.tags.json"]) == ["a", {"b": None}]
+
+
+@pytest.mark.parametrize("payload", [{"a\nb": 1}, {f"k{n}": n for n in range(1_001)}])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_payloads_that_make_no_columns_stay_whole(
+    tmp_path: Path, payload: dict[str, Any], suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    rows = [{"id": 1, "payload": {"a": "x"}, "rank": 0}, {"id": 2, "payload": payload, "rank": 1}]
+    assert write_rows(path, rows, columns=("id", "payload", "rank")) == 2
+    back = list(read_records(path))
+    assert list(back[0]) == ["id", "payload_json", "rank"]
+    assert [json.loads(row["payload_json"]) for row in back] == [row["payload"] for row in rows]
+
+
+def test_only_rows_of_a_selection_are_nested(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,payload.text,payload.bad.json\n1,a,[\n")
+    assert list(read_records(path)) == [{"id": "1", "payload.text": "a", "payload.bad.json": "["}]
+    path.write_text("id,rank,payload.text,payload.bad.json\n1,0,a,[\n")
+    (back,) = read_records(path)
+    assert back == {"id": "1", "rank": "0", "payload": {"text": "a", "bad.json": "["}}
 
 
 @pytest.mark.parametrize(
@@ -144,22 +246,25 @@ def test_parquet_columns_hold_what_their_rows_hold(
 
 
 def test_parquet_types_are_settled_by_the_last_row(tmp_path: Path) -> None:
-    rows = ({"id": i, "payload": {f"k{i}": i}} for i in range(20_000))
-    late = [{"id": "last", "payload": {"k": "text"}}]
+    rows = ({"id": i, "payload": {f"k{i % 999}": i}} for i in range(20_000))
+    late = [{"id": "last", "payload": {"k0": "text"}}]
     count = write_rows(tmp_path / "a.parquet", (*rows, *late), columns=["id", "payload"])
     table = pq.read_table(tmp_path / "a.parquet")
     assert count == len(table) == 20_001
     assert table["id"][:2].to_pylist() == ["0", "1"]
     assert table["id"][-1].as_py() == "last"
-    assert json.loads(table["payload_json"][19_999].as_py()) == {"k19999": 19_999}
+    assert table["payload.k0"][999].as_py() == "999"
+    assert table["payload.k0"][-1].as_py() == "text"
+    assert table["payload.k1"][1000].as_py() == 1_000
+    assert len(table.column_names) == 1_000
 
 
 def test_files_are_what_their_readers_expect(tmp_path: Path) -> None:
     write_rows(tmp_path / "a.csv", SAMPLE, columns=COLUMNS)
     assert (tmp_path / "a.csv").read_bytes() == (
-        b"id,payload_json,probability,query\n"
-        b'1,"{""text"": ""a"", ""n"": 1}",0.1,\n'
-        b'x,"{""text"": [""b""]}",1e-300,"q\r\n"\n'
+        b"id,payload.text,payload.n,payload.text.json,probability,query\n"
+        b"1,a,1,,0.1,\n"
+        b'x,,,"[""b""]",1e-300,"q\r\n"\n'
     )
     write_rows(tmp_path / "a.ids", SAMPLE, columns=["probability"])
     assert (tmp_path / "a.ids").read_bytes() == b"1\nx\n"

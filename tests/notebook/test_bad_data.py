@@ -120,14 +120,15 @@ def test_what_can_be_refused_is_refused_before_a_text_is_embedded() -> None:
 
 def test_the_next_step_is_a_next_step() -> None:
     """Advice is followed to its end."""
-    assert len(select_from(X, X, size=20)) == 20
+    assert len(select_from(X, X, size=20, keep_task_examples=True)) == 20
     assert len(select_from((X > 0).astype("float32") + 0.1, X, 2)) == 2
     frame = pd.DataFrame({"body": TEXTS})
     question = pd.DataFrame({"q": TEXTS[:2]})
     more: dict[str, Any] = {"text_field": "body", "task_text_field": "q", "model": counted}
     assert len(select_from(frame, question, 2, **more)) == 2
-    assert len(select_from([*TEXTS, None, " "], TEXTS, 2, on_bad_record="skip", model=counted)) == 2
-    assert len(select_from(pd.DataFrame({"text": TEXTS}), TEXTS, 2, model=counted)) == 2
+    more = {"model": counted, "keep_task_examples": True}
+    assert len(select_from([*TEXTS, None, " "], TEXTS, 2, on_bad_record="skip", **more)) == 2
+    assert len(select_from(pd.DataFrame({"text": TEXTS}), TEXTS, 2, **more)) == 2
     assert len(select_from(X[:, :4], TEXTS[:3], 2, model=lambda t: counted(t)[:, :4])) == 2
 
 

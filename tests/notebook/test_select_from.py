@@ -319,3 +319,35 @@ def test_texts_of_a_task_need_no_field_of_the_pool() -> None:
     )
     assert asked.ids == expected.ids
     assert sorted(template.indices) == sorted(expected.indices)
+
+
+def test_tasks_of_a_dictionary_are_those_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vectors = counted(TEXTS)
+    np.save("pool.npy", vectors)
+    tasks = {"data": counted(TASK), "cats": counted(["a cat likes me", "cats"])}
+    for name, rows in tasks.items():
+        np.save(f"{name}.npy", rows)
+    place = ("--qdrant", "store", "--collection", "pool")
+    run("ingest", "--vectors", "pool.npy", *place)
+    words = ("--queries", "data.npy", "--queries", "cats.npy", "--task-weight", "cats=3")
+    run("select", *place, *words, "--size", 6, "--out", "rows.jsonl")
+    found = select_from(vectors, tasks, 6, task_weight={"cats": 3})
+    rows = rows_of("rows.jsonl")
+    assert [row["distance"] for row in found.rows] == [row["distance"] for row in rows]
+    assert [row["task"] for row in found.rows] == [row["task"] for row in rows]
+    assert {row["task"] for row in rows} == {"data", "cats"}
+
+
+def test_examples_in_the_pool_are_left_out() -> None:
+    found = select_from(TEXTS, TEXTS[:3], 5, model=counted)
+    own = {tuple(row) for row in counted(TEXTS[:3]).tolist()}
+    assert not any(
+        tuple(row) in own for row in counted([TEXTS[row["index"]] for row in found.rows]).tolist()
+    )
+    kept = select_from(TEXTS, TEXTS[:3], 5, model=counted, keep_task_examples=True)
+    assert min(row["distance"] for row in kept.rows) == 0
+    with pytest.raises(Exception, match="task is an empty dictionary"):
+        select_from(TEXTS, {}, 5, model=counted)

@@ -22,7 +22,7 @@ OURS = ["rank", "probability", "weight", "query", "distance"]
 
 
 def of(pool: Any, size: Any = 8, **more: Any) -> Selected:
-    return select_from(pool, TEXTS[:4], size, model=counted, **more)
+    return select_from(pool, TEXTS[:4], size, model=counted, keep_task_examples=True, **more)
 
 
 @pytest.fixture(scope="module")

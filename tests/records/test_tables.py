@@ -113,6 +113,9 @@ def test_what_this_tool_writes_is_read_back(tmp_path: Path) -> None:
     write_rows(tmp_path / "a.tsv", rows, columns=["id", "payload", "rank"])
     back = list(read_records(tmp_path / "a.tsv"))
     assert [json.loads(row["payload_json"]) for row in back] == payloads
+    write_rows(tmp_path / "b.tsv", rows[:3], columns=["id", "payload", "rank"])
+    flat = [row["payload"] for row in read_records(tmp_path / "b.tsv")]
+    assert flat == [payloads[0], payloads[1], None]
 
 
 @pytest.mark.parametrize(

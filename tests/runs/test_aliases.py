@@ -122,7 +122,7 @@ def test_candidates_under_another_name_are_no_task(door: Door) -> None:
     collection(door, "v1")
     point(door, "live", "v1")
     said = select(door, "--queries", "collection:v1", code=2)
-    assert "'v1' holds the candidates and cannot give the task examples too" in said
+    assert "'v1' holds the candidates and cannot give all of them" in said
 
 
 def test_new_collections_are_laid_out(door: Door) -> None:

@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> tuple[object, ...]:
     collection.close()
     np.save(tmp_path / "Q.npy", ROWS[:2])
     where = ("--qdrant", tmp_path / "store", "--collection", "pool")
-    return (*where, "--queries", tmp_path / "Q.npy")
+    return (*where, "--queries", tmp_path / "Q.npy", "--keep-task-examples")
 
 
 def tags(tmp_path: Path) -> dict[PointId, dict[str, Any]]:

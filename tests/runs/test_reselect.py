@@ -220,7 +220,7 @@ def test_nothing_changed_means_no_search_and_the_same_selection(tmp_path: Path) 
     assert done.difference.added == done.difference.removed == []
     assert done.difference.forced == pytest.approx(0.0, abs=1e-9)
     same(done.selection, first)
-    assert [run["kind"] for run in state.runs()] == ["select", "reselect"]
+    assert [run["kind"] for run in state.runs()] == ["select"]
     collection.close()
 
 

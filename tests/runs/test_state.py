@@ -120,6 +120,46 @@ def test_large_arrays_are_cut(state: RunState, monkeypatch: pytest.MonkeyPatch) 
     same(state.arrays(), {"rows": rows, "turned": rows.T, "nothing": rows[:0]})
 
 
+def test_what_is_stored_already_is_not_written_again(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_module, "PART_BYTES", 800)
+
+    def rows() -> dict[tuple[str, int], int]:
+        with closing(sqlite3.connect(state.path)) as database:
+            found = database.execute("SELECT name, part, rowid FROM arrays").fetchall()
+        return {(name, part): row for name, part, row in found}
+
+    facts, arrays = {"a": [1], "b": 0.1}, {"x": np.arange(350), "y": np.ones(3), "z": np.ones(2)}
+    assert state.save(facts, arrays, {}) == 1
+    first, content = rows(), state.path.read_bytes()
+    assert [part for name, part in sorted(first) if name == "x"] == [0, 1, 2, 3]
+    assert state.save(facts, arrays, None) == 1
+    assert state.path.read_bytes() == content
+    grown = {"x": np.arange(351), "y": np.ones(3, dtype=np.float32), "w": np.zeros(1)}
+    grown["x"][120] = -1
+    assert state.save({"b": 0.1, "c": None}, grown, None) == 1
+    same(state.arrays(), grown)
+    assert state.facts() == {"b": 0.1, "c": None}
+    kept = {key for key, row in rows().items() if first.get(key) == row}
+    assert kept == {("x", 0), ("x", 2)}
+    shorter = {"x": grown["x"][:150]}
+    assert state.save({"c": None}, shorter, {}) == 2
+    same(state.arrays(), shorter)
+    assert set(rows()) == {("x", 0), ("x", 1)}
+
+
+def test_parts_of_an_older_size_are_read_and_replaced(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_module, "PART_BYTES", 2**28)
+    state.save({}, {"x": np.arange(20_000)}, {})
+    monkeypatch.undo()
+    same(state.arrays(), {"x": np.arange(20_000)})
+    state.save({}, {"x": np.arange(20_000)}, {})
+    same(state.arrays(), {"x": np.arange(20_000)})
+
+
 def test_a_save_that_fails_changes_nothing(state: RunState) -> None:
     state.save({"a": 1}, {"x": np.arange(3)}, {"turn": 1})
     assert RunState.create(state.path).facts() == {"a": 1}

@@ -70,8 +70,11 @@ def test_an_embedded_collection_that_did_not_change_is_not_read(
         place, keeping = pool.info(), Keeping(**way)
         state, first = begin_run(tmp_path / "run", pool, QUERIES, WANTED, keeping=keeping)
         pool.close()
+        before = state.path.read_bytes()
         for _ in range(2):
             done, pages, points = again(state, place)
+            assert state.path.read_bytes() == before
+            assert done.number == len(state.runs()) == 1
             assert (pages, points, done.run["rows_scanned"]) == (0, 0, 0)
             assert done.changes.none
             same(done.selection, first)

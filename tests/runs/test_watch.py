@@ -91,10 +91,29 @@ def test_once_is_one_event(state: RunState) -> None:
     events, pauses = played(state, WatchSettings(once=True))
     assert pauses == []
     assert [event["event"] for event in events] == ["unchanged"]
-    assert events[0]["run"] == 2
+    assert events[0]["run"] == 1
     assert events[0]["searches"] == 0
     assert events[0]["time"].endswith("Z")
     json.dumps(events)
+
+
+def test_a_check_that_finds_nothing_changed_writes_nothing(store: Path, state: RunState) -> None:
+    before = state.path.read_bytes(), state.path.stat().st_mtime_ns
+    events, _ = played(state, WatchSettings(), lambda: None, lambda: None)
+    assert [(event["event"], event["run"]) for event in events] == [("unchanged", 1)] * 3
+    assert (state.path.read_bytes(), state.path.stat().st_mtime_ns) == before
+    add_near(store, 1000)
+    events, _ = played(state, WatchSettings(), lambda: add_near(store, 1001, 1), lambda: None)
+    assert [(event["event"], event["run"]) for event in events] == [
+        ("changed", 2),
+        ("changed", 3),
+        ("unchanged", 3),
+    ]
+    assert [(run["number"], run["kind"]) for run in state.runs()] == [
+        (1, "select"),
+        (2, "reselect"),
+        (3, "reselect"),
+    ]
 
 
 def test_a_stopped_watch_does_not_look(state: RunState) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from tsds_qdrant.cli import app
+from tsds_qdrant.representations import in_use
 
 
 def run(*words: object, code: int = 0, **environment: str | None) -> Result:
     """What ``tsds-qdrant`` answers to ``words``; it has to end with the exit code ``code``."""
+    in_use._LAST.clear()  # as in a process of its own
     result = CliRunner().invoke(app, [str(word) for word in words], env=environment)
     assert result.exit_code == code, result.output
     return result

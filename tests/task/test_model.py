@@ -254,6 +254,7 @@ def test_a_real_model_is_moved_and_the_advice_leads_to_the_end(models: Path) -> 
     shutil.copytree(Path(found.origin).parent / "model", models / "m")
     place = ("--qdrant", "store", "--collection", "pool")
     words = [*place, "--queries", "r.jsonl", "--size", 2, "--out", "s.jsonl"]
+    words.append("--keep-task-examples")
     run("ingest", "r.jsonl", *place, "--model", "models/m")
     run("select", *words, "--state", "task.run")
     before = rows_of("s.jsonl")

@@ -27,7 +27,6 @@ from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.representations.cut import Cut
 from tsds_qdrant.task.examples import (
     TaskExamples,
-    examples_of_collection,
     examples_of_records,
     examples_of_vectors,
     is_text_source,
@@ -35,6 +34,7 @@ from tsds_qdrant.task.examples import (
 from tsds_qdrant.task.model import checked_model
 from tsds_qdrant.task.settings import Reading
 from tsds_qdrant.task.sources import task_examples
+from tsds_qdrant.task.stored import examples_of_collection
 
 RECORDS = [
     {"title": "one", "text": "first", "weight": 1},

@@ -109,7 +109,7 @@ def test_forms_of_trainers_load(
     made = make()
     report = made.export(f"train.{suffix}", form)
     assert report.shapes == {"instruction and output": SIZE}
-    assert report.left_out == ["lang"]
+    assert report.left_out == {"lang": SIZE}
     rows = load(f"train.{suffix}")
     assert list(rows[0]) == [*row, *TRACE]
     roles = {"ask": "user", "say": "assistant"}

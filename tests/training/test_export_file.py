@@ -25,12 +25,17 @@ def test_the_file_of_a_selection_serves_as_well(make: Callable[..., Made], name:
     write_samples(made.collection, made.selection, name)
     made.export("run.jsonl")
     export(name, "file.jsonl")
-    assert Path("file.jsonl").read_bytes() == Path("run.jsonl").read_bytes()
+    if name == "s.csv":  # its numbers are text
+        assert rows_of("file.jsonl") == [
+            {**row, "": row[""] and str(row[""])} for row in rows_of("run.jsonl")
+        ]
+    else:
+        assert Path("file.jsonl").read_bytes() == Path("run.jsonl").read_bytes()
     with pytest.raises(SettingsError, match=r"does not say how '.*' was drawn; leave it out"):
         export(name, "small.jsonl", ExportSettings(size=7))
     write_manifest(made.selection, name, queries={})
     export(name, "small.jsonl", ExportSettings(size=7))
-    assert rows_of("small.jsonl") == rows_of("run.jsonl")[:7]
+    assert rows_of("small.jsonl") == rows_of("file.jsonl")[:7]
     with pytest.raises(SettingsError, match=f"size is 99, but '{name}' holds {SIZE} rows"):
         export(name, "small.jsonl", ExportSettings(size=99))
     for form, wanted in (("plain", {"validation": 0.1}), ("dataflex", {})):

@@ -164,14 +164,14 @@ def test_a_selection_that_was_ingested_can_be_exported(make: Callable[..., Made]
     made = make(rows)
     report = made.export("train.jsonl", "trl")
     assert set(report.shapes) == {"messages", "conversations"}
-    assert report.left_out == ["id", "rank"]
+    assert list(report.left_out) == ["id", "rank"]
 
 
 def test_the_report_says_that_chosen_answers_were_taken(make: Callable[..., Made]) -> None:
     made = make([{"prompt": "ask", "chosen": "say", "rejected": "no"}])
     report = made.export("train.jsonl", "trl")
     assert list(report.shapes) == ["preference rows by their chosen answer"]
-    assert report.left_out == ["rejected"]
+    assert list(report.left_out) == ["rejected"]
     assert all(row["completion"] == [ANSWER] for row in rows_of("train.jsonl"))
 
 

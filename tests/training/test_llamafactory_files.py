@@ -209,7 +209,7 @@ def test_answers_labelled_false_are_left_out_and_counted(make: Callable[..., Mad
     report = made.export("task.jsonl", "llamafactory", skip_unfit=True)
     false = [d["id"] for d in made.drawn() if d["id"] % 3 == 1]
     assert [point_id for point_id, _ in report.unfit] == false
-    assert report.left_out == []
+    assert report.left_out == {}
     assert not {row["tsds_id"] for row in rows_of("task.jsonl")} & set(false)
 
 

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from tsds_qdrant.cli.commands import FlagCommand, command_of
+from tsds_qdrant.cli.by_task import check_apart, file_for
+from tsds_qdrant.cli.commands import SEVERAL, FlagCommand, command_of
+from tsds_qdrant.cli.config import Config
 from tsds_qdrant.cli.fields import title
 from tsds_qdrant.cli.flags import Group
 from tsds_qdrant.cli.words import named
@@ -63,7 +65,22 @@ class ByStrategy(FlagCommand):
         """
         if extra.get("resilient_parsing"):
             return super().make_context(info_name, args, parent, **extra)
-        words, file = list(args), self.file_of(args)
+        file = self.file_of(args)
+        if file is None or not file.tasks:
+            return self._context(file, info_name, args, parent, **extra)
+        found = {
+            task: self._context(file_for(file, task), info_name, list(args), parent, **extra)
+            for task in file.tasks
+        }
+        check_apart(file, found)
+        last = [*found.values()][-1]
+        last.meta[SEVERAL] = found
+        return last
+
+    def _context(
+        self, file: Config | None, info_name: str | None, args: list[str], parent: Any, **extra: Any
+    ) -> Any:
+        words = list(args)
         wanted = self._named(words)
         name = wanted or (file and file.strategy) or DEFAULT
         command = command_of(str(self.name), type(self).variant(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,9 @@ from typer.main import get_command
 
 from tsds_qdrant.cli.failures import AS_JSON
 from tsds_qdrant.cli.flags import everything_shown
+from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.cli.words import named
+from tsds_qdrant.errors import SettingsError
 
 if TYPE_CHECKING:
     from tsds_qdrant.cli.config import Config
@@ -27,6 +30,8 @@ ConfigOption = Annotated[
         help="Read flags from a .toml file (size = 1000) or a manifest; those given here win.",
     ),
 ]
+SEVERAL = "tsds_qdrant.several"
+"""In the notes of a context: name -> context of each task of a file that holds several."""
 WIDEST_FLAG = 30
 """The text of longer flags goes below them."""
 
@@ -44,15 +49,30 @@ class FlagCommand(TyperCommand):
             SettingsError: it holds what is no flag of this command.
         """
         file = None if extra.get("resilient_parsing") else self.file_of(args)
+        if file is not None and file.tasks:
+            raise SettingsError(
+                f"'{file.path}' holds several tasks, and '{self.name}' takes one; [tasks.NAME] is "
+                f"for 'tsds-qdrant select'"
+            )
         given = self.several_of_environment()
         given |= {} if file is None else file.defaults(self, args)
         command = self.with_defaults(given) if given else self
         return TyperCommand.make_context(command, info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; how it is to report is kept for the case that it fails."""
-        ctx.meta[AS_JSON] = any(ctx.params.get(name) for name in ("as_json", "json"))
-        return super().invoke(ctx)
+        """Run the command, and for the other tasks of its file again.
+
+        How it is to report is kept for the case that it fails.
+        """
+        ctx.meta[AS_JSON] = quiet = any(ctx.params.get(name) for name in ("as_json", "json"))
+        several = ctx.meta.pop(SEVERAL, None)
+        if several is None:
+            return super().invoke(ctx)
+        for number, (task, one) in enumerate(several.items()):
+            say(("\n" if number else "") + f"task {task}", quiet=quiet)
+            with nullcontext() if one is ctx else one:
+                TyperCommand.invoke(one.command, one)
+        return None
 
     def file_of(self, words: Sequence[str]) -> Config | None:
         """The file of flags that ``words`` name.

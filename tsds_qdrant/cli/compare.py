@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -51,7 +52,7 @@ class Rows:
     )
     form: str | None = setting(None, FORMAT_HELP, "--format", metavar=FORMATS, hidden=True)
 
-    def check(self, queries: str, *, as_json: bool) -> None:
+    def check(self, queries: Sequence[str], *, as_json: bool) -> None:
         """Check that ``out`` can be written, and not over the task examples.
 
         Raises:
@@ -65,7 +66,8 @@ class Rows:
         check_rows_path(self.out, self.form)
         if row_format(self.out, self.form)[0] in (".ids", ".txt"):
             raise SettingsError(f"'{self.out}' would hold ids; end it in .jsonl, .csv or .parquet")
-        check_distinct([self.out], queries)
+        for source in queries:
+            check_distinct([self.out], source)
 
 
 @taking(
@@ -114,11 +116,13 @@ def compare(
     from tsds_qdrant.planning.compare import check_comparison
     from tsds_qdrant.planning.compare import compare as compare_strategies
     from tsds_qdrant.planning.comparison import RUN_COLUMNS
+    from tsds_qdrant.selection.possible import check_possible
 
     settings = SelectionSettings(wanted=wanted, search=search, strategy=strategy)
     check_comparison(settings)
-    rows.check(examples.queries, as_json=as_json)
+    rows.check(examples.sources, as_json=as_json)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
+        check_possible(opened, settings)
         info = examples.described(opened, quiet=as_json)
         note_filter(search.where, opened, quiet=as_json)
         task = examples.read(opened, info, where.connection, progress)
@@ -147,6 +151,8 @@ def compare(
         say(f"left out {method}: {reason}")
     taken = out is not None and is_stdout(out)
     _print_figures(found, target, err=taken)
+    if found.tasks:
+        _print_tasks(found, err=taken)
     if compared.by is not None and target is None:
         _print_shares(found, compared.by, err=taken)
     say("\n".join(judged))
@@ -207,6 +213,19 @@ def _print_figures(found: Comparison, target: str | None, *, err: bool) -> None:
         ("method", *columns),
         [
             (method, *(_shown(found.figure(method, name), name) for name in columns.values()))
+            for method in found.methods
+        ],
+        err=err,
+    )
+
+
+def _print_tasks(found: Comparison, *, err: bool) -> None:
+    typer.echo(err=err)
+    say("coverage of each task: mean distance from its examples to the nearest selected candidate")
+    print_table(
+        ("method", *found.tasks),
+        [
+            (method, *(_shown(found.coverage_of(method, task)) for task in found.tasks))
             for method in found.methods
         ],
         err=err,

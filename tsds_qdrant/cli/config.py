@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ NO_FLAGS = ("config", "help", "help_all")
 RIVALS = (("size", "ratio"), ("alpha", "support"), ("text_field", "template"))
 """One of a pair on the command line displaces the other in a file, too."""
 SETTINGS = "settings"
+TASKS, TASK_NAME = "tasks", re.compile(r"[\w-]+")
 PARTS = ("queries", "guard", "run")
 """Parts of a manifest, beside its settings, whose names are those of fields."""
 REACH = {"ngram": "ngrams", "radius": "radius", "overlap": "overlap"}
@@ -51,11 +53,13 @@ class Config:
         path: the file.
         entries: what it holds.
         manifest: it is a manifest, which may say more than a command asks.
+        tasks: what its tables ``[tasks.NAME]`` hold, by name.
     """
 
     path: str
     entries: tuple[Entry, ...]
     manifest: bool = False
+    tasks: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
 
     @property
     def strategy(self) -> str | None:
@@ -136,13 +140,30 @@ def read_config(path: str) -> Config:
             f"'{path}' is no {suffix[1:].upper()} ({error}); write lines like size = 1000"
         ) from None
     if suffix == ".toml":
-        return Config(path, tuple(Entry(name, value) for name, value in found.items()))
+        tasks = _tables(found.pop(TASKS, {}), path)
+        return Config(path, tuple(map(Entry, found, found.values())), tasks=tasks)
     try:
         return Config(path, tuple(_entries(found)), manifest=True)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise SettingsError(
             f"'{path}' is no manifest; give X.manifest.json, or a .toml file"
         ) from None
+
+
+def _tables(found: Any, path: str) -> dict[str, tuple[Entry, ...]]:
+    """The tables ``[tasks.NAME]``.
+
+    Raises:
+        SettingsError: something else.
+    """
+    tables = found if isinstance(found, Mapping) else {"": found}
+    for name, table in tables.items():
+        if not isinstance(table, Mapping) or not TASK_NAME.fullmatch(name):
+            raise SettingsError(
+                f"'{TASKS}' in '{path}' is {found!r:.60}; write tables like [tasks.space] with "
+                f"flags of select below"
+            )
+    return {name: tuple(map(Entry, table, table.values())) for name, table in tables.items()}
 
 
 def _entries(manifest: Mapping[str, Any]) -> Iterator[Entry]:
@@ -196,10 +217,11 @@ def _fields_of(command: Any) -> dict[tuple[str, str], str]:
     from tsds_qdrant.selection.bounds import Bounds
     from tsds_qdrant.selection.settings import Wanted
     from tsds_qdrant.strategies.base import Strategy
+    from tsds_qdrant.task.given import GivenTasks
     from tsds_qdrant.task.settings import Reading
 
     homes = dict.fromkeys((Wanted, Bounds, SearchSettings, Strategy), SETTINGS)
-    homes |= {Reading: "queries", GuardSettings: "guard", RunSettings: "run"}
+    homes |= {Reading: "queries", GivenTasks: "queries", GuardSettings: "guard", RunSettings: "run"}
     return {
         (part, flag.name): flag.key
         for flag in command.callback.flags

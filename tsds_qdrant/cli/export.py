@@ -21,6 +21,8 @@ from tsds_qdrant.training.settings import ExportSettings
 if TYPE_CHECKING:
     from tsds_qdrant.training.export_report import ExportReport
 
+MOST_REASONS = 5
+
 
 @dataclass(frozen=True)
 class Files:
@@ -97,16 +99,35 @@ def export(
         typer.echo(report.config, nl=False)
 
 
+def _left_out(report: ExportReport) -> list[str]:
+    """How many records were left out, and for which reasons."""
+    if not report.unfit:
+        return []
+    first = {reason: point_id for point_id, reason in reversed(report.unfit)}
+    lines = [f"{len(report.unfit)} records left out:"]
+    for reason, count in list(report.reasons.items())[:MOST_REASONS]:
+        lines.append(f"  {count} as point {first[reason]}, which {reason}")
+    if len(report.reasons) > MOST_REASONS:
+        lines.append(f"  and others for {len(report.reasons) - MOST_REASONS} more reasons")
+    return lines
+
+
 def talk(report: ExportReport) -> list[str]:
     """What was done, for a person."""
     lines = []
     if report.shapes:
         shapes = ", ".join(f"{shape} ({count})" for shape, count in report.shapes.items())
-        unused = f"; fields left out: {', '.join(report.left_out)}" if report.left_out else ""
-        lines.append(f"recognised {shapes}, written as {report.layout}{unused}")
-    if report.unfit:
-        point_id, reason = report.unfit[0]
-        lines.append(f"{len(report.unfit)} records left out (first: point {point_id} {reason})")
+        lines.append(f"recognised {shapes}, written as {report.layout}")
+    if report.left_out:
+        fields = ", ".join(f"{name} ({count})" for name, count in report.left_out.items())
+        lines.append(f"fields left out, with how many records have them: {fields}")
+    lines += _left_out(report)
+    if report.long and report.long.count:
+        long = report.long
+        lines.append(
+            f"about {long.count} are longer than {long.tokens} tokens, at which the trainer cuts "
+            f"unless {long.setting} says otherwise"
+        )
     for name, column in report.renamed.items():
         lines.append(f"the field '{name}' is in the column '{column}', as its own name is taken")
     if report.as_text:

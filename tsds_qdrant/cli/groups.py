@@ -13,10 +13,10 @@ from tsds_qdrant.cli.reached import Reached, check_nodes
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.collections.addresses import checked_location
 from tsds_qdrant.errors import CollectionNotFoundError, RequestRejectedError
-from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.task.given import GivenTasks
 from tsds_qdrant.task.settings import Reading
 
 if TYPE_CHECKING:
@@ -135,19 +135,13 @@ def note_filter(where: Filter | None, collection: Collection, *, quiet: bool) ->
 
 
 @dataclass(frozen=True)
-class Examples:
+class Examples(GivenTasks):
     """Task examples
 
     Attributes:
-        queries: where they come from.
         reading: how their texts are made and embedded.
     """
 
-    queries: str = setting(
-        MISSING,
-        "Task examples: records, vectors, or a collection at the same place.",
-        metavar="FILE|X.npy|collection:NAME",
-    )
     reading: Reading = field(default_factory=Reading)
 
     def facts(self) -> dict[str, Any]:
@@ -155,8 +149,7 @@ class Examples:
         read = {name: getattr(self.reading, name) for name in READ_BY}
         if model := read["model"]:
             read["model"] = remembered_model(model)
-        source = remembered_source(self.queries)
-        return {"source": source, **{k: value for k, value in read.items() if value}}
+        return {**super().facts(), **{k: value for k, value in read.items() if value}}
 
     def described(self, collection: Collection, *, quiet: bool) -> CollectionInfo:
         """The collection; see :func:`described_for`.
@@ -167,7 +160,7 @@ class Examples:
         from tsds_qdrant.pool.fields import check_template
         from tsds_qdrant.task.examples import is_text_source
 
-        texts = is_text_source(self.queries)
+        texts = any(map(is_text_source, self.named.values()))
         if not texts:
             check_template(collection, self.reading.text_template())
         return described_for(self.reading, collection, quiet=quiet, texts=texts)
@@ -185,12 +178,12 @@ class Examples:
         Vectors of records are made in that ``way``.
 
         Raises:
-            TsdsError: see :func:`~tsds_qdrant.task.sources.task_examples`.
+            TsdsError: see :func:`~tsds_qdrant.task.several.read_given`.
         """
-        from tsds_qdrant.task.sources import task_examples
+        from tsds_qdrant.task.several import read_given
 
-        return task_examples(
-            self.queries,
+        return read_given(
+            self,
             info,
             self.reading,
             collection=collection,

@@ -55,7 +55,7 @@ def check_sizes(out: Path | None, sizes: Sequence[int]) -> None:
 def check_outputs(
     tables: Sequence[Path],
     others: Sequence[Path],
-    queries: str,
+    queries: Sequence[str],
     test_items: Sequence[str],
     form: str | None = None,
 ) -> None:
@@ -64,7 +64,7 @@ def check_outputs(
     Args:
         tables: outputs whose suffix names their format.
         others: other outputs.
-        queries: where the task examples come from.
+        queries: where task examples come from.
         test_items: where test items come from.
         form: the format of tables whose name does not say it.
 
@@ -78,7 +78,8 @@ def check_outputs(
     for place in others:
         check_writable(place)
     outputs = [*tables, *others]
-    check_distinct(outputs, queries)
+    for source in queries or ("",):
+        check_distinct(outputs, source)
     for source in test_items:
         check_distinct(outputs, source, "test items")
 
@@ -100,6 +101,14 @@ def check_distinct(
             raise SettingsError(f"'{output}' holds {content}; write to another file")
         if places.count(place) > 1:
             raise SettingsError(f"'{output}' is named for two outputs; rename one of them")
+
+
+def spread(as_text: Sequence[str]) -> str:
+    """Say which columns of a table hold JSON text; "" where none does."""
+    if not as_text:
+        return ""
+    named = ", ".join(dict.fromkeys(as_text))
+    return f"lists and objects of payloads are JSON text, in columns of their own: {named}"
 
 
 def write_kept_out(

@@ -17,19 +17,21 @@ from tsds_qdrant.cli.outputs import (
     check_outputs,
     check_sizes,
     check_stdout,
+    spread,
     write_kept_out,
 )
 from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
 from tsds_qdrant.cli.write_back import in_words, warned
 from tsds_qdrant.errors import SettingsError
-from tsds_qdrant.paths import remembered_source
 from tsds_qdrant.settings.fields import setting
-from tsds_qdrant.settings.texts import whole_numbers
+from tsds_qdrant.settings.texts import weight_by_name, whole_numbers
+from tsds_qdrant.task.given import GivenTasks
 from tsds_qdrant.task.settings import EMBEDDING, Reading
 
 if TYPE_CHECKING:
     from tsds_qdrant.runs.reselect import Reselection
+    from tsds_qdrant.task.given import InPool
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,26 @@ class Changed:
     """What has changed
 
     Attributes:
-        queries: new task examples.
+        queries: new task examples, of one task or more.
+        task_weight: names of tasks and their weights, 1 by default.
         changed_ids: points to look at; by default changes are looked for.
         sizes: how many to select from now on.
         reading: how the texts of new task examples are made and embedded.
     """
 
-    queries: str | None = setting(
-        None,
+    queries: tuple[str, ...] = setting(
+        (),
         "New task examples; those that the run knows cost nothing.",
-        metavar="FILE|X.npy|collection:NAME",
+        metavar="[NAME=]FILE|X.npy|collection:NAME",
+        repeated=True,
+    )
+    task_weight: tuple[tuple[str, float], ...] = setting(
+        (),
+        "Weight of one of several tasks, 1 by default. May be repeated.",
+        metavar="NAME=W",
+        parse=weight_by_name,
+        repeated=True,
+        hidden=True,
     )
     changed_ids: Path | None = setting(None, "Look at these ids only, one a line.", metavar="FILE")
     sizes: tuple[int, ...] = setting(
@@ -82,6 +94,17 @@ class Changed:
         parse=whole_numbers,
     )
     reading: Reading = field(default_factory=Reading)
+
+    @property
+    def given(self) -> GivenTasks | None:
+        """The new task examples; None where they stay.
+
+        Raises:
+            SettingsError: two tasks of one name.
+        """
+        if not self.queries:
+            return None
+        return GivenTasks(queries=self.queries, task_weight=self.task_weight)
 
 
 CHANGEABLE = (
@@ -117,25 +140,28 @@ def reselect(
         tsds-qdrant reselect task.run --out selected.jsonl --diff changes.jsonl
         tsds-qdrant reselect task.run --size 500 --out selected.jsonl
     """
+    from tsds_qdrant.collections.ids import ids_of_file
     from tsds_qdrant.files.outputs import write_rows
+    from tsds_qdrant.neighbors.task_points import TaskPoints
     from tsds_qdrant.runs.difference import DIFFERENCE_COLUMNS
     from tsds_qdrant.runs.reselect import reselect as repair_selection
-    from tsds_qdrant.runs.run import ids_of_file
     from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.selection.results import write_results
     from tsds_qdrant.selection.settings import SelectionSettings
     from tsds_qdrant.task.examples import is_text_source
-    from tsds_qdrant.task.sources import task_examples
+    from tsds_qdrant.task.several import read_given
 
     named_for = {"--out": outputs.out, "--diff": outputs.diff}
     named_for["--exclude-report"] = outputs.exclude_report
     check_stdout(named_for, as_json=as_json)
     tables = [path for path in named_for.values() if path]
-    check_outputs(tables, [], changed.queries or "", (), outputs.form)
+    given = changed.given
+    check_outputs(tables, [], () if given is None else given.sources, (), outputs.form)
     if changed.changed_ids is not None:
         check_distinct(tables, str(changed.changed_ids), "the ids to look at")
     named = None if changed.changed_ids is None else ids_of_file(changed.changed_ids)
     written: list[Path] = []
+    texts: list[str] = []
     run_state = RunState(state)
     with run_state.held(), naming(written):
         check_sizes(outputs.out, changed.sizes or run_state.fact("sizes") or ())
@@ -143,20 +169,19 @@ def reselect(
             raise SettingsError(
                 f"run '{state}' keeps no test items out; leave --exclude-report out"
             )
-        known_from = (run_state.fact("queries") or {}).get("source")
-        given = changed.queries and remembered_source(changed.queries)
+        before = run_state.fact("queries") or {}
+        source = before.get("source") if given is None else given.facts()["source"]
         with (
             moved.open(run_state) as opened,
             progress_bars(quiet=as_json) as progress,
         ):
 
             def deliver(found: Reselection) -> None:
-                source = {"source": given or known_from}
-                written.extend(
-                    write_results(
-                        opened, found.selection, outputs.out, queries=source, form=outputs.form
-                    )
+                chosen, facts = found.selection, {"source": source}
+                files = write_results(
+                    opened, chosen, outputs.out, queries=facts, form=outputs.form, as_text=texts
                 )
+                written.extend(files)
                 if outputs.diff:
                     rows = found.difference.rows()
                     write_rows(outputs.diff, rows, columns=DIFFERENCE_COLUMNS, form=outputs.form)
@@ -165,11 +190,11 @@ def reselect(
                 written.extend(write_kept_out(kept_out, outputs.exclude_report, outputs.form))
 
             examples = None
-            texts = changed.queries is not None and is_text_source(changed.queries)
-            info = described_for(changed.reading, opened, quiet=as_json, texts=texts)
-            if changed.queries is not None:
-                examples = task_examples(
-                    changed.queries,
+            made = given is not None and any(map(is_text_source, given.named.values()))
+            info = described_for(changed.reading, opened, quiet=as_json, texts=made)
+            if given is not None:
+                examples = read_given(
+                    given,
                     info,
                     changed.reading,
                     collection=opened,
@@ -177,7 +202,9 @@ def reselect(
                     progress=progress,
                     way=SelectionSettings.restored(run_state.fact("settings")).strategy.way,
                 )
-                examples = replace(examples, source=given or "")
+                points = TaskPoints.restored(before.get("task_points"))
+                in_pool: InPool = "" if points is None else "out" if points.left_out else "kept"
+                examples = replace(examples, source=source or "", in_pool=in_pool)
             done = repair_selection(
                 run_state,
                 collection=opened,
@@ -211,6 +238,7 @@ def reselect(
         f"{done.run['searches']} searches; sample: {len(difference.added)} added, "
         f"{len(difference.removed)} removed, {len(difference.kept)} kept{forced}"
     )
+    say(spread(texts))
     if "kept_out" in done.run:
         say(f"kept out {done.run['kept_out']} copies of test items")
     for line in warned(done.run):

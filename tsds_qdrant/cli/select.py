@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from tsds_qdrant.cli.outputs import (
     check_outputs,
     check_sizes,
     check_stdout,
+    spread,
     write_kept_out,
 )
 from tsds_qdrant.cli.summary import summary
@@ -79,7 +80,11 @@ class Outputs:
             raise SettingsError(f"--by {self.by} needs a report; give --report R.html")
 
     def check(
-        self, queries: str, settings: SelectionSettings, guard: GuardSettings, run: RunSettings
+        self,
+        sources: Sequence[str],
+        settings: SelectionSettings,
+        guard: GuardSettings,
+        run: RunSettings,
     ) -> None:
         """Check, before long work, that all can be written, and none over another file.
 
@@ -111,7 +116,7 @@ class Outputs:
         beside = with_manifest(self.out, self.probabilities)
         manifest = None if beside is None else manifest_path(beside)
         pages = [*filter(None, (manifest, self.report, run.state))]
-        check_outputs(tables, pages, queries, guard.sources, self.form)
+        check_outputs(tables, pages, sources, guard.sources, self.form)
 
 
 def select(
@@ -138,22 +143,31 @@ def select(
     from tsds_qdrant.collections.places import FOLDER_HINT
     from tsds_qdrant.pool.fields import check_fields
     from tsds_qdrant.runs.begin import Keeping, new_run
+    from tsds_qdrant.runs.run import check_stored
     from tsds_qdrant.runs.tagging import Tagging
+    from tsds_qdrant.selection.possible import check_possible
     from tsds_qdrant.selection.results import manifest, with_manifest, write_results
 
     _check_size(settings, run, outputs)
-    outputs.check(examples.queries, settings, guard, run)
+    outputs.check(examples.sources, settings, guard, run)
     written: list[Path] = []
+    texts: list[str] = []
     source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
     with where.open_for(settings.strategy, quiet=quiet) as opened, naming(written):
 
         def deliver(done: Selection) -> None:
             paths = (outputs.out, outputs.probabilities)
-            written.extend(write_results(opened, done, *paths, queries=source, form=outputs.form))
+            files = write_results(
+                opened, done, *paths, queries=source, form=outputs.form, as_text=texts
+            )
+            written.extend(files)
 
         try:
             with progress_bars(quiet=quiet) as progress:
+                check_possible(opened, settings)
+                if run.state is not None:
+                    check_stored(run.state, settings)
                 info = examples.described(opened, quiet=quiet)
                 check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
                 note_filter(settings.search.where, opened, quiet=quiet)
@@ -179,7 +193,7 @@ def select(
                     state=run.state,
                     progress=progress,
                 )
-                texts = examples.texts_of(opened) if outputs.report or not quiet else None
+                own = examples.texts_of(opened) if outputs.report or not quiet else None
         except ContaminationError as error:
             write_kept_out(error.found, guard.report, outputs.form)
             raise
@@ -188,18 +202,19 @@ def select(
         if outputs.report:
             from tsds_qdrant.report.write import write_report
 
-            write_report(outputs.report, opened, made, facts=facts, template=texts, by=outputs.by)
+            write_report(outputs.report, opened, made, facts=facts, template=own, by=outputs.by)
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
         tagged = written_back(opened, selection, tagging, run, quiet=quiet)
         tagged |= pruned(opened, selection, run, quiet=quiet)
         slow = "" if quiet else slow_scans(opened, selection)
-        seen = [] if quiet else judged(opened, selection, texts)
+        seen = [] if quiet else judged(opened, selection, own)
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
     read_only = "" if info.limits.writes else FOLDER_HINT
-    parts = (task.note, made.note, summary(selection, seen), slow, read_only, wrote(written))
+    files = "\n".join(filter(None, (spread(texts), wrote(written))))
+    parts = (task.note, made.note, summary(selection, seen), slow, read_only, files)
     say("\n".join(filter(None, parts)))
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")
@@ -238,9 +253,8 @@ def command() -> FlagCommand:
 
 
 def _check_size(settings: SelectionSettings, run: RunSettings, outputs: Outputs) -> None:
-    wanted, bounds = settings.wanted, settings.bounds
-    sized = wanted.sizes or wanted.ratio is not None or bounds.token_budget is not None
-    sized = sized or settings.own_size
+    wanted, budget = settings.wanted, settings.bounds.token_budget
+    sized = wanted.sizes or wanted.ratio is not None or budget is not None or settings.own_size
     drawn = outputs.out or run.state or run.write_back or settings.strategy.follows_size
     if drawn and not sized:
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")

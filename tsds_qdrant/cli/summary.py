@@ -19,11 +19,29 @@ def summary(selection: Selection, judged: Sequence[str] = ()) -> str:
     by = "" if selection.strategy == DEFAULT else f" by {selection.strategy}"
     lines = [
         f"{done} {selection.candidates} candidates for {selection.queries} task examples{by}",
+        *_in_the_pool(selection),
         *judged,
+        *_by_task(selection),
         *selection.evidence.in_words(),
     ]
     found = [*_kept_out(selection), *_near_copies(selection), *_bounds_met(selection)]
     return "\n".join([*lines, *found])
+
+
+def _in_the_pool(selection: Selection) -> Iterator[str]:
+    """Which task examples are candidates too."""
+    points = selection.tasks.points
+    if points is not None and points.ids:
+        yield points.in_words(selection.queries)
+
+
+def _by_task(selection: Selection) -> Iterator[str]:
+    """What each of several tasks got of the largest sample."""
+    from tsds_qdrant.selection.by_task import shares_by_task
+
+    if selection.samples:
+        rows = selection.samples[max(selection.samples)].candidates
+        yield from (f"  {one.in_words}" for one in shares_by_task(selection, rows))
 
 
 def _drawn(sample: Sample) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +13,10 @@ from typing import Any
 import typer
 
 from tsds_qdrant.errors import TsdsError
-from tsds_qdrant.progress import Progress, notices_to, silent
+from tsds_qdrant.progress import Progress, about, notices_to, silent
+
+LINE_EVERY = 30.0
+"""Seconds between lines on progress, where there are no bars."""
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -57,12 +61,32 @@ def naming(written: Sequence[object]) -> Iterator[None]:
         raise
 
 
+class Lines:
+    """A progress callback that says a line on stderr now and then, where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._said = self._began = time.monotonic()
+        self._stage, self._first = "", 0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Say how far ``stage`` is, if nothing was said for a while."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began, self._first = stage, now, done
+        if now - self._said < LINE_EVERY:
+            return
+        self._said = now
+        rate = (done - self._first) / (now - self._began) if now > self._began else 0.0
+        left = f", {about((total - done) / rate)} left" if rate > 0 and total > done else ""
+        say(f"{stage}: {done}{f' of {total}' if total else ''}{left}")
+
+
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
     """A progress callback that draws bars on stderr, if that is a terminal; shows notices too."""
     if quiet or not sys.stderr.isatty():
         with notices_to(partial(say, quiet=quiet)):
-            yield silent
+            yield silent if quiet else Lines()
         return
     from rich.console import Console
     from rich.progress import (

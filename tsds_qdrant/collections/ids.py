@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from numbers import Integral
+from pathlib import Path
 from typing import Any, overload
 from uuid import UUID
 
@@ -209,3 +210,16 @@ def taken(ids: Sequence[PointId], places: IntArray) -> list[PointId]:
     some, back = np.unique(places, return_inverse=True)
     own = point_ids(ids.keys[some]) if isinstance(ids, KeyedIds) else [ids[k] for k in some]
     return list(map(own.__getitem__, back.tolist()))
+
+
+def ids_of_file(path: Path) -> list[PointId]:
+    """Point ids from a text file, one a line; blank lines are skipped.
+
+    Raises:
+        InputError: no such file, or a line that is no point id.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}); give one id a line") from error
+    return checked_ids([int(line) if line.isdecimal() else line for line in lines])

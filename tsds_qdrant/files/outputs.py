@@ -126,12 +126,14 @@ def write_rows(
     *,
     columns: Sequence[str],
     form: str | None = None,
+    as_text: list[str] | None = None,
 ) -> int:
     """Write ``rows`` in the format that the suffix names, and return how many; atomic.
 
     - ``.jsonl``, ``.ndjson``: an object a line, the payload as it is;
-    - ``.csv``, ``.tsv``, ``.parquet``: a column each; the column ``payload`` becomes
-      ``payload_json``, its JSON text, so that records of any shape fit in one table;
+    - ``.csv``, ``.tsv``, ``.parquet``: a column each, and of ``payload`` one for each of its fields
+      (see :mod:`~tsds_qdrant.files.flat_rows`); of more than 1,000 fields, or names that are no
+      plain text, one column ``payload_json``;
     - ``.ids``, ``.txt``: the ids, one a line.
 
     All but Parquet also as ``.gz`` or ``.zst``. Floats keep all their digits, NaN becomes null,
@@ -142,6 +144,7 @@ def write_rows(
         rows: read once; keys that are not in ``columns`` are left out, missing ones are null.
         columns: the keys to write, in this order.
         form: the format (``csv``, ``jsonl.gz``) where no suffix says; JSON lines for a stream.
+        as_text: is given the columns that hold JSON text of a payload's lists and objects.
 
     Raises:
         OutputError: as :func:`check_rows_path` and :func:`atomic_write`.
@@ -153,11 +156,11 @@ def write_rows(
         fitting(stream, path, jumps=kind == PARQUET) as file,
         compressed(file, compression) as plain,
     ):
-        return ROW_WRITERS[kind](plain, rows, columns)
+        return ROW_WRITERS[kind](plain, rows, columns, [] if as_text is None else as_text)
 
 
-def sized_path(path: Location, size: int) -> Path:
-    """Put a size into a file name: ``sel.jsonl.gz``, 1000 -> ``sel-1000.jsonl.gz``."""
+def sized_path(path: Location, size: int | str) -> Path:
+    """Put a size, or a name, into a file name: ``sel.jsonl.gz``, 10 -> ``sel-10.jsonl.gz``."""
     source = Path(path)
     stem, kind, compression = split_suffix(source)
     return source.with_name(f"{stem}-{size}{kind}{compression}")

@@ -7,7 +7,7 @@ of a collection without the points that were found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -123,14 +123,6 @@ class Guard:
             f"with --text-field or --template, or leave --exclude out"
         )
 
-    def begin(self, known: Known) -> None:
-        """Let everything in again."""
-        known.exclude(np.empty(0, dtype=np.int64))
-
-    def cleaner(self, known: Known) -> Callable[[IntArray], bool]:
-        """:meth:`drop_copies` for one knowledge."""
-        return lambda candidates: self.drop_copies(known, candidates)
-
     def drop_copies(self, known: Known, candidates: IntArray) -> bool:
         """Exclude what of ``candidates`` (c,) copies a test item, and say whether anything does."""
         ids = known.index.ids(candidates.tolist())
@@ -150,7 +142,7 @@ class Guard:
         numbers = np.flatnonzero(known.index.excluded)
         keys = known.index.keys[numbers]
         numbers = numbers[id_order(keys)]
-        findings = (self.looked[i] for i in known.index.ids(numbers.tolist()))
+        findings = (self.looked.get(i) for i in known.index.ids(numbers.tolist()))
         kept_out = tuple(finding for finding in findings if finding is not None)
         without_text, way = len(self.without_text), self.template.to_dict()
         result = Contamination(

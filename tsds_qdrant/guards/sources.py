@@ -26,7 +26,6 @@ from tsds_qdrant.records.reading import is_read_once
 from tsds_qdrant.representations.text import Embedder
 from tsds_qdrant.task.examples import (
     TaskExamples,
-    examples_of_collection,
     examples_of_records,
     examples_of_vectors,
     is_text_source,
@@ -36,6 +35,7 @@ from tsds_qdrant.task.model import checked_model
 from tsds_qdrant.task.represented import opened_for
 from tsds_qdrant.task.settings import Reading
 from tsds_qdrant.task.sources import examples_represented, made_by_model
+from tsds_qdrant.task.stored import examples_of_collection
 
 
 class _TextsAlone:

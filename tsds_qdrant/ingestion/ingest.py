@@ -133,6 +133,8 @@ def _decided(
     """How texts are made: as asked for, as those that are stored are, or as usual."""
     if embeds and not template.to_dict():
         template = TextTemplate.from_dict(stored)
+    if template.to_dict() and template.to_dict() != stored:
+        return template.spelt_as(first[0].record, first[0].place)
     if template.to_dict() or not embeds:
         return template
     usual = [

@@ -23,7 +23,7 @@ from tsds_qdrant.ingestion.rejected import FIRST_LOOK, Rejected
 from tsds_qdrant.records import TextTemplate, read_entries, record_id
 from tsds_qdrant.records.dropping import check_dropped
 from tsds_qdrant.records.entries import Entry
-from tsds_qdrant.records.fields import field_values, shown
+from tsds_qdrant.records.fields import record_values, shown
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.memory import InMemory, Source
 from tsds_qdrant.records.vector_columns import checked_vector
@@ -109,7 +109,7 @@ class ItemMaker:
             assert self.id_field is not None
             raise BadRecordError(
                 place,
-                f"has the id {shown(field_values(record, self.id_field)[0])} of an earlier record "
+                f"has the id {shown(record_values(record, self.id_field)[0])} of an earlier record "
                 "that differs from it",
                 "give every record an id of its own",
             )

@@ -25,6 +25,7 @@ from tsds_qdrant.selection.quotas import Quota
 from tsds_qdrant.selection.settings import SelectionSettings, Wanted
 from tsds_qdrant.settings.fields import FLAG, Flag, key_of
 from tsds_qdrant.strategies.catalog import DEFAULT, SHORT_FOR, rule_of
+from tsds_qdrant.task.given import TaskRules
 from tsds_qdrant.task.settings import Reading
 
 ELSEWHERE = {
@@ -37,6 +38,9 @@ ELSEWHERE = {
     "by": "call report() of the result",
     "exclude_report": "look at selection.contamination of the result",
     "queries": "it is the second argument, the task",
+    "queries_filter": "give the points as the task",
+    "like_ids": "give the rows as the task",
+    "like_filter": "give the rows as the task",
     "config": "pass its settings by their names",
 }
 """Flags that a call has no use for -> what to do instead."""
@@ -49,6 +53,7 @@ GROUPS: Mapping[str, type] = {
     "search": SearchSettings,
     "guard": GuardSettings,
     "run": RunSettings,
+    "tasks": TaskRules,
 }
 OWN = ("strategy", "vector", "representation", "connection", "api_key", "task_text_field")
 OWN_TASK = "task_template"
@@ -83,6 +88,7 @@ class Asked:
         selection: how many, and how.
         guard: what is kept out.
         run: how the run is kept.
+        tasks: weights of several tasks, and what becomes of examples that are in the pool.
         vector: which of several vectors.
         connection: how a server is reached.
     """
@@ -94,6 +100,7 @@ class Asked:
     selection: SelectionSettings
     guard: GuardSettings
     run: RunSettings
+    tasks: TaskRules
     vector: str | None
     connection: Connection | None
 

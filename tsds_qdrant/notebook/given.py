@@ -115,6 +115,15 @@ def given_of(given: Any, name: str, field: str | None = None, payloads: Any = No
     return made
 
 
+def tasks_of(given: Any) -> dict[str, Given]:
+    """The tasks by their names; one is named by nobody."""
+    if type(given) is not dict:
+        return {"task": given_of(given, "task")}
+    if not given:
+        raise InputError("task is an empty dictionary; give the examples of each task by its name")
+    return {str(name): given_of(one, f"task '{name}'") for name, one in given.items()}
+
+
 def _vectors(given: Any, name: str) -> npt.NDArray[Any] | None:
     """``given`` as an array of vectors; None where it is something else."""
     if isinstance(given, (str, os.PathLike)):

@@ -22,9 +22,6 @@ from tsds_qdrant.representations.text import (
 from tsds_qdrant.settings.fields import changed
 from tsds_qdrant.task.settings import Reading
 
-_LAST: dict[tuple[Any, ...], Embedder] = {}
-"""The model that was used last, so that a cell that is run again loads none."""
-
 
 class Loaded(SentenceTransformerEmbedder):
     """A model of sentence-transformers that the caller has loaded."""
@@ -32,6 +29,10 @@ class Loaded(SentenceTransformerEmbedder):
     def __init__(self, model: Any, name: str, batch_size: int) -> None:
         super().__init__(name, batch_size=batch_size)
         self._model = model
+
+    @property
+    def fingerprint(self) -> None:
+        """Nobody knows what the caller has done with it."""
 
 
 class Encoding:
@@ -97,7 +98,7 @@ class OwnReading(Reading):
 
     def embedder(self, model: str, stored: Mapping[str, Any] | None = None) -> Any:
         """The model of the call, or the one of that name; see :meth:`Reading.embedder`."""
-        return self.own or named(super().embedder(model, stored))
+        return self.own or super().embedder(model, stored)
 
     def counter(self) -> Callable[[Sequence[str]], list[int]] | None:
         """What counts tokens: the model of the call, if it can."""
@@ -126,15 +127,6 @@ def reading_with(reading: Reading, model: Any) -> OwnReading:
             f"leave it out, and set it on the model"
         )
     return OwnReading(**{**said, "model": own.name}, own=own)
-
-
-def named(embedder: Embedder) -> Embedder:
-    """``embedder``, or the equal one that was used last and has its model loaded."""
-    key = getattr(embedder, "key", ())
-    if key not in _LAST:
-        _LAST.clear()
-        _LAST[key] = embedder
-    return _LAST[key]
 
 
 def default_name(reading: Reading, stored: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from tsds_qdrant.errors import BadRecordError, InputError, SettingsError, Suppor
 from tsds_qdrant.guards.sources import guard_against
 from tsds_qdrant.notebook.asked import Asked
 from tsds_qdrant.notebook.bars import bars
-from tsds_qdrant.notebook.given import TEXT, Given, counted, entries_in, given_of
+from tsds_qdrant.notebook.given import TEXT, Given, counted, entries_in, given_of, tasks_of
 from tsds_qdrant.notebook.ingest import POOL, Stored, store
 from tsds_qdrant.notebook.models import OwnReading, reading_with
 from tsds_qdrant.notebook.place import Kept, within
@@ -26,7 +27,7 @@ from tsds_qdrant.paths import Location
 from tsds_qdrant.progress import Progress
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.entries import Entry
-from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.fields import record_values
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.vector_columns import checked_vector
 from tsds_qdrant.represented.marks import all_kept
@@ -34,9 +35,8 @@ from tsds_qdrant.runs.begin import Keeping, new_run
 from tsds_qdrant.selection.results import manifest, sample_rows
 from tsds_qdrant.task.examples import TaskExamples, groups_of, weights_of
 from tsds_qdrant.task.model import info_with_model
+from tsds_qdrant.task.several import together
 from tsds_qdrant.task.sources import examples_of_texts, task_examples
-
-TASK = "task"
 
 
 def select_from(
@@ -58,7 +58,9 @@ def select_from(
             Series of texts; a ``datasets.Dataset``, streaming or not; a Table of Arrow; an array
             (n, D) of vectors of numpy or torch; or the path of a file, as the command line reads
             it.
-        task: the task examples, as any of these; or ``collection:NAME`` at the same place.
+        task: the task examples, as any of these; or ``collection:NAME`` at the same place. A
+            dictionary of several names them as tasks of their own, which count the same;
+            ``task_weight`` says otherwise.
         size: how many to select; several give nested samples. ``ratio`` is a share of the pool.
         model: what embeds texts: a name, a SentenceTransformer, anything with ``encode``, or a
             function of a list of texts; of ready vectors the name of what made them.
@@ -80,9 +82,11 @@ def select_from(
         asked = Asked.of({"size": size, **settings})
         reading = reading_with(asked.reading, model)
         candidates = given_of(pool, POOL, asked.reading.text_field, payloads)
-        examples = given_of(task, TASK)
+        examples = tasks_of(task)
         place = Kept.of(qdrant, collection, asked)
-        _check(candidates, examples, asked, reading, is_new=not place.exists())
+        is_new = not place.exists()
+        for one in examples.values():
+            _check(candidates, one, asked, reading, is_new=is_new)
         stored = store(candidates, place, asked, reading, show)
         return _selected(candidates, examples, place, asked, stored, show)
 
@@ -138,7 +142,7 @@ def _check_text(entry: Entry, template: TextTemplate) -> None:
 def _brings_vectors(entries: list[Entry], asked: Asked) -> bool:
     """Whether the records of a task bring vectors along, in the field where the pool has them."""
     field = asked.records.form.vector_field
-    return field is not None and bool(field_values(entries[0].record, field))
+    return field is not None and bool(record_values(entries[0].record, field))
 
 
 def _reading_of(task: Given, asked: Asked, reading: OwnReading) -> OwnReading:
@@ -149,7 +153,12 @@ def _reading_of(task: Given, asked: Asked, reading: OwnReading) -> OwnReading:
 
 
 def _selected(
-    pool: Given, task: Given, place: Kept, asked: Asked, stored: Stored, progress: Progress
+    pool: Given,
+    tasks: Mapping[str, Given],
+    place: Kept,
+    asked: Asked,
+    stored: Stored,
+    progress: Progress,
 ) -> Selected:
     settings, reading = asked.selection, stored.reading
     with place.open(settings.strategy) as opened:
@@ -158,7 +167,12 @@ def _selected(
             reading = replace(reading, own=None, model=None)
         made = partial(reading.embedder, stored=known.metadata)
         info = info_with_model(opened, reading.model, made)
-        examples = _examples(task, asked, reading, opened, info, place, progress)
+        parts = {
+            name: _examples(task, asked, reading, opened, info, place, progress)
+            for name, task in tasks.items()
+        }
+        examples = together(parts, dict(asked.tasks.task_weight))
+        examples = replace(examples, in_pool=asked.tasks.in_pool)
         guard = None
         if asked.guard.sources:
             guard = guard_against(
@@ -170,7 +184,8 @@ def _selected(
                 progress=progress,
             )
         where = within(opened, stored.rows, settings.search.where)
-        source = {"source": task.kind}
+        kinds = [task.kind for task in tasks.values()]
+        source = {"source": kinds[0] if len(kinds) == 1 else kinds}
         run = new_run(
             opened,
             examples,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from tsds_qdrant.arrays import FloatArray
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import (
@@ -22,24 +19,19 @@ from tsds_qdrant.errors import (
     SupportError,
     UnsupportedCollectionError,
 )
-from tsds_qdrant.neighbors.deepening import start
-from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE, typical_distance
-from tsds_qdrant.neighbors.yardstick import Yardstick
+from tsds_qdrant.neighbors.task_points import without_task_points
 from tsds_qdrant.planning.comparison import Comparison, Run
 from tsds_qdrant.planning.contestants import METHODS, Contestant, View, Viewing, settings_of
-from tsds_qdrant.planning.quality import Quality, measure
+from tsds_qdrant.planning.scales import scales_of
 from tsds_qdrant.planning.settings import CompareSettings
 from tsds_qdrant.pool.fields import check_fields
-from tsds_qdrant.pool.pool import vectors_of
-from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.progress import Progress, notice, silent
 from tsds_qdrant.records.fields import field_values, label
 from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.select import task_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.strategies.catalog import DEFAULT
-from tsds_qdrant.strategies.evidence import TransportEvidence
 from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.task import Task
 
@@ -91,6 +83,12 @@ def compare(
     check_fields(collection, {} if compared.by is None else {compared.by: "--by"})
     searcher = _searcher(collection, settings, progress)
     task = task_of(queries, searcher, query_weights)
+    names: tuple[str, ...] = ()
+    if isinstance(queries, TaskExamples):
+        names = tuple(queries.tasks)
+        if queries.in_pool == "out":
+            settings = _without_examples(settings, searcher, task, queries)
+            searcher = _searcher(collection, settings, progress)
     size = settings.wanted_sizes(searcher.candidates)[0]
     if size > searcher.candidates:
         rule, known = settings.strategy, settings.strategy.begin(searcher, task)
@@ -116,12 +114,12 @@ def compare(
         for method, contestant in ready.items()
         for seed in (range(first, first + compared.seeds) if contestant.has_chance else [None])
     }
-    scales = _scales(ready.values(), searcher, task, settings)
+    scales = replace(scales_of(ready.values(), searcher, task, settings), names=names)
     ours = {seed: set(ids) for (method, seed), ids in chosen.items() if method == DEFAULT}
     runs: list[Run] = []
     for (method, seed), ids in chosen.items():
         progress("measures", len(runs), len(chosen))
-        quality, distances = scales.quality(ids)
+        quality, distances, coverage = scales.quality(ids)
         shares = {} if compared.by is None else _shares(collection, ids, compared.by)
         others = [ours[seed]] if seed in ours else [*ours.values()]
         runs.append(
@@ -135,6 +133,7 @@ def compare(
                 effective_size=ready[method].effective_size,
                 overlap=None if method == DEFAULT else _overlap(set(ids), others),
                 shares=shares,
+                task_coverage=coverage,
                 target_share=None if compared.target is None else shares.get(compared.target, 0.0),
             )
         )
@@ -171,65 +170,14 @@ def _searcher(collection: Collection, settings: SelectionSettings, progress: Pro
     return searcher_of(collection, settings, progress)
 
 
-@dataclass(frozen=True)
-class _Scales:
-    """What every selection is measured with.
-
-    Attributes:
-        searcher: knows the pool.
-        task: what the selections are for.
-        typical: the distance within which a task example counts as covered.
-        bandwidth: h, within which candidates count as near-duplicates.
-    """
-
-    searcher: Searcher
-    task: Task
-    typical: float
-    bandwidth: float
-
-    @cached_property
-    def yardstick(self) -> Yardstick:
-        """How near the task examples lie to each other."""
-        return Yardstick.of(self.task.vectors, self.searcher.info.geometry)
-
-    def quality(self, ids: list[PointId]) -> tuple[Quality, FloatArray]:
-        """The measures of the selection of ``ids``, and (n,) their distances to the task."""
-        info = self.searcher.info
-        return measure(
-            vectors_of(self.searcher.collection, ids, info),
-            self.task.vectors,
-            self.task.weights,
-            info.geometry,
-            typical=self.typical,
-            bandwidth=self.bandwidth,
-            yardstick=self.yardstick,
-        )
-
-
-def _scales(
-    contestants: Iterable[Contestant], searcher: Searcher, task: Task, settings: SelectionSettings
-) -> _Scales:
-    """Typical distance and bandwidth of a contestant that has them, else as they are derived.
-
-    Those of a contestant that searches other vectors mean nothing here.
-    """
-    for contestant in contestants:
-        evidence = contestant.preference.evidence
-        if contestant.known.searcher.info.vector != searcher.info.vector:
-            continue
-        if isinstance(evidence, TransportEvidence) and evidence.bandwidth:
-            return _Scales(searcher, task, evidence.cost_scale, evidence.bandwidth)
-    searcher.preflight(task.vectors[0])
-    near = Neighborhoods(searcher, task.vectors)
-    start(near)
-    typical, given = typical_distance(near.lists), settings.flat()
-    bandwidth = given.get("bandwidth")
-    return _Scales(
-        searcher,
-        task,
-        typical=given.get("cost_scale") or typical,
-        bandwidth=BANDWIDTH_SHARE * typical if bandwidth is None else bandwidth,
-    )
+def _without_examples(
+    settings: SelectionSettings, searcher: Searcher, task: Task, queries: TaskExamples
+) -> SelectionSettings:
+    """``settings`` for the pool without the task examples that are in it; that is said."""
+    search, points = without_task_points(searcher, settings.search, task.vectors, queries.ids)
+    if points.ids:
+        notice("left out", points.in_words(len(task.vectors)))
+    return replace(settings, search=search)
 
 
 def _overlap(ids: set[PointId], others: list[set[PointId]]) -> float | None:

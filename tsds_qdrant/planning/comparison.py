@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Run:
         shares: value of the payload field -> share of the selected that have it; empty if no
             field was asked for.
         target_share: share of the selected that have the value of the target; None without one.
+        task_coverage: name of a task -> mean distance from its examples to the nearest selected
+            candidate; empty where there is one task.
     """
 
     method: str
@@ -58,6 +60,7 @@ class Run:
     overlap: float | None
     shares: Mapping[str, float]
     target_share: float | None
+    task_coverage: Mapping[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, float | None]:
         """``FIGURES`` by name."""
@@ -128,6 +131,15 @@ class Comparison:
         found = _over_runs([run.shares.get(value, 0.0) for run in self.runs_of(method)])
         return found or Figure(0.0, None)
 
+    def coverage_of(self, method: str, task: str) -> Figure | None:
+        """Coverage of one of several tasks over the runs of ``method``."""
+        return _over_runs([run.task_coverage.get(task) for run in self.runs_of(method)])
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks; empty where there is one."""
+        return list(self.runs[0].task_coverage) if self.runs else []
+
     def values(self) -> list[str]:
         """Values of the field, those that the first strategy selects most of first."""
         means = {
@@ -163,7 +175,12 @@ class Comparison:
             "seeds": [run.seed for run in self.runs_of(method) if run.seed is not None],
             **{name: figure and vars(figure) for name, figure in found.items()},
             "shares": {value: vars(self.share(method, value)) for value in values},
+            **({"task_coverage": self._task_coverage(method)} if self.tasks else {}),
         }
+
+    def _task_coverage(self, method: str) -> dict[str, Any]:
+        found = {task: self.coverage_of(method, task) for task in self.tasks}
+        return {task: figure and vars(figure) for task, figure in found.items()}
 
 
 def _over_runs(values: list[float | None]) -> Figure | None:

@@ -36,7 +36,7 @@ def arrow_rows(
         for batch in batches:
             kept, vectors = _kept(batch, name, form.drop_columns, findings), None
             if form.vector_field is not None:
-                kept, vectors = split_batch(kept, form.vector_field)
+                kept, vectors = split_batch(kept, form.vector_field, f"'{name}'")
             rows: list[Any] = [{} for _ in range(batch.num_rows)] if vectors else []
             if kept.num_columns:
                 rows = _rows(cut_to_microseconds(kept, findings.changes))

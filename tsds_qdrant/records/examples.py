@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +73,16 @@ class Example:
     def is_text(self) -> bool:
         """Whether it is text alone."""
         return not self.messages
+
+    @property
+    def length(self) -> int:
+        """Characters of all that it shows; pictures, sounds and files count as their JSON text."""
+        said = [self.text, self.tools]
+        for message in self.messages:
+            content = message["content"]
+            said += [content if isinstance(content, str) else json.dumps(content, default=str)]
+            said += [reasoning_of(message)]
+        return sum(map(len, said))
 
     @property
     def calls_tools(self) -> bool:

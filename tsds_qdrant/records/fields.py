@@ -48,6 +48,37 @@ def field_values(record: Any, path: str) -> list[Any]:
     return [value for item in items for value in field_values(item, rest)] if dot else items
 
 
+def spelt(record: Any, path: str, place: object = None) -> str:
+    """``path`` as ``record`` spells it: where it has no such key, the one that differs in case.
+
+    Raises:
+        BadRecordError: several do; ``place`` is where the record stands.
+    """
+    if isinstance(record, str):
+        return spelt(parsed(record), path, place)
+    first, dot, rest = path.partition(".")
+    if isinstance(record, (list, tuple)):
+        at = 0 if first == "*" else int(first) if first.isdecimal() else len(record)
+        inside = record[at] if dot and at < len(record) else None
+        return path if inside is None else f"{first}.{spelt(inside, rest, place)}"
+    if not isinstance(record, Mapping) or path in record:
+        return path
+    if not (dot and first in record):
+        if whole := _alike(record, path, place):
+            return whole
+        first = dot and _alike(record, first, place)
+    return f"{first}.{spelt(record[first], rest, place)}" if first else path
+
+
+def record_values(record: Any, path: str, place: object = None) -> list[Any]:
+    """:func:`field_values` at ``path`` as the record of a file spells it.
+
+    Raises:
+        BadRecordError: see :func:`spelt`.
+    """
+    return field_values(record, spelt(record, path, place))
+
+
 def number_at(record: Any, path: str) -> float:
     """The one finite number at ``path``; NaN where there is none, or several."""
     values = field_values(record, path)
@@ -67,7 +98,23 @@ def missing_field(record: Mapping[str, Any], path: str, place: Place | None) -> 
 
 def likely_field(path: str, names: Collection[str]) -> str | None:
     """Which of ``names`` was probably meant by ``path``; None if none is like it."""
-    return next(iter(difflib.get_close_matches(path, names, n=1)), None)
+    meant = [name for name in names if name.casefold() == path.casefold()]
+    return next(iter(meant or difflib.get_close_matches(path, names, n=1)), None)
+
+
+def _alike(record: Mapping[str, Any], name: str, place: object) -> str:
+    """The key of ``record`` that differs from ``name`` in case alone; "" if there is none.
+
+    Raises:
+        BadRecordError: there are several.
+    """
+    found = [key for key in record if str(key).casefold() == name.casefold()]
+    if len(found) > 1:
+        listed = " and ".join(f"'{key}'" for key in found)
+        raise BadRecordError(
+            place, f"has no field '{name}' but {listed}", "name one of them as it is written"
+        )
+    return found[0] if found else ""
 
 
 def _probably_meant(record: Mapping[str, Any], path: str) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.records.entries import Place
-from tsds_qdrant.records.fields import field_values, missing_field, shown
+from tsds_qdrant.records.fields import missing_field, record_values, shown
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _MAX_ID = 2**64 - 1
@@ -51,7 +51,7 @@ def record_id(
         encoded = text.encode("utf-8", "surrogatepass")
         size = len(encoded).to_bytes(8, "little")
         return _hashed(size + encoded + _canonical(record, place), person=b"tsds-record")
-    values = field_values(record, id_field)
+    values = record_values(record, id_field, place)
     if not values:
         raise missing_field(record, id_field, place)
     value = values[0]

@@ -7,6 +7,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 
 from tsds_qdrant.errors import InputError, SettingsError, TsdsError
 from tsds_qdrant.files.compression import decompressed
+from tsds_qdrant.files.flat_rows import nested
 from tsds_qdrant.records.arrow_rows import arrow_batches, arrow_rows, count_rows
 from tsds_qdrant.records.entries import Entry, Findings
 from tsds_qdrant.records.folders import files_of_folder, files_of_pattern, is_pattern
@@ -53,7 +55,8 @@ def read_entries(
     written by ``save_to_disk``, or holds files of one format; a pattern stands for the files that
     it fits; ``hf:NAME`` is a dataset of the hub; ``-``, or a pipe, is JSON lines. Text is UTF-8.
 
-    Values become what JSON can hold, see :func:`~tsds_qdrant.files.json_values.json_safe`.
+    Values become what JSON can hold, see :func:`~tsds_qdrant.files.json_values.json_safe`. Rows of
+    a selection have their ``payload`` again, where a table spreads it over columns.
 
     Args:
         path: a file, a directory, a pattern, a dataset, ``-`` for standard input, or records in
@@ -72,6 +75,7 @@ def read_entries(
     name = str(path)
     held = path.entries(form, findings) if isinstance(path, InMemory) else None
     entries = _without(held or _entries(name, form, findings), form, findings)
+    entries = (replace(entry, record=nested(entry.record)) for entry in entries)
     if form.vector_field is not None:
         entries = with_vectors(entries, form.vector_field, findings)
     return _some(entries, name, findings)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tsds_qdrant.errors import BadRecordError, SettingsError
 from tsds_qdrant.records.entries import Place
-from tsds_qdrant.records.fields import field_values, listed_fields, missing_field
+from tsds_qdrant.records.fields import field_values, listed_fields, missing_field, spelt
 from tsds_qdrant.records.headers import table_advice
 from tsds_qdrant.records.shapes import template_for
 from tsds_qdrant.records.values import NoTextError, field_text, obstacle
@@ -31,6 +31,9 @@ class _Slot:
 @dataclass(frozen=True)
 class TextTemplate:
     r"""How the text of a record is made; kept with a collection as a small dictionary.
+
+    Names of fields match without case where a record has no such name, and just one that differs in
+    case alone.
 
     Attributes:
         text_field: one field; dots reach into nested records and lists
@@ -85,22 +88,6 @@ class TextTemplate:
             SettingsError: as :meth:`parse`.
         """
         return cls(stored.get("text_field"), stored.get("template"))
-
-    @classmethod
-    def usual(cls, records: Sequence[Mapping[str, Any]]) -> TextTemplate:
-        """The usual shape of ``records`` that makes texts of most; undecided if none does; loose.
-
-        Of shapes that suit as many it is the first one's. Fields that may be missing are in it if
-        they are in one of the records.
-        """
-        fullest: dict[tuple[str, ...], TextTemplate] = {}
-        for record in records:
-            if (source := template_for(record)) is not None:
-                one = cls(template=source)
-                known = fullest.setdefault(one.needs, one)
-                fullest[one.needs] = max(known, one, key=lambda way: len(way.fields))
-        suits = {way: sum(way.suits(record) for record in records) for way in fullest.values()}
-        return replace(max(suits, key=suits.__getitem__, default=cls()), loose=True)
 
     def suits(self, record: Mapping[str, Any]) -> bool:
         """Whether it makes a text of ``record``, by its own fields."""
@@ -178,13 +165,17 @@ class TextTemplate:
 
     def with_optional(self, paths: Collection[str]) -> TextTemplate:
         """The template whose fields ``paths`` may be missing or empty."""
-        source = ""
-        for slot in self._slots:
-            source += slot.literal.replace("{", "{{").replace("}", "}}")
-            if slot.path is not None:
-                mark = "?" if slot.optional or slot.path in paths else ""
-                source += f"{{{slot.path}{mark}}}"
-        return TextTemplate(template=source)
+        return TextTemplate(template=self._source(str, paths))
+
+    def spelt_as(self, record: Mapping[str, Any], place: Place | None = None) -> TextTemplate:
+        """The template with the names of its fields as ``record`` spells them.
+
+        Raises:
+            BadRecordError: see :func:`~tsds_qdrant.records.fields.spelt`.
+        """
+        if self.text_field is not None:
+            return TextTemplate(spelt(record, self.text_field, place))
+        return TextTemplate(template=self._source(lambda path: spelt(record, path, place)))
 
     def merged(self, other: TextTemplate) -> TextTemplate | None:
         """What makes the same texts as both, of all records that either takes; None if nothing.
@@ -198,7 +189,19 @@ class TextTemplate:
         kept = {slot.path for slot in mine if slot.optional}
         return self if loose <= kept else self.with_optional(loose)
 
+    def _source(self, named: Callable[[str], str], optional: Collection[str] = ()) -> str:
+        """The template as text, its fields under other names, and more of them ``optional``."""
+        source = ""
+        for slot in self._slots:
+            source += slot.literal.replace("{", "{{").replace("}", "}}")
+            if slot.path is not None:
+                mark = "?" if slot.optional or slot.path in optional else ""
+                source += f"{{{named(slot.path)}{mark}}}"
+        return source
+
     def _text_of(self, record: Mapping[str, Any], slot: _Slot, place: Place | None) -> str:
+        if (path := spelt(record, slot.path or "", place)) != slot.path:
+            slot = replace(slot, path=path)
         text = _text_in(record, slot, place)
         if not text and not slot.optional:
             advice = "fill it, or drop the record"

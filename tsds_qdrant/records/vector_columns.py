@@ -12,7 +12,7 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.values import Metric
 from tsds_qdrant.errors import BadRecordError
 from tsds_qdrant.records.entries import Entry, Findings, Place
-from tsds_qdrant.records.fields import missing_field, shown
+from tsds_qdrant.records.fields import missing_field, shown, spelt
 
 NO_VECTOR: Float32Array = np.empty(0, dtype=np.float32)
 """Of a record that has none: null, or an empty list."""
@@ -78,12 +78,19 @@ def checked_vector(
     raise BadRecordError(place, fault, advice)
 
 
-def split_batch(batch: Any, path: str) -> tuple[Any, list[Float32Array] | None]:
+def split_batch(
+    batch: Any, path: str, place: object = None
+) -> tuple[Any, list[Float32Array] | None]:
     """An Arrow batch without the column of vectors at ``path``, and the vector of each row.
 
     None for the vectors, and the batch as it is, where that column holds no lists of numbers.
+
+    Raises:
+        BadRecordError: several columns are named like ``path`` but for case; ``place`` is that of
+            the batch.
     """
     names = list(batch.schema.names)
+    path = spelt(dict.fromkeys(names), path, place)
     first, _, rest = (path, "", "") if path in names else path.partition(".")
     if first not in names:
         return batch, None
@@ -108,6 +115,7 @@ def _without(column: Any, path: str) -> tuple[Any, Any]:
     if not pa.types.is_struct(column.type):
         return None, None
     names = [column.type.field(k).name for k in range(column.type.num_fields)]
+    path = spelt(dict.fromkeys(names), path)
     first, _, rest = (path, "", "") if path in names else path.partition(".")
     if first not in names:
         return None, None
@@ -162,7 +170,7 @@ def _as_float32(numbers: npt.NDArray[Any]) -> Float32Array:
 def _taken(record: dict[str, Any], path: str, place: Place) -> Any:
     """The value at ``path``, taken out of ``record``."""
     inside: Any = record
-    rest = path
+    rest = spelt(record, path, place)
     while isinstance(inside, dict):
         if rest in inside:
             return inside.pop(rest)

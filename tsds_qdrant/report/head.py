@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tsds_qdrant.report.figures import ReportFigures
@@ -18,7 +18,7 @@ def headline(figures: ReportFigures) -> Html:
     count = len(figures.chosen.rows)
     what = "selected" if figures.chosen.drawn else "with p > 0"
     title = f"{count:,} of {told['candidates']:,} candidates {what}"
-    collection, source = told["collection"], str(told["queries"].get("source") or "")
+    collection, source = told["collection"], _source(told["queries"].get("source"))
     values = dict(leaves(told))
     return tag(
         "header",
@@ -46,6 +46,11 @@ def headline(figures: ReportFigures) -> Html:
         tag("p", *_strategy(figures), class_="note"),
         *(tag("p", warning, class_="warning") for warning in _warnings(figures, values)),
     )
+
+
+def _source(source: str | Sequence[str] | None) -> str:
+    """Where the task examples come from; "" where not known."""
+    return source if isinstance(source, str) else ", ".join(source or ())
 
 
 def _how_drawn(figures: ReportFigures) -> Iterator[str]:
@@ -92,7 +97,9 @@ def _tiles(figures: ReportFigures) -> Iterator[tuple[Any, str]]:
 
 def _warnings(figures: ReportFigures, values: Mapping[str, Any]) -> Iterator[str]:
     """What a reader must know before the rest."""
-    evidence = figures.selection.evidence
+    evidence, points = figures.selection.evidence, figures.selection.tasks.points
+    if points is not None and points.ids:
+        yield f"{points.in_words(figures.selection.queries)}."
     if isinstance(evidence, TransportEvidence) and evidence.why_even:
         yield f"The task has no influence here: {evidence.why_even}."
     if isinstance(evidence, TransportEvidence) and evidence.narrow:

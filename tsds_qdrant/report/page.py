@@ -33,6 +33,7 @@ from tsds_qdrant.report.selection_sections import (
     selection_section,
     text_section,
 )
+from tsds_qdrant.report.task_section import task_section
 
 SCRIPTS = ("vendored/chart.umd.min.js", "vendored/chartjs-plugin-zoom.min.js", "page.js")
 """What runs in the page, in order."""
@@ -76,6 +77,7 @@ def sections_of(figures: ReportFigures) -> list[Section]:
     """All sections, in order; which there are depends on the strategy."""
     transport, near, shares = figures.transport, figures.nearest, figures.shares
     sections = [text_section(figures), selection_section(figures)]
+    sections += [task_section(figures)] if figures.selection.tasks.names else []
     more: list[Section] = []
     if transport:
         sections.append(coverage_section(figures, transport))

@@ -37,6 +37,7 @@ class Row:
         weight: how often it counts.
         score: that the strategy gives; None where there is none.
         value: of the payload field that was asked for; "" for none.
+        task: that of the nearest task example; "" where there is one.
     """
 
     rank: int
@@ -48,6 +49,7 @@ class Row:
     weight: int
     score: float | None
     value: str
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def rows_of(reader: PointReader, chosen: Chosen, by: str | None) -> Rows:
                     weight=round(weights[place]) if chosen.drawn else 1,
                     score=None if score is None or np.isnan(score) else score,
                     value=_value(record, by),
+                    task=(selection.task_of(row) or "") if selection.tasks.names else "",
                 )
             )
     return Rows(tuple(found), len(chosen.rows))

@@ -89,6 +89,7 @@ def rows_for_script(figures: ReportFigures) -> dict[str, Any]:
         any(row.weight > 1 for row in rows),
         any(row.score is not None for row in rows),
     )
+    tasks = any(row.task for row in rows)
     chances = any(row.probability is not None for row in rows)
     columns = [
         ("rank", "number", [row.rank for row in rows]),
@@ -97,6 +98,7 @@ def rows_for_script(figures: ReportFigures) -> dict[str, Any]:
         *([("weight", "number", [row.weight for row in rows])] if weighed else []),
         *([("score", "number", [_number(row.score, 4) for row in rows])] if scored else []),
         *([("p", "number", [_number(row.probability, 3) for row in rows])] if chances else []),
+        *([("task", "word", [row.task for row in rows])] if tasks else []),
         *([(by, "word", [row.value for row in rows])] if by else []),
         ("task example", "example", [row.example for row in rows]),
         ("id", "id", [str(row.point_id) for row in rows]),

@@ -1,4 +1,4 @@
-"""How far a model reads texts."""
+"""Texts that are longer than what a model reads."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tsds_qdrant.errors import EmbeddingError, MissingPackageError, SettingsError
 from tsds_qdrant.paths import absolute
+from tsds_qdrant.progress import notice
 from tsds_qdrant.representations.backends import Backend
 from tsds_qdrant.representations.model_names import (
     FASTEMBED_PREFIX,
@@ -102,6 +103,7 @@ class ModelSource:
         """
         silence()
         path = loadable(self.name)
+        notice(f"loading {self.name}", f"loading model '{self.name}' ..")
         try:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:

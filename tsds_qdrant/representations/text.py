@@ -15,6 +15,7 @@ from tsds_qdrant.representations.backends import Backend
 from tsds_qdrant.representations.batches import CPU_TOKENS, batches_by_length
 from tsds_qdrant.representations.cut import Cut
 from tsds_qdrant.representations.loading import ModelSource, first_line
+from tsds_qdrant.representations.model_prints import model_print
 from tsds_qdrant.representations.prompts import passage_prompts
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -103,16 +104,21 @@ class SentenceTransformerEmbedder:
         return other if length is None else {**other, "max_length": length}
 
     @property
+    def fingerprint(self) -> list[Any] | None:
+        """Other than before whenever it may make other vectors; None where that is not known.
+
+        Nothing is loaded for it.
+        """
+        found = model_print(self.name)
+        return None if found is None else [self.made_with, found]
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """Equal for all that make the same vectors in the same place."""
         return self._source, self._batch_size, self._given
 
     def passage_prompts(self) -> tuple[str, ...]:
-        """What the model may want before passages: a prompt of its own, or of models of its name.
-
-        Raises:
-            EmbeddingError: the model cannot be loaded.
-        """
+        """What the model may want before passages: a prompt of its own, or of its name."""
         own = self._loaded().prompts or {}
         named = [own[name] for name in ("document", "passage", "corpus") if own.get(name)]
         return tuple(dict.fromkeys((*named, *passage_prompts(self.name))))

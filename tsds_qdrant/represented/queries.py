@@ -57,12 +57,22 @@ def recalled(key: str, count: int) -> Float32Array | None:
     return None
 
 
-def remember(key: str, rows: Float32Array) -> None:
-    """Remember the vectors ``rows`` (n, D) by ``key``, and forget those not used for longest."""
+def recalled_numbers(key: str) -> tuple[int, ...]:
+    """Numbers that were remembered with the vectors of ``key``; none where they are not there."""
+    with suppress(*UNREADABLE):
+        return tuple(arrays_in(_directory() / f"{key}.npz")["numbers"].astype(np.int64).tolist())
+    return ()
+
+
+def remember(key: str, rows: Float32Array, numbers: Sequence[int] = ()) -> None:
+    """Remember the vectors ``rows`` (n, D) by ``key``, and forget those not used for longest.
+
+    ``numbers`` are remembered with them.
+    """
     if rows.nbytes > MOST_BYTES:
         return
     held = BytesIO()
-    arrays: Mapping[str, Any] = {"rows": rows}
+    arrays: Mapping[str, Any] = {"rows": rows, "numbers": np.array(numbers, dtype=np.int64)}
     np.savez(held, **arrays)
     with suppress(OSError, RuntimeError):
         directory = _directory()

@@ -35,9 +35,10 @@ from tsds_qdrant.runs.run import Run, check_settings, keep_run, load_run
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.tagging import Tagging, agreed_tagging
 from tsds_qdrant.selection.pacing import announce_reads
-from tsds_qdrant.selection.select import begin, select_for, way_of
+from tsds_qdrant.selection.select import begin, select_for
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.selection.tasks import Tasks
 from tsds_qdrant.selection.traits import CountTokens
 from tsds_qdrant.task.examples import TaskExamples
 
@@ -115,8 +116,8 @@ def examples_of(
     if weights is None and queries.weights is not None:
         weights = np.asarray(queries.weights, dtype=np.float64)
     texts, way = list(queries.texts), queries.template.to_dict()
-    groups = (list(queries.groups),) if queries.groups else ()
-    return np.asarray(queries.vectors, dtype=np.float32), weights, texts, way, *groups
+    more = [one for one in (queries.groups, queries.tasks, queries.in_pool) if one]
+    return np.asarray(queries.vectors, dtype=np.float32), weights, texts, way, *more
 
 
 def source_of(queries: npt.ArrayLike | TaskExamples, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,9 +181,13 @@ def new_run(
             memory=memory,
         )
         sizes = settings.wanted_sizes(known.searcher.candidates)
-        count = keeping.count_tokens
         selection = select_for(
-            known, settings, sizes, guard=guard, count_tokens=count, template=way_of(queries)
+            known,
+            settings,
+            sizes,
+            guard=guard,
+            count_tokens=keeping.count_tokens,
+            tasks=Tasks.of(queries, known),
         )
         facts = source_of(queries, keeping.query_facts)
         looked = None if mark is None else without(mark, known.searcher.members.outside)

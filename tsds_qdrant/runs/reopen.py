@@ -13,6 +13,7 @@ from tsds_qdrant.runs.address import check_identity
 from tsds_qdrant.runs.run import Run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.selection.select import Earlier, select_for
+from tsds_qdrant.selection.tasks import Tasks
 
 
 def reopen(
@@ -37,6 +38,7 @@ def reopen(
         run.settings,
         run.sizes,
         earlier=Earlier(run.drawn.evidence, run.drawn.traits, run.drawn.copies, reopened=True),
+        tasks=Tasks.restored(run.queries),
     )
     guard = stored_guard(facts, arrays)
     if guard is not None:

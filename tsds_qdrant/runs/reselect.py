@@ -18,7 +18,6 @@ from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.represented.marks import described
 from tsds_qdrant.runs.address import check_identity, open_of_run
 from tsds_qdrant.runs.begin import examples_of, source_of
@@ -34,8 +33,9 @@ from tsds_qdrant.runs.resuming import Attempt, carried_out, digest_of, looking, 
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
-from tsds_qdrant.selection.select import Earlier, select_for, task_of, way_of
+from tsds_qdrant.selection.select import Earlier, select_for, task_of
 from tsds_qdrant.selection.selection import Selection
+from tsds_qdrant.selection.tasks import Tasks
 from tsds_qdrant.selection.traits import CountTokens
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
@@ -79,6 +79,8 @@ def reselect(
     progress: Progress = silent,
 ) -> Reselection:
     """Bring the run in ``state`` up to date: compute, deliver, store, and then write back.
+
+    Where nothing has changed nothing is stored, and the history lists no further run.
 
     Args:
         state: a run state, made by ``select --state`` or :func:`begin_run`.
@@ -133,8 +135,10 @@ def reselect(
             untouched = not (changes.came or changes.gone or queries is not None or sizes)
             check_fields(opened, {} if untouched else run.settings.bounds.fields)
             repaired = known.update(changes.came, changes.gone)
+            tasks = Tasks.restored(run.queries).after(known, changes.came, changes.gone)
             if queries is not None:
                 known.retarget(task_of(queries, known.searcher))
+                tasks = Tasks.of(queries, known)
             guard = stored_guard(facts, arrays)
             if guard is not None:
                 guard.forget([*changes.came, *changes.gone])
@@ -144,13 +148,13 @@ def reselect(
                 run.sizes,
                 guard=guard,
                 count_tokens=count_tokens,
-                template=_way(run, queries),
                 earlier=Earlier(
                     evidence=None if repaired.from_scratch else run.drawn.evidence,
                     traits=run.drawn.traits if untouched else None,
                     copies=run.drawn.copies if untouched else None,
                     unchanged=untouched,
                 ),
+                tasks=tasks,
             )
             difference = difference_of(run.drawn, selection)
             figures = reselection_figures(
@@ -163,13 +167,14 @@ def reselect(
             )
             if cluster and (troubles := cluster.troubles()):
                 figures["warnings"] = list(troubles)
-            number, note = len(history) + 1, note_of(memory)
+            changed = not untouched or bool(difference.added or difference.removed)
+            number, note = len(history) + changed, note_of(memory)
             done = Reselection(selection, changes, repaired, difference, number, figures, note)
             if deliver is not None:
                 deliver(done)
             source = run.queries if queries is None else source_of(queries, {})
             now = Run(selection, known, source, changes.mark, guard, run.tagging)
-            return replace(done, number=keep_run(state, now, figures))
+            return replace(done, number=keep_run(state, now, figures if changed else None))
 
         done = carried_out(attempt, do)
         figures = done.run
@@ -183,11 +188,6 @@ def reselect(
         marked = prune(opened, done.selection, ledger=Ledger(state), progress=progress)
         figures = figures if marked is None else {**figures, "prune": vars(marked)}
     return replace(done, run=figures)
-
-
-def _way(run: StoredRun, queries: npt.ArrayLike | TaskExamples | None) -> TextTemplate | None:
-    """How the texts of task examples are made, the run's own where there are no new ones."""
-    return TextTemplate.from_dict(run.queries) if queries is None else way_of(queries)
 
 
 def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) -> Changes:

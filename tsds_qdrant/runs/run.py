@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import FloatArray
-from tsds_qdrant.collections.ids import KeyArray, checked_ids, point_ids, point_keys
+from tsds_qdrant.collections.ids import KeyArray, point_ids, point_keys
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
-from tsds_qdrant.errors import InputError, StateError
+from tsds_qdrant.errors import StateError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.stored import guard_arrays, guard_facts
 from tsds_qdrant.progress import Progress, silent
@@ -112,8 +112,8 @@ class StoredRun:
     candidates: int | None = None
 
 
-def keep_run(state: RunState, run: Run, figures: Mapping[str, Any]) -> int:
-    """Store ``run``, its selection's ``figures`` too, in one transaction; return its number."""
+def keep_run(state: RunState, run: Run, figures: Mapping[str, Any] | None) -> int:
+    """Store ``run`` and, for the history, ``figures`` if any; return the history's last number."""
     selection, mark = run.selection, run.mark or Mark("ids")
     p = selection.preference.probabilities
     kept = selection.support
@@ -128,7 +128,7 @@ def keep_run(state: RunState, run: Run, figures: Mapping[str, Any]) -> int:
         "sizes": list(selection.samples),
         "candidates": selection.candidates,
         "collection": identity_of(selection.collection),
-        "queries": dict(run.queries),
+        "queries": {**run.queries, **selection.tasks.stored()},
         "mark": {
             "way": mark.way,
             "field": mark.field_name,
@@ -230,6 +230,17 @@ def resume_knowledge(
     return settings.strategy.resume(searcher, facts.get("knowledge", facts), arrays)
 
 
+def check_stored(path: str | Path, wanted: SelectionSettings) -> None:
+    """Check the same of the state file ``path``, if there is one; little of it is read.
+
+    Raises:
+        StateError: it asks for something else, or is no state.
+    """
+    stored = RunState(path).fact("settings") if Path(path).exists() else None
+    if stored is not None:
+        check_settings(path, SelectionSettings.restored(stored), wanted)
+
+
 def check_settings(path: object, stored: SelectionSettings, wanted: SelectionSettings) -> None:
     """Check that a selection into an existing state asks for the same.
 
@@ -244,16 +255,3 @@ def check_settings(path: object, stored: SelectionSettings, wanted: SelectionSet
                 f"run state '{path}' was made with {name} {before}, not {value}; "
                 f"use 'tsds-qdrant reselect', or another --state"
             )
-
-
-def ids_of_file(path: Path) -> list[PointId]:
-    """Point ids from a text file, one a line; blank lines are skipped.
-
-    Raises:
-        InputError: no such file, or a line that is no point id.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"'{path}' cannot be read ({error}); give one id a line") from error
-    return checked_ids([int(line) if line.isdecimal() else line for line in lines])

@@ -1,7 +1,8 @@
 """The state of a run in one SQLite file: everything that a repair needs, and the run's history.
 
 Every change is one transaction (write-ahead log): a process that dies leaves the state before or
-after. Arrays are blobs of little-endian numbers; nothing is ever unpickled.
+after. Arrays are blobs of little-endian numbers, in parts; nothing is ever unpickled. Facts and
+parts that are stored already are not written again.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from tsds_qdrant.errors import StateError, StateLockedError
 FORMAT = 1
 APPLICATION_ID = 0x54534453
 """What ``file`` and we know a state by: "TSDS"."""
-PART_BYTES = 256 * 2**20
-"""Arrays are cut into parts of this size, as SQLite limits a blob to 1e9 bytes."""
+PART_BYTES = 2**16
+"""Arrays are cut into parts of this size: one of which nothing changed stays as it is."""
 
 FINGERPRINT = "fingerprint"
 """Name of the fact that says how the collection was when the run looked at it."""
@@ -144,25 +145,21 @@ class RunState:
             rows = database.execute("SELECT number, facts FROM runs ORDER BY number").fetchall()
             return [{"number": number, **json.loads(facts)} for number, facts in rows]
 
-    def save(self, facts: Mapping[str, Any], arrays: Arrays, run: Mapping[str, Any]) -> int:
-        """Replace facts and arrays, add a run, all in one transaction; return the run's number.
+    def save(self, facts: Mapping[str, Any], arrays: Arrays, run: Mapping[str, Any] | None) -> int:
+        """Replace facts and arrays, add a run, all in one transaction; return its number.
+
+        Without a ``run`` none is added, and the number is that of the last one.
 
         Raises:
             StateError: the file cannot be written; it is as it was.
         """
         with self._connected() as database, database:
-            database.execute("DELETE FROM facts WHERE substr(name, 1, ?) <> ?", (len(OWED), OWED))
-            database.executemany(
-                "INSERT OR REPLACE INTO facts VALUES (?, ?)",
-                ((name, json.dumps(value)) for name, value in facts.items()),
-            )
-            database.execute("DELETE FROM arrays")
-            for name, array in arrays.items():
-                database.executemany(
-                    "INSERT INTO arrays VALUES (?, ?, ?, ?, ?)", _parts(name, array)
-                )
-            cursor = database.execute("INSERT INTO runs (facts) VALUES (?)", (json.dumps(run),))
-        return int(cursor.lastrowid or 0)
+            _save_facts(database, facts)
+            _save_arrays(database, arrays)
+            if run is not None:
+                database.execute("INSERT INTO runs (facts) VALUES (?)", (json.dumps(run),))
+            last = database.execute("SELECT max(number) FROM runs").fetchone()[0]
+        return int(last or 0)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -208,11 +205,34 @@ class RunState:
             ) from error
 
 
-def _parts(name: str, array: npt.NDArray[Any]) -> Iterator[tuple[str, int, str, str, memoryview]]:
+def _save_facts(database: sqlite3.Connection, facts: Mapping[str, Any]) -> None:
+    """Store ``facts`` in the place of all that are not owed."""
+    known = "SELECT name, value FROM facts WHERE substr(name, 1, ?) <> ?"
+    before = dict(database.execute(known, (len(OWED), OWED)).fetchall())
+    now = {name: json.dumps(value) for name, value in facts.items()}
+    gone = [(name,) for name in before.keys() - now.keys()]
+    database.executemany("DELETE FROM facts WHERE name = ?", gone)
+    changed = [(name, value) for name, value in now.items() if before.get(name) != value]
+    database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", changed)
+
+
+def _save_arrays(database: sqlite3.Connection, arrays: Arrays) -> None:
+    """Store ``arrays`` in the place of all others."""
+    gone = {(name, part) for name, part in database.execute("SELECT name, part FROM arrays")}
+    one = "SELECT dtype, shape, content FROM arrays WHERE name = ? AND part = ?"
+    for name, array in arrays.items():
+        for row in _parts(name, array):
+            gone.discard(row[:2])
+            if database.execute(one, row[:2]).fetchone() != row[2:]:
+                database.execute("INSERT OR REPLACE INTO arrays VALUES (?, ?, ?, ?, ?)", row)
+    database.executemany("DELETE FROM arrays WHERE name = ? AND part = ?", gone)
+
+
+def _parts(name: str, array: npt.NDArray[Any]) -> Iterator[tuple[str, int, str, str, bytes]]:
     """Rows of the table ``arrays``: the array cut along its first axis."""
     array = np.ascontiguousarray(array)
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     step = max(1, PART_BYTES // max(1, array.nbytes // max(1, len(array))))
     for part, start in enumerate(range(0, max(1, len(array)), step)):
-        rows = np.ascontiguousarray(array[start : start + step])
-        yield name, part, rows.dtype.str, json.dumps(rows.shape), rows.data
+        rows = array[start : start + step]
+        yield name, part, rows.dtype.str, json.dumps(rows.shape), rows.tobytes()

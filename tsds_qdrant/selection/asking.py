@@ -1,6 +1,6 @@
 """Asking: a strategy is asked until guard and bounds are content.
 
-The strategy prefers, the guard takes copies of test items out, and the strategy prefers again,
+The strategy prefers, what is kept out counts as deleted, and the strategy prefers again,
 until nothing is found; where quotas, budgets and groups leave too few, more is asked for. What is
 known only grows and the pool is finite, so this ends.
 """
@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tsds_qdrant.errors import DepthError, SupportError
-from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.selection.bounded import Drawing
 from tsds_qdrant.selection.copies import NearCopies
+from tsds_qdrant.selection.kept_out import KeptOut
 from tsds_qdrant.selection.sampling import spread_of
 from tsds_qdrant.selection.settings import SelectionSettings
 from tsds_qdrant.strategies.base import Ask, Preference
@@ -39,7 +40,7 @@ class Asking:
     Attributes:
         known: what the strategy has learned.
         settings: as given.
-        guard: keeps copies of test items out; None for none.
+        kept_out: keeps candidates out; None where all may come in.
         drawing: says whether bounds leave enough.
         unchanged: what is excluded stays so, as nothing has changed since that was found.
         copies: finds near copies, which come last; None where they stay in their places.
@@ -47,7 +48,7 @@ class Asking:
 
     known: Knowledge
     settings: SelectionSettings
-    guard: Guard | None
+    kept_out: KeptOut | None
     drawing: Drawing
     unchanged: bool = False
     copies: NearCopies | None = None
@@ -69,12 +70,12 @@ class Asking:
             SupportError: the pool is smaller than ``size``.
             DepthError: bounds leave too few, and memory allows to look no further.
         """
-        settings, known, guard = self.settings, self.known, self.guard
+        settings, known, kept_out = self.settings, self.known, self.kept_out
         clean = None
-        if guard is not None:
+        if kept_out is not None:
             if not self.unchanged:
-                guard.begin(known)
-            clean = guard.cleaner(known)
+                kept_out.begin(known)
+            clean = partial(kept_out.drop, known)
         settings.strategy.settle(known, clean)
         if size > known.pool and settings.exact_size and not settings.wanted.ratio:
             raise SupportError(settings.strategy.too_few(known, self._everything(), size))
@@ -110,8 +111,8 @@ class Asking:
         while True:
             preference: Preference = self.settings.strategy.prefer(self.known, ask)
             order = preference.candidates
-            if self.guard is not None and self.guard.drop_copies(self.known, order):
-                ask = begun  # so that a run that knows the copies takes the same way
+            if self.kept_out is not None and self.kept_out.drop(self.known, order):
+                ask = begun  # so that a run that knows what is kept out takes the same way
                 continue
             if self.copies is None or (ask.own and not wanted):
                 return preference
@@ -129,7 +130,7 @@ class Asking:
         strategy, known = self.settings.strategy, self.known
         try:
             there = strategy.everything(known)
-            while self.guard is not None and self.guard.drop_copies(known, there):
+            while self.kept_out is not None and self.kept_out.drop(known, there):
                 there = strategy.everything(known)
         except DepthError:
             return known.pool

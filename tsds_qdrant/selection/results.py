@@ -15,6 +15,7 @@ from tsds_qdrant.collections.values import FLOAT32, CollectionInfo
 from tsds_qdrant.files.outputs import sized_path, write_json, write_rows
 from tsds_qdrant.files.streams import is_stream
 from tsds_qdrant.represented.marks import all_kept
+from tsds_qdrant.selection.by_task import shares_by_task
 from tsds_qdrant.selection.selection import PROBABILITY_COLUMNS, Selection
 
 PAYLOAD_PAGE = 1_000
@@ -53,20 +54,24 @@ def sample_rows(
 
 
 def write_samples(
-    collection: Collection, selection: Selection, out: str | Path, form: str | None = None
+    collection: Collection,
+    selection: Selection,
+    out: str | Path,
+    form: str | None = None,
+    as_text: list[str] | None = None,
 ) -> list[Path]:
     """Write every sample, and return where; each file is there whole or not at all.
 
-    ``form`` is the format where no suffix says it.
+    ``form`` is the format where no suffix says it; ``as_text`` is given the columns of a table that
+    hold JSON text.
 
     Raises:
         OutputError: a file cannot be written.
     """
     paths = sample_paths(out, tuple(selection.samples))
     for size, path in paths.items():
-        write_rows(
-            path, sample_rows(collection, selection, size), columns=selection.columns, form=form
-        )
+        rows = sample_rows(collection, selection, size)
+        write_rows(path, rows, columns=selection.columns, form=form, as_text=as_text)
     return list(paths.values())
 
 
@@ -87,6 +92,7 @@ def write_results(
     *,
     queries: Mapping[str, Any],
     form: str | None = None,
+    as_text: list[str] | None = None,
 ) -> Iterator[Path]:
     """Write samples, probabilities and the manifest, and yield each file once it is there.
 
@@ -99,12 +105,13 @@ def write_results(
         probabilities: where every candidate with p > 0 goes; None for nowhere.
         queries: what is known of the task examples.
         form: the format where no suffix says it.
+        as_text: is given the columns of a table that hold JSON text of payloads.
 
     Raises:
         OutputError: a file cannot be written.
     """
     if out:
-        yield from write_samples(collection, selection, out, form)
+        yield from write_samples(collection, selection, out, form, as_text)
     if probabilities:
         write_probabilities(selection, probabilities, form)
         yield Path(probabilities)
@@ -163,6 +170,7 @@ def manifest(selection: Selection, *, queries: Mapping[str, Any]) -> dict[str, A
         "near_copies": selection.near_copies,
         "candidates": selection.candidates,
         "yardstick": _yardstick(selection),
+        **_of_tasks(selection),
         **facts,
         "samples": {
             str(size): {
@@ -195,6 +203,19 @@ def _yardstick(selection: Selection) -> dict[str, Any] | None:
         for size, sample in selection.samples.items()
     }
     return {**scale.facts(), **({"nearer": nearer} if scale.distance is not None else {})}
+
+
+def _of_tasks(selection: Selection) -> dict[str, Any]:
+    """Which task examples are in the pool, and what each of several tasks got, by size."""
+    tasks, found = selection.tasks, {}
+    if tasks.points is not None:
+        found["task_examples"] = tasks.points.facts()
+    if tasks.names:
+        found["tasks"] = {
+            str(size): [one.facts() for one in shares_by_task(selection, sample.candidates)]
+            for size, sample in selection.samples.items()
+        }
+    return found
 
 
 def write_manifest(selection: Selection, out: str | Path, *, queries: Mapping[str, Any]) -> Path:

@@ -18,16 +18,17 @@ from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.pool import vectors_found
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing, order_of
 from tsds_qdrant.selection.copies import NearCopies, radius_in
+from tsds_qdrant.selection.kept_out import KeptOut
 from tsds_qdrant.selection.measured import drawn_ids, nearest_of_drawn
 from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.selection.tasks import Tasks
 from tsds_qdrant.selection.traits import CountTokens, TraitReader
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
@@ -88,15 +89,8 @@ def select(
         guard.check_texts(collection)
     announce_reads(collection, queries, settings)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
-    sizes = settings.wanted_sizes(known.searcher.candidates)
-    return select_for(
-        known,
-        settings,
-        sizes,
-        guard=guard,
-        count_tokens=count_tokens,
-        template=way_of(queries),
-    )
+    sizes, tasks = settings.wanted_sizes(known.searcher.candidates), Tasks.of(queries, known)
+    return select_for(known, settings, sizes, guard=guard, count_tokens=count_tokens, tasks=tasks)
 
 
 def begin(
@@ -135,14 +129,15 @@ def task_of(
         weights=weights,
         texts=queries.texts,
         template=queries.template,
-        groups=queries.groups,
+        groups=queries.groups or queries.tasks,
     )
-    return replace(task, norms=queries.norms, way=queries.way, margins=queries.margins)
-
-
-def way_of(queries: npt.ArrayLike | TaskExamples) -> TextTemplate | None:
-    """How the texts of task examples are made, where they say it."""
-    return queries.template if isinstance(queries, TaskExamples) else None
+    return replace(
+        task,
+        norms=queries.norms,
+        way=queries.way,
+        margins=queries.margins,
+        weighted_groups=bool(queries.tasks) and not queries.groups,
+    )
 
 
 def select_for(
@@ -152,8 +147,8 @@ def select_for(
     *,
     guard: Guard | None = None,
     count_tokens: CountTokens | None = None,
-    template: TextTemplate | None = None,
     earlier: Earlier | None = None,
+    tasks: Tasks | None = None,
 ) -> Selection:
     """Prefer and draw samples of ``sizes``, fetching only what is not known yet.
 
@@ -163,27 +158,29 @@ def select_for(
         sizes: how many to draw, ascending; do not count where the strategy says it either.
         guard: keeps copies of test items out; without one, what is excluded stays so.
         count_tokens: see :func:`select`.
-        template: how the texts of task examples are made; see
-            :func:`~tsds_qdrant.pool.texts.point_template`.
         earlier: the selection that the run made before.
+        tasks: what is known of the task examples beside their vectors.
 
     Raises:
         SupportError, ContaminationError, DepthError, CollectionError: see :func:`select`.
     """
     started = time.perf_counter()
-    earlier, searcher = earlier or Earlier(), known.searcher
+    earlier, searcher, tasks = earlier or Earlier(), known.searcher, tasks or Tasks()
     reader = TraitReader(
         searcher.collection,
         settings.bounds,
         known=earlier.traits,
         count_tokens=count_tokens,
-        template=template,
+        template=tasks.template,
         progress=searcher.progress,
     )
     sizes = () if settings.by_budget or settings.own_size else sizes
     drawing = Drawing(settings, known, reader)
     copies = copies_of(searcher, settings, earlier.copies)
-    asking = Asking(known, settings, guard, drawing, earlier.unchanged, copies)
+    if settings.exact_size and settings.wanted.ratio is None and not earlier.reopened:
+        tasks.check_enough(sizes, searcher.candidates)
+    kept_out = None if earlier.reopened else KeptOut.of(guard, tasks.points)
+    asking = Asking(known, settings, kept_out, drawing, earlier.unchanged, copies)
     strategy, seed, largest = settings.strategy, settings.wanted.seed, max(sizes, default=0)
     preference = asking.preference(largest)
     if not (earlier.reopened or earlier.unchanged):
@@ -230,6 +227,8 @@ def select_for(
         copies=copies.passed if copies and samples else {},
         copy_radius=None if copies is None else copies.radius,
         yardstick=Yardstick.of(known.queries, searcher.info.geometry),
+        tasks=tasks,
+        task_yardsticks=tasks.yardsticks(known.queries, searcher.info.geometry),
     )
 
 

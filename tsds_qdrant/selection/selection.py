@@ -18,6 +18,7 @@ from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.sampling import Sample
 from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.selection.tasks import Tasks
 from tsds_qdrant.strategies.base import Preference
 from tsds_qdrant.strategies.evidence import Evidence, TransportEvidence
 
@@ -48,6 +49,8 @@ class Selection:
             were looked at; empty where near copies are kept.
         copy_radius: within what; None where near copies are kept.
         yardstick: how near the task examples lie to each other; None where it was not looked for.
+        tasks: whose examples they are, and which of them are in the pool.
+        task_yardsticks: the yardstick of each of several tasks, by its name.
     """
 
     settings: SelectionSettings
@@ -69,6 +72,8 @@ class Selection:
     copies: Mapping[PointId, bool] = field(default_factory=dict)
     copy_radius: float | None = None
     yardstick: Yardstick | None = None
+    tasks: Tasks = field(default_factory=Tasks)
+    task_yardsticks: Mapping[str, Yardstick] = field(default_factory=dict)
 
     @property
     def near_copies(self) -> dict[str, Any] | None:
@@ -133,7 +138,9 @@ class Selection:
     @property
     def columns(self) -> tuple[str, ...]:
         """Of the rows, with their payloads."""
-        return SAMPLE_COLUMNS if self.preference.scores is None else (*SAMPLE_COLUMNS, "score")
+        task = ("task",) if self.tasks.names else ()
+        score = () if self.preference.scores is None else ("score",)
+        return (*SAMPLE_COLUMNS, *task, *score)
 
     @property
     def selected_ids(self) -> list[PointId]:
@@ -147,10 +154,20 @@ class Selection:
             return None
         return float(p[candidate]) if candidate < len(p) else 0.0
 
+    def task_of(self, candidate: int) -> str | None:
+        """The task of the example that is nearest to a candidate; None where none was looked for.
+
+        Raises:
+            IndexError: there is one task, which has no name.
+        """
+        query = int(self.nearest_query[candidate])
+        return self.tasks.names[query] if query >= 0 else None
+
     def sample_rows(self, size: int) -> Iterator[dict[str, Any]]:
         """Rows of the sample of ``size``: id, probability, weight, nearest query, distance.
 
-        With the score where the strategy gives one.
+        With the task of the nearest query where there are several, and with the score where the
+        strategy gives one.
         """
         sample, scores = self.samples[size], self.preference.scores
         pairs = zip(sample.candidates.tolist(), sample.weights.tolist(), strict=True)
@@ -162,6 +179,7 @@ class Selection:
                 "weight": weight,
                 "query": int(self.nearest_query[candidate]),
                 "distance": float(self.nearest_distance[candidate]),
+                **({"task": self.task_of(candidate)} if self.tasks.names else {}),
                 **({} if scores is None else {"score": float(scores[candidate])}),
             }
 

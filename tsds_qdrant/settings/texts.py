@@ -83,3 +83,16 @@ def number_of(text: str, flag: str) -> float:
         return float(text)
     except ValueError:
         raise SettingsError(f"{flag} is '{text}', which is no number; give one") from None
+
+
+def weight_by_name(text: str, flag: str) -> tuple[str, float]:
+    """A name and a positive number from ``space=2`` or ``space:2``.
+
+    Raises:
+        SettingsError: something else.
+    """
+    name, sign, number = text.rpartition("=" if "=" in text else ":")
+    weight = number_of(number, flag) if sign and name else 0.0
+    if not 0 < weight < float("inf"):
+        raise SettingsError(f"{flag} is '{text}'; give a name and a positive number, like space=2")
+    return name, weight

@@ -1,42 +1,31 @@
-"""Task examples: from a file of texts, a file of vectors, or another collection."""
+"""Task examples: from a file of texts, or a file of vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array, FloatArray
-from tsds_qdrant.collections import collection_exists, open_collection
 from tsds_qdrant.collections.checked import checked_examples
-from tsds_qdrant.collections.connection import Connection
-from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import (
     BadRecordError,
-    CollectionMismatchError,
-    CollectionNotFoundError,
-    InputError,
-    SettingsError,
-    UnsupportedCollectionError,
 )
 from tsds_qdrant.paths import COLLECTION_PREFIX
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import Source, TextTemplate, load_vectors, naming_file, read_entries
 from tsds_qdrant.records.entries import Entry
-from tsds_qdrant.records.fields import field_values, label
+from tsds_qdrant.records.fields import label, record_values
 from tsds_qdrant.records.form import FileForm
-from tsds_qdrant.representations.base import Way
+from tsds_qdrant.representations.base import Shown, Way
 from tsds_qdrant.representations.cut import Cut
-from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.representations.text import Embedder, cut_by
-from tsds_qdrant.represented.advice import represent_command
-from tsds_qdrant.represented.marks import all_kept, described, mark_key
-from tsds_qdrant.represented.whole import check_whole
+from tsds_qdrant.represented.queries import key_of, recalled, recalled_numbers, remember
+from tsds_qdrant.task.given import InPool
 from tsds_qdrant.task.model import check_made_alike
-from tsds_qdrant.task.represented import check_alike
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,10 @@ class TaskExamples:
         way: how the vectors were made of records; "" for ready ones.
         dropped: what was left out of the task and why, or "".
         margins: (M,) log(p / (1 - p)) of the examples; None where not known.
-        source: where they come from, or "".
+        source: where they come from, or ""; of several tasks a list.
+        tasks: M names of the tasks that they show; empty where there is one.
+        ids: points of the pool that they are; empty where they come from elsewhere.
+        in_pool: what becomes of those that are in the pool; "" where nobody looks for them.
     """
 
     vectors: Float32Array
@@ -67,7 +59,10 @@ class TaskExamples:
     way: Way | Literal[""] = ""
     dropped: str = ""
     margins: FloatArray | None = None
-    source: str = ""
+    source: str | list[str] = ""
+    tasks: list[str] = field(default_factory=list)
+    ids: frozenset[PointId] = frozenset()
+    in_pool: InPool = ""
 
     @property
     def note(self) -> str:
@@ -122,10 +117,24 @@ def examples_of_records(
         progress("task examples", done, len(texts))
 
     weights = weights_of(entries, weight_field)
-    vectors = embedder.encode(texts, on_batch)
     groups = groups_of(entries, subtask_field)
-    cut = cut_by(embedder, texts)
+    vectors, cut = _embedded(embedder, texts, on_batch)
     return TaskExamples(vectors, texts, weights, cut=cut, groups=groups, way="targets")
+
+
+def _embedded(
+    embedder: Embedder, texts: list[str], on_batch: Callable[[int], None]
+) -> tuple[Float32Array, Cut | None]:
+    """(n, D) vectors of ``texts``, and what was cut of them; as remembered, where they are."""
+    made_by = getattr(embedder, "fingerprint", None)
+    key = None if made_by is None else key_of(made_by, list(map(Shown, texts)))
+    if key is not None and (known := recalled(key, len(texts))) is not None:
+        numbers = recalled_numbers(key)
+        return known, Cut(*numbers) if numbers else None
+    vectors, cut = embedder.encode(texts, on_batch), cut_by(embedder, texts)
+    if key is not None:
+        remember(key, vectors, () if cut is None else (cut.longer, cut.texts, cut.limit))
+    return vectors, cut
 
 
 def examples_of_vectors(source: str, info: CollectionInfo) -> TaskExamples:
@@ -143,84 +152,6 @@ def examples_of_vectors(source: str, info: CollectionInfo) -> TaskExamples:
     return TaskExamples(vectors, [""] * len(vectors), np.ones(len(vectors)))
 
 
-def examples_of_collection(
-    location: str,
-    name: str,
-    *,
-    like: CollectionInfo,
-    vector: str | None = None,
-    connection: Connection | None = None,
-) -> TaskExamples:
-    """All points of collection ``name``, which must fit the collection ``like``.
-
-    Raises:
-        CollectionMismatchError: another model.
-        InputError: it holds no point.
-        SettingsError: it is ``like`` itself.
-        UnsupportedCollectionError: a point has no vector.
-    """
-    if (location, name) == (like.location, like.name):
-        raise _holds_candidates(name)
-    reached = (connection or Connection()).beside()
-    kept = all_kept(like).get(like.vector)
-    if vector is None and kept is not None:
-        vector = like.vector
-    try:
-        collection = open_collection(location, name, vector=vector, connection=reached)
-    except CollectionNotFoundError as error:
-        if kept is None or not collection_exists(location, name):
-            raise
-        raise CollectionMismatchError(
-            f"collection '{name}' has no vectors '{vector}', as the candidates have; make them: "
-            f"{represent_command(replace(like, name=name), vector or '', kept)}"
-        ) from error
-    try:
-        info = described(collection)
-        if (info.alias_of or name) == (like.alias_of or like.name) and location == like.location:
-            raise _holds_candidates(name)
-        check_alike(info, like)
-        check_whole(collection, info, None)
-        mine, theirs = info.model, like.model
-        if mine and theirs and not same_model(mine, theirs):
-            raise CollectionMismatchError(
-                f"collection '{name}' is made by model '{mine}' but '{like.name}' by '{theirs}'; "
-                f"ingest the task examples with --model {theirs}"
-            )
-        template = TextTemplate.from_dict(info.metadata.get("text", {}))
-        vectors: list[Float32Array] = []
-        texts: list[str] = []
-        margins: list[Any] = []
-        for page in collection.scroll_ids():
-            for record in collection.retrieve(page, vectors=True):
-                if record.vector is None:
-                    raise UnsupportedCollectionError(
-                        f"point {record.id} of collection '{name}' has no vector "
-                        f"{info.named}; delete it or choose another with --vector"
-                    )
-                vectors.append(record.vector)
-                texts.append(_text_if_any(template, record.payload))
-                margins += field_values(record.payload, mark_key(info.vector, "margin"))
-    finally:
-        collection.close()
-    if not vectors:
-        raise InputError(f"collection '{name}' holds no task example; ingest some first")
-    known = np.array(margins, dtype=np.float64) if len(margins) == len(texts) else None
-    return TaskExamples(np.stack(vectors), texts, np.ones(len(vectors)), margins=known)
-
-
-def _holds_candidates(name: str) -> SettingsError:
-    return SettingsError(
-        f"collection '{name}' holds the candidates and cannot give the task examples too; "
-        f"ingest those into a collection of their own"
-    )
-
-
-def _text_if_any(template: TextTemplate, record: Mapping[str, Any]) -> str:
-    with suppress(InputError):
-        return template.render(record) if template.to_dict() else ""
-    return ""
-
-
 def groups_of(entries: Sequence[Entry], field: str | None) -> list[str]:
     """The n sub-tasks that ``field`` names, or none.
 
@@ -229,7 +160,7 @@ def groups_of(entries: Sequence[Entry], field: str | None) -> list[str]:
     """
     found: list[str] = []
     for entry in entries if field else ():
-        values = field_values(entry.record, field or "")
+        values = record_values(entry.record, field or "", entry.place)
         if len(values) != 1 or values[0] is None or isinstance(values[0], (list, dict)):
             raise BadRecordError(
                 entry.place,
@@ -246,7 +177,7 @@ def weights_of(entries: Sequence[Entry], field: str | None) -> FloatArray:
 
 
 def _weight(entry: Entry, field: str) -> float:
-    values = field_values(entry.record, field)
+    values = record_values(entry.record, field, entry.place)
     try:
         weight = float(values[0])
     except (IndexError, TypeError, ValueError):

@@ -138,14 +138,17 @@ class Reading:
     def embedder(self, model: str, stored: Mapping[str, Any] | None = None) -> Embedder:
         """The model of that name, used as ``stored`` vectors were made where nothing is said.
 
+        An equal one that was used last comes again, with its model loaded.
+
         Args:
             model: its name.
             stored: metadata of the collection.
         """
+        from tsds_qdrant.representations.in_use import used_last
         from tsds_qdrant.representations.named import embedder_named
 
         kept = stored or {}
-        return embedder_named(
+        made = embedder_named(
             model,
             device=self.device,
             batch_size=self.batch_size,
@@ -153,3 +156,4 @@ class Reading:
             max_length=kept.get("max_length") if self.max_length is None else self.max_length,
             prompt=kept.get("prompt"),
         )
+        return used_last(made)

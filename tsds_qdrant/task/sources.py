@@ -14,7 +14,7 @@ from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray
 from tsds_qdrant.collections.checked import check_made
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.collections.values import CollectionInfo, Filter
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.paths import COLLECTION_PREFIX, Location
 from tsds_qdrant.progress import Progress, silent
@@ -25,7 +25,6 @@ from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.represented.opening import MADE_WITH, Opened
 from tsds_qdrant.task.examples import (
     TaskExamples,
-    examples_of_collection,
     examples_of_records,
     examples_of_vectors,
     groups_of,
@@ -36,6 +35,7 @@ from tsds_qdrant.task.hosted import kept
 from tsds_qdrant.task.model import checked_model
 from tsds_qdrant.task.represented import opened_for, vectors_of_records
 from tsds_qdrant.task.settings import Reading
+from tsds_qdrant.task.stored import examples_like, examples_of_collection
 
 
 def task_examples(
@@ -47,6 +47,7 @@ def task_examples(
     connection: Connection | None = None,
     progress: Progress = silent,
     way: Way = "targets",
+    where: Filter | None = None,
 ) -> TaskExamples:
     """Read, and embed where needed, the task examples of ``--queries``.
 
@@ -60,6 +61,7 @@ def task_examples(
         connection: how a server is reached.
         progress: stage ``task examples``, as records are embedded.
         way: how vectors are made of records, as the strategy wants it.
+        where: which points of ``collection:NAME`` are meant; all by default.
 
     Raises:
         SettingsError: ``represent`` made the searched space, and no ``collection`` is given.
@@ -71,7 +73,12 @@ def task_examples(
     template = reading.text_template()
     if source.startswith(COLLECTION_PREFIX):
         name = source.removeprefix(COLLECTION_PREFIX)
-        found = examples_of_collection(info.location, name, like=info, connection=connection)
+        if where is not None and collection is not None and name in (info.name, info.alias_of):
+            found = examples_like(collection, where, template)
+        else:
+            found = examples_of_collection(
+                info.location, name, like=info, connection=connection, where=where
+            )
     elif not is_text_source(source):
         found = examples_of_vectors(source, info)
     else:

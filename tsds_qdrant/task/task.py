@@ -29,6 +29,7 @@ class Task:
         norms: (M, C) lengths that the blocks of the vectors had; None where not known.
         way: how the vectors were made of records; "" for ready ones.
         margins: (M,) log(p / (1 - p)) of the examples; None where not known.
+        weighted_groups: sub-tasks count as much as the weights of their examples sum to.
     """
 
     vectors: Float32Array
@@ -39,6 +40,7 @@ class Task:
     norms: FloatArray | None = None
     way: str = ""
     margins: FloatArray | None = None
+    weighted_groups: bool = False
 
     @classmethod
     def of(
@@ -76,8 +78,13 @@ class Task:
 
     @property
     def shares(self) -> FloatArray:
-        """(M,) what each example counts where all sub-tasks count the same; sum 1."""
+        """(M,) what each example counts where all sub-tasks count the same; sum 1.
+
+        Sub-tasks that have weights of their own count by these.
+        """
         members = self.members
+        if self.weighted_groups:
+            return self.weights
         shares: FloatArray = self.weights.copy()
         for own in members.values():
             shares[own] /= shares[own].sum() * len(members)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,16 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import OutputError, SettingsError
 from tsds_qdrant.files.outputs import atomic_write, write_json
 from tsds_qdrant.files.streams import fitting, is_stream
-from tsds_qdrant.paths import is_same_file
+from tsds_qdrant.paths import is_same_file, remembered_source
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run
 from tsds_qdrant.runs.reopen import reopen
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.texts import texts_of_run
+from tsds_qdrant.selection.results import manifest_path
 from tsds_qdrant.strategies.evidence import TransportEvidence
-from tsds_qdrant.training.export_report import ExportReport, SplitReport
+from tsds_qdrant.training.export_report import ExportReport, Long, SplitReport
 from tsds_qdrant.training.files import TrainingFiles, check_training_path, validation_path
 from tsds_qdrant.training.forms import DATAFLEX, PLAIN
 from tsds_qdrant.training.frameworks import (
@@ -55,7 +57,8 @@ def export(
     """Write the selection of ``source`` to ``out`` as a training file.
 
     A validation file lies beside it (``train.jsonl``, ``train-validation.jsonl``), and both are
-    there whole or not at all; the dataset_info.json of LLaMA-Factory follows them.
+    there whole or not at all; the dataset_info.json of LLaMA-Factory follows them, and a manifest,
+    ``train.jsonl.manifest.json``, which says what was written and what was left out.
 
     Args:
         source: a run's state (``select --state``), or the file of a selection (``select --out``),
@@ -89,6 +92,24 @@ def export(
             raise OutputError(f"'{path}' is what is exported; write to another file")
     if (pool or id_field) and settings.form != DATAFLEX:
         raise SettingsError("a pool is given, which only the dataflex format needs; leave it out")
+    report = _exported(source, paths, settings, progress, collection, pool, id_field, connection)
+    if not is_stream(target):
+        told = {"source": remembered_source(str(_path_of(source))), "settings": asdict(settings)}
+        write_json(manifest_path(target), {**told, **report.facts()})
+    return report
+
+
+def _exported(
+    source: RunState | str | Path,
+    paths: Sequence[Path],
+    settings: ExportSettings,
+    progress: Progress,
+    collection: Collection | None,
+    pool: Sequence[str],
+    id_field: str | None,
+    connection: Connection | None,
+) -> ExportReport:
+    target = paths[0]
     if not isinstance(source, RunState) and Path(source).is_file() and not is_state(source):
         return _export_file(source, paths, settings, progress)
     state = source if isinstance(source, RunState) else RunState(source)
@@ -162,8 +183,9 @@ def _write(
         files.layout.name if files.layout else "payload",
         written,
         shapes=dict(gathered.survey.shapes.most_common()),
-        left_out=gathered.left_out,
+        left_out=dict(gathered.left_out.most_common()),
         unfit=gathered.unfit,
+        long=Long.of(settings.form, map(gathered.lengths.__getitem__, gathered.kept.tolist())),
         renamed=files.renamed,
         as_text=files.as_text,
         split=split,

@@ -116,7 +116,7 @@ class TrainingFiles:
             with fitting(stream, path) as file:
                 return write_parquet(file, self._rows(order), self._kinds)
         with compressed(stream, compression) as plain:
-            return ROW_WRITERS[kind](plain, self._rows(order), self.columns)
+            return ROW_WRITERS[kind](plain, self._rows(order), self.columns, [])
 
     def _seen_kinds(self) -> dict[str, ValueKinds]:
         """The kinds of the values of every column, in whichever file they come to lie."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +41,8 @@ class Gathered:
         spool: the rows, each with ``id``, ``rank``, ``probability``, ``weight`` and ``payload``.
         survey: what the examples have in common; has seen nothing for plain payloads.
         fields: names of the payloads' fields, in the order they were first seen.
+        left_out: fields of which a record is made without -> how many records have them.
+        lengths: (n,) characters of the examples that were recognised.
         unfit: the ids of the records that do not fit, and why.
         kept: (n,) numbers in ``spool`` of the rows that fit, best rank first.
         ids: (n) their ids.
@@ -53,11 +57,12 @@ class Gathered:
         self.spool = spool
         self.survey = Survey(settings.form)
         self.fields: dict[str, None] = {}
+        self.left_out: Counter[str] = Counter()
+        self.lengths = array("Q")
         self.unfit: list[tuple[PointId, str]] = []
         self.kept = np.empty(0, dtype=np.int64)
         self._surveys = {False: self.survey, True: Survey(settings.form)}
         self._mendable = False
-        self._used: set[str] = set()
         self._unseen = set(settings.fields.values())
         self._gone: list[PointId] = []
         self._ids: list[PointId] = []
@@ -88,7 +93,8 @@ class Gathered:
             point_id, reason = self.unfit[0]
             raise InputError(
                 f"{len(self.unfit)} of {seen} records do not fit the format "
-                f"'{self._settings.form}' (first: point {point_id} {reason}); {self._advice()}"
+                f"'{self._settings.form}' (first: point {point_id} {reason}{self._others()}); "
+                f"{self._advice()}"
             )
         if self._unseen:
             raise InputError(self._unknown(min(self._unseen), seen))
@@ -114,11 +120,6 @@ class Gathered:
     def ids_as_text(self) -> bool:
         """Whether some ids are no numbers, or too large for some readers of numbers."""
         return any(isinstance(point_id, str) or point_id >= EXACT_IDS for point_id in self._ids)
-
-    @property
-    def left_out(self) -> list[str]:
-        """Fields of the payloads that no example is made of."""
-        return [name for name in self.fields if self._used and name not in self._used]
 
     def example(self, payload: Mapping[str, Any]) -> Example:
         """What ``payload`` shows; text alone is the text of the point as everybody reads it.
@@ -151,7 +152,12 @@ class Gathered:
                 return
             self._surveys[example.is_text].see(example)
             self._texts.append(example.is_text)
-            self._used |= example.used
+            self.left_out.update(
+                name
+                for name, value in payload.items()
+                if value is not None and name not in example.used
+            )
+            self.lengths.append(example.length)
         self.fields.update(dict.fromkeys(payload))
         self._ids.append(row.id)
         self._weights.append(row.weight)
@@ -167,6 +173,12 @@ class Gathered:
             f"none of {seen} selected points has the field '{path}' that --map names "
             f"({listed_names(self.fields)}); {hint}, or leave it out"
         )
+
+    def _others(self) -> str:
+        """How many do not fit for other reasons than the first."""
+        first = self.unfit[0][1]
+        others = sum(reason != first for _, reason in self.unfit)
+        return f", and {others} for other reasons" if others else ""
 
     def _advice(self) -> str:
         ways = ["name their fields with --map"] if self._mendable else []

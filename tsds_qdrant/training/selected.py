@@ -14,8 +14,8 @@ from tsds_qdrant.collections.ids import checked_ids
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.files.flat_rows import PAYLOAD, PAYLOAD_COLUMN
 from tsds_qdrant.files.json_values import json_safe, parse_json
-from tsds_qdrant.files.row_formats import PAYLOAD, PAYLOAD_COLUMN
 from tsds_qdrant.records import read_records
 from tsds_qdrant.records.fields import listed_fields
 from tsds_qdrant.selection.results import PAYLOAD_PAGE, manifest_path

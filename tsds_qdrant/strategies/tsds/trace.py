@@ -16,12 +16,15 @@ from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.neighbors.neighborhoods import Neighborhoods
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
+from tsds_qdrant.neighbors.task_points import without_task_points
 from tsds_qdrant.neighbors.yardstick import Yardstick
-from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.progress import Progress, notice, silent
 from tsds_qdrant.solver.path import PathPoint
 from tsds_qdrant.solver.tradeoff import checked_alpha
 from tsds_qdrant.strategies.tsds.expansion import alpha_target
+from tsds_qdrant.strategies.tsds.problem import TaskProblem
 from tsds_qdrant.strategies.tsds.strategy import Tsds
+from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.task import Task
 
 DEFAULT_ALPHAS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -72,7 +75,7 @@ class TracedPath:
 
 def trace_path(
     collection: Collection,
-    queries: npt.ArrayLike,
+    queries: npt.ArrayLike | TaskExamples,
     strategy: Tsds,
     search: SearchSettings | None = None,
     *,
@@ -82,20 +85,61 @@ def trace_path(
 ) -> TracedPath:
     """What each of ``alphas`` would select; one lazy search serves them all.
 
+    Task examples that are in the pool are left out where they say so.
+
     Raises:
         SettingsError: an alpha outside (0, 1), or the regularizer ``tv``, which has no such path.
         DepthError: the smallest alpha would fetch more than memory allows.
     """
+    _check(strategy, alphas)
+    searcher = Searcher(collection, search, progress=progress)
+    given = queries.vectors if isinstance(queries, TaskExamples) else queries
+    if isinstance(queries, TaskExamples) and query_weights is None:
+        query_weights = queries.weights
+    task = Task.of(given, searcher.info, weights=query_weights)
+    if isinstance(queries, TaskExamples) and queries.in_pool == "out":
+        search = search or SearchSettings()
+        search, points = without_task_points(searcher, search, task.vectors, queries.ids)
+        if points.ids:
+            notice("left out", points.in_words(len(task.vectors)))
+        searcher = Searcher(collection, search, progress=progress)
+    known = strategy.begin(searcher, task)
+    strategy.settle(known, None)
+    return _traced(known, alphas)
+
+
+def trace_known(known: Any, *, alphas: Sequence[float] = DEFAULT_ALPHAS) -> TracedPath:
+    """The same of what a run has learned, with its C and h; only what it lacks is searched.
+
+    Args:
+        known: the knowledge of a run.
+        alphas: as above.
+
+    Raises:
+        SettingsError: as :func:`trace_path`, or the knowledge is that of a strategy without alpha.
+        DepthError: as :func:`trace_path`.
+    """
+    if not isinstance(known, TaskProblem):
+        raise SettingsError(
+            "the run is of a strategy that has no alpha, and so no path; select with --strategy "
+            "tsds --state"
+        )
+    _check(known.settings, alphas)
+    return _traced(known, alphas)
+
+
+def _check(strategy: Tsds, alphas: Sequence[float]) -> None:
     if strategy.regularizer == "tv":
         raise SettingsError("the regularizer 'tv' has no path; choose kde or uniform")
     for alpha in alphas:
         checked_alpha(alpha)
-    searcher = Searcher(collection, search, progress=progress)
-    task = Task.of(queries, searcher.info, weights=query_weights)
-    known = strategy.begin(searcher, task)
-    strategy.settle(known, None)
+
+
+def _traced(known: TaskProblem, alphas: Sequence[float]) -> TracedPath:
+    searcher = known.searcher
     path = known.reach(alpha_target(min(alphas), known.cost_scale)).path
-    near, yardstick = known.neighborhoods, Yardstick.of(task.vectors, searcher.info.geometry)
+    near = known.neighborhoods
+    yardstick = Yardstick.of(near.queries, searcher.info.geometry)
     found, distances = _by_distance(near)
     nearer = yardstick.nearer(distances)
     return TracedPath(
