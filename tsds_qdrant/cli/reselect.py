@@ -190,8 +190,8 @@ def reselect(
                 written.extend(write_kept_out(kept_out, outputs.exclude_report, outputs.form))
 
             examples = None
-            of_texts = given is not None and any(map(is_text_source, given.named.values()))
-            info = described_for(changed.reading, opened, quiet=as_json, texts=of_texts)
+            made = given is not None and any(map(is_text_source, given.named.values()))
+            info = described_for(changed.reading, opened, quiet=as_json, texts=made)
             if given is not None:
                 examples = read_given(
                     given,

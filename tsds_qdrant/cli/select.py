@@ -193,7 +193,7 @@ def select(
                     state=run.state,
                     progress=progress,
                 )
-                texts = examples.texts_of(opened) if outputs.report or not quiet else None
+                own = examples.texts_of(opened) if outputs.report or not quiet else None
         except ContaminationError as error:
             write_kept_out(error.found, guard.report, outputs.form)
             raise
@@ -202,13 +202,13 @@ def select(
         if outputs.report:
             from tsds_qdrant.report.write import write_report
 
-            write_report(outputs.report, opened, made, facts=facts, template=texts, by=outputs.by)
+            write_report(outputs.report, opened, made, facts=facts, template=own, by=outputs.by)
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
         tagged = written_back(opened, selection, tagging, run, quiet=quiet)
         tagged |= pruned(opened, selection, run, quiet=quiet)
         slow = "" if quiet else slow_scans(opened, selection)
-        seen = [] if quiet else judged(opened, selection, texts)
+        seen = [] if quiet else judged(opened, selection, own)
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
@@ -252,9 +252,8 @@ def command() -> FlagCommand:
 
 
 def _check_size(settings: SelectionSettings, run: RunSettings, outputs: Outputs) -> None:
-    wanted, bounds = settings.wanted, settings.bounds
-    sized = wanted.sizes or wanted.ratio is not None or settings.own_size
-    sized = sized or bounds.token_budget is not None
+    wanted, budget = settings.wanted, settings.bounds.token_budget
+    sized = wanted.sizes or wanted.ratio is not None or budget is not None or settings.own_size
     drawn = outputs.out or run.state or run.write_back or settings.strategy.follows_size
     if drawn and not sized:
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")

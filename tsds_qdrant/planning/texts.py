@@ -13,6 +13,7 @@ from tsds_qdrant.pool.fields import fields_of, sampled_payloads
 from tsds_qdrant.pool.texts import own_template, shortened, text_of
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import listed_names
+from tsds_qdrant.records.usual import usual_template
 
 EXAMPLES = 3
 EXAMPLE_LENGTH = 70
@@ -74,7 +75,7 @@ def texts_of(collection: Collection, info: CollectionInfo) -> Texts:
     """How the texts of ``collection`` are made, by a look at a few of its points."""
     payloads = sampled_payloads(collection)
     own = own_template(info)
-    template = own if own.to_dict() else TextTemplate.usual(payloads)
+    template = own if own.to_dict() else usual_template(payloads)
     having = [payload for payload in payloads if template.suits(payload)]
     having = having if template.to_dict() else []
     shown = [shortened(text_of(payload, template), EXAMPLE_LENGTH) for payload in having[:EXAMPLES]]

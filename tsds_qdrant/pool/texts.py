@@ -14,6 +14,7 @@ from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.pool.fields import check_template, sampled_payloads
 from tsds_qdrant.progress import notice
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.usual import usual_template
 
 LENGTH = 200
 """Maximum number of characters of a text that are shown."""
@@ -50,12 +51,13 @@ def point_template(
 def assumed_template(collection: Collection) -> TextTemplate:
     """The usual shape that suits most of a few points; said, but of a plain field ``text``."""
     payloads = sampled_payloads(collection)
-    usual = TextTemplate.usual(payloads)
+    usual = usual_template(payloads)
     if usual.to_dict() and usual.in_words != "text":
         having = sum(usual.suits(payload) for payload in payloads)
+        name = collection.info().name
         notice(
-            "texts",
-            f"collection '{collection.info().name}' does not say what the text of a point is: "
+            f"texts of {name}",
+            f"collection '{name}' does not say what the text of a point is: "
             f"'{usual.in_words}' is taken, which {having} of {len(payloads)} points looked at have",
         )
     return usual

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,22 +79,6 @@ class TextTemplate:
             SettingsError: as :meth:`parse`.
         """
         return cls(stored.get("text_field"), stored.get("template"))
-
-    @classmethod
-    def usual(cls, records: Sequence[Mapping[str, Any]]) -> TextTemplate:
-        """The usual shape of ``records`` that makes texts of most; undecided if none does; loose.
-
-        Of shapes that suit as many it is the first one's. Fields that may be missing are in it if
-        they are in one of the records.
-        """
-        fullest: dict[tuple[str, ...], TextTemplate] = {}
-        for record in records:
-            if (source := template_for(record)) is not None:
-                one = cls(template=source)
-                known = fullest.setdefault(one.needs, one)
-                fullest[one.needs] = max(known, one, key=lambda way: len(way.fields))
-        suits = {way: sum(way.suits(record) for record in records) for way in fullest.values()}
-        return replace(max(suits, key=suits.__getitem__, default=cls()), loose=True)
 
     def suits(self, record: Mapping[str, Any]) -> bool:
         """Whether it makes a text of ``record``, by its own fields."""

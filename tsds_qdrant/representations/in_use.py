@@ -6,17 +6,12 @@ from typing import Any
 
 from tsds_qdrant.representations.text import Embedder
 
-_LAST: dict[Any, Embedder] = {}
+_LAST: dict[tuple[Any, ...], Embedder] = {}
 
 
 def used_last(embedder: Embedder) -> Embedder:
-    """``embedder``, or the equal one that was used last and has its model loaded.
-
-    Equal are those of one ``key``; without any, an embedder is only itself.
-    """
-    key = getattr(embedder, "key", None)
-    if key is None:
-        return embedder
+    """``embedder``, or the equal one that was used last and has its model loaded."""
+    key: tuple[Any, ...] = (type(embedder), *getattr(embedder, "key", (id(embedder),)))
     if key not in _LAST:
         _LAST.clear()
         _LAST[key] = embedder

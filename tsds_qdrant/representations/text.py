@@ -115,11 +115,7 @@ class SentenceTransformerEmbedder:
         return self._source, self._batch_size, self._given
 
     def passage_prompts(self) -> tuple[str, ...]:
-        """What the model may want before passages: a prompt of its own, or of models of its name.
-
-        Raises:
-            EmbeddingError: the model cannot be loaded.
-        """
+        """What the model may want before passages: a prompt of its own, or of its name."""
         own = self._loaded().prompts or {}
         named = [own[name] for name in ("document", "passage", "corpus") if own.get(name)]
         return tuple(dict.fromkeys((*named, *passage_prompts(self.name))))

@@ -188,7 +188,6 @@ def new_run(
             guard=guard,
             count_tokens=keeping.count_tokens,
             tasks=Tasks.of(queries, known),
-            template=way_of(queries),
         )
         facts = source_of(queries, keeping.query_facts)
         looked = None if mark is None else without(mark, known.searcher.members.outside)

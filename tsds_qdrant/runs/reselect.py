@@ -18,7 +18,6 @@ from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.represented.marks import described
 from tsds_qdrant.runs.address import check_identity, open_of_run
 from tsds_qdrant.runs.begin import examples_of, source_of
@@ -34,7 +33,7 @@ from tsds_qdrant.runs.resuming import Attempt, carried_out, digest_of, looking, 
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
-from tsds_qdrant.selection.select import Earlier, select_for
+from tsds_qdrant.selection.select import Earlier, select_for, task_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.tasks import Tasks, task_of, way_of
 from tsds_qdrant.selection.traits import CountTokens
@@ -149,7 +148,6 @@ def reselect(
                 run.sizes,
                 guard=guard,
                 count_tokens=count_tokens,
-                template=_way(run, queries),
                 earlier=Earlier(
                     evidence=None if repaired.from_scratch else run.drawn.evidence,
                     traits=run.drawn.traits if untouched else None,
@@ -190,11 +188,6 @@ def reselect(
         marked = prune(opened, done.selection, ledger=Ledger(state), progress=progress)
         figures = figures if marked is None else {**figures, "prune": vars(marked)}
     return replace(done, run=figures)
-
-
-def _way(run: StoredRun, queries: npt.ArrayLike | TaskExamples | None) -> TextTemplate | None:
-    """How the texts of task examples are made, the run's own where there are no new ones."""
-    return TextTemplate.from_dict(run.queries) if queries is None else way_of(queries)
 
 
 def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) -> Changes:

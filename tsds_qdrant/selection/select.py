@@ -18,7 +18,6 @@ from tsds_qdrant.neighbors.yardstick import Yardstick
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.pool import vectors_found
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.selection.asking import Asking
 from tsds_qdrant.selection.bounded import Drawing, order_of
 from tsds_qdrant.selection.copies import NearCopies, radius_in
@@ -89,15 +88,8 @@ def select(
         guard.check_texts(collection)
     announce_reads(collection, queries, settings)
     known = begin(collection, queries, settings, query_weights=query_weights, progress=progress)
-    return select_for(
-        known,
-        settings,
-        settings.wanted_sizes(known.searcher.candidates),
-        guard=guard,
-        count_tokens=count_tokens,
-        template=way_of(queries),
-        tasks=Tasks.of(queries, known),
-    )
+    sizes, tasks = settings.wanted_sizes(known.searcher.candidates), Tasks.of(queries, known)
+    return select_for(known, settings, sizes, guard=guard, count_tokens=count_tokens, tasks=tasks)
 
 
 def begin(
@@ -121,6 +113,32 @@ def begin(
     return settings.strategy.begin(searcher, task)
 
 
+def task_of(
+    queries: npt.ArrayLike | TaskExamples,
+    searcher: Searcher,
+    query_weights: npt.ArrayLike | None = None,
+) -> Task:
+    """The task that ``queries`` show, checked against the searched collection."""
+    if not isinstance(queries, TaskExamples):
+        return Task.of(queries, searcher.info, weights=query_weights)
+    weights = queries.weights if query_weights is None else query_weights
+    task = Task.of(
+        queries.vectors,
+        searcher.info,
+        weights=weights,
+        texts=queries.texts,
+        template=queries.template,
+        groups=queries.groups or queries.tasks,
+    )
+    return replace(
+        task,
+        norms=queries.norms,
+        way=queries.way,
+        margins=queries.margins,
+        weighted_groups=bool(queries.tasks) and not queries.groups,
+    )
+
+
 def select_for(
     known: Knowledge,
     settings: SelectionSettings,
@@ -128,7 +146,6 @@ def select_for(
     *,
     guard: Guard | None = None,
     count_tokens: CountTokens | None = None,
-    template: TextTemplate | None = None,
     earlier: Earlier | None = None,
     tasks: Tasks | None = None,
 ) -> Selection:
@@ -140,8 +157,6 @@ def select_for(
         sizes: how many to draw, ascending; do not count where the strategy says it either.
         guard: keeps copies of test items out; without one, what is excluded stays so.
         count_tokens: see :func:`select`.
-        template: how the texts of task examples are made; see
-            :func:`~tsds_qdrant.pool.texts.point_template`.
         earlier: the selection that the run made before.
         tasks: what is known of the task examples beside their vectors.
 
@@ -155,7 +170,7 @@ def select_for(
         settings.bounds,
         known=earlier.traits,
         count_tokens=count_tokens,
-        template=template,
+        template=tasks.template,
         progress=searcher.progress,
     )
     sizes = () if settings.by_budget or settings.own_size else sizes
