@@ -38,7 +38,7 @@ from tsds_qdrant.selection.pacing import announce_reads
 from tsds_qdrant.selection.select import begin, select_for
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.selection.tasks import Tasks, way_of
+from tsds_qdrant.selection.tasks import Tasks
 from tsds_qdrant.selection.traits import CountTokens
 from tsds_qdrant.task.examples import TaskExamples
 

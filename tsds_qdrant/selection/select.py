@@ -28,7 +28,7 @@ from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.selection.tasks import Tasks, task_of, way_of
+from tsds_qdrant.selection.tasks import Tasks, task_of
 from tsds_qdrant.selection.traits import CountTokens, TraitReader
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
@@ -111,32 +111,6 @@ def begin(
         searcher.wanted = max(settings.wanted_sizes(searcher.candidates), default=0)
     task = task_of(queries, searcher, query_weights)
     return settings.strategy.begin(searcher, task)
-
-
-def task_of(
-    queries: npt.ArrayLike | TaskExamples,
-    searcher: Searcher,
-    query_weights: npt.ArrayLike | None = None,
-) -> Task:
-    """The task that ``queries`` show, checked against the searched collection."""
-    if not isinstance(queries, TaskExamples):
-        return Task.of(queries, searcher.info, weights=query_weights)
-    weights = queries.weights if query_weights is None else query_weights
-    task = Task.of(
-        queries.vectors,
-        searcher.info,
-        weights=weights,
-        texts=queries.texts,
-        template=queries.template,
-        groups=queries.groups or queries.tasks,
-    )
-    return replace(
-        task,
-        norms=queries.norms,
-        way=queries.way,
-        margins=queries.margins,
-        weighted_groups=bool(queries.tasks) and not queries.groups,
-    )
 
 
 def select_for(

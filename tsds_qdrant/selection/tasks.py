@@ -97,3 +97,29 @@ class Tasks:
         points = TaskPoints.restored(stored.get("task_points"))
         way = TextTemplate.from_dict(stored)
         return cls(tuple(stored.get("tasks") or ()), points, way)
+
+
+def task_of(
+    queries: npt.ArrayLike | TaskExamples,
+    searcher: Searcher,
+    query_weights: npt.ArrayLike | None = None,
+) -> Task:
+    """The task that ``queries`` show, checked against the searched collection."""
+    if not isinstance(queries, TaskExamples):
+        return Task.of(queries, searcher.info, weights=query_weights)
+    weights = queries.weights if query_weights is None else query_weights
+    task = Task.of(
+        queries.vectors,
+        searcher.info,
+        weights=weights,
+        texts=queries.texts,
+        template=queries.template,
+        groups=queries.groups or queries.tasks,
+    )
+    return replace(
+        task,
+        norms=queries.norms,
+        way=queries.way,
+        margins=queries.margins,
+        weighted_groups=bool(queries.tasks) and not queries.groups,
+    )
