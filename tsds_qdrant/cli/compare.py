@@ -175,7 +175,7 @@ def _judged(opened: Collection, found: Comparison, texts: TextTemplate) -> list[
 def _views(where: Where, examples: Examples, opened: Collection, progress: Progress) -> Viewing:
     """Where each strategy searches; task examples are made once for each kind of vectors."""
     from tsds_qdrant.planning.contestants import View
-    from tsds_qdrant.represented.chosen import view_of_kinds
+    from tsds_qdrant.strategies.searched import view_for
 
     base = opened.info().vector
 
@@ -186,9 +186,7 @@ def _views(where: Where, examples: Examples, opened: Collection, progress: Progr
         return examples.read(at, info, where.connection, progress, way)
 
     def view_of(strategy: Strategy) -> View:
-        card, named = strategy.card, where.vector is not None
-        needed = card.needs_kinds and not named
-        at = view_of_kinds(opened, card.kinds, strategy.name, needed=needed)
+        at = view_for(opened, strategy, named=where.vector is not None, beside=True)
         vector = at.info().vector
         if (vector, strategy.way) == (base, "targets"):
             return View(at)

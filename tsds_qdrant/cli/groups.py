@@ -96,13 +96,12 @@ class Where:
             CollectionNotFoundError: there are several such vectors.
             UnsupportedCollectionError: there are none, and the strategy cannot do without.
         """
-        from tsds_qdrant.represented.chosen import view_of_kinds
+        from tsds_qdrant.strategies.searched import view_for
 
-        card = strategy.card
-        kinds = card.kinds if self.vector is None else ()
-        with self._opened_with(kinds) as opened:
+        named = self.vector is not None
+        with self._opened_with(() if named else strategy.card.kinds) as opened:
             with notices_to(partial(say, quiet=quiet)):
-                view = view_of_kinds(opened, kinds, strategy.name, needed=card.needs_kinds)
+                view = view_for(opened, strategy, named=named)
             yield view
 
     def _opened_with(self, kinds: Sequence[str]) -> Collection:

@@ -188,7 +188,7 @@ def _tell(traced: TracedPath, seen: Sequence[str], shown: Shown, *, as_json: boo
     say("\n".join([worth, *seen]))
     say(
         "alpha: 1 keeps to the task, 0 spreads out; neighbours: that a task example uses; support: "
-        "candidates that can be drawn; effective: how many even chances theirs count as; distance: "
+        "candidates with p > 0; effective: as spread as how many even shares; distance: "
         "mean from a task example to what it chose"
     )
     print_table(
