@@ -180,7 +180,7 @@ def test_a_folder_of_the_client_serves_all_but_writing(here: Path) -> None:
     client.close()
     folder = ("--qdrant", "local", "--collection", "pool")
     checked = run("check", *folder)
-    assert "ingest the records into a directory of their own" in checked.stdout
+    assert "copy it into a directory with 'tsds-qdrant mirror'" in checked.stdout
     run("select", *POOL, "--size", 5, "--out", "s.jsonl")
     words = [*folder, "--queries", "Q.npy", "--size", 5, "--out", "c.jsonl"]
     assert "which is faster" in run("select", *words, "--state", "c.run").stderr

@@ -28,6 +28,7 @@ STOREYS = (
     ("runs", "planning"),
     ("selection",),
     ("strategies", "guards"),
+    ("mirror",),
     ("ingestion", "neighbors"),
     ("task",),
     ("pool",),

@@ -34,7 +34,7 @@ class Group:
 
     Attributes:
         kind: the class.
-        names: fields that have flags here; None for all.
+        names: fields that are taken: those that have flags, and groups inside; None for all.
         inside: what fills a field that is itself of a settings class, if not the class it names.
     """
 
@@ -70,13 +70,13 @@ class Group:
                 yield FieldFlag(self.kind, one.name, hints[one.name], default, flag)
 
     def _inner(self) -> dict[str, Group]:
-        if self.names is not None:
-            return {}
         hints = get_type_hints(self.kind)
         inner = {
             one.name: self.inside.get(one.name, Group(hints[one.name]))
             for one in fields(self.kind)
-            if FLAG not in one.metadata and is_dataclass(hints[one.name])
+            if FLAG not in one.metadata
+            and is_dataclass(hints[one.name])
+            and (self.names is None or one.name in self.names)
         }
         return {
             name: group

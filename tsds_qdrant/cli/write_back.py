@@ -1,17 +1,84 @@
-"""Writing back, as ``select`` and ``reselect`` do it on request."""
+"""``tsds-qdrant write-back``; and writing back, as ``select`` and ``reselect`` do it on request."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tsds_qdrant.cli.terminal import progress_bars
+from tsds_qdrant.cli.flags import only, taking
+from tsds_qdrant.cli.groups import Where
+from tsds_qdrant.cli.options import JsonOption, StateArgument
+from tsds_qdrant.cli.terminal import print_json, progress_bars, say
+from tsds_qdrant.settings.fields import setting
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.runs.settings import RunSettings
     from tsds_qdrant.runs.tagging import Tagging
     from tsds_qdrant.selection.selection import Selection
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Tags
+
+    Attributes:
+        name: under which points are tagged.
+        dry_run: count only.
+    """
+
+    name: str | None = setting(
+        None, "Name of the tags (payload tsds.NAME); that of the run if unset.", metavar="NAME"
+    )
+    dry_run: bool = setting(False, "Only count; the collection stays as it is.")
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            from tsds_qdrant.runs.tagging import Tagging
+
+            Tagging(self.name, "")
+
+
+@taking(
+    only(Where, "qdrant", "collection", "reached"),
+    Tags,
+    texts={
+        "qdrant": "Where the points are to be tagged: a directory, or the URL of a server.",
+        "collection": "The collection there, which has points of the same ids.",
+    },
+)
+def write_back(state: StateArgument, where: Where, tags: Tags, as_json: JsonOption = False) -> None:
+    """Tag what a run selected from a copy in the collection that was copied.
+
+    RUN is the file that 'select --state RUN' made, on a mirror say. The selected points get the
+    payload tsds.NAME there, and no other point keeps it; nothing else of a payload is touched.
+
+    \b
+    Example:
+        tsds-qdrant write-back task.run --qdrant http://localhost:6333 --collection pool --name task
+    """
+    from tsds_qdrant.collections import check_writes, open_collection
+    from tsds_qdrant.collections.spaces import ANY_SPACE
+    from tsds_qdrant.runs.address import open_of_run
+    from tsds_qdrant.runs.home import write_home
+    from tsds_qdrant.runs.state import RunState
+
+    check_writes(where.location)
+    run, place = RunState(state), (where.location, where.collection)
+    with (
+        run.held(),
+        open_of_run(run) as copy,
+        open_collection(*place, vector=ANY_SPACE, connection=where.connection) as target,
+        progress_bars(quiet=as_json) as progress,
+    ):
+        report = write_home(
+            run, copy, target, name=tags.name, dry_run=tags.dry_run, progress=progress
+        )
+    if as_json:
+        print_json({"write_back": vars(report)})
+        return
+    say(f"{where.collection} of {where.location}: {_tagged(vars(report))}")
 
 
 def written_back(

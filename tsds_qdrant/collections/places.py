@@ -20,7 +20,7 @@ CLIENT_FILE = "meta.json"
 CLIENT_POINTS = "storage.sqlite"
 FOLDER_HINT = (
     "qdrant-client's local mode loads all of its folder and compares every vector; for repeated "
-    "work ingest the records into a directory of their own, which is faster"
+    "work copy it into a directory with 'tsds-qdrant mirror', which is faster"
 )
 LISTED = 5
 """Most places and collections that a message names."""
@@ -118,7 +118,7 @@ def _above(place: Path) -> str:
         return ""
     if _is_server_storage(place / "storage"):
         return _servers_own(place / "storage")
-    below = sorted({file.parent.parent for file in place.glob(f"*/*/{SHARD_FILE}")})
+    below = sorted({file.parent.parent for file in place.glob(f"[!.]*/*/{SHARD_FILE}")})
     below += sorted({f.parent for f in place.glob(f"*/{CLIENT_FILE}") if client_names(f.parent)})
     if not below:
         return ""

@@ -10,6 +10,7 @@ from tsds_qdrant.collections.cluster import Cluster
 from tsds_qdrant.collections.limits import Limits, Rights
 from tsds_qdrant.collections.ordered import Valued
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId, Record, Wanted
+from tsds_qdrant.collections.whole import Shape, Whole, WholePage
 
 
 class Readable(Protocol):
@@ -67,6 +68,21 @@ class Readable(Protocol):
         self, payloads: Wanted = True, *, where: Filter | None = None
     ) -> Iterator[list[Record]]:
         """All points without their vectors, page by page, in the order of :meth:`scroll_ids`."""
+
+    def shape(self) -> Shape:
+        """All of the collection but its points: what a copy of it is made with."""
+
+    def scroll_whole(
+        self, where: Filter | None = None, *, after: PointId | None = None
+    ) -> Iterator[WholePage]:
+        """All points with all their vectors, page by page, in the order of :meth:`scroll_ids`.
+
+        Args:
+            after: the ``following`` of the page behind which to go on.
+        """
+
+    def whole(self, ids: Sequence[PointId]) -> dict[PointId, Whole]:
+        """Those of the points ``ids`` that are stored, with all their vectors."""
 
     def facet(self, field: str, where: Filter | None = None) -> dict[str | int | bool, int]:
         """How many points have each value of the payload ``field``.

@@ -11,6 +11,9 @@ REPRESENTATION = "representation"
 MANIFESTS = "representations"
 """Metadata key: name of a representation -> what is kept of it, see
 :class:`tsds_qdrant.represented.marks.Kept`."""
+MIRROR = "mirror"
+"""Metadata key of an embedded copy: what it is a copy of, see
+:class:`tsds_qdrant.mirror.facts.Facts`."""
 STAMP_FIELD = "_tsds"
 """Payload field of points that ``ingest`` stored: a :class:`Stamp`."""
 WRITER_FIELD = f"{STAMP_FIELD}.writer"

@@ -18,6 +18,9 @@ from tsds_qdrant.errors import (
     UnsupportedCollectionError,
 )
 
+ANY_SPACE = "\0any"
+"""In place of a name: whichever dense vector there is, for those who read all of them."""
+
 
 @dataclass(frozen=True)
 class Space:
@@ -95,6 +98,9 @@ def chosen_space(
         raise UnsupportedCollectionError(
             f"collection '{name}' has no dense vector; selection needs one, ingest the texts again"
         )
+    if vector == ANY_SPACE:
+        several = [key for key, space in dense.items() if not space.multivector]
+        vector = min(several, default=None)
     if vector is None and isinstance(representation, str) and representation in dense:
         vector = representation
     if vector is None:

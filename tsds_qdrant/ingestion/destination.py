@@ -16,6 +16,7 @@ from tsds_qdrant.collections import (
 from tsds_qdrant.collections.cluster import Layout, check_placed
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.reserved import MIRROR
 from tsds_qdrant.collections.values import CollectionInfo, Metric
 from tsds_qdrant.errors import AccessDeniedError, CollectionMismatchError, SettingsError
 from tsds_qdrant.paths import Location
@@ -113,6 +114,7 @@ class Destination:
             rights = collection.rights()
             if rights.writes is False:
                 raise AccessDeniedError(rights.refusal)
+            self._check_no_mirror(collection)
             problem = self._problem(collection, model, text, embedder)
         except BaseException:
             collection.close()
@@ -140,6 +142,21 @@ class Destination:
                 f"with the shard key '{key}', or leave --shard-key out"
             )
         check_layout(self.location, self.layout)
+
+    def _check_no_mirror(self, collection: Collection) -> None:
+        """Check that nobody else says which points ``collection`` has.
+
+        Raises:
+            SettingsError: it is a mirror, whose next update would delete them.
+        """
+        kept = collection.info().metadata.get(MIRROR)
+        if isinstance(kept, Mapping):
+            source = kept.get("source", {})
+            raise SettingsError(
+                f"collection '{self.name}' in '{self.location}' is a mirror of "
+                f"'{source.get('collection')}' of {source.get('location')}; ingest there, and run "
+                f"'tsds-qdrant mirror' again"
+            )
 
     def _problem(
         self,

@@ -12,7 +12,7 @@ import qdrant_edge as edge
 from tsds_qdrant.collections.conditions import joined
 from tsds_qdrant.collections.edge.directory import read_metadata
 from tsds_qdrant.collections.edge.forms import plain_id
-from tsds_qdrant.collections.edge.spaces import EdgeSpaces
+from tsds_qdrant.collections.edge.whole import EdgeWhole
 from tsds_qdrant.collections.filters import edge_filter
 from tsds_qdrant.collections.ids import taken
 from tsds_qdrant.collections.lengths import UNIT_SAMPLE, check_unit_length, probes, tolerance_of
@@ -20,7 +20,7 @@ from tsds_qdrant.collections.spaces import checked_kind
 from tsds_qdrant.collections.values import Filter, Record
 
 
-class EdgeLengths(EdgeSpaces):
+class EdgeLengths(EdgeWhole):
     """What :class:`Collection` says of the lengths of vectors."""
 
     def check_distances(self) -> None:

@@ -26,16 +26,28 @@ def held(directory: Path, place: Place) -> Iterator[None]:
         CollectionLockedError: somebody has it open.
     """
     log = directory / LOG
-    if fcntl is None or not log.is_dir():
+    if not log.is_dir():
         yield
         return
-    with _opened(log) as descriptor:
+    with alone(log, f"{place} is open in another process; close that one, then try again"):
+        yield
+
+
+@contextmanager
+def alone(directory: Path, refusal: str) -> Iterator[None]:
+    """Keep everybody else who asks for the same from ``directory``.
+
+    Raises:
+        CollectionLockedError: somebody has it; the message is ``refusal``.
+    """
+    if fcntl is None:
+        yield
+        return
+    with _opened(directory) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CollectionLockedError(
-                f"{place} is open in another process; close that one, then try again"
-            ) from None
+            raise CollectionLockedError(refusal) from None
         yield
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from tsds_qdrant.collections.edge.collection import load_shard
+from tsds_qdrant.collections.edge.counting import count_on
 from tsds_qdrant.collections.edge.directory import (
     CONFIG_FILE,
     METADATA_FILE,
@@ -83,7 +84,7 @@ def repair_store(location: str, name: str) -> StoreRepair:
     unread = _read_all(shard, place, repair)
     with edge_failures(location, name):
         if path / LOG in repair.aside:
-            _count_on(shard)
+            count_on(shard)
         shard.close()
     if unread:
         named = ", ".join(map(str, unread[:NAMED])) + (", .." if len(unread) > NAMED else "")
@@ -97,17 +98,6 @@ def repair_store(location: str, name: str) -> StoreRepair:
             f"changed"
         )
     return repair
-
-
-def _count_on(shard: edge.EdgeShard) -> None:
-    """Let a new log count on from where the segments are.
-
-    *subtle*: it counts operations from 0 again, and segments leave out those whose number is below
-    that of the last one they know: writes would be lost in silence.
-    """
-    versions = [facts["segment_version"] or 0 for facts in shard.snapshot_manifest().values()]
-    for _ in range(max(versions, default=0) + 1):
-        shard.update(edge.UpdateOperation.delete_points([]))
 
 
 def _set_aside_settings(path: Path, repair: StoreRepair) -> None:

@@ -21,16 +21,16 @@ from tsds_qdrant.collections.server import answers, description, wire
 from tsds_qdrant.collections.server.cluster import options_of, placed
 from tsds_qdrant.collections.server.copies import Copies, once_each
 from tsds_qdrant.collections.server.failures import server_failures
-from tsds_qdrant.collections.server.lengths import ServerLengths
 from tsds_qdrant.collections.server.searches import IN_FLIGHT, Searches
 from tsds_qdrant.collections.server.session import Session
 from tsds_qdrant.collections.server.threads import DaemonThreads
+from tsds_qdrant.collections.server.whole import ServerWhole
 from tsds_qdrant.collections.spaces import checked_kind, chosen_space, plain_space
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Metric
 from tsds_qdrant.sparse import SparseRows, checked_sparse
 
 
-class ServerCollection(ServerLengths):
+class ServerCollection(ServerWhole):
     """One space of a collection on a server; see :class:`Collection` for the methods."""
 
     def __init__(self, session: Session, vector: str | None) -> None:

@@ -120,6 +120,22 @@ def page_by_grpc(
     return ids, reply.next_page_offset if reply.HasField("next_page_offset") else None
 
 
+def whole_page_by_rest(
+    client: QdrantClient, reading: Reading, where: Filter | None, limit: int, offset: Any
+) -> tuple[list[dict[str, Any]], Any]:
+    """A page of points with their payloads and vectors, and where the next one begins.
+
+    Raises:
+        ValueError: the answer is not Qdrant's.
+    """
+    body = {"filter": where, "limit": limit, "offset": offset, "with_payload": True}
+    found = _asked(client, reading, "/scroll", body)
+    points = _part(found, "points")
+    if not isinstance(points, list) or not all("id" in point for point in points):
+        raise _no_answer(found)
+    return points, found.get("next_page_offset")
+
+
 AskPage = Callable[[QdrantClient, Reading, Filter | None, int, Any], Page]
 
 
@@ -132,7 +148,7 @@ def _asked(client: QdrantClient, reading: Reading, tail: str, body: dict[str, An
         url=f"/collections/{{collection_name}}/points{tail}{agreed}",
         path_params={"collection_name": reading.collection},
         headers={"Content-Type": "application/json"},
-        content=to_json({**body, **wanted}),
+        content=to_json({**wanted, **body}),
     )
     return _part(reply, "result")
 

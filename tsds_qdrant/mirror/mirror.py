@@ -1,0 +1,164 @@
+"""A mirror: an embedded copy of a collection, made whole, and brought up to date by a second run.
+
+Everything happens in a draft beside it, which takes its place at the end in one step. Whoever is
+killed leaves the mirror that was there, or the new one; the next run goes on with the draft where
+nothing that it rests on has changed.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from tsds_qdrant.collections.edge.cloning import opened_at, path_of
+from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.edge.directory import CONFIG_FILE
+from tsds_qdrant.collections.edge.locks import held
+from tsds_qdrant.collections.edge.sizes import shard_bytes
+from tsds_qdrant.collections.places import check_new
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.server.snapshots import streams_snapshots
+from tsds_qdrant.collections.values import Filter
+from tsds_qdrant.errors import CollectionExistsError, SettingsError
+from tsds_qdrant.mirror.checks import check_not_made_again, checked_facts
+from tsds_qdrant.mirror.draft import Draft
+from tsds_qdrant.mirror.facts import Facts, Source
+from tsds_qdrant.mirror.making import Basis, Making
+from tsds_qdrant.mirror.report import MirrorReport, Way
+from tsds_qdrant.mirror.settings import MirrorSettings
+from tsds_qdrant.paths import expanded, is_same_file
+from tsds_qdrant.progress import Progress, silent
+
+
+def mirror(
+    source: Collection,
+    settings: MirrorSettings,
+    *,
+    where: Filter | None = None,
+    file: str | None = None,
+    progress: Progress = silent,
+) -> MirrorReport:
+    """Make the mirror of ``source`` that ``settings`` ask for, or bring it up to date.
+
+    Args:
+        source: an open collection, of any kind.
+        settings: where to, and how.
+        where: the points that it is to show; all by default.
+        file: the snapshot file that ``source`` was unpacked from, if it was.
+        progress: stages ``mirror``, ``settle``, ``index`` and ``put in place``.
+
+    Raises:
+        CollectionExistsError: there is another collection of that name.
+        CollectionMismatchError: there is a mirror of something else, or the source was made again.
+        CollectionLockedError: the mirror is open in another process, or being made by one.
+        RequestRejectedError: there is no room on the disk.
+        SettingsError: the mirror would take the place of its source, or another one that cannot be.
+    """
+    shown = Source.of(source.info(), where, file)
+    return Mirroring(source, settings, shown, progress).done()
+
+
+class Mirroring:
+    """One run of ``mirror``."""
+
+    def __init__(
+        self, source: Collection, settings: MirrorSettings, shown: Source, progress: Progress
+    ) -> None:
+        self._source = source
+        self._settings = settings
+        self._shown = shown
+        self._progress = progress
+        self._shape = source.shape()
+        self._origin = path_of(source)
+        directory, name = expanded(settings.to), source.info().name
+        check_new(str(directory), name)
+        self._draft = Draft(directory, name)
+        self._place = Place(str(directory), name)
+
+    def done(self) -> MirrorReport:
+        """Make the draft and put it in place."""
+        started = time.perf_counter()
+        target = self._draft.target
+        if self._origin is not None and is_same_file(self._origin, target):
+            raise SettingsError(
+                f"--to {self._place.location} is where collection '{target.name}' itself is; "
+                f"choose another directory"
+            )
+        if self._settings.by == "snapshot" and not self._by_snapshot:
+            raise SettingsError(
+                f"--by snapshot is for all points of a collection of one shard on a server, and "
+                f"{self._shown} is none; leave it out"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._draft.locked(), ExitStack() as stack:
+            self._draft.recovered()
+            there, facts = self._open_target(stack)
+            report = self._report(there, facts)
+            seen = self._seen()
+            indexes = self._settings.index and not (facts and facts.indexed)
+            if seen is None or facts is None or facts.seen != seen or indexes:
+                basis = Basis(
+                    self._source, self._shown, self._shape, seen, self._origin, there, facts
+                )
+                Making(basis, self._settings, self._draft, report, self._progress).run()
+                self._put_in_place(there)
+            else:
+                report.same = True
+                report.points = there.count() if there else 0
+                self._draft.remove()
+        report.bytes = shard_bytes(self._place.location, self._place.collection)
+        report.seconds = time.perf_counter() - started
+        return report
+
+    def _seen(self) -> str | None:
+        """A text that stays the same until the source changes; None of servers."""
+        if Path(self._shown.location).is_file():
+            found = Path(self._shown.location).stat()
+            return f"{found.st_size} {found.st_mtime_ns}"
+        return self._source.fingerprint()
+
+    def _open_target(self, stack: ExitStack) -> tuple[EdgeCollection | None, Facts | None]:
+        """The mirror that is there, open, if one is to be brought up to date; what it remembers."""
+        target = self._draft.target
+        if target.exists() and not (target / CONFIG_FILE).is_file():
+            raise CollectionExistsError(
+                f"'{target}' is in the way, and no collection; move it away, or choose another --to"
+            )
+        if not target.exists() or self._settings.replace:
+            return None, None
+        there = stack.enter_context(opened_at(target))
+        facts = checked_facts(there, self._shown)
+        check_not_made_again(self._source, self._shape, facts, there)
+        return there, facts
+
+    @property
+    def _by_snapshot(self) -> bool:
+        return self._shown.where is None and streams_snapshots(self._source)
+
+    def _report(self, there: EdgeCollection | None, facts: Facts | None) -> MirrorReport:
+        additions = bool(facts and there and (facts.added or there.fingerprint() != facts.left))
+        way: Way = "scroll"
+        if self._settings.by != "scroll":
+            if self._by_snapshot:
+                way = "snapshot"
+            elif self._origin is not None and self._shown.where is None and not additions:
+                way = "files"
+        return MirrorReport(
+            self._place.location,
+            self._place.collection,
+            str(self._shown),
+            way,
+            first=facts is None,
+            additions=additions,
+        )
+
+    def _put_in_place(self, there: EdgeCollection | None) -> None:
+        """Let the draft be the mirror."""
+        if there is not None:
+            there.close()
+        self._progress("put in place", 0, 1)
+        with held(self._draft.target, self._place):
+            self._draft.put_in_place()
+        self._progress("put in place", 1, 1)

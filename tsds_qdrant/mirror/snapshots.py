@@ -1,0 +1,56 @@
+"""A mirror from the snapshot of a server's shard: files and graph in one download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tsds_qdrant.collections.edge.cloning import of_snapshot, opened_at
+from tsds_qdrant.collections.edge.room import check_room
+from tsds_qdrant.collections.payloads import same_payload
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.refusals import Place
+from tsds_qdrant.collections.server.snapshots import download_snapshot
+from tsds_qdrant.collections.whole import Shape, Whole, near_vectors
+from tsds_qdrant.errors import CollectionError
+
+LOOKED_AT = 100
+SAME_SHARE = 0.9
+"""Share of the points looked at that are to be as they are on the server, which may be written to
+meanwhile."""
+
+
+def unpack(source: Collection, shape: Shape, shard: Path) -> None:
+    """Make a collection in ``shard`` of a snapshot of ``source``, and compare some points.
+
+    Raises:
+        CollectionError: the server gives no snapshot, the engine cannot read it, or it has other
+            points than the server.
+        RequestRejectedError: there is no room on the disk.
+    """
+    file = shard.with_name("snapshot.tar")
+    shard.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        download_snapshot(source, file)
+        size = file.stat().st_size
+        place = Place(source.info().location, shard.name)
+        check_room(place, shard.parent, size, "be unpacked", lambda: "nothing is in its place yet")
+        of_snapshot(file, shard, shape.config)
+    finally:
+        file.unlink(missing_ok=True)
+    with opened_at(shard) as copy:
+        first = next(iter(copy.scroll_ids()), [])
+        some = np.unique(np.linspace(0, max(0, len(first) - 1), LOOKED_AT).astype(np.int64))
+        ids = [first[k] for k in some.tolist()] if first else []
+        found, here = source.whole(ids), copy.whole(ids)
+        same = sum(_same(found[point], here[point]) for point in found)
+        if same < SAME_SHARE * len(ids) or (not ids and source.count()):
+            raise CollectionError(
+                f"of {len(ids)} points of the snapshot only {same} are as the server has them; "
+                f"give --by scroll"
+            )
+
+
+def _same(one: Whole, other: Whole) -> bool:
+    return same_payload(one.payload, other.payload) and all(near_vectors(one, other))
