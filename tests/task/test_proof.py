@@ -189,6 +189,7 @@ def words(store: Path, api: Api, *more: object) -> list[object]:
     return [
         *("select", "--qdrant", store / "store", "--collection", "c", "--size", 20),
         *("--queries", store / "task.jsonl", "--model", api.model, "--out", store / "o.jsonl"),
+        "--keep-task-examples",
         *more,
     ]
 
@@ -270,7 +271,8 @@ def test_a_pool_embedded_by_an_endpoint_names_it(store: Path, api: Api) -> None:
     task = store / "task.jsonl"
     run("ingest", task, *place, "--text-field", "text", "--model", api.model)
     out = store / "o.jsonl"
-    done = run("select", *place, "--queries", task, "--size", 5, "--out", out, "--json")
+    asked = ["--queries", task, "--size", 5, "--out", out, "--keep-task-examples"]
+    done = run("select", *place, *asked, "--json")
     assert json.loads(done.stdout)["collection"]["model"] == api.model
     assert max(row["distance"] for row in rows_of(out)) < 1e-3
     failed = run("represent", "text", *place, "--model", api.model, code=2).stderr

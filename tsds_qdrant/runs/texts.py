@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tsds_qdrant.pool.texts import point_template
+from tsds_qdrant.errors import InputError
+from tsds_qdrant.pool.fields import check_template
+from tsds_qdrant.pool.texts import own_template, point_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.runs.run import Run
 
@@ -16,3 +18,14 @@ def texts_of_run(run: Run, wanted: TextTemplate | None = None) -> TextTemplate:
         return wanted
     asked = TextTemplate.from_dict(run.queries)
     return point_template(run.known.searcher.collection, asked, shared=True)
+
+
+def said_of_run(run: Run) -> TextTemplate:
+    """The same where somebody says it: the collection, or who began the run; else undecided."""
+    collection = run.known.searcher.collection
+    own, asked = own_template(collection.info()), TextTemplate.from_dict(run.queries)
+    try:
+        check_template(collection, asked)
+    except InputError:
+        return own
+    return own if own.to_dict() else asked
