@@ -2,7 +2,7 @@
 
 Vectors in clusters; in the pools with copies, 10,000 of 19,003 are jittered copies of 20. How many
 of the 20 lie at the task makes the difference: their copies can all be drawn, so that each needs a
-density of its own. Seconds are those of the processor, of the selection alone; probabilities are
+density of its own. Seconds are those of one thread, of the selection alone; probabilities are
 compared with brute force.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from bench.pools import clustered_pool, normalized
 from bench.speed.clock import alternate, machine, say
 from bench.speed.truth import brute_force
+from threadpoolctl import threadpool_limits
 
 from tsds_qdrant import SelectionSettings, create_collection, select
 from tsds_qdrant.files.outputs import write_json
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="keeps what was measured")
     options = parser.parse_args()
+    threadpool_limits(1)
     made = (options.dimension, options.seed)
     pools = {"none": crowded_pool(options.points, 0, 0, *made)}
     for near in options.near:

@@ -15,7 +15,7 @@ from typing import Any
 
 Contender = Callable[[], tuple[float, Any]]
 """Runs once; returns the seconds that count, and what came out."""
-PACKAGES = ("numpy", "qdrant-edge-py", "faiss-cpu")
+PACKAGES = ("numpy", "qdrant-edge-py", "faiss-cpu", "torch", "transformers")
 
 
 @dataclass(frozen=True)

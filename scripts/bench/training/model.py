@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +63,8 @@ class LastLayers:
     def __init__(self, model: LanguageModel, layers: int | None, cache: Path) -> None:
         self.device = model.device
         self._decoder = model.model.get_decoder()
+        if not hasattr(self._decoder, "layers") or not hasattr(self._decoder, "norm"):
+            sys.exit(f"{model.name} has no layers and norm as Llama has; give another --model")
         self._head = model.model.get_output_embeddings()
         below = len(self._decoder.layers) - (layers or len(self._decoder.layers))
         self.layers = len(self._decoder.layers) - below
