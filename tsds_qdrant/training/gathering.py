@@ -130,10 +130,10 @@ class Gathered:
         try:
             example = recognised(payload, self._settings.fields)
         except UnfitError as reason:
-            if not (reason.mendable and self._template.suits(payload)):
+            if not (reason.mendable and self._suits(payload)):
                 raise
             return self._text_of(payload)
-        whole = example.shape == TEXT and self._template.suits(payload)
+        whole = example.shape == TEXT and self._suits(payload)
         return self._text_of(payload) if whole else example
 
     def _take(self, row: SelectedRow) -> None:
@@ -185,6 +185,10 @@ class Gathered:
         ways += ["leave them out with --skip-unfit"] if len(self.kept) else []
         ways += ["choose another format"] if self._mendable else []
         return ", ".join(ways[:-1]) + ", or " * (len(ways) > 1) + (ways or ["select others"])[-1]
+
+    def _suits(self, payload: Mapping[str, Any]) -> bool:
+        """Whether it is known how texts are made, and ``payload`` has one."""
+        return bool(self._template.to_dict()) and self._template.suits(payload)
 
     def _text_of(self, payload: Mapping[str, Any]) -> Example:
         fields = self._template.fields
