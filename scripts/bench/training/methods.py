@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from bench.pools import normalized
 from bench.training.texts import Drawn, Text
+from threadpoolctl import threadpool_limits
 
 from tsds_qdrant import SelectionSettings, create_collection, select
 
@@ -54,7 +55,7 @@ class Picked:
 
     Attributes:
         ids: best first; those from the number of texts on are copies.
-        seconds: of the processor that it took, without making vectors.
+        seconds: of one thread that it took, without making vectors.
         mass: share of its probabilities that falls on the copied texts and their copies; that of
             its ids where it has no probabilities.
     """
@@ -94,9 +95,10 @@ class Pool:
             dimension = self.vectors.shape[1]
             with create_collection(place, "pool", dimension=dimension) as candidates:
                 candidates.upsert(self.ids, self.vectors, self.payloads)
-                started = time.process_time()
-                found = select(candidates, queries, asked)
-                seconds = time.process_time() - started
+                with threadpool_limits(1):  # others on the machine would make several spin
+                    started = time.process_time()
+                    found = select(candidates, queries, asked)
+                    seconds = time.process_time() - started
         ids = [int(one) for one in found.selected_ids]
         p = found.preference.probabilities
         mass = float(np.mean([one in self.copied for one in ids]))

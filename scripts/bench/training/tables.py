@@ -16,6 +16,8 @@ from tsds_qdrant.files.outputs import write_json
 REFERENCE = "tsds"
 """Differences are those to this method."""
 BASE = "base"
+FEWEST = 3
+"""Pairs from which something is said."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def against(mine: dict[Any, Any], theirs: dict[Any, Any]) -> str:
-    """Paired differences, and what they say: nothing where their mean is within their spread."""
+    """Paired differences, and what they say: nothing where they are few, or within their spread."""
     pairs = [mine[key]["loss"] - theirs[key]["loss"] for key in mine if key in theirs]
     if len(pairs) < 2:
         return ""
