@@ -69,7 +69,8 @@ def suggestion_for(collection: Collection, info: CollectionInfo) -> Suggestion |
         known = (one for one in FAST_MODELS if one.rpartition("/")[2].lower() == name.lower())
         found = next(known, f"fastembed:{name}")
         return Suggestion(found, f"the name of the vector '{info.vector}'")
-    where = joined(None, {"has_vector": info.vector}) if info.limits.unindexed_filter else None
+    filters = info.limits.unindexed_filter and info.limits.has_room(None)
+    where = joined(None, {"has_vector": info.vector}) if filters else None
     page = next(iter(collection.scroll_ids(where)), [])[:LOOKED_AT]
     named: Counter[tuple[str, str, str]] = Counter()
     for record in collection.retrieve(page) if page else ():
