@@ -13,7 +13,7 @@ from commands import rows_of, run
 from pool_oracle import engine_distances
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
-from tsds_qdrant.representations import text
+from tsds_qdrant.representations import named
 
 POINTS = 150
 RNG = np.random.default_rng(5)
@@ -162,7 +162,7 @@ class Halves:
 
 
 def test_a_model_that_makes_no_bytes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "SentenceTransformerEmbedder", Halves)
+    monkeypatch.setattr(named, "SentenceTransformerEmbedder", Halves)
     Path("t.jsonl").write_text('{"text": "one"}\n{"text": "two"}')
     pool = filled("uint8")
     np.save("v.npy", BYTES[:2])

@@ -90,6 +90,32 @@ def test_select_says_it_as_it_is(store: Path, task: list[str], tmp_path: Path) -
     assert "(effective size)" in spoken
 
 
+@pytest.mark.parametrize(
+    ("sampler", "how", "why"),
+    [
+        ((), "the largest p first and near-duplicates once", "near-duplicates of them were taken"),
+        (("--sampler", "top"), "the largest p first", "p &gt; 0, but others have more"),
+        (("--sampler", "stable"), "by chances p", "but chance took others. These"),
+        (
+            ("--sampler", "multinomial"),
+            "by chances p and with replacement",
+            "but chance took others",
+        ),
+    ],
+)
+def test_words_on_chance_follow_the_sampler(
+    task: list[str], tmp_path: Path, sampler: tuple[str, ...], how: str, why: str
+) -> None:
+    page = tmp_path / "page.html"
+    words = ("--size", 20, *sampler, "--out", tmp_path / "s.jsonl", "--report", page)
+    spoken = run("select", *task, *words).stderr
+    assert re.search(rf"^selected \d+ .*of 600 candidates for {EXAMPLES} .*, {how}$", spoken, re.M)
+    assert ("chances" in spoken) == ("chances" in how)
+    assert why in re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
+    other = run("select", *task, *words[:2], "--strategy", "similarity-max", *words[-4:]).stderr
+    assert f"candidates for {EXAMPLES} task examples by similarity-max\n" in other
+
+
 def test_the_advice_leads_to_a_selection_that_is_like_the_task(
     task: list[str], tmp_path: Path
 ) -> None:
@@ -120,7 +146,7 @@ def test_path_says_how_many_to_ask_for(store: Path, task: list[str], tmp_path: P
     within = int((nearest <= own_distance(store)).sum())
     assert (found[1], int(found[2])) == (None, within)
     assert "(1: " not in table.stderr
-    assert "effective: how many even chances" in table.stderr
+    assert "effective: as spread as how many even shares" in table.stderr
     assert "  nearest   " in table.stderr
     told = json.loads(run("path", *task, "--json").stdout)["yardstick"]
     assert (told["nearer"], told["counted"]) == (within, True)

@@ -149,7 +149,8 @@ def test_hits_come_with_their_keys() -> None:
 def test_a_run_goes_on_with_its_key(door: Door, tmp_path: Path) -> None:
     np.save(tmp_path / "q.npy", ROWS[:4])
     place = ("--qdrant", door.url, "--collection", "t", "--exact")
-    words = ("--queries", tmp_path / "q.npy", "--size", 8, "--write-back", "mine")
+    words = ("--queries", tmp_path / "q.npy", "--keep-task-examples")
+    words += ("--size", 8, "--write-back", "mine")
     state, out = tmp_path / "run", tmp_path / "s.jsonl"
     run("select", *place, *words, "--shard-key", "7", "--state", state, "--out", out)
     chosen = {row["id"] for row in rows_of(out)}

@@ -213,6 +213,7 @@ def test_what_is_no_mirror_of_it_stays(tmp_path: Path) -> None:
             source.mirrored(to)
         with pytest.raises(SettingsError, match="is where collection 'pool' itself is"):
             source.mirrored(tmp_path / "source")
+        assert [entry.name for entry in to.iterdir()] == [NAME]
         with reopened(to) as ours:
             assert ours.count() == 2
         assert source.mirrored(to, replace=True).points == 120

@@ -21,6 +21,7 @@ from tsds_qdrant.errors import (
     SettingsError,
     SupportError,
     TsdsError,
+    UnsupportedCollectionError,
 )
 
 TEXTS = made_up(12)
@@ -188,3 +189,15 @@ def test_the_callers_data_stay_as_they_are() -> None:
     vectors = X.copy()
     select_from(vectors, vectors[:2], 3)
     np.testing.assert_array_equal(vectors, X)
+
+
+def test_a_strategy_of_other_vectors_is_refused_unless_these_are_named() -> None:
+    with pytest.raises(UnsupportedCollectionError) as refused:
+        select_from(X, X[:3], 2, strategy="less")
+    said = str(refused.value)
+    assert said.startswith("the strategy 'less' goes by vectors of 'represent gradient', of which")
+    assert "to compare other vectors all the same, name them with vector" in said
+    assert "--vector" not in said
+    assert "or make some: tsds-qdrant represent gradient --model MODEL --qdrant " in said
+    assert len(select_from(X, X[:3], 2, strategy="less", vector="")) == 2
+    assert len(select_from(X, X[:3], 2, strategy="tarot")) == 2  # which can do without its own

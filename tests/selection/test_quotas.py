@@ -95,7 +95,7 @@ def test_tokens_are_counted_where_no_field_tells(make_collection: MakeCollection
 def test_what_says_nothing_of_tokens() -> None:
     wanted = GIVEN.altered(token_budget=100)
     with edge_pool(ROWS, payloads=PAYLOADS) as collection:
-        with pytest.raises(SettingsError, match="does not name its texts and model"):
+        with pytest.raises(SettingsError, match=r"no tokenizer is known.*--model"):
             select(collection, QUERIES, wanted)
         for field, value in (("source", '"'), ("tags", "t1"), ("rare", "nothing")):
             with pytest.raises(InputError, match=f"has .*({value}).* no number of tokens"):

@@ -144,7 +144,7 @@ def test_vectors_derived_from_those_of_the_text_model(
         def encode(self, texts: Sequence[str], on_batch: Any = None) -> Float32Array:
             return letters_of(texts, 4) + np.float32(0.5)
 
-    monkeypatch.setattr(opening, "SentenceTransformerEmbedder", Four)
+    monkeypatch.setattr(opening, "embedder_named", Four)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     own = letters_of(TASK, 4) + np.float32(0.5)
     expected = own / np.linalg.norm(own, axis=1, keepdims=True) - unit.mean(axis=0)

@@ -74,6 +74,10 @@ def _show(report: CheckReport) -> None:
     }
     for name, fact in facts.items():
         typer.echo(f"{name:>16}: {fact}")
+    if report.texts:
+        typer.echo(f"{'text':>16}: {report.texts.in_words}")
+        for example in report.texts.examples:
+            typer.echo(f"{'example':>16}: {example}")
     for one in report.representations:
         typer.echo(f"{'representation':>16}: {represented(one)}")
     for kind in ("note", "warning", "problem"):

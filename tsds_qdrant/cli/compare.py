@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.planning.comparison import Comparison, Figure
     from tsds_qdrant.planning.contestants import View, Viewing
     from tsds_qdrant.progress import Progress
+    from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.representations.base import Way
     from tsds_qdrant.task.examples import TaskExamples
 
@@ -123,14 +124,14 @@ def compare(
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         check_possible(opened, settings)
         info = examples.described(opened, quiet=as_json)
+        note_filter(search.where, opened, quiet=as_json)
         task = examples.read(opened, info, where.connection, progress)
         views = _views(where, examples, opened, progress)
         with notices_to(partial(say, quiet=as_json)):
             found = compare_strategies(
                 opened, task, settings, compared, views=views, progress=progress
             )
-        note_filter(search.where, opened, quiet=as_json)
-        judged = [] if as_json else _judged(opened, found)
+        judged = [] if as_json else _judged(opened, found, examples.texts_of(opened))
     out, target = rows.out, compared.target
     if out:
         write_rows(out, found.rows(), columns=RUN_COLUMNS, form=rows.form)
@@ -159,7 +160,7 @@ def compare(
         say(wrote([out]))
 
 
-def _judged(opened: Collection, found: Comparison) -> list[str]:
+def _judged(opened: Collection, found: Comparison, texts: TextTemplate) -> list[str]:
     """The verdict on the first strategy, and texts of either end of what it selects."""
     from tsds_qdrant.planning.contestants import strategy_name
     from tsds_qdrant.selection.verdict import Verdict
@@ -168,13 +169,13 @@ def _judged(opened: Collection, found: Comparison) -> list[str]:
     nearer = found.yardstick.nearer(run.distances)
     aware = bool(strategy_class(strategy_name(run.method)).card.task_aware)
     verdict = Verdict(len(run.ids), nearer, 0, found.yardstick, aware)
-    return [f"{run.method}: {verdict.in_words}", *either_end(opened, run.ids, run.distances)]
+    return [f"{run.method}: {verdict.in_words}", *either_end(opened, run.ids, run.distances, texts)]
 
 
 def _views(where: Where, examples: Examples, opened: Collection, progress: Progress) -> Viewing:
     """Where each strategy searches; task examples are made once for each kind of vectors."""
     from tsds_qdrant.planning.contestants import View
-    from tsds_qdrant.represented.chosen import view_of_kinds
+    from tsds_qdrant.strategies.searched import view_for
 
     base = opened.info().vector
 
@@ -185,9 +186,7 @@ def _views(where: Where, examples: Examples, opened: Collection, progress: Progr
         return examples.read(at, info, where.connection, progress, way)
 
     def view_of(strategy: Strategy) -> View:
-        card, named = strategy.card, where.vector is not None
-        needed = card.needs_kinds and not named
-        at = view_of_kinds(opened, card.kinds, strategy.name, needed=needed)
+        at = view_for(opened, strategy, named=where.vector is not None, beside=True)
         vector = at.info().vector
         if (vector, strategy.way) == (base, "targets"):
             return View(at)

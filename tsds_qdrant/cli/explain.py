@@ -6,17 +6,19 @@ from typing import Annotated
 
 import typer
 
-from tsds_qdrant.cli.flags import taking
+from tsds_qdrant.cli.flags import only, taking
 from tsds_qdrant.cli.options import JsonOption, StateArgument
 from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import print_json, progress_bars, say
 from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.task.settings import Reading
 
 
-@taking(Moved)
+@taking(Moved, only(Reading, "text_field", "template"))
 def explain(
     state: StateArgument,
     moved: Moved,
+    reading: Reading,
     ids: Annotated[
         list[str] | None,
         typer.Option("--id", metavar="ID", help="Id of a point, or its beginning; repeatable."),
@@ -55,6 +57,7 @@ def explain(
         tsds-qdrant explain task.run --id 17 --id 18 --json
     """
     from tsds_qdrant.cli.explained import lines_of
+    from tsds_qdrant.pool.fields import check_template
     from tsds_qdrant.runs.explain import explain as explain_points
     from tsds_qdrant.runs.naming import named_points
     from tsds_qdrant.runs.reopen import reopen
@@ -65,9 +68,11 @@ def explain(
         moved.open(state) as collection,
         progress_bars(quiet=as_json) as progress,
     ):
+        way = reading.text_template()
+        check_template(collection, way)
         run = reopen(state, collection, progress=progress)
-        named = named_points(run, ids or (), ranks or (), text)
-        explanation = explain_points(run, named, searches=searches)
+        named = named_points(run, ids or (), ranks or (), text, way)
+        explanation = explain_points(run, named, searches=searches, template=way)
     if as_json:
         print_json(explanation.as_dict())
     else:

@@ -8,10 +8,11 @@ from dataclasses import MISSING, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tsds_qdrant.cli.described import described_for
 from tsds_qdrant.cli.reached import Reached, check_nodes
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.collections.addresses import checked_location
-from tsds_qdrant.errors import CollectionNotFoundError
+from tsds_qdrant.errors import CollectionNotFoundError, RequestRejectedError
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.representations.model_names import remembered_model
 from tsds_qdrant.settings.fields import setting
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.guards.guard import Guard
     from tsds_qdrant.guards.settings import GuardSettings
     from tsds_qdrant.progress import Progress
+    from tsds_qdrant.records import TextTemplate
     from tsds_qdrant.representations.base import Way
     from tsds_qdrant.strategies.base import Strategy
     from tsds_qdrant.task.examples import TaskExamples
@@ -94,13 +96,12 @@ class Where:
             CollectionNotFoundError: there are several such vectors.
             UnsupportedCollectionError: there are none, and the strategy cannot do without.
         """
-        from tsds_qdrant.represented.chosen import view_of_kinds
+        from tsds_qdrant.strategies.searched import view_for
 
-        card = strategy.card
-        kinds = card.kinds if self.vector is None else ()
-        with self._opened_with(kinds) as opened:
+        named = self.vector is not None
+        with self._opened_with(() if named else strategy.card.kinds) as opened:
             with notices_to(partial(say, quiet=quiet)):
-                view = view_of_kinds(opened, kinds, strategy.name, needed=card.needs_kinds)
+                view = view_for(opened, strategy, named=named)
             yield view
 
     def _opened_with(self, kinds: Sequence[str]) -> Collection:
@@ -121,33 +122,15 @@ class Where:
         )
 
 
-def described_for(reading: Reading, collection: Collection, *, quiet: bool) -> CollectionInfo:
-    """What is known of ``collection``, by the model that ``reading`` names where that is the same.
-
-    Raises:
-        TsdsError: see :func:`~tsds_qdrant.task.model.info_with_model`.
-    """
-    from tsds_qdrant.task.model import info_with_model
-
-    made = partial(reading.embedder, stored=collection.info().metadata)
-    info = info_with_model(collection, reading.model, made)
-    theirs, now = collection.info().metadata.get("model"), info.metadata.get("model")
-    if theirs != now:
-        say(
-            f"'{now}' makes the vectors of collection '{info.name}' and is taken for its model "
-            f"'{theirs}'",
-            quiet=quiet,
-        )
-    return info
-
-
 def note_filter(where: Filter | None, collection: Collection, *, quiet: bool) -> None:
     """Say which field that a filter names is on no point, though some points match."""
     if quiet or not where:
         return
     from tsds_qdrant.pool.fields import unknown_in
 
-    say(unknown_in(collection, where))
+    unknown = unknown_in(collection, where)
+    with suppress(RequestRejectedError):
+        say(unknown if unknown and collection.count(where) else "")
 
 
 @dataclass(frozen=True)
@@ -176,9 +159,10 @@ class Examples(GivenTasks):
         from tsds_qdrant.pool.fields import check_template
         from tsds_qdrant.task.examples import is_text_source
 
-        if not any(map(is_text_source, self.named.values())):
+        texts = any(map(is_text_source, self.named.values()))
+        if not texts:
             check_template(collection, self.reading.text_template())
-        return described_for(self.reading, collection, quiet=quiet)
+        return described_for(self.reading, collection, quiet=quiet, texts=texts)
 
     def read(
         self,
@@ -206,6 +190,12 @@ class Examples(GivenTasks):
             progress=progress,
             way=way,
         )
+
+    def texts_of(self, collection: Collection) -> TextTemplate:
+        """How the texts of points are made, see :func:`~tsds_qdrant.pool.texts.point_template`."""
+        from tsds_qdrant.pool.texts import point_template
+
+        return point_template(collection, self.reading.text_template(), shared=True)
 
     def guard(
         self,

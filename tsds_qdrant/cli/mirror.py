@@ -80,9 +80,10 @@ def _in_words(report: MirrorReport) -> list[str]:
         changes = ""
     lines = [f"{place}: {changes}{size}, {took}, of {report.source}"]
     if report.resumed:
+        as_of = f", as of {report.since}; run it again to bring them up to date"
         lines.append(
-            f"went on with a copy begun at {report.since}: its first {report.resumed} points are "
-            f"as of then; run it again to bring them up to date"
+            f"went on behind the first {report.resumed} points, which an earlier run had copied"
+            f"{as_of if report.since else ''}"
         )
     if report.additions:
         lines.append("what had been added to the copy itself was kept")

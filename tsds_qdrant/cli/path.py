@@ -91,6 +91,7 @@ def path(
     shown.check()
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         info = examples.described(opened, quiet=as_json)
+        note_filter(search.where, opened, quiet=as_json)
         task = examples.read(opened, info, where.connection, progress)
         traced = trace_path(
             opened,
@@ -100,8 +101,9 @@ def path(
             alphas=shown.alphas or DEFAULT_ALPHAS,
             progress=progress,
         )
-        note_filter(search.where, opened, quiet=as_json)
-        seen = [] if as_json else either_end(opened, traced.ids, traced.distances)
+        seen = []
+        if not as_json:
+            seen = either_end(opened, traced.ids, traced.distances, examples.texts_of(opened))
     say(task.note, quiet=as_json)
     _tell(traced, seen, shown, as_json=as_json)
 
@@ -186,7 +188,7 @@ def _tell(traced: TracedPath, seen: Sequence[str], shown: Shown, *, as_json: boo
     say("\n".join([worth, *seen]))
     say(
         "alpha: 1 keeps to the task, 0 spreads out; neighbours: that a task example uses; support: "
-        "candidates that can be drawn; effective: how many even chances theirs count as; distance: "
+        "candidates with p > 0; effective: as spread as how many even shares; distance: "
         "mean from a task example to what it chose"
     )
     print_table(

@@ -132,9 +132,8 @@ def _pool(place: Place, figures: PoolFigures, search: SearchSettings, *, quiet: 
     if not place.named:
         return given_pool(figures)
     with place.open() as opened:
-        found = stored_pool(opened, figures, search.where)
         note_filter(search.where, opened, quiet=quiet)
-        return found
+        return stored_pool(opened, figures, search.where)
 
 
 def _show(budget: Budget) -> None:

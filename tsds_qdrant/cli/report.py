@@ -9,6 +9,7 @@ from tsds_qdrant.cli.flags import only, taking
 from tsds_qdrant.cli.options import StateArgument
 from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import say, wrote
+from tsds_qdrant.progress import notices_to
 from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
@@ -52,6 +53,6 @@ def report(
     check_report(page.out)
     template = reading.text_template()
     run_state = RunState(state)
-    with run_state.held(), moved.open(run_state) as opened:
+    with run_state.held(), notices_to(say), moved.open(run_state) as opened:
         report_run(page.out, run_state, opened, template=template, by=page.by)
     say(wrote([page.out]))

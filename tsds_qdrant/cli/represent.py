@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import UserDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,10 @@ from tsds_qdrant.settings.fields import setting
 from tsds_qdrant.task.settings import Reading
 
 if TYPE_CHECKING:
+    from tsds_qdrant.collections.protocol import Collection
     from tsds_qdrant.collections.values import PointId
     from tsds_qdrant.ingestion.represent_report import RepresentReport
+    from tsds_qdrant.records.showing import Showing
 
 WHY = {
     "no_text": "the payload has no text; see --text-field and --map",
@@ -129,9 +131,6 @@ def done(
     from tsds_qdrant.collections import check_writes, is_server
     from tsds_qdrant.ingestion.represent import represent
     from tsds_qdrant.ingestion.represent_report import RepresentSettings
-    from tsds_qdrant.pool.fields import check_template
-    from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.records.showing import Showing
 
     check_writes(where.location)
     if is_server(where.location) and not run.write:
@@ -142,18 +141,13 @@ def done(
         )
     with where.open() as opened, progress_bars(quiet=quiet) as progress:
         note_filter(search.where, opened, quiet=quiet)
-        stored = opened.info().metadata.get("text") or {}
-        template = reading.text_template()
-        if not template.to_dict():
-            template = TextTemplate.from_dict(stored)
-        if kind.reads in ("texts", "dialogues"):
-            check_template(opened, template)
         kind = kind.of_space(opened.info().vector)
+        shown = showing(opened, reading, run.fields, kind)
         made = kind.made()
         report = represent(
             opened,
             made,
-            Showing(template, run.fields, made.dialogues),
+            replace(shown, dialogues=made.dialogues),
             settings=RepresentSettings(
                 search.where, run.again, run.fitted, run.datatype, rows_of(kind, made)
             ),
@@ -165,6 +159,27 @@ def done(
         print_json(report.as_dict())
     else:
         say_done(where.collection, report)
+
+
+def showing(
+    collection: Collection, reading: Reading, fields: Mapping[str, str], kind: KindSettings
+) -> Showing:
+    """How payloads are shown: their texts as everywhere.
+
+    Raises:
+        InputError: no point has a field that is named.
+    """
+    from tsds_qdrant.pool.fields import check_template
+    from tsds_qdrant.pool.texts import own_template, point_template
+    from tsds_qdrant.records.showing import Showing
+
+    wanted, own = reading.text_template(), own_template(collection.info())
+    dialogues = kind.reads == "dialogues"
+    if not (dialogues or kind.reads == "texts"):
+        return Showing(wanted if wanted.to_dict() else own, fields)
+    check_template(collection, wanted)
+    way = point_template(collection, wanted)
+    return Showing(way, fields, dialogues, assumed=not (wanted.to_dict() or own.to_dict()))
 
 
 def rows_of(kind: KindSettings, made: Any) -> dict[PointId, int] | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsds_qdrant.cli.commands import ConfigOption
+from tsds_qdrant.cli.described import described_for
 from tsds_qdrant.cli.flags import filled, only, taking
-from tsds_qdrant.cli.groups import described_for
 from tsds_qdrant.cli.options import JsonOption, StateArgument
 from tsds_qdrant.cli.outputs import (
     FORMAT_HELP,
@@ -148,6 +148,7 @@ def reselect(
     from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.selection.results import write_results
     from tsds_qdrant.selection.settings import SelectionSettings
+    from tsds_qdrant.task.examples import is_text_source
     from tsds_qdrant.task.several import read_given
 
     named_for = {"--out": outputs.out, "--diff": outputs.diff}
@@ -189,7 +190,8 @@ def reselect(
                 written.extend(write_kept_out(kept_out, outputs.exclude_report, outputs.form))
 
             examples = None
-            info = described_for(changed.reading, opened, quiet=as_json)
+            made = given is not None and any(map(is_text_source, given.named.values()))
+            info = described_for(changed.reading, opened, quiet=as_json, texts=made)
             if given is not None:
                 examples = read_given(
                     given,

@@ -151,7 +151,7 @@ def select(
     _check_size(settings, run, outputs)
     outputs.check(examples.sources, settings, guard, run)
     written: list[Path] = []
-    texts: list[str] = []
+    as_text: list[str] = []
     source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
     with where.open_for(settings.strategy, quiet=quiet) as opened, naming(written):
@@ -159,7 +159,7 @@ def select(
         def deliver(done: Selection) -> None:
             paths = (outputs.out, outputs.probabilities)
             files = write_results(
-                opened, done, *paths, queries=source, form=outputs.form, as_text=texts
+                opened, done, *paths, queries=source, form=outputs.form, as_text=as_text
             )
             written.extend(files)
 
@@ -170,11 +170,13 @@ def select(
                     check_stored(run.state, settings)
                 info = examples.described(opened, quiet=quiet)
                 check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
+                note_filter(settings.search.where, opened, quiet=quiet)
                 way = settings.strategy.way
                 task = examples.read(opened, info, connection, progress, way)
                 tagging = None
                 if run.write_back:
-                    tagging = Tagging.of(run.write_back, info, settings, task.vectors, task.weights)
+                    of_task = (info, settings, task.vectors, task.weights)
+                    tagging = Tagging.of(run.write_back, *of_task, place=run.write_back_key)
                 made = new_run(
                     opened,
                     task,
@@ -191,29 +193,28 @@ def select(
                     state=run.state,
                     progress=progress,
                 )
+                own = examples.texts_of(opened) if outputs.report or not quiet else None
         except ContaminationError as error:
             write_kept_out(error.found, guard.report, outputs.form)
             raise
-        note_filter(settings.search.where, opened, quiet=quiet)
         selection, tagging = made.selection, tagging or made.tagging
         facts = manifest(selection, queries=source)
         if outputs.report:
             from tsds_qdrant.report.write import write_report
 
-            write_report(outputs.report, opened, made, facts=facts, by=outputs.by)
+            write_report(outputs.report, opened, made, facts=facts, template=own, by=outputs.by)
             written.append(outputs.report)
         written += write_kept_out(selection.contamination, guard.report, outputs.form)
         tagged = written_back(opened, selection, tagging, run, quiet=quiet)
         tagged |= pruned(opened, selection, run, quiet=quiet)
         slow = "" if quiet else slow_scans(opened, selection)
-        seen = [] if quiet else judged(opened, selection, examples.reading.text_template())
+        seen = [] if quiet else judged(opened, selection, own)
     if outputs.as_json:
         print_json({**facts, **tagged})
         return
     read_only = "" if info.limits.writes else FOLDER_HINT
-    files = "\n".join(filter(None, (spread(texts), wrote(written))))
-    parts = (task.note, made.note, summary(selection, seen), slow, read_only, files)
-    say("\n".join(filter(None, parts)))
+    parts = [task.note, made.note, summary(selection, seen), slow, read_only, spread(as_text)]
+    say("\n".join(filter(None, [*parts, wrote(written)])))
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")
     if tagged:
@@ -251,9 +252,8 @@ def command() -> FlagCommand:
 
 
 def _check_size(settings: SelectionSettings, run: RunSettings, outputs: Outputs) -> None:
-    wanted, bounds = settings.wanted, settings.bounds
-    sized = wanted.sizes or wanted.ratio is not None or bounds.token_budget is not None
-    sized = sized or settings.own_size
+    wanted, budget = settings.wanted, settings.bounds.token_budget
+    sized = wanted.sizes or wanted.ratio is not None or budget is not None or settings.own_size
     drawn = outputs.out or run.state or run.write_back or settings.strategy.follows_size
     if drawn and not sized:
         raise SettingsError("no size is given; set --size 1000 or --ratio 0.01")

@@ -11,12 +11,22 @@ if TYPE_CHECKING:
     from tsds_qdrant.selection.sampling import Sample
     from tsds_qdrant.selection.selection import Selection
 
+TAKEN_BY = {
+    "thinned": ", the largest p first and near-duplicates once",
+    "top": ", the largest p first",
+    "stable": ", by chances p",
+    "multinomial": ", by chances p and with replacement",
+}
+"""Sampler -> how candidates are taken by their p."""
+
 
 def summary(selection: Selection, judged: Sequence[str] = ()) -> str:
     """A few lines on a selection, for a person; ``judged`` says how good it is."""
     drawn = ", ".join(map(_drawn, selection.samples.values()))
     done = f"selected {drawn} of" if drawn else "solved for"
     by = "" if selection.strategy == DEFAULT else f" by {selection.strategy}"
+    if drawn and selection.settings.strategy.samples:
+        by += TAKEN_BY[selection.settings.wanted.sampler]
     lines = [
         f"{done} {selection.candidates} candidates for {selection.queries} task examples{by}",
         *_in_the_pool(selection),

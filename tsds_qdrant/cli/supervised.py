@@ -95,7 +95,7 @@ def _wait(child: int, passed_on: Collection[signal.Signals], words: Sequence[str
 
 
 def _bus_error(words: Sequence[str]) -> str:
-    location = named(words, "--qdrant") or os.environ.get("TSDS_QDRANT", "")
+    location = named(words, "--to") or named(words, "--qdrant") or os.environ.get("TSDS_QDRANT", "")
     place = Path(location).absolute()
     while not place.exists():
         place = place.parent

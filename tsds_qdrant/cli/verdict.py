@@ -56,12 +56,11 @@ def either_end(
     """
     import numpy as np
 
-    from tsds_qdrant.pool.texts import own_template, shortened, text_of
+    from tsds_qdrant.pool.texts import point_template, shortened, text_of
     from tsds_qdrant.selection.verdict import both_ends
 
     ends = both_ends(np.arange(len(ids)), distances)
-    own = own_template(collection.info())
-    template = own if own.to_dict() or template is None else template
+    template = template or point_template(collection)
     listed = [place for end in ends for place in end]
     stored = collection.retrieve([ids[place] for place in listed])
     texts: Mapping[PointId, str] = {

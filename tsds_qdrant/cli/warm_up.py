@@ -92,7 +92,8 @@ def warm_up(
         tsds-qdrant warm-up --qdrant ./store --collection pool --model ./smollm --share 0.05 \\
           --out ./warm
     """
-    from tsds_qdrant.pool.texts import own_template
+    from tsds_qdrant.pool.fields import check_template
+    from tsds_qdrant.pool.texts import point_template
     from tsds_qdrant.records.showing import Showing
     from tsds_qdrant.representations.language.model import LanguageModel
     from tsds_qdrant.training.warm_up import warm_up as trained
@@ -107,8 +108,8 @@ def warm_up(
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         note_filter(search.where, opened, quiet=as_json)
         template = reading.text_template()
-        if not template.to_dict():
-            template = own_template(opened.info())
+        check_template(opened, template)
+        template = point_template(opened, template)
         report = trained(
             opened,
             language,

@@ -140,7 +140,21 @@ def _tagged(report: Mapping[str, Any]) -> str:
     return (
         f"{done} as tsds.{report['name']}, run {report['run']}: {report['written']} points "
         f"{would}set{again}, {report['cleared']} {would}cleared, {report['unchanged']} right "
-        f"already{missing}{_taken(report)}"
+        f"already{missing}{_placed(report)}{_taken(report)}"
+    )
+
+
+def _placed(report: Mapping[str, Any]) -> str:
+    """What became of the name at a path of its own, or nothing."""
+    if not (report.get("place") or report.get("unmarked")):
+        return ""
+    would = "would be " if report["dry_run"] else ""
+    at = f" at '{report['place']}'" if report["place"] else ""
+    unfit = report["unmarkable"]
+    other = f", {unfit} have something else there" if unfit else ""
+    return (
+        f"\nthe name{at}: {report['marked']} points {would}set, {report['unmarked']} "
+        f"{would}cleared{other}"
     )
 
 

@@ -224,6 +224,8 @@ class Collection(Readable, Protocol):
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
         """Set fields of the object at the payload path ``key``, other values for each point.
 
+        Where ``key`` is "", fields of the payload itself are set.
+
         Nothing else of a payload is touched; ids that do not exist are ignored.
 
         Raises:
@@ -241,10 +243,10 @@ class Collection(Readable, Protocol):
         """
 
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
-        """Make an index on a payload field of integers, other numbers, or keywords.
+        """Make an index on a payload field of integers, other numbers, keywords, or dates.
 
-        Numbers can be filtered by range and ordered by, keywords can be matched and counted
-        (:meth:`facet`); it is not inside the HNSW graph.
+        Numbers and dates can be filtered by range and ordered by, keywords can be matched and
+        counted (:meth:`facet`); it is not inside the HNSW graph.
         """
 
     def optimize(self) -> None:

@@ -28,7 +28,7 @@ Filter = Mapping[str, Any]
 """A payload filter in Qdrant's JSON form: ``{"must": [{"key": .., "match": {..}}]}``."""
 Wanted = bool | Sequence[str]
 """Which part of a payload: all, none, or the fields of these names."""
-IndexKind = Literal["integer", "float", "keyword"]
+IndexKind = Literal["integer", "float", "keyword", "datetime"]
 Datatype = str
 """How Qdrant keeps the numbers of a vector: ``float32``, ``float16``, ``uint8``, ``turbo4``, .."""
 FLOAT32: Datatype = "float32"

@@ -8,7 +8,6 @@ of a collection without the points that were found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Protocol
 
@@ -23,7 +22,7 @@ from tsds_qdrant.guards.contamination import Contamination
 from tsds_qdrant.guards.held_out import Finding, HeldOut
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.pool.fields import check_template, fields_of, sampled_payloads
-from tsds_qdrant.pool.texts import own_template
+from tsds_qdrant.pool.texts import assumed_template, own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import listed_names
 from tsds_qdrant.records.template import written
@@ -51,8 +50,8 @@ class Guard:
 
     Args:
         held_out: the test items.
-        template: how a candidate's text is made of its payload; if undecided, the first
-            candidates that are compared decide it.
+        template: how a candidate's text is made of its payload; if undecided, by the usual shape
+            that suits most of some points of the collection.
         strict: a selection that would take a copy fails.
         looked: candidates that were compared already -> what was found, or None.
     """
@@ -98,8 +97,8 @@ class Guard:
                 check_template(collection, self.template, "the collection itself")
         elif way:
             check_template(collection, self.template)
-        elif not self._decided_by(payloads := sampled_payloads(collection)):
-            self._refuse_unknown(payloads, info.name)
+        else:
+            self._decide(collection)
 
     def check_compared(self, name: str) -> None:
         """Check that some candidate of collection ``name`` was compared with test items.
@@ -171,7 +170,7 @@ class Guard:
                 page, payloads=texts_wanted, vectors=self.held_out.has_vectors
             )
             if not self.looked and self.held_out.has_texts:
-                self._decide(records, searcher.info.name)
+                self._decide(searcher.collection)
             bare = [record for record in records if record.vector is None]
             whole = [record for record in records if record.vector is not None]
             for part in (bare, whole):
@@ -194,27 +193,19 @@ class Guard:
         if self.held_out.has_texts:
             self.without_text.update(i for i, text in zip(ids, texts, strict=True) if not text)
 
-    def _decide(self, records: Sequence[Record], name: str) -> None:
-        """Settle how texts are made by the first of ``records`` that has a usual field.
+    def _decide(self, collection: Collection) -> None:
+        """Settle how texts are made where nobody says it: by the usual shape of some points.
 
         Raises:
-            SettingsError: none has, and texts were to be compared.
+            SettingsError: none has one, and texts were to be compared.
         """
         if self.template.to_dict():
             return
-        payloads = [record.content for record in records]
-        way = self._decided_by(payloads)
-        if way is not None:
+        way = assumed_template(collection)
+        if way.to_dict():
             self.template, self.assumed = way, True
-        elif records:
-            self._refuse_unknown(payloads, name)
-
-    def _decided_by(self, payloads: Sequence[Payload]) -> TextTemplate | None:
-        """How the first of ``payloads`` that has a usual field says texts are made."""
-        for payload in payloads:
-            with suppress(InputError):
-                return self.template.decide(payload)
-        return None
+        elif payloads := sampled_payloads(collection):
+            self._refuse_unknown(payloads, collection.info().name)
 
     def _refuse_unknown(self, payloads: Sequence[Payload], name: str) -> None:
         """Raise where texts were to be compared and no field is known to hold them."""

@@ -30,6 +30,7 @@ from tsds_qdrant.task.examples import (
     examples_of_vectors,
     is_text_source,
 )
+from tsds_qdrant.task.hosted import kept
 from tsds_qdrant.task.model import checked_model
 from tsds_qdrant.task.represented import opened_for
 from tsds_qdrant.task.settings import Reading
@@ -80,7 +81,7 @@ def guard_against(
     """
     reading = reading or Reading()
     known = made_by_model(info)
-    embedder = embedder or partial(reading.embedder, stored=known)
+    made_by = embedder or partial(reading.embedder, stored=known)
     radius = default_radius(info.metric) if settings.radius is None else settings.radius
     reach = Reach(settings.ngrams, radius, settings.overlap)
     template = TextTemplate.parse(None, settings.template)
@@ -100,7 +101,9 @@ def guard_against(
             way = _template_of(source, template, {"text": made.text})
             found = examples_represented(source, made, way, progress=progress)
         elif is_text_source(source):
-            chosen = embedder(_model_of(info, reading.model)) if reach.radius else _TextsAlone()
+            chosen: Embedder = _TextsAlone()
+            if reach.radius:
+                chosen = kept(made_by(_model_of(info, reading.model)))
             way = _template_of(source, template, info.metadata)
             stored = known if reach.radius else {"text": info.metadata.get("text", {})}
             found = examples_of_records(

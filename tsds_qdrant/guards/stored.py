@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,9 @@ def guard_facts(guard: Guard | None) -> dict[str, Any] | None:
     if guard is None:
         return None
     held_out = guard.held_out
+    assumed = {"assumed": True} if guard.template.loose else {}
     return {
+        **assumed,
         "reach": asdict(held_out.reach),
         "sources": list(held_out.sources),
         "counts": list(held_out.counts),
@@ -82,7 +84,7 @@ def stored_guard(facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]
     looked.update({found.id: found for found in findings})
     return Guard(
         held_out,
-        TextTemplate.from_dict(stored["text"]),
+        replace(TextTemplate.from_dict(stored["text"]), loose=bool(stored.get("assumed"))),
         looked=looked,
         without_text=point_ids(arrays["guard_without_text"]),
         without_vector=point_ids(arrays.get("guard_without_vector", np.empty((0, 3), np.uint64))),
@@ -99,6 +101,7 @@ def check_guard(path: object, stored: Guard | None, wanted: Guard | None) -> Non
     for one in (mine, theirs):
         if one is not None:
             del one["findings"], one["sources"]  # the same items may come from another file
+            one.pop("assumed", None)
     if mine and theirs and not mine["text"]:
         mine["text"] = theirs["text"]  # it would be decided again
     same = mine == theirs and all(

@@ -45,6 +45,7 @@ class Copying:
         self._merging = merging
         self._report = report
         self._names = Names()
+        self._fresh = not copy.count()
 
     def run(self, draft: Draft, noted: dict[str, Any], progress: Progress) -> Names:
         """Copy all pages from where ``noted`` says on, and delete what the source has not.
@@ -59,12 +60,12 @@ class Copying:
         offset: PointId | None = noted.get("offset")
         done, total = int(noted.get("done", 0)), self._source.count(self._where)
         if not done or offset is not None:
-            before, fresh = time.monotonic(), not self._copy.count()
+            before, first = time.monotonic(), self._fresh
             progress("mirror", done, total)
             for page in self._source.scroll_whole(self._where, after=offset):
-                if fresh and page.points:
+                if first and page.points:
                     self._check_room(draft, page.points, total)
-                    fresh = False
+                    first = False
                 self._put(page.points)
                 done += len(page.points)
                 if page.following is None or time.monotonic() - before > NOTED_S:
@@ -81,8 +82,11 @@ class Copying:
     def _put(self, points: Sequence[Whole]) -> None:
         for point in points:
             self._names.see(point.payload)
-        stored = self._copy.whole([point.id for point in points]) if self._copy.count() else {}
-        changed = self._merging.changed(points, stored)
+        stored: dict[PointId, Whole] = {}
+        changed = points
+        if not self._fresh:
+            stored = self._copy.whole([point.id for point in points])
+            changed = self._merging.changed(points, stored)
         if changed:
             self._copy.put_whole(changed)
         added = sum(point.id not in stored for point in changed)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,11 @@ class Draft:
             f"ended, then run the same command again"
         )
         with alone(self.folder, refusal):
-            yield
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # it is gone, or holds a draft to go on with
+                    self.folder.rmdir()
 
     def recovered(self) -> None:
         """Put back the mirror that a killed run had put aside."""

@@ -114,7 +114,8 @@ class Making:
         noted = self._draft.progress()
         if noted.get("basis") == rests_on and noted.get("pages"):
             report.way = "scroll"
-            report.resumed, report.since = noted.get("done", 0), noted["since"]
+            report.resumed = noted.get("done", 0)
+            report.since = noted["since"] if basis.seen is None else ""
             report.added, report.updated = noted.get("added", 0), noted.get("updated", 0)
             return noted
         self._draft.clear()

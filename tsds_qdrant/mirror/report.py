@@ -23,7 +23,7 @@ class MirrorReport:
         deleted: points that went.
         points: that it holds now.
         resumed: points that a run which ended early had stored.
-        since: when that run began; "" where nothing was resumed.
+        since: when that run began, where the source may have changed since; else "".
         same: nothing had changed, and nothing was done.
         additions: what was added to the mirror itself, and was kept.
         bytes: room that it takes.

@@ -148,7 +148,8 @@ class Asked:
         connection = given.get("connection")
         if given.get("api_key") is not None:
             connection = (connection or Connection()).with_key(given["api_key"])
-        vector = given.get("vector") or given.get("representation")
+        named = (given.get("vector"), given.get("representation"))
+        vector = next((name for name in named if name is not None), None)
         return cls(
             **made_groups,
             task=task,

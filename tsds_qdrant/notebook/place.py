@@ -20,9 +20,9 @@ from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.notebook.asked import Asked
 from tsds_qdrant.paths import Location
-from tsds_qdrant.represented.chosen import view_of_kinds
 from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.strategies.base import Strategy
+from tsds_qdrant.strategies.searched import view_for
 
 NAME = "pool"
 
@@ -81,10 +81,10 @@ class Kept:
         Raises:
             CollectionError: see :func:`tsds_qdrant.open_collection`.
             CollectionNotFoundError: there are several such vectors.
+            UnsupportedCollectionError: there are none, and the strategy cannot do without.
         """
-        kinds = () if self.vector else strategy.card.kinds
         with self._opened(self.vector) as opened:
-            yield view_of_kinds(opened, kinds, strategy.name)
+            yield view_for(opened, strategy, named=self.vector is not None)
 
     def written(self) -> str | None:
         """The vector that what is ingested goes to: not one that ``represent`` makes."""

@@ -12,6 +12,7 @@ from tsds_qdrant.errors import InputError
 from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import label
+from tsds_qdrant.records.usual import usual_template
 from tsds_qdrant.report.markup import tag
 from tsds_qdrant.selection.selection import Selection
 
@@ -41,7 +42,10 @@ def page_of(
     notes: Sequence[str] = (),
 ) -> str:
     """Figures and the first rows as HTML, in which all that comes from data is escaped."""
+    payloads = [row["payload"] or {} for row in rows[:FIRST]]
     template = own_template(selection.collection)
+    if not template.to_dict():
+        template = usual_template(payloads)
     numbers = [name for name in NUMBERS if rows and rows[0].get(name) is not None]
     heads = ["rank", "index", *numbers, "nearest example", "row"]
     lines = [

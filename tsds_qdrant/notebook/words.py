@@ -10,6 +10,8 @@ from tsds_qdrant.errors import TsdsError
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 
+_COMMAND = re.compile(r"(tsds-qdrant [^;']*)")
+
 
 @contextmanager
 def arguments_named() -> Iterator[None]:
@@ -23,5 +25,9 @@ def arguments_named() -> Iterator[None]:
 
 
 def in_python(message: str) -> str:
-    """``message`` with ``text_field`` for ``--text-field``."""
-    return _FLAG.sub(lambda found: str(found[1]).replace("-", "_"), message)
+    """``message`` with ``text_field`` for ``--text-field``; command lines stay as they are."""
+    parts = _COMMAND.split(message)
+    parts[::2] = [
+        _FLAG.sub(lambda found: str(found[1]).replace("-", "_"), part) for part in parts[::2]
+    ]
+    return "".join(parts)

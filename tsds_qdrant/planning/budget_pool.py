@@ -20,7 +20,7 @@ from tsds_qdrant.planning.budget_passes import ANSWERS_ALONE
 from tsds_qdrant.planning.budget_settings import PoolFigures
 from tsds_qdrant.planning.representations import representations_of
 from tsds_qdrant.pool.members import Members, no_candidate
-from tsds_qdrant.pool.texts import own_template
+from tsds_qdrant.pool.texts import point_template
 from tsds_qdrant.represented.marks import Kept, is_made, standing
 
 LISTED_IDS = 200_000
@@ -165,7 +165,7 @@ def _estimated(
     Raises:
         InputError: no point shows a text.
     """
-    template = own_template(info)
+    template = point_template(collection)
     lengths = []
     for record in _retrieved(collection, sample[:PAGE]):
         with suppress(BadRecordError):

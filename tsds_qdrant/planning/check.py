@@ -36,9 +36,11 @@ from tsds_qdrant.planning.representations import (
     sizes_of,
     warnings_on_representations,
 )
+from tsds_qdrant.planning.texts import Texts, texts_of
 from tsds_qdrant.pool.members import members
 from tsds_qdrant.pool.pool import with_direction
 from tsds_qdrant.represented.marks import described
+from tsds_qdrant.task.suggestion import Suggestion, suggestion_for
 
 PROBED_POINTS = 64
 RATE_SHARE = 4
@@ -76,6 +78,8 @@ class CheckReport:
         abilities: what the commands will be able to do, by rights and limits alone.
         representations: what ``represent`` made, and how complete it is.
         sizes: what is taken on disk.
+        texts: how the texts of points are made; None where no point was looked at.
+        suggestion: which model may have made the vectors, where the collection names none.
     """
 
     info: CollectionInfo
@@ -94,6 +98,8 @@ class CheckReport:
     abilities: Mapping[str, Ability] = field(default_factory=dict)
     representations: tuple[Represented, ...] = ()
     sizes: Sizes | None = None
+    texts: Texts | None = None
+    suggestion: Suggestion | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -134,6 +140,8 @@ class CheckReport:
             "cluster": figures_of(info, self.cluster),
             "payload_indexes": dict(info.payload_indexes),
             "model": info.model,
+            "model_suggestion": self.suggestion and vars(self.suggestion),
+            "texts": self.texts and self.texts.as_dict(),
             "limits": vars(info.limits),
             "search": {
                 "exact": bool(self.scan_reason),
@@ -198,6 +206,8 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         abilities=abilities,
         representations=representations_of(collection, info),
         sizes=sizes_of(collection, info),
+        texts=texts_of(collection, info),
+        suggestion=None if info.model else suggestion_for(collection, info),
     )
     rounding = warnings_on_rounding(info, cost.typical) if cost else ()
     warnings = (

@@ -29,8 +29,8 @@ from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.progress import Progress, notice, silent
 from tsds_qdrant.records.fields import field_values, label
 from tsds_qdrant.selection.searching import searcher_of
-from tsds_qdrant.selection.select import task_of
 from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.selection.tasks import task_of
 from tsds_qdrant.strategies.catalog import DEFAULT
 from tsds_qdrant.task.examples import TaskExamples
 from tsds_qdrant.task.task import Task

@@ -13,8 +13,10 @@ from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.neighbors.rounding import narrow_bandwidth
 from tsds_qdrant.neighbors.search import SCAN_COUNT
 from tsds_qdrant.neighbors.units import BANDWIDTH_SHARE
+from tsds_qdrant.planning.texts import Texts
 from tsds_qdrant.pool.members import looks_for_zero
 from tsds_qdrant.represented.marks import all_kept
+from tsds_qdrant.task.suggestion import Suggestion
 
 INDEXED_SHARE = 0.9
 SHOWN = 3
@@ -38,6 +40,14 @@ class Checked(Protocol):
     @property
     def in_graph(self) -> int:
         """About how many of these are in an HNSW graph."""
+
+    @property
+    def texts(self) -> Texts | None:
+        """How the texts of points are made."""
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        """Which model may have made the vectors."""
 
     @property
     def zero(self) -> tuple[PointId, ...]:
@@ -110,10 +120,12 @@ def notes_on(found: Checked) -> tuple[str, ...]:
             f"recall shows what is lost."
         )
     if not info.model and info.vector not in all_kept(info):
-        notes.append(
-            "the collection does not say which model made its vectors; give task examples as "
-            ".npy, or name the model with --model."
-        )
+        way = "give task examples as .npy, or name the model with --model"
+        if found.suggestion:
+            way = f"{found.suggestion.in_words}, which is proved by a few stored texts when used"
+        notes.append(f"the collection does not say which model made its vectors; {way}.")
+    if found.texts:
+        notes += [*filter(None, [found.texts.note]), *found.texts.framework]
     if not info.limits.writes:
         notes.append(f"{FOLDER_HINT}.")
     if not info.limits.unindexed_filter:

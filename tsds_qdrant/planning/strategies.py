@@ -14,6 +14,7 @@ from tsds_qdrant.planning.survey import effort_of, feasibility
 from tsds_qdrant.pool.members import Members, having_vector
 from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.usual import usual_template
 from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.strategies.card import Card
 from tsds_qdrant.strategies.catalog import CATALOG, strategy_class
@@ -144,6 +145,8 @@ def _lacking(card: Card, info: CollectionInfo, probed: Sequence[Record]) -> tupl
 def _no_text(info: CollectionInfo, probed: Sequence[Record]) -> str:
     """Which point has no text, and why; "" if all have one."""
     template = own_template(info)
+    if not template.to_dict():
+        template = usual_template([record.content for record in probed])
     try:
         for record in probed:
             template = template.decide(record.content)

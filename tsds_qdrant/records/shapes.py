@@ -15,6 +15,7 @@ Parts = Mapping[str, tuple[str, ...]]
 
 PREFERENCE = "preference rows by their chosen answer"
 STRINGS = "prompt and completion"
+TEXT = "text"
 SHAPES: Mapping[str, Parts] = MappingProxyType(
     {
         PREFERENCE: {
@@ -42,10 +43,11 @@ SHAPES: Mapping[str, Parts] = MappingProxyType(
         "query and response": {"prompt": ("query",), "completion": ("response", "answer")},
         "problem and solution": {"prompt": ("problem",), "completion": ("solution",)},
         "input and output": {"prompt": ("input",), "completion": ("output",)},
-        "text": {
+        TEXT: {
             "text": (
-                *("text", "content", "page_content"),
-                *("_node_content.text", "_node_content.text_resource.text", "document", "body"),
+                *("text", "content", "page_content", "document", "data", "doc_content", "chunk"),
+                *("chunk_content.content", "_node_content.text"),
+                *("_node_content.text_resource.text", "_node_content", "body"),
             )
         },
     }
@@ -140,7 +142,7 @@ def begins_a_dialogue(chosen: Any) -> bool:
 def _tried() -> Iterator[Parts]:
     yield {"text": _PLAIN}
     for name, parts in SHAPES.items():
-        if name == "text":
+        if name == TEXT:
             yield {"prompt": ("prompt",)}
         yield parts
 

@@ -22,16 +22,19 @@ class Showing:
         template: how the text is made; undecided, each payload decides by the usual shapes.
         fields: part of an example -> the field that holds it, as ``export`` takes them.
         dialogues: whether the representation reads dialogues; else the text alone is made.
+        assumed: nobody said the template: it follows from the payloads, and task examples, which
+            may have another shape, are shown by theirs.
     """
 
     template: TextTemplate = field(default_factory=TextTemplate)
     fields: Mapping[str, str] = field(default_factory=dict)
     dialogues: bool = False
+    assumed: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What a representation depends on of it, as JSON values."""
         fields = {"fields": dict(self.fields)} if self.dialogues and self.fields else {}
-        return {**self.template.to_dict(), **fields}
+        return {**({} if self.assumed else self.template.to_dict()), **fields}
 
     def of(self, payload: Mapping[str, Any]) -> Shown | None:
         """What ``payload`` shows; None where it has no text."""

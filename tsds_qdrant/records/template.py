@@ -12,20 +12,11 @@ from tsds_qdrant.records.entries import Place
 from tsds_qdrant.records.fields import field_values, listed_fields, missing_field, spelt
 from tsds_qdrant.records.headers import table_advice
 from tsds_qdrant.records.shapes import template_for
+from tsds_qdrant.records.slots import Slot, slots_of
 from tsds_qdrant.records.values import NoTextError, field_text, obstacle
 
 _ESCAPE = re.compile(r"\\([nt\\])")
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
-_PIECE = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<field>[^{}]+)\}|(?P<stray>[{}])")
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """Text, then a field; ``path`` None is text alone."""
-
-    literal: str
-    path: str | None = None
-    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +33,7 @@ class TextTemplate:
         template: text with fields in braces, ``"{instruction}\n{output}"``; ``{{`` and ``}}``
             are plain braces. A field with a question mark, ``{input?}``, may be missing or
             empty; where it stands alone on a line, the line goes with it.
+        loose: a record that lacks these fields is shown by its own usual shape.
 
     With neither, a record decides by the usual shapes of records
     (:func:`~tsds_qdrant.records.shapes.template_for`).
@@ -49,7 +41,8 @@ class TextTemplate:
 
     text_field: str | None = None
     template: str | None = None
-    _slots: tuple[_Slot, ...] = field(default=(), init=False, repr=False, compare=False)
+    loose: bool = field(default=False, compare=False)
+    _slots: tuple[Slot, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.text_field is not None and self.template is not None:
@@ -60,9 +53,9 @@ class TextTemplate:
         if self.text_field is not None:
             if not self.text_field:
                 raise SettingsError("the text field '' has no name; name a field of the records")
-            object.__setattr__(self, "_slots", (_Slot("", self.text_field),))
+            object.__setattr__(self, "_slots", (Slot("", self.text_field),))
         elif self.template is not None:
-            object.__setattr__(self, "_slots", _parse(self.template))
+            object.__setattr__(self, "_slots", slots_of(self.template))
 
     @classmethod
     def parse(cls, text_field: str | None = None, template: str | None = None) -> TextTemplate:
@@ -86,6 +79,21 @@ class TextTemplate:
             SettingsError: as :meth:`parse`.
         """
         return cls(stored.get("text_field"), stored.get("template"))
+
+    def suits(self, record: Mapping[str, Any]) -> bool:
+        """Whether it makes a text of ``record``, by its own fields."""
+        try:
+            return bool(replace(self, loose=False).render(record))
+        except BadRecordError:
+            return False
+
+    @property
+    def in_words(self) -> str:
+        """The name of the one field that is the text; else the template, on one line."""
+        source = written(self.template or "")
+        if self.text_field is None and source != f"{{{''.join(self.fields[:1])}}}":
+            return source
+        return self.fields[0]
 
     def to_dict(self) -> dict[str, str]:
         """Give ``{"text_field": ..}``, ``{"template": ..}``, or ``{}`` where undecided."""
@@ -117,6 +125,8 @@ class TextTemplate:
         Raises:
             BadRecordError: a field is missing, empty, blank, or neither text nor number.
         """
+        if self.loose and not self.suits(record) and (own := template_for(record)):
+            return TextTemplate(template=own).render(record, place)
         decided = self.decide(record, place)
         slots = decided._slots
         text, line_dropped = "", False
@@ -180,7 +190,7 @@ class TextTemplate:
                 source += f"{{{named(slot.path)}{mark}}}"
         return source
 
-    def _text_of(self, record: Mapping[str, Any], slot: _Slot, place: Place | None) -> str:
+    def _text_of(self, record: Mapping[str, Any], slot: Slot, place: Place | None) -> str:
         if (path := spelt(record, slot.path or "", place)) != slot.path:
             slot = replace(slot, path=path)
         text = _text_in(record, slot, place)
@@ -200,31 +210,7 @@ def written(template: str) -> str:
     return template
 
 
-def _parse(template: str) -> tuple[_Slot, ...]:
-    slots: list[_Slot] = []
-    literal, start = "", 0
-    for match in _PIECE.finditer(template):
-        literal += template[start : match.start()]
-        start = match.end()
-        if match["stray"]:
-            raise SettingsError(
-                f"the template '{template}' has a stray '{match['stray']}' at character "
-                f"{match.start() + 1}; write fields as {{name}} and plain braces as {{{{ and }}}}"
-            )
-        if match["brace"]:
-            literal += match["brace"][0]
-            continue
-        path = match["field"]
-        optional = path.endswith("?") and path != "?"
-        slots.append(_Slot(literal, path.removesuffix("?") if optional else path, optional))
-        literal = ""
-    if not slots:
-        raise SettingsError(f"the template '{template}' has no field; write one as {{name}}")
-    literal += template[start:]
-    return (*slots, _Slot(literal)) if literal else tuple(slots)
-
-
-def _text_in(record: Mapping[str, Any], slot: _Slot, place: Place | None) -> str:
+def _text_in(record: Mapping[str, Any], slot: Slot, place: Place | None) -> str:
     path = slot.path or ""
     try:
         text = field_text(record, path)

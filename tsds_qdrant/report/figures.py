@@ -13,7 +13,6 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Payload, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.geometry import nearest
-from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.report.chosen import Chosen
 from tsds_qdrant.report.distances import DistanceHistogram, histogram
@@ -32,6 +31,7 @@ from tsds_qdrant.report.shares import Shares, shares_of
 from tsds_qdrant.report.texts import label
 from tsds_qdrant.report.transport import TransportFigures, transport_figures
 from tsds_qdrant.runs.run import Run
+from tsds_qdrant.runs.texts import texts_of_run
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.verdict import Verdict, verdict_of
 
@@ -101,7 +101,7 @@ def figures_of(
         raise InputError(
             f"{len(texts)} texts for {selection.queries} task examples; give one each, or none"
         )
-    template = own_template(info, template)
+    template = texts_of_run(run, template)
     chosen = Chosen.of(selection)
     reader = PointReader(collection, selection, template)
     pool = draw_pool(run.known.searcher.members, settings.wanted.seed)

@@ -167,9 +167,8 @@ def miss_section(figures: ReportFigures, transport: TransportFigures) -> Section
         undrawn = "No sample was drawn."
     if misses.not_drawn:
         undrawn = (
-            f"{misses.not_drawn:,} candidates have p > 0, but chance, or a bound on the sample, "
-            "took others. These are the most probable of them, with the nearest example that sends "
-            "them mass."
+            f"{misses.not_drawn:,} candidates have p > 0, but {_why_not(figures)}. These have the "
+            "largest p of them; beside each is the nearest example that sends it mass."
         )
     beyond = "No candidate was fetched that has no p."
     if misses.beyond:
@@ -189,6 +188,18 @@ def miss_section(figures: ReportFigures, transport: TransportFigures) -> Section
         ),
     )
     return Section("misses", "Near misses", parts)
+
+
+def _why_not(figures: ReportFigures) -> str:
+    """Why candidates with p > 0 were not taken, by the sampler."""
+    settings = figures.selection.settings
+    why = ["others have more"]
+    if settings.by_chance:
+        why = ["chance took others"]
+    elif settings.wanted.sampler == "thinned":
+        why.insert(0, "near-duplicates of them were taken")
+    why += ["a bound on the sample passed over them"] * settings.bounds.any
+    return ", or ".join(why)
 
 
 def _miss_table(

@@ -27,7 +27,7 @@ class Miss:
         distance: from that example.
         beyond_reach: how far that lies behind the farthest candidate that gets its mass.
         probability: its p.
-        why: ``NOT_DRAWN`` (p > 0, but chance took others) or ``BEYOND`` (p is zero).
+        why: ``NOT_DRAWN`` (p > 0, but others were taken) or ``BEYOND`` (p is zero).
     """
 
     candidate: int

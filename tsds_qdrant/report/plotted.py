@@ -21,9 +21,10 @@ def path_section(transport: TransportFigures) -> Section:
     said = tag(
         "p",
         "Alpha weighs nearness to the task (towards 1) against diversity (towards 0). Support is "
-        "how many candidates can be drawn; the effective size, how many even chances theirs count "
-        f"as. The dashed line is the alpha of this selection, {curve.chosen.alpha:.4g}; the "
-        f"neighbours fetched for it show the path down to alpha {lowest:.4g}.",
+        "how many candidates have a share p of the task; the effective size, how many even shares "
+        "would be as spread. The dashed line is the alpha of this selection, "
+        f"{curve.chosen.alpha:.4g}; the neighbours fetched for it show the path down to alpha "
+        f"{lowest:.4g}.",
         "" if curve.reached else " This selection itself lies beyond that.",
     )
     places = tag(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+from tsds_qdrant.representations.text import Embedder
 
-_LAST: dict[tuple[Any, ...], SentenceTransformerEmbedder] = {}
+_LAST: dict[tuple[Any, ...], Embedder] = {}
 
 
-def used_last(embedder: SentenceTransformerEmbedder) -> SentenceTransformerEmbedder:
+def used_last(embedder: Embedder) -> Embedder:
     """``embedder``, or the equal one that was used last and has its model loaded."""
-    key = embedder.key
+    key: tuple[Any, ...] = (type(embedder), *getattr(embedder, "key", (id(embedder),)))
     if key not in _LAST:
         _LAST.clear()
         _LAST[key] = embedder

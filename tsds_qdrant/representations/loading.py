@@ -13,7 +13,9 @@ from tsds_qdrant.paths import absolute
 from tsds_qdrant.progress import notice
 from tsds_qdrant.representations.backends import Backend
 from tsds_qdrant.representations.model_names import (
+    FASTEMBED_PREFIX,
     directory_of,
+    is_endpoint,
     lacking,
     loadable,
     remembered_model,
@@ -83,8 +85,13 @@ class ModelSource:
         """The source that these settings say.
 
         Raises:
-            SettingsError: a device without a name.
+            SettingsError: a device without a name, or a model of another library.
         """
+        if is_endpoint(name) or name.startswith(FASTEMBED_PREFIX):
+            raise SettingsError(
+                f"'{name}' is no model of sentence-transformers, which is needed here; name one of "
+                f"the hub, a directory, or package:NAME"
+            )
         return cls(remembered_model(name), tuple(devices_of(device)), backend, max_length)
 
     def loaded(self) -> Any:

@@ -1,7 +1,8 @@
 """Names of models: of the Hugging Face hub, of a directory, or of a package that carries one.
 
 A name means a directory where there is one of that name, or where it can mean nothing else: it
-begins with ``.``, ``/`` or ``~``. All other names are the hub's.
+begins with ``.``, ``/`` or ``~``. A URL means a model behind an endpoint. All other names are the
+hub's.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import importlib.util
 import json
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tsds_qdrant.errors import EmbeddingError, MissingPackageError, TsdsError
+from tsds_qdrant.errors import EmbeddingError, MissingPackageError, SettingsError, TsdsError
 from tsds_qdrant.paths import absolute, expanded
 
 PACKAGE_PREFIX = "package:"
+FASTEMBED_PREFIX = "fastembed:"
 WEIGHTS = (".safetensors", ".bin", ".onnx", ".xml", ".pt", ".msgpack", ".h5")
 LFS_POINTER = b"version https://git-lfs"
 
 
 def means_path(name: str) -> bool:
     """Whether ``name`` can be nothing but a path: a name of the hub has one slash at most."""
+    if is_endpoint(name) or name.startswith(FASTEMBED_PREFIX):
+        return False
     return name.startswith((".", "/", "~")) or Path(name).is_absolute() or name.count("/") > 1
 
 
@@ -31,6 +36,31 @@ def remembered_model(name: str) -> str:
     if is_gguf(name):
         return str(_gguf_path(name))
     return absolute(name) if means_path(name) or expanded(name).is_dir() else name
+
+
+def is_endpoint(name: str) -> bool:
+    """Whether ``name`` is that of a model behind an endpoint: ``http://host/v1#NAME``."""
+    return name.lower().startswith(("http://", "https://"))
+
+
+def endpoint_of(name: str) -> tuple[str, str]:
+    """The URL of an endpoint, and the model's name there.
+
+    Raises:
+        SettingsError: it names no model, or holds what is to stay secret.
+    """
+    parts = urlsplit(name)
+    if parts.username or parts.password or parts.query:
+        bare = f"{parts.scheme}://{parts.hostname}{parts.path}#{parts.fragment or 'NAME'}"
+        raise SettingsError(
+            f"--model holds a key or a query beside '{bare}', and models are remembered by name; "
+            f"give that alone, and the key in TSDS_QDRANT_MODEL_KEY"
+        )
+    if not (parts.hostname and parts.fragment):
+        raise SettingsError(
+            f"'{name}' names no model of an endpoint; write http://host/v1#NAME, and quote it"
+        )
+    return name.partition("#")[0].rstrip("/"), parts.fragment
 
 
 def is_gguf(name: str) -> bool:

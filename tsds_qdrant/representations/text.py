@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from tsds_qdrant.representations.batches import CPU_TOKENS, batches_by_length
 from tsds_qdrant.representations.cut import Cut
 from tsds_qdrant.representations.loading import ModelSource, first_line
 from tsds_qdrant.representations.model_prints import model_print
+from tsds_qdrant.representations.prompts import passage_prompts
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TOKENIZED_TEXTS = 1_000
@@ -68,6 +70,7 @@ class SentenceTransformerEmbedder:
         backend: what computes: ``torch``, ``onnx`` or ``openvino``.
         max_length: tokens that are read of a text, those around it among them; the model's own
             limit by default.
+        prompt: before each text; None for what the model puts there by itself.
 
     Attributes:
         tokens: how many were embedded so far; 0 where the model has no tokenizer that says so.
@@ -81,7 +84,9 @@ class SentenceTransformerEmbedder:
         batch_size: int = 64,
         backend: Backend = "torch",
         max_length: int | None = None,
+        prompt: str | None = None,
     ) -> None:
+        self._given = prompt
         self._source = ModelSource.of(name, device, backend, max_length)
         self.name = self._source.name
         self.tokens = 0
@@ -94,22 +99,33 @@ class SentenceTransformerEmbedder:
     def made_with(self) -> dict[str, Any]:
         """What vectors depend on besides the name: see :func:`made_with`."""
         backend, length = self._source.backend, self._source.max_length
-        other = {} if backend == "torch" else {"backend": backend}
+        other: dict[str, Any] = {} if backend == "torch" else {"backend": backend}
+        other |= {} if self._given is None else {"prompt": self._given}
         return other if length is None else {**other, "max_length": length}
 
     @property
     def fingerprint(self) -> list[Any] | None:
-        """Other than before whenever it may make other vectors; None where that is not known.
-
-        Nothing is loaded for it.
-        """
+        """Another whenever it may make other vectors, or None; nothing is loaded for it."""
         found = model_print(self.name)
         return None if found is None else [self.made_with, found]
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal for all that make the same vectors in the same place."""
-        return self._source, self._batch_size
+        return self._source, self._batch_size, self._given
+
+    def passage_prompts(self) -> tuple[str, ...]:
+        """What the model may want before passages: a prompt of its own, or of its name."""
+        own = self._loaded().prompts or {}
+        named = [own[name] for name in ("document", "passage", "corpus") if own.get(name)]
+        return tuple(dict.fromkeys((*named, *passage_prompts(self.name))))
+
+    def with_prompt(self, prompt: str | None) -> SentenceTransformerEmbedder:
+        """The same model, loaded once, with another prompt."""
+        self._loaded()
+        other = copy(self)
+        other._given, other._counted = prompt, None
+        return other
 
     def encode(
         self, texts: Sequence[str], on_batch: Callable[[int], None] | None = None
@@ -161,11 +177,15 @@ class SentenceTransformerEmbedder:
         return vectors
 
     def _by_model(self, texts: list[str], **own: Any) -> Float32Array:
+        if self._given is not None:
+            own["prompt"] = self._given
         vectors: Float32Array = self._model.encode(texts, **own)
         return vectors
 
     def _prompt(self) -> str:
-        """What the model puts before each text."""
+        """What is put before each text."""
+        if self._given is not None:
+            return self._given
         model = self._loaded()
         return (model.prompts or {}).get(model.default_prompt_name) or ""
 

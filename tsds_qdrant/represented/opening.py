@@ -30,7 +30,8 @@ from tsds_qdrant.representations.base import (
     plain,
 )
 from tsds_qdrant.representations.model_names import same_model
-from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+from tsds_qdrant.representations.named import embedder_named
+from tsds_qdrant.representations.text import Embedder
 from tsds_qdrant.represented.advice import represent_command
 from tsds_qdrant.represented.fitted import read_fitted
 from tsds_qdrant.represented.marks import FITTED, Kept, all_kept, described
@@ -218,9 +219,9 @@ class Opened:
                 f"examples as .npy, made as the vectors '{self.name}' are"
             )
 
-    def _embedder(self) -> SentenceTransformerEmbedder:
+    def _embedder(self) -> Embedder:
         kept, here = self.info.metadata, self._here
-        return SentenceTransformerEmbedder(
+        return embedder_named(
             str(here.given.get("model") or kept["model"]),
             device=here.device,
             batch_size=here.batch_size or 64,

@@ -40,6 +40,7 @@ from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.ingestion.writer import index_stamps
 from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.runs.marks import Changes, Mark
+from tsds_qdrant.runs.since import largest_of
 from tsds_qdrant.runs.writers import read_now, written_by_each, written_since
 
 
@@ -63,7 +64,7 @@ def first_mark(
         if detect_updates:
             raise SettingsError("since_field and detect_updates do not go together; leave one out")
         check_fields(collection, {since_field: "--since-field"})
-        largest = _largest(collection, since_field)
+        largest = largest_of(collection, since_field)
         count = collection.count(where)
         return Mark("field", since_field, largest, count=count, fingerprint=fingerprint)
     metadata = collection.info().metadata
@@ -156,7 +157,7 @@ def _since(collection: Collection, where: Filter | None, mark: Mark) -> tuple[li
         came, readings = written_since(collection, where, mark.readings)
         now, bound, last = _settled(metadata), "gt", metadata.get("sequence", 0)
     else:
-        now, bound, last = _largest(collection, mark.field_name), "gte", None
+        now, bound, last = largest_of(collection, mark.field_name), "gte", None
     if mark.value is not None and now is not None and now < mark.value:
         raise InputError(
             f"the largest '{mark.field_name}' of the collection is {now}, it was {mark.value}: "
@@ -180,15 +181,6 @@ def _settled(metadata: Mapping[str, Any]) -> int:
     on their way, unless the writer said at its end that they are settled.
     """
     return max(int(metadata.get("settled", 0)), int(metadata.get("sequence", 0)) - 1)
-
-
-def _largest(collection: Collection, name: str) -> Any:
-    largest = collection.largest(name)
-    if largest is None and collection.count():
-        raise SettingsError(
-            f"no point has a number or date in '{name}'; name another field, or leave it out"
-        )
-    return largest
 
 
 def _everything(

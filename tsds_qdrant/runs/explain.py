@@ -11,8 +11,10 @@ from tsds_qdrant.collections.lengths import is_zero, needs_direction
 from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.values import CollectionInfo, PointId, Record
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.pool.texts import own_template, text_of
+from tsds_qdrant.pool.texts import text_of
+from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.runs.run import Run
+from tsds_qdrant.runs.texts import texts_of_run
 from tsds_qdrant.selection.explanation import (
     Explanation,
     PointExplanation,
@@ -27,7 +29,13 @@ from tsds_qdrant.strategies.reasons import Question, Reasons
 SEARCHES = 2_000
 
 
-def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Explanation:
+def explain(
+    run: Run,
+    ids: Sequence[PointId],
+    *,
+    searches: int = SEARCHES,
+    template: TextTemplate | None = None,
+) -> Explanation:
     """Why each of ``ids`` is in the selection of a run, or is not.
 
     Args:
@@ -36,6 +44,8 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
         searches: at most about how many searches are spent on what the strategy would have to
             look for; for ``tsds`` the exact alpha at which points without mass would enter,
             which is a bound where they do not suffice.
+        template: how the texts of points are made; by default as everywhere, see
+            :func:`~tsds_qdrant.pool.texts.point_template`.
 
     Those that the collection does not hold are ``missing`` in what is returned.
 
@@ -52,7 +62,7 @@ def explain(run: Run, ids: Sequence[PointId], *, searches: int = SEARCHES) -> Ex
     if missing and not wanted:
         raise InputError(". ".join(missing.values()))
     out = _no_candidates(run, [records[point_id] for point_id in wanted])
-    template = own_template(selection.collection)
+    template = texts_of_run(run, template)
     question = Question(
         [records[point_id] for point_id in wanted if point_id not in out],
         texts={row: text for row, text in enumerate(run.texts) if text},

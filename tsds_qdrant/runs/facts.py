@@ -36,5 +36,6 @@ def facts_of(state: RunState) -> dict[str, Any]:
         "runs": len(state.runs()),
     }
     if run.tagging:
-        facts["write_back"] = f"as tsds.{run.tagging.name}, run {run.tagging.run}"
+        place = f" and at {run.tagging.place}" if run.tagging.place else ""
+        facts["write_back"] = f"as tsds.{run.tagging.name}{place}, run {run.tagging.run}"
     return facts

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
-from tsds_qdrant.pool.texts import own_template, shortened, text_of
+from tsds_qdrant.pool.texts import shortened, text_of
+from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.runs.run import Run
+from tsds_qdrant.runs.texts import texts_of_run
 from tsds_qdrant.selection.selection import Selection
 
 PAGE = 1_000
@@ -19,7 +21,11 @@ SHORTEST = 4
 
 
 def named_points(
-    run: Run, ids: Sequence[str] = (), ranks: Sequence[int] = (), text: str | None = None
+    run: Run,
+    ids: Sequence[str] = (),
+    ranks: Sequence[int] = (),
+    text: str | None = None,
+    template: TextTemplate | None = None,
 ) -> list[PointId]:
     """Ids of the points that are meant, in that order.
 
@@ -28,6 +34,8 @@ def named_points(
         ids: whole ids; of UUIDs the beginning is enough where the run knows one alone that has it.
         ranks: in the largest sample, from 0.
         text: some words of a candidate, whatever their case.
+        template: how the texts of points are made; by default as everywhere, see
+            :func:`~tsds_qdrant.pool.texts.point_template`.
 
     Raises:
         InputError: nothing or too much has that name.
@@ -35,7 +43,7 @@ def named_points(
     known = run.selection.ids
     found = [_by_id(one, known) for one in ids]
     found += [_by_rank(rank, run.selection) for rank in ranks]
-    return found if text is None else [*found, _by_text(text, run)]
+    return found if text is None else [*found, _by_text(text, run, template)]
 
 
 def _by_id(text: str, known: Sequence[PointId]) -> PointId:
@@ -73,13 +81,13 @@ def _drawn(selection: Selection) -> list[PointId]:
     return selection.selected_ids if selection.samples else []
 
 
-def _by_text(text: str, run: Run) -> PointId:
+def _by_text(text: str, run: Run, template: TextTemplate | None) -> PointId:
     """The candidate with ``text`` in it: of the selected ones, else of all that the run knows."""
     selection, wanted = run.selection, " ".join(text.split()).casefold()
     drawn = _drawn(selection)
     among = set(drawn)
     others = [one for one in selection.ids if one not in among]
-    template = own_template(selection.collection)
+    template = texts_of_run(run, template)
     for ids in (drawn, others):
         fits: dict[PointId, str] = {}
         for start in range(0, len(ids), PAGE):

@@ -33,9 +33,9 @@ from tsds_qdrant.runs.resuming import Attempt, carried_out, digest_of, looking, 
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.write_back import write_back
-from tsds_qdrant.selection.select import Earlier, select_for, task_of
+from tsds_qdrant.selection.select import Earlier, select_for
 from tsds_qdrant.selection.selection import Selection
-from tsds_qdrant.selection.tasks import Tasks
+from tsds_qdrant.selection.tasks import Tasks, task_of
 from tsds_qdrant.selection.traits import CountTokens
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples

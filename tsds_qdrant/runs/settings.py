@@ -19,6 +19,7 @@ class RunSettings:
         since_field: find changes by this payload field, which only grows.
         detect_updates: keep a hash of every vector, to find changes in place (reads them all).
         write_back: tag the selected points under that name.
+        write_back_key: path of the payloads that gets the name too, for filters of frameworks.
         dry_run: count what would be written back, and write nothing to the collection.
     """
 
@@ -38,6 +39,12 @@ class RunSettings:
         "Tag selected points in the collection (payload tsds.NAME); others lose the tag.",
         metavar="NAME",
     )
+    write_back_key: str | None = setting(
+        None,
+        "Put the name of --write-back there too, for a framework's filters: metadata.selected.",
+        metavar="PATH",
+        hidden=True,
+    )
     dry_run: bool = setting(
         False,
         "With --write-back: only count; the collection stays as it is.",
@@ -50,7 +57,12 @@ class RunSettings:
         if self.write_back is not None:
             from tsds_qdrant.runs.tagging import Tagging
 
-            Tagging(self.write_back, "")
+            Tagging(self.write_back, "", self.write_back_key or "")
+        elif self.write_back_key is not None:
+            raise SettingsError(
+                f"--write-back-key {self.write_back_key} says where the name of --write-back goes; "
+                f"give --write-back NAME too"
+            )
         elif self.dry_run:
             raise SettingsError(
                 "--dry-run counts what --write-back would write; give --write-back too"

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.collections.places import read_only
-from tsds_qdrant.collections.reserved import PRUNED, TAG_FIELD
+from tsds_qdrant.collections.reserved import (
+    MADE_FIELD,
+    PRUNED,
+    SEQUENCE_FIELD,
+    STAMP_FIELD,
+    TAG_FIELD,
+)
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import RequestRejectedError, SettingsError, StateError
 from tsds_qdrant.selection.settings import SelectionSettings
@@ -27,12 +33,25 @@ class Tagging:
     Attributes:
         name: the tags are at ``tsds.name`` of the payloads.
         run: what stands in a tag; equal selections have the same.
+        place: path of the payloads that gets the name too, see :mod:`.beside`; "" for none.
     """
 
     name: str
     run: str
+    place: str = ""
 
     def __post_init__(self) -> None:
+        parts = self.place.split(".")
+        if self.place and not all(map(NAME.fullmatch, parts)):
+            raise SettingsError(
+                f"'{self.place}' is no path for --write-back-key; give fields with dots between "
+                f"them, metadata.selected say"
+            )
+        if parts[0] in (TAG_FIELD, STAMP_FIELD, MADE_FIELD, SEQUENCE_FIELD):
+            raise SettingsError(
+                f"--write-back-key is '{self.place}', where this package keeps what is its own; "
+                f"choose another field"
+            )
         if not NAME.fullmatch(self.name):
             raise SettingsError(
                 f"'{self.name}' is no name for --write-back; use up to 64 letters, digits, "
@@ -52,6 +71,7 @@ class Tagging:
         settings: SelectionSettings,
         queries: npt.ArrayLike,
         query_weights: npt.ArrayLike | None = None,
+        place: str | None = None,
     ) -> Tagging:
         """The tagging of one selection: its run is a hash of all that it depends on.
 
@@ -59,7 +79,7 @@ class Tagging:
             SettingsError: another sign than a letter, digit, ``_`` or ``-`` in ``name``.
             RequestRejectedError: tags could not be found again, see :func:`check_taggable`.
         """
-        tagging = cls(name, "")
+        tagging = cls(name, "", place or "")
         check_taggable(info, tagging)
         basis = [info.name, info.vector, info.metadata.get("identity"), _plain(settings)]
         basis += [] if info.shard_key is None else [info.shard_key]
@@ -68,7 +88,7 @@ class Tagging:
         digest.update(np.ascontiguousarray(queries, dtype=np.float32).tobytes())
         if query_weights is not None:
             digest.update(np.ascontiguousarray(query_weights, dtype=np.float64).tobytes())
-        return cls(name, digest.hexdigest())
+        return cls(name, digest.hexdigest(), place or "")
 
     @property
     def key(self) -> str:
@@ -84,12 +104,13 @@ def check_taggable(info: CollectionInfo, tagging: Tagging) -> None:
     """
     if not info.limits.writes:
         raise RequestRejectedError(f"{read_only(info.location)}, or leave --write-back out")
-    field = f"{tagging.key}.rank"
-    if info.tags_need_index and field not in info.payload_indexes:
-        raise RequestRejectedError(
-            f"collection '{info.name}' refuses filters without a payload index (strict mode), so "
-            f"that tags cannot be found again; create an integer index on '{field}' first"
-        )
+    needed = {f"{tagging.key}.rank": "an integer", tagging.place: "a keyword"}
+    for field, kind in needed.items() if info.tags_need_index else ():
+        if field and field not in info.payload_indexes:
+            raise RequestRejectedError(
+                f"collection '{info.name}' refuses filters without a payload index (strict mode), "
+                f"so that tags cannot be found again; create {kind} index on '{field}' first"
+            )
 
 
 def agreed_tagging(path: object, stored: Tagging | None, wanted: Tagging | None) -> Tagging | None:

@@ -19,6 +19,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import TAG_FIELD, is_tag
 from tsds_qdrant.collections.values import Filter, Payload, PointId
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.runs.beside import Marks
 from tsds_qdrant.runs.owed import Ledger
 from tsds_qdrant.runs.tagging import Tagging, check_taggable
 from tsds_qdrant.selection.selection import Selection
@@ -48,6 +49,10 @@ class WriteBackReport:
         taken_ids: the first few of these, best rank first.
         dry_run: nothing was written.
         whole: all tags were cleared and set again, whatever was there.
+        place: path of the payloads that has the name too, "" for none.
+        marked: points that got the name there.
+        unmarked: points that lost it, at this path or at an earlier one.
+        unmarkable: selected points that have something else there.
     """
 
     name: str
@@ -60,6 +65,10 @@ class WriteBackReport:
     taken_ids: tuple[PointId, ...] = ()
     dry_run: bool = False
     whole: bool = False
+    place: str = ""
+    marked: int = 0
+    unmarked: int = 0
+    unmarkable: int = 0
 
 
 def write_back(
@@ -94,7 +103,10 @@ def write_back(
     check_taggable(info, tagging)
     # Where nothing is left to chance there are no probabilities: null is no value to Qdrant.
     tags = {
-        row["id"]: {"probability": row["probability"], "rank": row["rank"], "run": tagging.run}
+        row["id"]: {
+            **{"probability": row["probability"], "rank": row["rank"], "run": tagging.run},
+            **({"at": tagging.place} if tagging.place else {}),
+        }
         for row in selection.sample_rows(max(selection.samples))
     }
     carriers = {i for page in collection.scroll_ids(_tagged(tagging)) for i in page}
@@ -105,7 +117,14 @@ def write_back(
     whole = _starts_over(collection, tagging, ledger, info.replicas)
     fitting = [i for i in tags if stored.get(i) is not _TAKEN]
     changed = [i for i in fitting if whole or (i in stored and not _same(stored[i], tags[i]))]
-    if not dry_run and (leavers or changed or whole):
+    places = {tag["at"] for tag in (*stored.values(), *others.values()) if _has_place(tag)}
+    marks = {place: Marks(collection, place, tagging.name) for place in {*places, tagging.place}}
+    due = {
+        place: marks[place].due(fitting if place == tagging.place else (), again=whole)
+        for place in sorted(filter(None, marks))
+    }
+    marking = any(coming or leaving for coming, leaving, _ in due.values())
+    if not dry_run and (leavers or changed or whole or marking):
         total, before = len(leavers) + len(changed), collection.fingerprint()
         with ledger.written():
             if whole:
@@ -120,7 +139,9 @@ def write_back(
             for done, page in _pages(changed):
                 collection.set_payload(tagging.key, page, [tags[i] for i in page])
                 progress("write back", len(leavers) + done, total)
-        if not tags_decide(selection.settings.search.where):
+            for place, (coming, leaving, _) in due.items():
+                marks[place].settle(coming, leaving)
+        if not tags_decide(selection.settings.search.where, tagging.place):
             ledger.renew(before, collection.fingerprint())
     missing = len(tags) - len(stored)
     written = sum(i in stored for i in changed)
@@ -135,6 +156,10 @@ def write_back(
         taken_ids=taken[:NAMED],
         dry_run=dry_run,
         whole=whole,
+        place=tagging.place,
+        marked=sum(len(coming) for coming, _, _ in due.values()),
+        unmarked=sum(len(leaving) for _, leaving, _ in due.values()),
+        unmarkable=sum(len(unfit) for _, _, unfit in due.values()),
     )
 
 
@@ -148,9 +173,10 @@ def _starts_over(collection: Collection, tagging: Tagging, ledger: Ledger, repli
     return cluster is not None and len(set(cluster.counts)) > 1
 
 
-def tags_decide(where: Filter | None) -> bool:
-    """Whether tags decide who is a candidate."""
-    return any(field.split(".")[0] == TAG_FIELD for field in filtered_fields(where))
+def tags_decide(where: Filter | None, place: str = "") -> bool:
+    """Whether tags, or names at ``place``, decide who is a candidate."""
+    fields = filtered_fields(where)
+    return place in fields or any(field.split(".")[0] == TAG_FIELD for field in fields)
 
 
 def _tagged(tagging: Tagging, but: Sequence[PointId] = ()) -> dict[str, Any]:
@@ -179,8 +205,12 @@ def _tag_of(payload: Payload, tagging: Tagging) -> Any:
     return tag if tag is None or is_tag(tag) else _TAKEN
 
 
+def _has_place(tag: Any) -> bool:
+    return is_tag(tag) and isinstance(tag.get("at"), str)
+
+
 def _same(stored: Any, wanted: Payload) -> bool:
-    if stored is None or (stored["rank"], stored["run"]) != (wanted["rank"], wanted["run"]):
+    if stored is None or any(stored.get(key) != wanted.get(key) for key in ("rank", "run", "at")):
         return False
     mine, theirs = wanted["probability"], stored.get("probability")
     if mine is None or theirs is None:

@@ -28,11 +28,10 @@ from tsds_qdrant.selection.quotas import Traits
 from tsds_qdrant.selection.searching import searcher_of
 from tsds_qdrant.selection.selection import Selection
 from tsds_qdrant.selection.settings import SelectionSettings
-from tsds_qdrant.selection.tasks import Tasks
+from tsds_qdrant.selection.tasks import Tasks, task_of
 from tsds_qdrant.selection.traits import CountTokens, TraitReader
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
-from tsds_qdrant.task.task import Task
 
 
 @dataclass(frozen=True)
@@ -114,32 +113,6 @@ def begin(
     return settings.strategy.begin(searcher, task)
 
 
-def task_of(
-    queries: npt.ArrayLike | TaskExamples,
-    searcher: Searcher,
-    query_weights: npt.ArrayLike | None = None,
-) -> Task:
-    """The task that ``queries`` show, checked against the searched collection."""
-    if not isinstance(queries, TaskExamples):
-        return Task.of(queries, searcher.info, weights=query_weights)
-    weights = queries.weights if query_weights is None else query_weights
-    task = Task.of(
-        queries.vectors,
-        searcher.info,
-        weights=weights,
-        texts=queries.texts,
-        template=queries.template,
-        groups=queries.groups or queries.tasks,
-    )
-    return replace(
-        task,
-        norms=queries.norms,
-        way=queries.way,
-        margins=queries.margins,
-        weighted_groups=bool(queries.tasks) and not queries.groups,
-    )
-
-
 def select_for(
     known: Knowledge,
     settings: SelectionSettings,
@@ -171,6 +144,7 @@ def select_for(
         settings.bounds,
         known=earlier.traits,
         count_tokens=count_tokens,
+        template=tasks.template,
         progress=searcher.progress,
     )
     sizes = () if settings.by_budget or settings.own_size else sizes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,13 @@ import numpy.typing as npt
 from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.values import Geometry, PointId
 from tsds_qdrant.errors import SupportError
+from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.task_points import TaskPoints
 from tsds_qdrant.neighbors.yardstick import Yardstick
+from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.strategies.known import Knowledge
 from tsds_qdrant.task.examples import TaskExamples
+from tsds_qdrant.task.task import Task
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,12 @@ class Tasks:
     Attributes:
         names: M names of the tasks that the examples show; empty where there is one.
         points: the examples that are in the pool; None where nobody looked for them.
+        template: how the texts of the examples are made, where that is known.
     """
 
     names: tuple[str, ...] = ()
     points: TaskPoints | None = None
+    template: TextTemplate = field(default_factory=TextTemplate)
 
     @classmethod
     def of(cls, queries: npt.ArrayLike | TaskExamples, known: Knowledge) -> Tasks:
@@ -40,7 +45,7 @@ class Tasks:
             points = TaskPoints.of(
                 known.searcher, known.queries, queries.ids, left_out=queries.in_pool == "out"
             )
-        return cls(names, points)
+        return cls(names, points, queries.template)
 
     def after(self, known: Knowledge, came: Sequence[PointId], gone: Sequence[PointId]) -> Tasks:
         """The same after points came and went."""
@@ -90,4 +95,31 @@ class Tasks:
     def restored(cls, stored: Mapping[str, Any]) -> Tasks:
         """What :meth:`stored` said; states of versions that knew one task say nothing."""
         points = TaskPoints.restored(stored.get("task_points"))
-        return cls(tuple(stored.get("tasks") or ()), points)
+        way = TextTemplate.from_dict(stored)
+        return cls(tuple(stored.get("tasks") or ()), points, way)
+
+
+def task_of(
+    queries: npt.ArrayLike | TaskExamples,
+    searcher: Searcher,
+    query_weights: npt.ArrayLike | None = None,
+) -> Task:
+    """The task that ``queries`` show, checked against the searched collection."""
+    if not isinstance(queries, TaskExamples):
+        return Task.of(queries, searcher.info, weights=query_weights)
+    weights = queries.weights if query_weights is None else query_weights
+    task = Task.of(
+        queries.vectors,
+        searcher.info,
+        weights=weights,
+        texts=queries.texts,
+        template=queries.template,
+        groups=queries.groups or queries.tasks,
+    )
+    return replace(
+        task,
+        norms=queries.norms,
+        way=queries.way,
+        margins=queries.margins,
+        weighted_groups=bool(queries.tasks) and not queries.groups,
+    )

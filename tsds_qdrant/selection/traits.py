@@ -8,10 +8,12 @@ from itertools import islice
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Payload, PointId
 from tsds_qdrant.errors import InputError, SettingsError
-from tsds_qdrant.pool.texts import own_template
+from tsds_qdrant.pool.fields import fields_of, sampled_payloads
+from tsds_qdrant.pool.texts import point_template
 from tsds_qdrant.progress import Progress, silent
-from tsds_qdrant.records.fields import field_values, label, shown
-from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.fields import field_values, label, listed_names, shown
+from tsds_qdrant.representations.named import embedder_named
 from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.quotas import NULL, Traits
 
@@ -29,6 +31,8 @@ class TraitReader:
         bounds: what is looked at.
         known: traits that need not be read.
         count_tokens: counts the tokens of texts; the collection's own model by default.
+        template: how the texts of task examples are made, and those of points where the
+            collection does not say.
         progress: stage ``payloads``.
     """
 
@@ -39,6 +43,7 @@ class TraitReader:
         *,
         known: Mapping[PointId, Traits] | None = None,
         count_tokens: CountTokens | None = None,
+        template: TextTemplate | None = None,
         progress: Progress = silent,
     ) -> None:
         names = [quota.field for quota in bounds.quotas]
@@ -47,6 +52,7 @@ class TraitReader:
         self._collection = collection
         self._bounds = bounds
         self._count_tokens = count_tokens
+        self._asked, self._template = template, TextTemplate()
         self._progress = progress
         self._known = dict(known or {})
 
@@ -86,18 +92,32 @@ class TraitReader:
             return {}
         if bounds.token_field is not None:
             return {i: _count(record, bounds.token_field, i) for i, record in stored.items()}
-        info = self._collection.info()
-        template = own_template(info)
-        model = info.metadata.get("model")
-        if not template.to_dict() or (self._count_tokens is None and not model):
-            raise SettingsError(
-                f"collection '{info.name}' does not name its texts and model, so tokens cannot be "
-                f"counted; name a payload field that holds their number (--token-field)"
-            )
-        if self._count_tokens is None:
-            self._count_tokens = SentenceTransformerEmbedder(str(model)).count_tokens
+        count, template = self._counting()
         texts = [template.render(record) for record in stored.values()]
-        return {i: max(1, n) for i, n in zip(stored, self._count_tokens(texts), strict=True)}
+        return {i: max(1, n) for i, n in zip(stored, count(texts), strict=True)}
+
+    def _counting(self) -> tuple[CountTokens, TextTemplate]:
+        """What counts tokens, and how the texts are made whose tokens are counted."""
+        info = self._collection.info()
+        model = info.metadata.get("model")
+        if self._count_tokens is None and model:
+            self._count_tokens = getattr(embedder_named(str(model)), "count_tokens", None)
+        if self._count_tokens is None:
+            raise SettingsError(
+                f"no tokenizer is known for the texts of collection '{info.name}', so tokens "
+                f"cannot be counted; name a model that has one with --model, or a payload field "
+                f"that holds their number (--token-field)"
+            )
+        if not self._template.to_dict():
+            self._template = point_template(self._collection, self._asked, shared=True)
+        if not self._template.to_dict():
+            fields = listed_names(fields_of(sampled_payloads(self._collection)))
+            raise SettingsError(
+                f"no field is known to hold the texts of collection '{info.name}' ({fields}), so "
+                f"tokens cannot be counted; name it with --text-field, or a payload field that "
+                f"holds their number (--token-field)"
+            )
+        return self._count_tokens, self._template
 
 
 def _count(record: Payload, name: str, point_id: PointId) -> int:

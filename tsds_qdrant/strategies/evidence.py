@@ -233,8 +233,8 @@ class TransportEvidence(Evidence):
         solution, accuracy, counts = self.solution, self.accuracy, self.counts
         lines = [
             f"alpha {self.alpha:.4g} (1 keeps to the task, 0 spreads out): {solution.support} "
-            f"candidates can be drawn (support), by chances that count as "
-            f"{solution.effective_size:.0f} even ones (effective size)"
+            f"candidates have a share p of the task (support), as spread as "
+            f"{solution.effective_size:.0f} even shares (effective size)"
         ]
         if self.why_even:
             lines.append(f"the task has no influence: {self.why_even}")

@@ -16,7 +16,7 @@ from tsds_qdrant.collections.values import PointId, Record
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
-from tsds_qdrant.pool.texts import own_template
+from tsds_qdrant.pool.texts import point_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.representations.words.ngrams import HashedTexts, hashed, log_importance
 from tsds_qdrant.strategies.base import Preference
@@ -37,8 +37,7 @@ class WordKnowledge(PoolKnowledge):
 
     Attributes:
         texts: M texts of the task examples.
-        template: how the text of a candidate is made, where the collection does not say; if
-            undecided, the candidate of the first id decides it.
+        template: how the text of a candidate is made, where the collection does not say.
     """
 
     texts: tuple[str, ...] = ()
@@ -124,17 +123,12 @@ class WordKnowledge(PoolKnowledge):
         return self._hashed
 
     def _decided(self) -> TextTemplate:
-        """How texts are made: as the collection says, as given, or as the first payload allows.
-
-        *subtle*: what is excluded does not decide, so that the weights are those of a pool
-        without it.
-        """
-        way = own_template(self.searcher.info)
-        if way.to_dict() or self.template.to_dict():
-            return way if way.to_dict() else self.template
+        """How texts are made: as the collection says, as given, or by the usual shape."""
+        way = point_template(self.searcher.collection, self.template, shared=True)
+        if way.to_dict():
+            return way
         candidates = self.candidates
-        keys = self.index.keys[candidates]
-        first = candidates[id_order(keys)[:1]]
+        first = candidates[id_order(self.index.keys[candidates])[:1]]
         for record in self.searcher.collection.retrieve(self.index.ids(first.tolist())):
             with self._no_text(record):
                 return way.decide(record.content)

@@ -27,6 +27,7 @@ from tsds_qdrant.representations.model_names import (
     same_model,
 )
 from tsds_qdrant.representations.text import Embedder, made_with
+from tsds_qdrant.task.suggestion import suggestion_for
 
 PROVING_TEXTS = 4
 LOOKED_AT = 64
@@ -35,8 +36,15 @@ SAME_WITHIN = 0.02
 another device or precision may make."""
 
 
-def checked_model(info: CollectionInfo, model: str | None) -> str:
+def checked_model(
+    info: CollectionInfo, model: str | None, collection: Collection | None = None
+) -> str:
     """The model to embed task examples with: the collection's own.
+
+    Args:
+        info: of the collection.
+        model: what a user names.
+        collection: a few of its points are read where neither says it, for a suggestion.
 
     Raises:
         CollectionMismatchError: ``model`` is another one.
@@ -49,9 +57,11 @@ def checked_model(info: CollectionInfo, model: str | None) -> str:
             f"leave --model out{_or_its_place(theirs)}"
         )
     if not (theirs or model):
+        found = None if collection is None else suggestion_for(collection, info)
         raise SettingsError(
-            f"collection '{info.name}' does not say which model made its vectors; "
-            f"name it with --model, or give the task examples as .npy"
+            f"collection '{info.name}' does not say which model made its vectors"
+            + (f", but {found.in_words}" if found else "; name it with --model")
+            + ", or give the task examples as .npy"
         )
     return str(model or theirs)
 
@@ -124,7 +134,7 @@ def check_same(collection: Collection, info: CollectionInfo, embedder: Embedder)
     """
     theirs = str(info.model)
     gone = ", which is no longer there," if is_gone(theirs) else ""
-    ids, texts, stored = _stored_texts(collection, info)
+    ids, texts, stored = stored_texts(collection, info)
     if not texts:
         way_out = f"put it back at '{theirs}'" if gone else "leave --model out"
         raise CollectionMismatchError(
@@ -151,11 +161,15 @@ def _or_its_place(theirs: str) -> str:
     return "" if directory_of(theirs) else ", or give the directory where that model is now"
 
 
-def _stored_texts(
-    collection: Collection, info: CollectionInfo
+def stored_texts(
+    collection: Collection, info: CollectionInfo, template: TextTemplate | None = None
 ) -> tuple[list[PointId], list[str], Float32Array]:
-    """Ids, texts and vectors of a few points that have both."""
-    template = TextTemplate.from_dict(info.metadata.get("text", {}))
+    """Ids, texts and vectors of a few points that have both.
+
+    Args:
+        template: how the texts are made; as the metadata say by default.
+    """
+    template = template or TextTemplate.from_dict(info.metadata.get("text", {}))
     ids: list[PointId] = []
     texts: list[str] = []
     vectors: list[Float32Array] = []

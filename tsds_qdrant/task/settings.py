@@ -13,7 +13,7 @@ from tsds_qdrant.settings.fields import changed, setting
 
 if TYPE_CHECKING:
     from tsds_qdrant.records import TextTemplate
-    from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+    from tsds_qdrant.representations.text import Embedder
 
 EMBEDDING = ("max_length", "backend", "device", "batch_size")
 """Settings of how a model is used."""
@@ -28,7 +28,8 @@ class Reading:
         template: or a text made of several fields.
         weight_field: the field of a task example that is its weight.
         subtask_field: the field of a task example that names its sub-task; one for all by default.
-        model: a sentence-transformers model; that of the collection by default.
+        model: a sentence-transformers model, one of fastembed, or one behind an endpoint; that of
+            the collection by default.
         max_length: tokens that the model reads of a text; as the collection's were read, or the
             model's own limit, by default.
         backend: what computes; as for the collection, or torch, by default.
@@ -57,7 +58,7 @@ class Reading:
     )
     model: str | None = setting(
         None,
-        "sentence-transformers model: of the hub, a directory, or package:NAME.",
+        "Model: of the hub, a directory, package:NAME, fastembed:NAME, http://host/v1#NAME.",
         metavar="NAME|DIR",
     )
     max_length: int | None = setting(
@@ -127,12 +128,14 @@ class Reading:
         return TextTemplate.parse(self.text_field, self.template)
 
     def counter(self) -> Callable[[Sequence[str]], list[int]] | None:
-        """What counts the tokens of texts, where a model is named."""
-        return None if self.model is None else self.embedder(self.model).count_tokens
+        """What counts the tokens of texts, where a model is named that can."""
+        if self.model is None:
+            return None
+        count: Callable[[Sequence[str]], list[int]] | None
+        count = getattr(self.embedder(self.model), "count_tokens", None)
+        return count
 
-    def embedder(
-        self, model: str, stored: Mapping[str, Any] | None = None
-    ) -> SentenceTransformerEmbedder:
+    def embedder(self, model: str, stored: Mapping[str, Any] | None = None) -> Embedder:
         """The model of that name, used as ``stored`` vectors were made where nothing is said.
 
         An equal one that was used last comes again, with its model loaded.
@@ -142,14 +145,15 @@ class Reading:
             stored: metadata of the collection.
         """
         from tsds_qdrant.representations.in_use import used_last
-        from tsds_qdrant.representations.text import SentenceTransformerEmbedder
+        from tsds_qdrant.representations.named import embedder_named
 
         kept = stored or {}
-        made = SentenceTransformerEmbedder(
+        made = embedder_named(
             model,
             device=self.device,
             batch_size=self.batch_size,
             backend=self.backend or kept.get("backend", "torch"),
             max_length=kept.get("max_length") if self.max_length is None else self.max_length,
+            prompt=kept.get("prompt"),
         )
         return used_last(made)

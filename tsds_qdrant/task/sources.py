@@ -31,6 +31,7 @@ from tsds_qdrant.task.examples import (
     is_text_source,
     weights_of,
 )
+from tsds_qdrant.task.hosted import kept
 from tsds_qdrant.task.model import checked_model
 from tsds_qdrant.task.represented import opened_for, vectors_of_records
 from tsds_qdrant.task.settings import Reading
@@ -124,10 +125,10 @@ def examples_of_texts(
                 f"with --vector"
             )
         stored = made_by_model(info)
-        model = checked_model(info, reading.model)
+        model = checked_model(info, reading.model, collection)
         found = examples_of_records(
             source,
-            reading.embedder(model, stored),
+            kept(reading.embedder(model, stored)),
             template=template,
             stored=stored,
             **fields,

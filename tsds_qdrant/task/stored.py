@@ -23,7 +23,7 @@ from tsds_qdrant.errors import (
     UnsupportedCollectionError,
 )
 from tsds_qdrant.pool.fields import unknown_in
-from tsds_qdrant.pool.texts import own_template
+from tsds_qdrant.pool.texts import point_template
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.fields import field_values
 from tsds_qdrant.representations.model_names import same_model
@@ -88,7 +88,7 @@ def examples_of_collection(
                 f"collection '{name}' is made by model '{mine}' but '{like.name}' by '{theirs}'; "
                 f"ingest the task examples with --model {theirs}"
             )
-        found = _of(_matching(collection, where), info, own_template(info))
+        found = _of(_matching(collection, where), info, point_template(collection))
         if not len(found.vectors):
             what = "holds no task example; ingest some first"
             if where is not None:
@@ -118,7 +118,9 @@ def examples_like_ids(
             f"give ids of its points"
         )
     found = [there[one] for one in distinct]
-    return replace(_of(found, info, own_template(info, template)), ids=frozenset(there))
+    return replace(
+        _of(found, info, point_template(collection, template, shared=True)), ids=frozenset(there)
+    )
 
 
 def examples_like(
@@ -140,7 +142,7 @@ def examples_like(
             f"{_advice(collection, where)}"
         )
     ids = frozenset(record.id for record in found)
-    return replace(_of(found, info, own_template(info, template)), ids=ids)
+    return replace(_of(found, info, point_template(collection, template, shared=True)), ids=ids)
 
 
 def _of(records: Iterable[Record], info: CollectionInfo, template: TextTemplate) -> TaskExamples:

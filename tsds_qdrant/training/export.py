@@ -22,11 +22,12 @@ from tsds_qdrant.runs.address import open_of_run
 from tsds_qdrant.runs.reopen import reopen
 from tsds_qdrant.runs.run import Run
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.texts import said_of_run
 from tsds_qdrant.selection.results import manifest_path
 from tsds_qdrant.strategies.evidence import TransportEvidence
 from tsds_qdrant.training.export_report import ExportReport, Long, SplitReport
 from tsds_qdrant.training.files import TrainingFiles, check_training_path, validation_path
-from tsds_qdrant.training.forms import DATAFLEX
+from tsds_qdrant.training.forms import DATAFLEX, PLAIN
 from tsds_qdrant.training.frameworks import (
     DATASET_INFO,
     axolotl_lines,
@@ -120,7 +121,8 @@ def _exported(
         wanted = settings.validation is not None
         rows = rows_of_run(stored, run.selection, settings.size, vectors=wanted)
         with Spool(_spool_folder(target)) as spool:
-            gathered = Gathered(settings, spool)
+            way = None if settings.form == PLAIN else said_of_run(run)
+            gathered = Gathered(settings, spool, way)
             gathered.take(rows, settings.size or max(run.selection.samples, default=0), progress)
             return _write(gathered, paths, settings, run, progress)
 

@@ -13,7 +13,6 @@ from tsds_qdrant.files.compression import compressed, split_suffix
 from tsds_qdrant.files.outputs import atomic_write, check_writable
 from tsds_qdrant.files.row_formats import ROW_WRITERS
 from tsds_qdrant.files.streams import check_stream, fitting, is_stream
-from tsds_qdrant.records.recognising import recognised
 from tsds_qdrant.training.columns import ValueKinds, irregular, write_parquet
 from tsds_qdrant.training.forms import DATAFLEX, PLAIN, Layout, layout_of
 from tsds_qdrant.training.gathering import Gathered
@@ -143,5 +142,5 @@ class TrainingFiles:
 
     def _content(self, payload: dict[str, Any]) -> dict[str, Any]:
         if self.layout:
-            return self.layout.row(recognised(payload, self._settings.fields))
+            return self.layout.row(self._gathered.example(payload))
         return {self._columns_of[name]: value for name, value in payload.items()}

@@ -14,9 +14,11 @@ from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.examples import Example, UnfitError
 from tsds_qdrant.records.fields import field_values, likely_field, listed_names
 from tsds_qdrant.records.recognising import recognised
+from tsds_qdrant.records.shapes import TEXT
 from tsds_qdrant.selection.results import PAYLOAD_PAGE
 from tsds_qdrant.training.forms import PLAIN, Survey, check_fit
 from tsds_qdrant.training.selected import SelectedRow
@@ -30,6 +32,11 @@ EXACT_IDS = 2**63
 class Gathered:
     """Selected rows that fit, put aside.
 
+    Args:
+        settings: the form, and how.
+        spool: takes the rows.
+        template: how the text of a point is made, of those that hold no answer to learn.
+
     Attributes:
         spool: the rows, each with ``id``, ``rank``, ``probability``, ``weight`` and ``payload``.
         survey: what the examples have in common; has seen nothing for plain payloads.
@@ -42,8 +49,11 @@ class Gathered:
         weights: (n,) how often each was drawn.
     """
 
-    def __init__(self, settings: ExportSettings, spool: Spool) -> None:
+    def __init__(
+        self, settings: ExportSettings, spool: Spool, template: TextTemplate | None = None
+    ) -> None:
         self._settings = settings
+        self._template = TextTemplate() if settings.fields or template is None else template
         self.spool = spool
         self.survey = Survey(settings.form)
         self.fields: dict[str, None] = {}
@@ -111,6 +121,21 @@ class Gathered:
         """Whether some ids are no numbers, or too large for some readers of numbers."""
         return any(isinstance(point_id, str) or point_id >= EXACT_IDS for point_id in self._ids)
 
+    def example(self, payload: Mapping[str, Any]) -> Example:
+        """What ``payload`` shows; text alone is the text of the point as everybody reads it.
+
+        Raises:
+            UnfitError: see :func:`~tsds_qdrant.records.recognising.recognised`.
+        """
+        try:
+            example = recognised(payload, self._settings.fields)
+        except UnfitError as reason:
+            if not (reason.mendable and self._suits(payload)):
+                raise
+            return self._text_of(payload)
+        whole = example.shape == TEXT and self._suits(payload)
+        return self._text_of(payload) if whole else example
+
     def _take(self, row: SelectedRow) -> None:
         if row.payload is None:
             self._gone.append(row.id)
@@ -119,7 +144,8 @@ class Gathered:
         self._unseen -= {path for path in self._unseen if field_values(payload, path)}
         if self._settings.form != PLAIN:
             try:
-                example = self._fitting(payload)
+                example = self.example(payload)
+                check_fit(self._settings.form, example)
             except UnfitError as reason:
                 self._mendable |= reason.mendable
                 self.unfit.append((row.id, str(reason)))
@@ -160,10 +186,14 @@ class Gathered:
         ways += ["choose another format"] if self._mendable else []
         return ", ".join(ways[:-1]) + ", or " * (len(ways) > 1) + (ways or ["select others"])[-1]
 
-    def _fitting(self, payload: Mapping[str, Any]) -> Example:
-        example = recognised(payload, self._settings.fields)
-        check_fit(self._settings.form, example)
-        return example
+    def _suits(self, payload: Mapping[str, Any]) -> bool:
+        """Whether it is known how texts are made, and ``payload`` has one."""
+        return bool(self._template.to_dict()) and self._template.suits(payload)
+
+    def _text_of(self, payload: Mapping[str, Any]) -> Example:
+        fields = self._template.fields
+        used = {path if path in payload else path.partition(".")[0] for path in fields}
+        return Example(TEXT, text=self._template.render(payload), used=frozenset(used))
 
     def _settle_texts(self) -> None:
         """Text alone and everything else make no file together: the fewer of them do not fit."""

@@ -53,7 +53,7 @@ class EdgePoints(EdgeVectors):
         self._known.files.remove(gone)
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
-        """Set fields of the object at the payload path ``key``, other values for each point.
+        """Set fields of the object at the payload path ``key``, or of the payload where it is "".
 
         Points in a row with one and the same object as their value are written at once.
         """
@@ -66,7 +66,7 @@ class EdgePoints(EdgeVectors):
             known = [point_id for point_id in points[start:stop] if point_id in stored]
             if known:
                 operation = edge.UpdateOperation.set_payload(
-                    edge_ids(known), values[start], key=key
+                    edge_ids(known), values[start], key=key or None
                 )
                 self._write(operation, len(known), sizes[start] * len(known))
             start = stop
@@ -84,11 +84,12 @@ class EdgePoints(EdgeVectors):
         self._write(operation, self.count(where))
 
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
-        """Make an index on a payload field of integers, other numbers, or keywords."""
+        """Make an index on a payload field of integers, other numbers, keywords, or dates."""
         schema: Any = {
             "integer": edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False),
             "float": edge.FloatIndexParams(enable_hnsw=False),
             "keyword": edge.KeywordIndexParams(enable_hnsw=False),
+            "datetime": edge.DatetimeIndexParams(enable_hnsw=False),
         }[kind]
         self._write(edge.UpdateOperation.create_field_index(field, schema))
         self._seal()  # whoever only reads may make one, and be killed later

@@ -30,7 +30,7 @@ class ServerPoints(ServerWrites):
     """What :class:`Collection` does with points, except searching them."""
 
     def set_payload(self, key: str, ids: Sequence[PointId], values: Sequence[Payload]) -> None:
-        """Set fields of the object at the payload path ``key``, other values for each point."""
+        """Set fields of the object at the payload path ``key``, of the payload where it is ""."""
         checked_payloads(points := checked_ids(ids), values, above=levels_of(key))
         value_of = dict(zip(points, values, strict=True))
 
@@ -38,7 +38,7 @@ class ServerPoints(ServerWrites):
             return [
                 models.SetPayloadOperation(
                     set_payload=models.SetPayload(
-                        payload=value_of[i], key=key, shard_key=shard_key, **self._only(i)
+                        payload=value_of[i], key=key or None, shard_key=shard_key, **self._only(i)
                     )
                 )
                 for i in part
@@ -106,7 +106,7 @@ class ServerPoints(ServerWrites):
         batches.run(span, write, cost=WRITES["clear"])
 
     def index_payload(self, field: str, kind: IndexKind = "integer") -> None:
-        """Make an index on a payload field of integers, other numbers, or keywords.
+        """Make an index on a payload field of integers, other numbers, keywords, or dates.
 
         Local mode has no indexes, and does without.
         """
@@ -119,6 +119,9 @@ class ServerPoints(ServerWrites):
             "float": models.FloatIndexParams(type=models.FloatIndexType.FLOAT, enable_hnsw=False),
             "keyword": models.KeywordIndexParams(
                 type=models.KeywordIndexType.KEYWORD, enable_hnsw=False
+            ),
+            "datetime": models.DatetimeIndexParams(
+                type=models.DatetimeIndexType.DATETIME, enable_hnsw=False
             ),
         }[kind]
         self._session.send(
