@@ -107,7 +107,7 @@ def test_candidates_without_a_vector_are_said_and_then_made(store: Path) -> None
         more = [{"text": "abbbbbbb", "n": 70}, {"text": "bbb", "n": 71}]
         pool.upsert([70, 71], np.ones((2, 2), dtype=np.float32), more)
     np.save("Q.npy", np.array([[1, 7, 0], [0, 3, 1]], dtype=np.float32))
-    asked = ("select", *TASK, "--size", 5, "--strategy", "similarity-max")
+    asked = ("select", *TASK, "--size", 5, "--strategy", "similarity-max", "--keep-task-examples")
     done = run(*asked, "--out", "a.jsonl", "--state", "t.run")
     said = "2 of 42 candidates have no vector 'letters' yet and cannot be selected"
     assert said in done.stderr

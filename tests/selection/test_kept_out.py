@@ -90,9 +90,11 @@ def test_the_result_is_that_of_a_collection_without_them(
 def test_a_repaired_run_is_that_from_scratch(
     seed: int, strategy: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Examples arrive, leave, and change into something else."""
+    """Examples arrive and leave."""
     rows, queries = stored(5, 1, seed)
     wanted = SelectionSettings.of(strategy, sizes=(15,), exact=True)
+    if strategy == "tsds":  # which a run derives once
+        wanted = wanted.altered(cost_scale=1.8, bandwidth=0.8)
     path = tmp_path_factory.mktemp("run") / "task.run"
     with edge_pool(rows) as collection:
         _, first = begin_run(path, collection, shown(queries), wanted)
