@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-THOROUGH = 60
+THOROUGH = 40
 """Examples of a property test that asks for no number, in the thorough profile."""
 
 
