@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-THOROUGH = 40
+THOROUGH = 25
 """Examples of a property test that asks for no number, in the thorough profile."""
+MOST = 40
+"""Maximum number of examples of any property test there, so that all ends in half an hour."""
 
 
 def examples(number: int) -> int:
-    """``number`` in the thorough profile; in a smaller one no more than that one draws."""
-    most = settings.default.max_examples
-    return number if most >= THOROUGH else min(number, most)
+    """``number`` in the thorough profile, or ``MOST``; in a smaller one as many as that draws."""
+    drawn = settings.default.max_examples
+    return min(number, MOST if drawn >= THOROUGH else drawn)
 
 
 reuses_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
