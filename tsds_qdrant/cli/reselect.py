@@ -25,8 +25,8 @@ from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
 from tsds_qdrant.cli.write_back import in_words, warned
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.settings.fields import setting
-from tsds_qdrant.settings.texts import weight_by_name, whole_numbers
-from tsds_qdrant.task.given import GivenTasks
+from tsds_qdrant.settings.texts import whole_numbers
+from tsds_qdrant.task.given import GivenTasks, TaskRules
 from tsds_qdrant.task.settings import EMBEDDING, Reading
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class Changed:
 
     Attributes:
         queries: new task examples, of one task or more.
-        task_weight: names of tasks and their weights, 1 by default.
         changed_ids: points to look at; by default changes are looked for.
         sizes: how many to select from now on.
+        rules: weights of several tasks.
         reading: how the texts of new task examples are made and embedded.
     """
 
@@ -77,14 +77,6 @@ class Changed:
         metavar="[NAME=]FILE|X.npy|collection:NAME",
         repeated=True,
     )
-    task_weight: tuple[tuple[str, float], ...] = setting(
-        (),
-        "Weight of one of several tasks, 1 by default. May be repeated.",
-        metavar="NAME=W",
-        parse=weight_by_name,
-        repeated=True,
-        hidden=True,
-    )
     changed_ids: Path | None = setting(None, "Look at these ids only, one a line.", metavar="FILE")
     sizes: tuple[int, ...] = setting(
         (),
@@ -93,6 +85,7 @@ class Changed:
         metavar="N[,N..]",
         parse=whole_numbers,
     )
+    rules: TaskRules = field(default_factory=TaskRules)
     reading: Reading = field(default_factory=Reading)
 
     @property
@@ -104,7 +97,7 @@ class Changed:
         """
         if not self.queries:
             return None
-        return GivenTasks(queries=self.queries, task_weight=self.task_weight)
+        return GivenTasks(queries=self.queries, task_weight=self.rules.task_weight)
 
 
 CHANGEABLE = (
@@ -118,6 +111,7 @@ CHANGEABLE = (
     Repaired,
     filled(
         Changed,
+        rules=only(TaskRules, "task_weight"),
         reading=only(Reading, *CHANGEABLE),
     ),
     Moved,

@@ -105,6 +105,11 @@ class TaskPoints:
                     ids.update(_copies(rows, queries, radii, searcher.info))
         return TaskPoints(frozenset(ids), self.examples, self.left_out)
 
+    @property
+    def in_order(self) -> list[PointId]:
+        """``ids``, numbers first, ascending."""
+        return sorted(self.ids, key=lambda one: (isinstance(one, str), one))
+
     def in_words(self, examples: int) -> str:
         """One sentence on them, of ``examples`` in all; "" where none is in the pool."""
         if not self.ids:
@@ -126,8 +131,7 @@ class TaskPoints:
 
     def stored(self) -> dict[str, Any]:
         """Plain values for :meth:`restored`."""
-        ids = sorted(self.ids, key=lambda one: (isinstance(one, str), one))
-        return {"ids": ids, "examples": self.examples, "left_out": self.left_out}
+        return {"ids": self.in_order, "examples": self.examples, "left_out": self.left_out}
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any] | None) -> TaskPoints | None:
@@ -164,8 +168,7 @@ def without_task_points(
             f"allows no filter that lists them",
         )
         return search, replace(found, left_out=False)
-    ids = sorted(found.ids, key=lambda one: (isinstance(one, str), one))
-    where = excluding(search.where, ids, searcher.info.limits.condition_size)
+    where = excluding(search.where, found.in_order, searcher.info.limits.condition_size)
     return replace(search, where=where), found
 
 

@@ -135,8 +135,9 @@ def reselect(
             untouched = not (changes.came or changes.gone or queries is not None or sizes)
             check_fields(opened, {} if untouched else run.settings.bounds.fields)
             repaired = known.update(changes.came, changes.gone)
-            tasks = Tasks.restored(run.queries).after(known, changes.came, changes.gone)
-            if queries is not None:
+            if queries is None:
+                tasks = Tasks.restored(run.queries).after(known, changes.came, changes.gone)
+            else:
                 known.retarget(task_of(queries, known.searcher))
                 tasks = Tasks.of(queries, known)
             guard = stored_guard(facts, arrays)

@@ -8,6 +8,7 @@ from tsds_qdrant.pool.fields import check_fields
 from tsds_qdrant.pool.members import having_vector, no_candidate
 from tsds_qdrant.represented.marks import described
 from tsds_qdrant.selection.settings import SelectionSettings
+from tsds_qdrant.strategies.wording import beyond
 
 
 def check_possible(collection: Collection, settings: SelectionSettings) -> None:
@@ -26,9 +27,5 @@ def check_possible(collection: Collection, settings: SelectionSettings) -> None:
     check_fields(collection, settings.bounds.fields)
     largest = max(settings.wanted.sizes, default=0)
     if settings.exact_size and not settings.own_size and largest > members.found:
-        has = f"the pool has {members.found}"
-        if settings.search.where is None and members.found < info.count:
-            has = f"only {members.found} have a vector {info.named}"
-        raise SupportError(
-            f"{largest} candidates are wanted but {has}; ask for at most {members.found}"
-        )
+        lacking = settings.search.where is None and members.found < info.count
+        raise SupportError(beyond(members.found, largest, info, lacking=lacking))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tsds_qdrant.pool.texts import shortened
 
 if TYPE_CHECKING:
+    from tsds_qdrant.collections.values import CollectionInfo
     from tsds_qdrant.strategies.known import Knowledge
 
 SHOWN = 5
@@ -45,10 +46,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], count: int) -> 
 
 def too_few(known: Knowledge, there: int, size: int) -> str:
     """One sentence on a ``size`` beyond the candidates that ``there`` are."""
-    has, searcher = f"the pool has {there}", known.searcher
+    searcher = known.searcher
     lacking = searcher.where is None and searcher.members.found < searcher.info.count
-    if lacking or there < known.pool:
-        has = f"only {there} have a vector {searcher.info.named}"
+    return beyond(there, size, searcher.info, lacking=lacking or there < known.pool)
+
+
+def beyond(there: int, size: int, info: CollectionInfo, *, lacking: bool) -> str:
+    """The same of a pool that is only counted; ``lacking``: others have no vector."""
+    has = f"only {there} have a vector {info.named}" if lacking else f"the pool has {there}"
     return f"{size} candidates are wanted but {has}; ask for at most {there}"
 
 

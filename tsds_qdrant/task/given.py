@@ -129,11 +129,6 @@ class GivenTasks(TaskRules):
         files = () if self.like_ids is None else (str(self.like_ids),)
         return (*self.named.values(), *files)
 
-    @property
-    def several(self) -> bool:
-        """Whether there is more than one task."""
-        return len(self.queries) + bool(self.like_ids) + bool(self.like_filter) > 1
-
     def facts(self) -> dict[str, Any]:
         """What a manifest says of them, so that the same flags are made of it."""
         remembered = [_remembered(text) for text in self.queries]

@@ -18,6 +18,7 @@ from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, PointId
 from tsds_qdrant.errors import CollectionMismatchError, InputError, SettingsError
+from tsds_qdrant.pool.texts import own_template
 from tsds_qdrant.progress import notice
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.representations.model_names import (
@@ -169,7 +170,7 @@ def stored_texts(
     Args:
         template: how the texts are made; as the metadata say by default.
     """
-    template = template or TextTemplate.from_dict(info.metadata.get("text", {}))
+    template = template or own_template(info)
     ids: list[PointId] = []
     texts: list[str] = []
     vectors: list[Float32Array] = []
