@@ -12,8 +12,11 @@ from oracles import pairwise_distances
 from pool_oracle import ask_the_engine, clustered_rows, edge_pool
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.edge.compared import Compared
 from tsds_qdrant.collections.edge.loaded import LoadedVectors
-from tsds_qdrant.collections.values import Metric
+from tsds_qdrant.collections.hit_ids import HitIds
+from tsds_qdrant.collections.ids import PointIndex
+from tsds_qdrant.collections.values import Metric, PointId
 
 METRICS: tuple[Metric, ...] = ("Cosine", "Euclid", "Dot")
 
@@ -108,3 +111,60 @@ def test_a_stored_nan_is_nobodys_neighbour() -> None:
         found = collection.search(rows[:3].astype(np.float32), limit=40, exact=True)
     assert found.counts.tolist() == [39, 39, 39]
     assert 11 not in found.ids
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(METRICS),
+    st.sampled_from([1e-3, 1.0, 50.0]),
+    st.sampled_from([0.0, 30.0]),
+)
+def test_products_of_all_with_all_round_as_those_of_one_pair(
+    seed: int, metric: Metric, spread: float, off: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    dimension = int(rng.integers(1, 70))
+    rows = (off + spread * rng.normal(size=(90, dimension))).astype(np.float32)
+    rows[10:30] = rows[0] + np.float32(1e-4) * rng.normal(size=(20, dimension)).astype(np.float32)
+    rows[30:33] = rows[1]
+    if metric == "Cosine":
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    compared = Compared(rows, metric, np.arange(len(rows)))
+    points = rows.astype(np.float64)
+    table = compared.table(rows[:40], points).astype(np.float32)
+    alone = np.array([compared.scored(row, points) for row in rows[:40]]).astype(np.float32)
+    np.testing.assert_array_equal(table, alone)
+
+
+@pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
+def test_a_product_that_is_off_is_computed_pair_by_pair(metric: Metric) -> None:
+    """And others are not: the product has spared nearly all of the work."""
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(400, 96)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    compared, points = Compared(rows, metric, np.arange(len(rows))), rows.astype(np.float64)
+    asked = []
+
+    class Watched(Compared):
+        def scored(self, query: Any, near: Any) -> Any:
+            asked.append(len(near))
+            return super().scored(query, near)
+
+    Watched(rows, metric, compared.points).table(rows, points)
+    assert 0 < sum(asked) < len(rows) ** 2 / 100
+
+
+@given(st.lists(st.integers(0, 12), max_size=40), st.lists(st.booleans(), min_size=40))
+def test_ids_of_hits_are_kept_once(places: list[int], kept: list[bool]) -> None:
+    own: list[PointId] = [100 + k for k in range(13)]
+    ids = HitIds(own, np.array(places, dtype=np.int64))
+    plain = [own[k] for k in places]
+    assert (list(ids), ids[2:9], len(ids)) == (plain, plain[2:9], len(plain))
+    some = ids.only(np.array(kept[: len(plain)], dtype=np.bool_))
+    assert list(some) == [one for one, keep in zip(plain, kept, strict=False) if keep]
+    mine, theirs = PointIndex(), PointIndex()
+    numbers = mine.numbers(some)
+    assert [mine.ids([number])[0] for number in numbers.tolist()] == list(some)
+    assert len(mine) == len(set(some))  # others of ``own`` were not seen
+    theirs.numbers(list(some)[:3])
+    np.testing.assert_array_equal(theirs.lookup(some), theirs.lookup(list(some)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from tsds_qdrant.arrays import BoolArray, FloatArray, IntArray
 from tsds_qdrant.collections.distance import score_to_distance
+from tsds_qdrant.collections.hit_ids import HitIds
 from tsds_qdrant.collections.values import Geometry, PointId
 
 TIE_TOLERANCE = 1e-6
@@ -62,14 +63,14 @@ class Hits:
             not searched but put together from distances.
     """
 
-    ids: list[PointId]
+    ids: Sequence[PointId]
     distances: FloatArray
     counts: IntArray
     scores: FloatArray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def of_scores(
-        cls, ids: list[PointId], scores: FloatArray, counts: IntArray, metric: Geometry | None
+        cls, ids: Sequence[PointId], scores: FloatArray, counts: IntArray, metric: Geometry | None
     ) -> Hits:
         """Hits from Qdrant's ``scores`` (n,); without a ``metric`` the distances are NaN."""
         rounded = np.asarray(scores, dtype=np.float32).astype(np.float64)
@@ -79,8 +80,9 @@ class Hits:
 
     def only(self, kept: BoolArray) -> Hits:
         """The hits whose entry of ``kept`` (n,) is true, of as many searches."""
+        ids = self.ids
         return Hits(
-            list(compress(self.ids, kept.tolist())),
+            ids.only(kept) if isinstance(ids, HitIds) else list(compress(ids, kept.tolist())),
             self.distances[kept],
             np.bincount(search_numbers(self)[kept], minlength=len(self.counts)),
             self.scores[kept] if len(self.scores) else self.scores,
@@ -102,7 +104,7 @@ def beside(parts: Sequence[Hits]) -> Hits:
     search = np.concatenate([search_numbers(part) for part in parts])
     distances = np.concatenate([part.distances for part in parts])
     order = np.lexsort((distances, search))
-    ids = list(chain.from_iterable(part.ids for part in parts))
+    ids = [*chain.from_iterable(part.ids for part in parts)]
     return Hits(
         [ids[k] for k in order.tolist()],
         distances[order],

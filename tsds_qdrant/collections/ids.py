@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import BoolArray, IntArray
+from tsds_qdrant.collections.hit_ids import HitIds, used
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 
@@ -54,10 +55,6 @@ def largest_in(payload: Mapping[str, Any] | None, field: str) -> int | float | s
     return value if isinstance(value, (int, float, str)) else None
 
 
-DENSE = 8
-"""From one place in that many on, all that there are get a mark each: cheaper than sorting."""
-
-
 class _Numbers(dict[PointId, int]):
     """Gives every new id the next number."""
 
@@ -80,10 +77,14 @@ class PointIndex:
 
     def numbers(self, ids: Sequence[PointId]) -> IntArray:
         """(n,) the numbers of ``ids``; unseen ids get new ones."""
+        if isinstance(ids, HitIds):
+            return ids.numbers(self.numbers)
         return np.fromiter(map(self._numbers.__getitem__, ids), dtype=np.int64, count=len(ids))
 
     def lookup(self, ids: Sequence[PointId]) -> IntArray:
         """(n,) the numbers of ``ids``; -1 for those not seen."""
+        if isinstance(ids, HitIds):
+            return ids.numbers(self.lookup)
         found = map(self._numbers.get, ids, repeat(-1))
         return np.fromiter(found, dtype=np.int64, count=len(ids))
 
@@ -221,19 +222,12 @@ class KeyedIds(Sequence[PointId]):
         return np.unique(places[there])
 
 
-def taken(ids: Sequence[PointId], places: IntArray) -> list[PointId]:
+def taken(ids: Sequence[PointId], places: IntArray) -> HitIds:
     """The ids at ``places`` (n,), each made once."""
-    if len(places) > len(ids) // DENSE:
-        there = np.zeros(len(ids), dtype=np.bool_)
-        there[places] = True
-        some, back = np.flatnonzero(there), (np.cumsum(there) - 1)[places]
-    else:
-        some, back = np.unique(places, return_inverse=True)
+    some, back = used(places, len(ids))
     if isinstance(ids, KeyedIds):
-        own = point_ids(ids.keys[some])
-    else:
-        own = [ids[k] for k in some.tolist()]
-    return list(map(own.__getitem__, back.tolist()))
+        return HitIds(point_ids(ids.keys[some]), back)
+    return HitIds([ids[k] for k in some.tolist()], back)
 
 
 def ids_of_file(path: Path) -> list[PointId]:

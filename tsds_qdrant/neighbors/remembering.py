@@ -28,7 +28,7 @@ MOST_GROWTH = 4.0
 DECIDED = bytes(16)
 """What stands in the place of a row where nothing was searched for."""
 
-Answer = tuple[list[PointId], FloatArray]
+Answer = tuple[Sequence[PointId], FloatArray]
 """Ids and float32 scores of the hits of one search, nearest first."""
 Ask = Callable[[Float32Array], Hits]
 

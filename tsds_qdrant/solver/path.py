@@ -144,8 +144,9 @@ class RegularizationPath:
     @cached_property
     def _rising_steps(self) -> FloatArray:
         """Breakpoints at which T rises: only those are optimal for some alpha."""
-        steps: FloatArray = np.unique(self.sweep.thresholds)
-        return steps[steps <= self.limit]
+        steps = self.sweep.thresholds  # ascending
+        steps = steps[: int(np.searchsorted(steps, self.limit, side="right"))]
+        return steps[np.diff(steps, prepend=-np.inf) > 0]
 
     def _step_above(self, threshold: float) -> float:
         steps = self._rising_steps

@@ -114,7 +114,7 @@ class Sweep:
         """(n,) mass of each entry: every row filled, nearest first, to the cap m_i w / s."""
         room = np.minimum(self.weights, threshold - self.before)
         np.maximum(room, 0.0, out=room)
-        room *= np.repeat(self.query_weights / threshold, self.lists.depths)
+        room *= self._shares / threshold
         return room
 
     def even_plan(self, total: float) -> FloatArray:
@@ -128,8 +128,17 @@ class Sweep:
         return total * float(moved @ self.lists.distances)
 
     def probabilities(self, threshold: float, candidates: int) -> FloatArray:
-        """(candidates,) p_j, the column sums of :meth:`plan`."""
-        return column_sums(self.lists, self.plan(threshold), candidates)
+        """(candidates,) p_j, the column sums of :meth:`plan`; entries without mass are left out."""
+        near = np.flatnonzero(self.before < threshold)
+        room = np.minimum(self.weights[near], threshold - self.before[near])
+        room *= self._shares[near] / threshold
+        sums = np.bincount(self.lists.candidates[near], weights=room, minlength=candidates)
+        return sums.astype(np.float64, copy=False)
+
+    @cached_property
+    def _shares(self) -> FloatArray:
+        """(n,) m_i of the list of each entry."""
+        return np.repeat(self.query_weights, self.lists.depths)
 
 
 def column_sums(lists: NeighborLists, plan: FloatArray, candidates: int) -> FloatArray:

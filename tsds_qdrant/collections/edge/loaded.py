@@ -13,7 +13,8 @@ from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.edge.compared import Compared
 from tsds_qdrant.collections.edge.devices import device_for, products_on
 from tsds_qdrant.collections.edge.products import Products
-from tsds_qdrant.collections.edge.scan import PAIRS, Ranked, Scan
+from tsds_qdrant.collections.edge.ranking import Ranked
+from tsds_qdrant.collections.edge.scan import PAIRS, Scan
 from tsds_qdrant.collections.hits import Hits, within
 from tsds_qdrant.collections.ids import taken
 from tsds_qdrant.collections.scanning import CPU

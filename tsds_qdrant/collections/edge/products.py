@@ -20,6 +20,8 @@ TILE_FLOATS = 2**20
 BLOCK_FLOATS = 2**22
 SEARCHES = 1_024
 """Queries of one product."""
+INLINE = 1_000_000
+"""Products up to this many are looked through by one thread: a second one costs more to start."""
 
 
 class Products(Protocol):

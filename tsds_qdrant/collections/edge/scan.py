@@ -22,18 +22,18 @@ from typing import TypeVar
 
 import numpy as np
 
-from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, Int32Array, IntArray
-from tsds_qdrant.collections.distance import is_similarity
-from tsds_qdrant.collections.edge.compared import LOOSE, Compared
+from tsds_qdrant.arrays import BoolArray, Float32Array, FloatArray, Int32Array
+from tsds_qdrant.collections.edge.compared import Compared
 from tsds_qdrant.collections.edge.crowds import crowds
 from tsds_qdrant.collections.edge.products import (
     BLOCK_FLOATS,
+    INLINE,
     SEARCHES,
     Products,
     Share,
-    blas_threads,
     side_by_side,
 )
+from tsds_qdrant.collections.edge.ranking import Ranked, ranked_among, ranked_pairs
 
 WHOLE = 8_192
 """Up to this many points the sample is all of them."""
@@ -46,11 +46,7 @@ PAIRS = 16_000_000
 """Pairs that are kept at once; where more reach their bars, the queries are asked in halves."""
 RARELY = 10
 """Points near a crowd are compared with each of it in float64, unless one in this many is near."""
-INLINE = 1_000_000
-"""Products up to this many are looked through by one thread: a second one costs more to start."""
 Result = TypeVar("Result")
-Ranked = tuple[IntArray, FloatArray]
-"""Places of hits among the points, nearest first, and their scores."""
 
 
 class _TooManyPairsError(Exception):
@@ -99,7 +95,7 @@ class Scan:
                     for query, one in zip(part.tolist(), more, strict=True):
                         found[query] = one
                 break
-            ranked = self._ranked(queries[left], pairs, limit)
+            ranked = ranked_pairs(self.compared, queries[left], pairs, limit)
             reached = [
                 len(one[0]) == limit and self.compared.value(query, one[1][-1]) >= bar
                 for query, one, bar in zip(queries[left], ranked, bars, strict=True)
@@ -131,31 +127,8 @@ class Scan:
         for number, crowd in enumerate(met):
             own = np.sort(spots[ends[number] : ends[number + 1]])
             if len(own) <= most:
-                members = crowd.members.tolist()
-                rank = self._rank_among(own, queries, limit, max_distance)
-                workers = blas_threads() if len(own) * len(members) > INLINE else 1
-                yield from zip(members, side_by_side(rank, members, workers), strict=True)
-
-    def _rank_among(
-        self, spots: Int32Array, queries: Float32Array, limit: int, max_distance: float | None
-    ) -> Callable[[int], Ranked]:
-        """Ranks the points at ``spots``, in the order of rows, for any of ``queries``."""
-        compared = self.compared
-        order = np.argsort(compared.order[spots])
-        places = compared.order[spots][order]
-        points = compared.at(compared.rows[spots]).astype(np.float64)[order]
-        similar = is_similarity(compared.metric)
-        reach = (max_distance or math.inf) * (1 + LOOSE)
-        bar = 1.0 - reach * reach / 2 - LOOSE if similar else reach
-
-        def rank(query: int) -> Ranked:
-            scores = compared.scored(queries[query], points)
-            near = scores >= bar if similar else scores <= bar
-            scores = scores[near]
-            nearest = np.argsort(compared.ranking(scores), kind="stable")[:limit]
-            return places[near][nearest], scores[nearest]
-
-        return rank
+                ranked = ranked_among(compared, own, queries[crowd.members], limit, max_distance)
+                yield from zip(crowd.members.tolist(), ranked, strict=True)
 
     def _first_rank(self, limit: int) -> tuple[int, int]:
         """Which value of a sample is the first bar, and the size of the sample."""
@@ -213,27 +186,6 @@ class Scan:
                 if number < len(starts):
                     done.reach(number / len(starts))
         return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
-
-    def _ranked(
-        self, queries: Float32Array, pairs: tuple[Int32Array, Int32Array], limit: int
-    ) -> list[Ranked]:
-        """Places and float64 scores of the ``limit`` nearest of the ``pairs``, query by query."""
-        search, spots = pairs
-        order = np.argsort(search, kind="stable")
-        spots, ends = spots[order], np.searchsorted(search[order], np.arange(len(queries) + 1))
-        places, rows = self.compared.order, self.compared.rows
-
-        def rank(query: int) -> Ranked:
-            own = spots[ends[query] : ends[query + 1]]
-            scores = self.compared.scores(queries[query], rows[own])
-            number = places[own]
-            if not (real := np.isfinite(scores)).all():
-                scores, number = scores[real], number[real]
-            nearest = np.lexsort((number, self.compared.ranking(scores)))[:limit]
-            return number[nearest], scores[nearest]
-
-        workers = blas_threads() if len(spots) * queries.shape[1] > INLINE else 1
-        return [*side_by_side(rank, range(len(queries)), workers)]
 
     def _side_by_side(
         self, work: Callable[[int], Result], items: Sequence[int], products: int

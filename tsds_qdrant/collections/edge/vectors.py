@@ -98,7 +98,7 @@ class EdgeVectors(EdgeReads):
         if mapped is None:
             return self._read(ids)
         places = mapped.keys.places(checked_ids(ids))
-        return taken(mapped.keys, places), mapped.matrix[mapped.rows[places]]
+        return [*taken(mapped.keys, places)], mapped.matrix[mapped.rows[places]]
 
     def _mapped(self) -> Mapped | None:
         """The vector file of the searched space; None for a small collection that has none."""

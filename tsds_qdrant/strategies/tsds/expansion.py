@@ -150,14 +150,18 @@ def expand(
             neighborhoods.learn(unknown)
             continue
         if threshold > sweep.horizon:
-            _deepen(neighborhoods, sweep, min(threshold, target.foreseen(path, sweep.horizon)))
+            aim = min(threshold, target.foreseen(path, sweep.horizon))
+            _deepen(neighborhoods, sweep, np.flatnonzero(~lists.complete), aim)
             continue
         wanted_weight = 2 * min(threshold, float(sweep.totals.max()))
         if neighborhoods.known_weight < wanted_weight and not known[lists.candidates].all():
             neighborhoods.learn(_next_unknown(sweep, known, wanted_weight, neighborhoods))
             continue
         if neighborhoods.known_weight < wanted_weight and not lists.complete.all():
-            _deepen(neighborhoods, sweep, wanted_weight)
+            rows = np.flatnonzero(~lists.complete)
+            if len(rows) == lists.queries:  # one of them finds more of the pool as well as all
+                rows = rows[[int(sweep.totals.argmax())]]
+            _deepen(neighborhoods, sweep, rows, wanted_weight)
             continue
         needed = known & np.isin(
             np.arange(len(known)), lists.candidates[sweep.before < min(threshold, reach)]
@@ -205,10 +209,10 @@ def _next_unknown(
     return candidates[order][: int(np.searchsorted(weights, missing)) + 8]
 
 
-def _deepen(neighborhoods: Neighborhoods, sweep: Sweep, weight: float) -> None:
-    """Deepen every list whose weight ends before ``weight``, as far as its end predicts."""
+def _deepen(neighborhoods: Neighborhoods, sweep: Sweep, rows: IntArray, weight: float) -> None:
+    """Deepen those lists of ``rows`` that end before ``weight``, as far as their ends predict."""
     lists = sweep.lists
-    rows = np.flatnonzero(~lists.complete & (sweep.totals < weight))
+    rows = rows[sweep.totals[rows] < weight]
     depths = lists.depths[rows]
     ends = lists.offsets[rows + 1] - 1
     tail = np.maximum(depths // 2, 1)
