@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench.training.gradients import ProjectedGradients
 from bench.training.methods import METHODS, pool_of
 from bench.training.tables import Results, against, by_copies, by_task
 from bench.training.texts import TASKS, VALIDATION, Sizes, Text, copied, drawn
@@ -126,6 +127,32 @@ def test_what_is_trained_on_is_apart_from_what_is_measured_on() -> None:
         assert first.validation == second.validation
         assert not {*first.validation} & {*second.task, *second.held_out, *second.pool}
         assert first.task != second.task
+
+
+def test_gradients_are_those_of_each_text_projected_from_both_sides(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from bench.training.model import LastLayers
+
+    from tsds_qdrant.representations.language.model import LanguageModel
+
+    saved_model(tmp_path / "model", tiny_model(layers=2), tiny_tokenizer())
+    model = LastLayers(LanguageModel(str(tmp_path / "model"), device="cpu"), 1, tmp_path)
+    texts = [one.ids for one in made_texts()[:5]]
+    found = model.gradients(texts)
+    linears = [one for one in model._upper.modules() if isinstance(one, torch.nn.Linear)]
+    matrices = ProjectedGradients(model._upper)._matrices
+    model._upper.requires_grad_(True)
+    for text, features in zip(texts, found, strict=True):
+        model._upper.zero_grad()
+        model._summed([text], model.states([text]))[0].backward()
+        parts = [
+            rows.T @ one.weight.grad @ columns
+            for one, (rows, columns) in zip(linears, matrices, strict=True)
+        ]
+        truth = torch.cat([part.flatten() for part in parts]).numpy()
+        np.testing.assert_allclose(features, truth / np.linalg.norm(truth), atol=0.01)
+        assert abs(features @ truth) / np.linalg.norm(truth) > 0.99
+    assert (found @ found.T)[0, 1] < 0.99
 
 
 def test_copies_lie_near_their_originals_and_are_counted() -> None:

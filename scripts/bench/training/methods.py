@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from bench.pools import normalized
@@ -25,11 +25,11 @@ CEILINGS = (TASK_ALONE, CLASS)
 
 @dataclass(frozen=True)
 class Method:
-    """A strategy with settings of its own; ``hidden`` where it compares hidden states."""
+    """A strategy with settings of its own, over one kind of vectors."""
 
     strategy: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    hidden: bool = False
+    over: Literal["texts", "hidden", "gradients"] = "texts"
 
 
 METHODS: Mapping[str, Method] = {
@@ -41,8 +41,9 @@ METHODS: Mapping[str, Method] = {
     "tsds": Method("tsds"),
     "tsds without density": Method("tsds", {"regularizer": "uniform"}),
     "tarot": Method("tarot", RAW),
-    "rds": Method("rds", RAW, hidden=True),
-    "perplexity": Method("perplexity", {"score": "loss", "near_copies": "keep"}, hidden=True),
+    "rds": Method("rds", RAW, over="hidden"),
+    "less": Method("less", RAW, over="gradients"),
+    "perplexity": Method("perplexity", {"score": "loss", "near_copies": "keep"}, over="hidden"),
 }
 NAMES = (*METHODS, *CEILINGS)
 WITH_COPIES = (*list(METHODS)[:7], "tarot")

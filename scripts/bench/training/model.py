@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench.training.gradients import ProjectedGradients
 from torch.nn import functional
 
 from tsds_qdrant.files.outputs import atomic_write
@@ -115,6 +116,19 @@ class LastLayers:
                     weights = torch.arange(1.0, len(kept) + 1, device=kept.device)
                     found.append(functional.normalize(weights @ kept, dim=0).cpu().numpy())
         return np.array(found)
+
+    def gradients(self, texts: Sequence[list[int]]) -> np.ndarray:
+        """(n, F) projected gradients of the trained layers, before any training; of unit length."""
+        self._upper.load_state_dict(self._first)
+        collected, found = ProjectedGradients(self._upper), []
+        for start in range(0, len(texts), BATCH):
+            some = texts[start : start + BATCH]
+            states = [one.requires_grad_(True) for one in self.states(some)]
+            with collected.watching():
+                loss, _ = self._summed(some, states)
+                loss.backward()
+            found.append(functional.normalize(collected.taken(), dim=1).cpu().numpy())
+        return np.concatenate(found)
 
     def train(
         self,

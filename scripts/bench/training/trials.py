@@ -17,7 +17,7 @@ from bench.speed.clock import machine, say
 from bench.training.methods import CEILINGS, METHODS, Picked, pool_of, without_selecting
 from bench.training.texts import TASKS, Drawn, Sizes, Task, Text, copied, drawn, near_copy
 
-from tsds_qdrant.files.outputs import write_json
+from tsds_qdrant.files.outputs import atomic_write, write_json
 from tsds_qdrant.representations.language.model import LanguageModel
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ class Trials:
         found = np.load(kept)
         return found["states"], found["losses"]
 
+    @cached_property
+    def gradients(self) -> Any:
+        """(n, F) projected gradients of all texts, for the layers that are trained; kept."""
+        kept = self.cache / f"gradients-{len(self.texts)}-{self.model.layers}.npy"
+        if not kept.exists():
+            say(f"gradients of {len(self.texts):,} texts")
+            found = self.model.gradients([one.ids for one in self.texts])
+            with atomic_write(kept) as stream:
+                np.save(stream, found)
+        return np.load(kept)
+
     def trained(self, cell: Cell, drawing: Drawn, ids: Sequence[list[int]], tuning: bool) -> Any:
         """Losses after each number of passes; the same texts are trained on once."""
         rates, passes = self.grid if tuning else ((self.chosen["rate"],), (self.chosen["passes"],))
@@ -141,7 +152,11 @@ class Trials:
         if name in CEILINGS:
             return without_selecting(name, drawing, self.texts, self.sizes.budget)
         method = METHODS[name]
-        vectors, losses = self.hidden if method.hidden else (self.vectors, None)
+        vectors, losses = self.vectors, None
+        if method.over == "hidden":
+            vectors, losses = self.hidden
+        elif method.over == "gradients":
+            vectors = self.gradients
         pool = pool_of(
             self.texts,
             vectors,
