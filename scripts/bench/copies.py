@@ -2,13 +2,17 @@
 
 Vectors in clusters; in the pools with copies, 10,000 of 19,003 are jittered copies of 20. How many
 of the 20 lie at the task makes the difference: their copies can all be drawn, so that each needs a
-density of its own. Seconds are those of one thread, of the selection alone; probabilities are
-compared with brute force.
+density of its own. Seconds are those of one thread, of the selection alone and of the command as a
+whole; probabilities are compared with brute force.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,6 +32,8 @@ from tsds_qdrant.files.outputs import write_json
 ORIGINALS, TASK, QUERIES = 20, 50, 2_000
 JITTER = (0.02, 0.3)
 SAMPLERS = ("thinned", "stable")
+QUERIES_FILE = "queries.npy"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def crowded_pool(points: int, copies: int, near: int, dimension: int, seed: int) -> tuple[Any, Any]:
@@ -82,39 +88,50 @@ def main() -> None:
         pools[name] = crowded_pool(options.points, options.copies, near, *made)
     rows = []
     with ExitStack() as stack:
+        places = {name: Path(stack.enter_context(tempfile.TemporaryDirectory())) for name in pools}
         runs: dict[str, Callable[[], tuple[float, Any]]] = {}
-        for name, (vectors, task) in pools.items():
-            place = stack.enter_context(tempfile.TemporaryDirectory())
-            pool = stack.enter_context(
-                create_collection(place, "pool", dimension=options.dimension)
-            )
-            pool.upsert(range(len(vectors)), vectors)
-            for sampler in SAMPLERS:
-                asked = SelectionSettings.of(sizes=(options.size,), sampler=sampler)
-                runs[f"{sampler}, {name}"] = timed(pool, task, asked)
-        done = alternate(runs, options.repeats, 600)
-        for sampler in SAMPLERS:
+        with ExitStack() as opened:
             for name, (vectors, task) in pools.items():
-                timing, found = done[f"{sampler}, {name}"]
-                clean = done[f"{sampler}, none"][0].median
-                say(f"brute force: {sampler}, {name}")
-                rows.append(
-                    {
-                        "sampler": sampler,
-                        "copies": name,
-                        "seconds": timing.median,
-                        "times": timing.median / clean,
-                        "support": len(found.support),
-                        "searches": found.counts.density_searches,
-                        "variation": variation(found, vectors, task),
-                    }
-                )
-    print("| sampler | near-copies | CPU seconds | times | p > 0 | densities | total variation |")
-    print("| --- " * 7 + "|")
+                made_here = create_collection(places[name], "pool", dimension=options.dimension)
+                pool = opened.enter_context(made_here)
+                pool.upsert(range(len(vectors)), vectors)
+                np.save(places[name] / QUERIES_FILE, task)
+                for sampler in SAMPLERS:
+                    asked = SelectionSettings.of(sizes=(options.size,), sampler=sampler)
+                    runs[f"{sampler}, {name}"] = timed(pool, task, asked)
+            done = alternate(runs, options.repeats, 600)
+        commands = {
+            f"{sampler}, {name}": command(places[name], options.size, sampler)
+            for name in pools
+            for sampler in SAMPLERS
+        }
+        typed = alternate(commands, options.repeats, 600)
+    for sampler in SAMPLERS:
+        for name, (vectors, task) in pools.items():
+            run, clean = f"{sampler}, {name}", f"{sampler}, none"
+            found = done[run][1]
+            say(f"brute force: {run}")
+            rows.append(
+                {
+                    "sampler": sampler,
+                    "copies": name,
+                    "seconds": done[run][0].median,
+                    "times": done[run][0].median / done[clean][0].median,
+                    "command": typed[run][0].median,
+                    "command_times": typed[run][0].median / typed[clean][0].median,
+                    "support": len(found.support),
+                    "searches": found.counts.density_searches,
+                    "variation": variation(found, vectors, task),
+                }
+            )
+    heads = "sampler", "near-copies", "CPU seconds", "times", "of the command", "times"
+    print(f"| {' | '.join(heads)} | p > 0 | densities | total variation |")
+    print("| --- " * 9 + "|")
     for row in rows:
         print(
             f"| {row['sampler']} | {row['copies']} | {row['seconds']:.2f} | {row['times']:.1f} "
-            f"| {row['support']:,} | {row['searches']:,} | {row['variation']:.0e} |"
+            f"| {row['command']:.1f} | {row['command_times']:.1f} | {row['support']:,} "
+            f"| {row['searches']:,} | {row['variation']:.0e} |"
         )
     if options.json:
         write_json(options.json, {"machine": machine(), "rows": rows})
@@ -127,6 +144,23 @@ def timed(pool: Any, task: Any, asked: SelectionSettings) -> Callable[[], tuple[
         started = time.process_time()
         found = select(pool, task, asked)
         return time.process_time() - started, found
+
+    return run
+
+
+def command(place: Path, size: int, sampler: str) -> Callable[[], tuple[float, Any]]:
+    """The same selection as somebody types it, in a process of its own, with its seconds."""
+    pool = ["--qdrant", place, "--collection", "pool", "--queries", place / QUERIES_FILE]
+    wanted = ["--size", size, "--sampler", sampler, "--out", "-"]
+    words = [sys.executable, "-m", "tsds_qdrant", "select", *pool, *wanted]
+
+    def run() -> tuple[float, Any]:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [*map(str, words)], env={**os.environ, **ONE_THREAD}, capture_output=True, check=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, None
 
     return run
 
