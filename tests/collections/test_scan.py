@@ -165,6 +165,7 @@ def test_ids_of_hits_are_kept_once(places: list[int], kept: list[bool]) -> None:
     mine, theirs = PointIndex(), PointIndex()
     numbers = mine.numbers(some)
     assert [mine.ids([number])[0] for number in numbers.tolist()] == list(some)
+    assert numbers.tolist() == PointIndex().numbers(list(some)).tolist()
     assert len(mine) == len(set(some))  # others of ``own`` were not seen
     theirs.numbers(list(some)[:3])
     np.testing.assert_array_equal(theirs.lookup(some), theirs.lookup(list(some)))

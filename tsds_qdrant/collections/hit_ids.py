@@ -10,9 +10,6 @@ import numpy as np
 from tsds_qdrant.arrays import BoolArray, IntArray
 from tsds_qdrant.collections.values import PointId
 
-DENSE = 8
-"""From one place in that many on, all that there are get a mark each: cheaper than sorting."""
-
 
 class HitIds(Sequence[PointId]):
     """The ids of n hits.
@@ -51,16 +48,11 @@ class HitIds(Sequence[PointId]):
         return HitIds(self._own, self._places[kept])
 
     def numbers(self, numbered: Callable[[list[PointId]], IntArray]) -> IntArray:
-        """(n,) what ``numbered`` gives for the ids; it is asked for each that is there once."""
-        some, back = used(self._places, len(self._own))
-        return numbered([self._own[k] for k in some.tolist()])[back]
-
-
-def used(places: IntArray, size: int) -> tuple[IntArray, IntArray]:
-    """Which of ``size`` are among the ``places`` (n,), ascending, and (n,) where in these."""
-    if len(places) <= size // DENSE:
-        some, back = np.unique(places, return_inverse=True)
-        return some, back
-    there = np.zeros(size, dtype=np.bool_)
-    there[places] = True
-    return np.flatnonzero(there), (np.cumsum(there) - 1)[places]
+        """(n,) what ``numbered`` gives for the ids; asked once for each, in the order of hits."""
+        count = len(self._places)
+        first = np.full(len(self._own), count)
+        first[self._places[::-1]] = np.arange(count)[::-1]  # the last to be written is the first
+        some = np.argsort(first, kind="stable")[: np.count_nonzero(first < count)]
+        found = np.empty(len(self._own), dtype=np.int64)
+        found[some] = numbered([self._own[k] for k in some.tolist()])
+        return found[self._places]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import BoolArray, IntArray
-from tsds_qdrant.collections.hit_ids import HitIds, used
+from tsds_qdrant.collections.hit_ids import HitIds
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import InputError
 
@@ -53,6 +53,10 @@ def largest_in(payload: Mapping[str, Any] | None, field: str) -> int | float | s
     if isinstance(value, list):
         value = max(value, default=None)
     return value if isinstance(value, (int, float, str)) else None
+
+
+DENSE = 8
+"""From one place in that many on, all that there are get a mark each: cheaper than sorting."""
 
 
 class _Numbers(dict[PointId, int]):
@@ -224,7 +228,12 @@ class KeyedIds(Sequence[PointId]):
 
 def taken(ids: Sequence[PointId], places: IntArray) -> HitIds:
     """The ids at ``places`` (n,), each made once."""
-    some, back = used(places, len(ids))
+    if len(places) > len(ids) // DENSE:
+        there = np.zeros(len(ids), dtype=np.bool_)
+        there[places] = True
+        some, back = np.flatnonzero(there), (np.cumsum(there) - 1)[places]
+    else:
+        some, back = np.unique(places, return_inverse=True)
     if isinstance(ids, KeyedIds):
         return HitIds(point_ids(ids.keys[some]), back)
     return HitIds([ids[k] for k in some.tolist()], back)
