@@ -52,7 +52,16 @@ def stored() -> dict[Any, Any]:
 def test_it_goes_on_where_the_endpoint_went_away(api: Api) -> None:
     """Parts that are stored are not paid for twice, and the key is nowhere."""
     made_by("langchain", Path("store"), "c", np.ones((len(TEXTS), 4)), TEXTS).close()
-    words = ["represent", "text", "--qdrant", "store", "--collection", "c", "--name", "hosted"]
+    words: list[object] = [
+        "represent",
+        "text",
+        "--qdrant",
+        "store",
+        "--collection",
+        "c",
+        "--name",
+        "hosted",
+    ]
     words += ["--model", api.model, "--batch-size", 20]
     api.failures = [None] * 7 + [(500, {}, SECRET.encode())] * 99
     failed = run(*words, code=1)

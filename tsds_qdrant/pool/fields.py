@@ -91,6 +91,22 @@ def sampled_payloads(collection: Collection) -> list[Payload]:
     return [record.content for record in collection.retrieve(chosen)] if chosen else []
 
 
+def payloads_with(collection: Collection, key: str) -> list[Payload] | None:
+    """Payloads of the first points that have a value at ``key``; None where none may be asked for.
+
+    Not those of all: of as many as are looked at everywhere.
+    """
+    info = collection.info()
+    if not info.limits.unindexed_filter and key not in info.payload_indexes:
+        return None
+    try:
+        page = next(iter(collection.scroll_ids(_having(key))), [])
+    except (RequestRejectedError, SettingsError):
+        return None
+    chosen = page[: FIRST_POINTS + MIXED_POINTS]
+    return [record.content for record in collection.retrieve(chosen)] if chosen else []
+
+
 def fields_of(payloads: Iterable[Mapping[str, Any]]) -> list[str]:
     """Paths of the fields that hold a value in one of ``payloads``, in the order they come up."""
     found: dict[str, None] = {}
@@ -151,11 +167,15 @@ def _counted(collection: Collection, keys: Iterable[str]) -> bool | None:
         if not info.limits.unindexed_filter and key not in info.payload_indexes:
             return None
         try:
-            if collection.count({"must_not": [{"is_empty": {"key": key}}]}):
+            if collection.count(_having(key)):
                 return True
         except (RequestRejectedError, SettingsError):
             return None
     return False
+
+
+def _having(key: str) -> Filter:
+    return {"must_not": [{"is_empty": {"key": key}}]}
 
 
 def _keys(path: str) -> Iterator[str]:
