@@ -79,6 +79,24 @@ def test_tokens_representations_and_repair(
     assert all(WORDS[0] in texts[one] for one in found)
 
 
+@pytest.mark.parametrize("name", ["langchain", "llama-index", "chunk-contents"])
+def test_a_point_without_text_is_named_where_tokens_are_counted(
+    name: str, place: Path, vectors: Any
+) -> None:
+    """And the filter that the message gives leaves it out."""
+    with made_by(name, place / "store", "c", vectors, TEXTS) as pool:
+        pool.upsert([99], vectors[:1], [{"note": {"n": 1}}])
+    wanted = ["--queries", "task.jsonl", "--budget-tokens", BUDGET, "--out", "o.jsonl"]
+    asked = ["select", "--qdrant", "store", "--collection", "c", *wanted, "--model", MODEL]
+    failed = run(*asked, code=1).stderr
+    path = FRAMEWORKS[name].text
+    assert f"point 99 has no field '{path}' (its fields: note), so its tokens" in failed
+    where = failed.partition("--filter '")[2].partition("'")[0]
+    run(*asked, "--filter", where)
+    assert 99 not in [row["id"] for row in rows_of("o.jsonl")]
+    assert rows_of("o.jsonl")
+
+
 def test_a_plain_upsert_of_the_framework_erases_what_is_made_again(
     place: Path, model: SentenceTransformerEmbedder, vectors: Any
 ) -> None:

@@ -171,10 +171,14 @@ def test_suggestions_that_are_none() -> None:
         "'nomic-embed-text' by ollama: --model 'http://HOST/v1#nomic-embed-text'"
     )
     with edge_pool(np.eye(3), payloads=payloads) as pool:
-        info = replace(pool.info(), vector="fast-some-model")
-        found = suggestion_for(pool, info)
-    assert found is not None
-    assert found.flag == "--model fastembed:some-model"
+        for name, model in (
+            ("fast-some-model", "fastembed:ORGANISATION/some-model"),
+            ("fast-all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
+            ("fast-nomic-embed-text-v1.5-q", "fastembed:nomic-ai/nomic-embed-text-v1.5-Q"),
+        ):
+            found = suggestion_for(pool, replace(pool.info(), vector=name))
+            assert found is not None
+            assert found.flag == f"--model {model}"
 
 
 # The command line
