@@ -218,9 +218,10 @@ class Guard:
     def _refuse_unknown(self, payloads: Sequence[Payload], name: str) -> None:
         """Raise where texts were to be compared and no field is known to hold them."""
         if self.held_out.reach.ngram or not self.held_out.has_vectors:
+            fields = listed_names(fields_of(payloads, inside_texts=True))
             raise SettingsError(
                 f"the test items are texts, but no field is known to hold those of collection "
-                f"'{name}' ({listed_names(fields_of(payloads))}); name it with --text-field or "
+                f"'{name}' ({fields}); name it with --text-field or "
                 f"--template, or compare vectors alone (--exclude-ngrams 0 and --exclude-radius)"
             )
 

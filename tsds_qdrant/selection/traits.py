@@ -112,7 +112,7 @@ class TraitReader:
         if not self._template.to_dict():
             self._template = point_template(self._collection, self._asked, shared=True)
         if not self._template.to_dict():
-            fields = listed_names(fields_of(sampled_payloads(self._collection)))
+            fields = listed_names(fields_of(sampled_payloads(self._collection), inside_texts=True))
             raise SettingsError(
                 f"no field is known to hold the texts of collection '{info.name}' ({fields}), so "
                 f"tokens cannot be counted; name it with --text-field, or a payload field that "
