@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import rows_of, run
 from embeddings_api import Api, serving
@@ -114,6 +115,20 @@ def test_a_field_that_nobody_has_is_named_before_anything_is_searched(
         assert f"has the field 'page_contents' that --text-field names ({fields})" in failed
     told = run("explain", "r.run", "--rank", 0, "--text-field", "metadata.source").stdout
     assert '"news"' in told or '"mail"' in told
+
+
+def test_fields_inside_json_text_are_named(place: Path, api: Api) -> None:
+    """Where texts are read, and not where Qdrant filters, which does not look into them."""
+    made_by("llama-index", place / "store", "c", HashedWords().encode(TEXTS), TEXTS).close()
+    pool = ["--qdrant", "store", "--collection", "c"]
+    np.save("q.npy", HashedWords().encode(TASK))
+    asked = ["select", *pool, "--queries", "q.npy", "--size", 5, "--out", "o.jsonl"]
+    failed = run(*asked, "--text-field", "_node_content.txt", code=1).stderr
+    assert "has the field '_node_content.txt' that --text-field names" in failed
+    assert "_node_content.metadata.source, _node_content.metadata.file_name" in failed
+    assert "did you mean '_node_content.text'?" in failed
+    failed = run(*asked, "--filter", "_node_content.text=news", code=1).stderr
+    assert "(its fields: source, _node_content, _node_type, doc_id, ref_doc_id)" in failed
 
 
 def test_the_field_of_task_examples_need_not_be_that_of_points(place: Path, api: Api) -> None:

@@ -242,7 +242,9 @@ def test_the_ways_to_look(store: Path, task: list[str]) -> None:
     run("select", *words, "--detect-updates")
     assert "by ids, blind to points whose payload alone changed" in run("show", "other.run").stdout
     Path("other.run").unlink()
-    assert "date in 'text'" in refused("select", *words, "--since-field", "text", code=2)
+    assert "that have 'text' has a number or date in it" in refused(
+        "select", *words, "--since-field", "text", code=2
+    )
     without = [*words[:-4], *words[-2:], "--detect-updates"]
     assert "need a run; give --state RUN" in refused("select", *without, code=2)
 

@@ -73,7 +73,7 @@ def test_fields_that_nobody_has(few: Collection, path: str, meant: str) -> None:
     said = refusal(few, path)
     assert f"has the field '{path}' that --quota names" in said
     listed = "text, meta.lang, meta.deep.page, tags, a.b, messages.*.role, messages.*.content"
-    assert f"its fields: {listed}, node)" in said
+    assert f"its fields: {listed}, node, node.inner, node.n)" in said
     assert said.endswith(f"did you mean '{meant}'?" if meant else "; name one of them")
 
 

@@ -14,8 +14,8 @@ from framework_payloads import made_by
 from pool_oracle import clustered_rows, edge_pool, near_queries
 from qdrant_client import models
 
-from tsds_qdrant import Keeping, SelectionSettings, begin_run, reselect
-from tsds_qdrant.errors import SettingsError
+from tsds_qdrant import Keeping, SelectionSettings, begin_run, open_collection, reselect
+from tsds_qdrant.errors import SettingsError, TsdsError
 from tsds_qdrant.pool.orderable import kind_of
 from tsds_qdrant.runs.since import largest_of
 
@@ -62,8 +62,35 @@ def test_numbers_and_what_is_neither() -> None:
     with edge_pool(np.ones((9, 2)), payloads=payloads) as pool:
         assert largest_of(pool, "n") == 8
         assert largest_of(pool, "x") == 4.0
-        with pytest.raises(SettingsError, match="no point has a number or date in 's'"):
+        words = r"none of 9 points looked at that have 's' has a number or date in it \("
+        with pytest.raises(SettingsError, match=words + '"news" say'):
             largest_of(pool, "s")
+        with pytest.raises(SettingsError, match="no point has a value in 'gone'; name another"):
+            largest_of(pool, "gone")
+
+
+def test_a_field_of_few_points_is_looked_for() -> None:
+    """Behind the points that are looked at first; where that is not allowed it is said."""
+    payloads: list[dict[str, Any]] = [{"n": 1} for _ in range(400)]
+    payloads[-1] = {"n": 1, "at": "2026-11-02"}
+    with edge_pool(np.ones((400, 2)), payloads=payloads) as pool:
+        assert "2026-11-02" in str(largest_of(pool, "at"))
+    with open_door() as door:
+        params = models.VectorParams(size=2, distance=models.Distance.EUCLID)
+        door.client.create_collection("c", vectors_config=params)
+        batch = models.Batch(ids=[*range(400)], vectors=[[1.0, 1.0]] * 400, payloads=payloads)
+        door.client.upsert("c", batch)
+        for strict, words in (
+            ({}, "has no datetime index on 'at', by which --since-field finds"),
+            (
+                {"unindexed_filtering_retrieve": False},
+                "none of 64 points looked at has a number or date in 'at', and the limits of "
+                "collection 'c' allow no search",
+            ),
+        ):
+            door.limit("c", **strict)
+            with open_collection(door.url, "c") as reached, pytest.raises(TsdsError, match=words):
+                largest_of(reached, "at")
 
 
 def test_a_server_is_not_written_to(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from profiles import examples
 
 from tsds_qdrant import SelectionSettings, create_collection, select
 from tsds_qdrant.collections.values import Metric
-from tsds_qdrant.errors import InputError
+from tsds_qdrant.errors import ContaminationError, InputError
 from tsds_qdrant.guards.guard import Guard
 from tsds_qdrant.guards.held_out import HeldOut, Reach, default_radius
 from tsds_qdrant.guards.settings import GuardSettings
@@ -114,6 +114,37 @@ def test_candidates_without_texts_are_not_called_clean(value: Any) -> None:
     found = compared(Guard(held_out(["text 7"]), TEXT), payloads, where=where, strategy="random")
     assert 0 < found.without_text < found.looked_at
     assert any("have no text, so nothing of theirs was compared" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("strategy", ["tsds", "random", "adapt"])
+@pytest.mark.parametrize(
+    ("reach", "words"),
+    [
+        (
+            Reach(3, 0.0),
+            r"1 equal in text, 29 sharing 3 words in a row; the first are point 0 and item 0 of "
+            r"'exam'\); count longer runs alone with --exclude-ngrams \(now 3\), or exclude other",
+        ),
+        (
+            Reach(0, 99.0),
+            r"1 equal in text, 29 within 99; .*; choose a smaller --exclude-radius \(now 99\), or",
+        ),
+    ],
+)
+def test_where_everything_is_a_copy_it_says_why(strategy: str, reach: Reach, words: str) -> None:
+    texts = [{"text": f"number {k} is long enough", "c": k % 3, "n": k} for k in range(30)]
+    rows = clustered_rows(30, 6, 3)
+    item = HeldOut.of(["number 4 is long enough"], rows[:1], reach, sources=["exam"])
+    chosen: dict[str, Any] = {"clusters": "c", "scores": ("n",)} if strategy == "adapt" else {}
+    wanted = SelectionSettings.of(strategy, sizes=(5,), **chosen)
+    with edge_pool(rows, payloads=texts) as collection:
+        queries = near_queries(rows, 3)
+        match = f"all candidates are excluded, 30 of them as copies of test items .{words}"
+        with pytest.raises(InputError, match=match):
+            select(collection, queries, wanted, guard=Guard(item, TEXT))
+        with pytest.raises(ContaminationError, match="30 candidates copy test items") as caught:
+            select(collection, queries, wanted, guard=Guard(item, TEXT, strict=True))
+        assert len(caught.value.found.findings) == 30
 
 
 def test_candidates_without_a_vector_are_not_compared() -> None:

@@ -14,8 +14,11 @@ from commands import rows_of, run
 from embeddings_api import Api, serving
 from framework_payloads import FRAMEWORKS, made_by
 from hashed_words import HashedWords
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pool_oracle import edge_pool
+from profiles import examples
 
 from tsds_qdrant.errors import CollectionMismatchError
 from tsds_qdrant.progress import notices_to
@@ -86,6 +89,20 @@ def test_another_model_is_refused() -> None:
         info_proved(pool, pool.info(), model, WAY)
 
 
+@settings(max_examples=examples(60), deadline=None)
+@given(seed=st.integers(0, 2**32), dimension=st.sampled_from([8, 32, 384]))
+def test_chance_is_no_proof(seed: int, dimension: int) -> None:
+    """Unrelated vectors are not taken for those of the model, however few numbers they have."""
+    rng = np.random.default_rng(seed)
+    near, others = rng.normal(size=(2, 1_000, 4)).mean(axis=2) / dimension**0.5
+    taken = [
+        Proof("x", 4, dimension, one, other).holds
+        for one, other in zip(near.tolist(), (others / 3**0.5).tolist(), strict=True)
+    ]
+    assert sum(taken) <= 25
+    assert Proof("x", 4, dimension, 0.995, 0.99).holds
+
+
 def test_vectors_of_other_texts_are_refused() -> None:
     model = HashedWords("words")
     with (
@@ -154,10 +171,14 @@ def test_suggestions_that_are_none() -> None:
         "'nomic-embed-text' by ollama: --model 'http://HOST/v1#nomic-embed-text'"
     )
     with edge_pool(np.eye(3), payloads=payloads) as pool:
-        info = replace(pool.info(), vector="fast-some-model")
-        found = suggestion_for(pool, info)
-    assert found is not None
-    assert found.flag == "--model fastembed:some-model"
+        for name, model in (
+            ("fast-some-model", "fastembed:ORGANISATION/some-model"),
+            ("fast-all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
+            ("fast-nomic-embed-text-v1.5-q", "fastembed:nomic-ai/nomic-embed-text-v1.5-Q"),
+        ):
+            found = suggestion_for(pool, replace(pool.info(), vector=name))
+            assert found is not None
+            assert found.flag == f"--model {model}"
 
 
 # The command line
@@ -210,6 +231,28 @@ def test_task_examples_embedded_by_an_endpoint(store: Path, api: Api) -> None:
     told = (store / "o.jsonl.manifest.json").read_text()
     assert api.model in told
     assert SECRET not in told + done.stderr + done.stdout
+
+
+def test_test_items_beside_ready_vectors_want_the_same_proof(store: Path, api: Api) -> None:
+    own = HashedWords()
+    np.save(store / "q.npy", own.encode([f"{text} 3" for text in TEXTS]))
+    (store / "exam.jsonl").write_text(json.dumps({"text": f"{TEXTS[0]} 4"}))
+    asked = ["--queries", store / "q.npy", "--size", 20, "--out", store / "o.jsonl"]
+    asked += ["--exclude", store / "exam.jsonl"]
+    place = ["select", "--qdrant", store / "store", "--collection", "c"]
+    done = run(*place, *asked, "--model", api.model).stderr
+    assert "cosine 1.000 to what is stored" in done
+    assert not [
+        row
+        for row in rows_of(store / "o.jsonl")
+        if row["payload"]["page_content"] == f"{TEXTS[0]} 4"
+    ]
+    rows = np.random.default_rng(0).normal(size=(len(TEXTS), 32))
+    made_by("langchain", store / "other", "c", rows, TEXTS).close()
+    place[2] = store / "other"
+    failed = run(*place, *asked[:3], 2, *asked[4:], "--model", api.model, code=1).stderr
+    assert "does not make the vectors without a name of collection 'c'" in failed
+    run(*place, *asked[:3], 2, *asked[4:], "--exclude-radius", 0)
 
 
 def test_a_run_goes_on_where_the_endpoint_went_away(store: Path, api: Api) -> None:
@@ -275,7 +318,5 @@ def test_a_pool_embedded_by_an_endpoint_names_it(store: Path, api: Api) -> None:
     done = run("select", *place, *asked, "--json")
     assert json.loads(done.stdout)["collection"]["model"] == api.model
     assert max(row["distance"] for row in rows_of(out)) < 1e-3
-    failed = run("represent", "text", *place, "--model", api.model, code=2).stderr
-    assert "is no model of sentence-transformers" in failed
     files = [path for path in store.rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in path.read_bytes() for path in files)

@@ -41,6 +41,43 @@ def test_whole_payloads_come_back(make: Callable[..., Made], load: Load, name: s
     assert list(rows[0]) == [*payload_of(0), *TRACE]
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_plain_rows_of_mapped_parts(make: Callable[..., Made], load: Load, name: str) -> None:
+    """The values as they are, whatever they lie in; the rest of the payload is left out."""
+    payloads: list[dict[str, Any]] = [
+        {"node": json.dumps({"text": f"text {k}", "n": k}), "tags": {"of": [k, k + 1]}, "b": None}
+        for k in range(len(POOL))
+    ]
+    made = make(payloads)
+    report = made.export(name, fields={"prompt": "tags.of.*", "completion": "node.text"})
+    assert report.layout == "mapped"
+    assert not report.left_out
+    rows = load(name)
+    assert list(rows[0]) == ["prompt", "completion", *TRACE]
+    drawn = made.drawn()
+    assert traced(rows) == [(d["id"], d["probability"], d["rank"], d["weight"]) for d in drawn]
+    for row in rows:
+        k = row["tsds_id"]
+        assert (row["prompt"], row["completion"]) == ([k, k + 1], f"text {k}")
+    report = made.export(name, fields={"text": "node.text", "system": "b"})
+    assert report.left_out == {"tags": SIZE}
+    assert list(load(name)[0]) == ["text", "system", *TRACE]
+    with pytest.raises(InputError, match=r"has the field 'node.txt' that --map names"):
+        made.export(name, fields={"text": "node.text", "system": "node.txt"})
+
+
+def test_plain_rows_without_a_mapped_part(make: Callable[..., Made]) -> None:
+    made = make([{"a": k} if k % 2 else {"a": k, "t": None} for k in range(len(POOL))])
+    kept = [d["id"] for d in made.drawn() if d["id"] % 2 == 0]
+    fault = f"{SIZE - len(kept)} of {SIZE} records do not fit the format 'plain'"
+    with pytest.raises(InputError, match=rf"{fault} .*has no 't' \(its fields: a\)"):
+        made.export("out.jsonl", fields={"text": "t"})
+    made.export("out.jsonl", fields={"text": "t"}, skip_unfit=True)
+    assert [(row["text"], row["tsds_id"]) for row in rows_of("out.jsonl")] == [
+        (None, one) for one in kept
+    ]
+
+
 def test_every_engine(
     make_collection: MakeCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

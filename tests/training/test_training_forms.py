@@ -346,7 +346,7 @@ def test_turns_are_taken() -> None:
         ({"seed": -1}, "seed is -1; choose 0 or more"),
         ({"shuffle": -2}, "shuffle is -2"),
         ({"form": "chat", "fields": {"prompt": "a"}}, "which make no example"),
-        ({"fields": {"text": "a"}}, "the plain format writes all fields as they are"),
+        ({"fields": {"text": ""}}, "'text' is mapped to no field; write text=FIELD"),
         ({"form": "dataflex", "size": 3}, "one p for each row of the pool; it takes no other"),
     ],
 )

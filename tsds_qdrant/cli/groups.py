@@ -150,18 +150,24 @@ class Examples(GivenTasks):
             read["model"] = remembered_model(model)
         return {**super().facts(), **{k: value for k, value in read.items() if value}}
 
-    def described(self, collection: Collection, *, quiet: bool) -> CollectionInfo:
+    def described(
+        self, collection: Collection, *, quiet: bool, guard: GuardSettings | None = None
+    ) -> CollectionInfo:
         """The collection; see :func:`described_for`.
+
+        The texts of test items of ``guard`` are embedded too, unless texts alone are compared.
 
         Raises:
             InputError: the task examples are no records, and no point has the field of texts.
         """
+        from tsds_qdrant.guards.sources import embeds_texts
         from tsds_qdrant.pool.fields import check_template
         from tsds_qdrant.task.examples import is_text_source
 
         texts = any(map(is_text_source, self.named.values()))
         if not texts:
             check_template(collection, self.reading.text_template())
+        texts |= guard is not None and embeds_texts(guard, collection.info().metric)
         return described_for(self.reading, collection, quiet=quiet, texts=texts)
 
     def read(

@@ -168,7 +168,7 @@ def select(
                 check_possible(opened, settings)
                 if run.state is not None:
                     check_stored(run.state, settings)
-                info = examples.described(opened, quiet=quiet)
+                info = examples.described(opened, quiet=quiet, guard=guard)
                 check_fields(opened, {outputs.by: "--by"} if outputs.by else {})
                 note_filter(settings.search.where, opened, quiet=quiet)
                 way = settings.strategy.way

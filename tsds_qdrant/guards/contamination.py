@@ -105,6 +105,23 @@ class Contamination:
         return tuple(left)
 
     @property
+    def of_all(self) -> str:
+        """Say that no candidate is left, which the first are, and what helps."""
+        counts, reach, first = self.by_reason, self.held_out.reach, self.findings[0]
+        source, number = self.held_out.source_of(first.item)
+        pair = f"point {first.id}" + (f" and item {number} of '{source}'" if source else "")
+        ways = {
+            "exact": "",
+            "ngram": f"count longer runs alone with --exclude-ngrams (now {reach.ngram}), or ",
+            "radius": f"choose a smaller --exclude-radius (now {reach.radius:g}), or ",
+        }
+        way = ways[max(REASONS, key=counts.__getitem__)]
+        return (
+            f"all candidates are excluded, {len(self.findings)} of them as copies of test items "
+            f"({self.in_words}; the first are {pair}); {way}exclude other items"
+        )
+
+    @property
     def in_words(self) -> str:
         """The reasons and their counts, for a person."""
         reach = self.held_out.reach

@@ -124,13 +124,21 @@ class Guard:
         )
 
     def drop_copies(self, known: Known, candidates: IntArray) -> bool:
-        """Exclude what of ``candidates`` (c,) copies a test item, and say whether anything does."""
+        """Exclude what of ``candidates`` (c,) copies a test item, and say whether anything does.
+
+        Raises:
+            InputError: nothing is left.
+            ContaminationError: the same, and the guard is strict.
+        """
         ids = known.index.ids(candidates.tolist())
         self._look(known.searcher, [i for i in ids if i not in self.looked])
         copies = np.array([self.looked.get(i) is not None for i in ids], dtype=np.bool_)
         if copies.any():
             excluded = np.flatnonzero(known.index.excluded)
-            known.exclude(np.concatenate([excluded, candidates[copies]]))
+            try:
+                known.exclude(np.concatenate([excluded, candidates[copies]]))
+            except InputError:
+                raise InputError(self.found(known).of_all) from None
         return bool(copies.any())
 
     def found(self, known: Known) -> Contamination:
@@ -210,9 +218,10 @@ class Guard:
     def _refuse_unknown(self, payloads: Sequence[Payload], name: str) -> None:
         """Raise where texts were to be compared and no field is known to hold them."""
         if self.held_out.reach.ngram or not self.held_out.has_vectors:
+            fields = listed_names(fields_of(payloads, inside_texts=True))
             raise SettingsError(
                 f"the test items are texts, but no field is known to hold those of collection "
-                f"'{name}' ({listed_names(fields_of(payloads))}); name it with --text-field or "
+                f"'{name}' ({fields}); name it with --text-field or "
                 f"--template, or compare vectors alone (--exclude-ngrams 0 and --exclude-radius)"
             )
 

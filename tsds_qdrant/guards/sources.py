@@ -12,7 +12,7 @@ from tsds_qdrant.arrays import Float32Array
 from tsds_qdrant.collections.checked import check_made, checked_examples
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.collections.values import CollectionInfo, Metric
 from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.guards.contamination import runless
 from tsds_qdrant.guards.guard import Guard
@@ -36,6 +36,7 @@ from tsds_qdrant.task.represented import opened_for
 from tsds_qdrant.task.settings import Reading
 from tsds_qdrant.task.sources import examples_represented, made_by_model
 from tsds_qdrant.task.stored import examples_of_collection
+from tsds_qdrant.task.suggestion import suggestion_for
 
 
 class _TextsAlone:
@@ -50,6 +51,11 @@ class _TextsAlone:
         if on_batch:
             on_batch(len(texts))
         return np.empty((len(texts), 0), dtype=np.float32)
+
+
+def embeds_texts(settings: GuardSettings, metric: Metric) -> bool:
+    """Whether test items of ``settings`` are texts that are compared by their vectors."""
+    return bool(_radius_of(settings, metric)) and any(map(is_text_source, settings.sources))
 
 
 def guard_against(
@@ -70,7 +76,8 @@ def guard_against(
         reading: how the texts of candidates are made, and the name of the model, if the collection
             does not say; by default in the first usual way that their payloads allow.
         embedder: makes the model of a name; by default as ``reading`` says.
-        collection: that of the candidates, open, where ``represent`` made the searched vectors.
+        collection: that of the candidates, open: where ``represent`` made the searched vectors, and
+            for a suggestion where nobody names their model.
         connection: how a server is reached.
         progress: stage ``task examples``, as records are embedded.
 
@@ -82,8 +89,7 @@ def guard_against(
     reading = reading or Reading()
     known = made_by_model(info)
     made_by = embedder or partial(reading.embedder, stored=known)
-    radius = default_radius(info.metric) if settings.radius is None else settings.radius
-    reach = Reach(settings.ngrams, radius, settings.overlap)
+    reach = Reach(settings.ngrams, _radius_of(settings, info.metric), settings.overlap)
     template = TextTemplate.parse(None, settings.template)
     candidate_template = reading.text_template()
     made = None if collection is None else opened_for(collection, reading)
@@ -103,7 +109,7 @@ def guard_against(
         elif is_text_source(source):
             chosen: Embedder = _TextsAlone()
             if reach.radius:
-                chosen = kept(made_by(_model_of(info, reading.model)))
+                chosen = kept(made_by(_model_of(info, reading.model, collection)))
             way = _template_of(source, template, info.metadata)
             stored = known if reach.radius else {"text": info.metadata.get("text", {})}
             found = examples_of_records(
@@ -140,11 +146,17 @@ def guard_against(
     return Guard(held_out, way, strict=settings.fail)
 
 
-def _model_of(info: CollectionInfo, model: str | None) -> str:
+def _radius_of(settings: GuardSettings, metric: Metric) -> float:
+    return default_radius(metric) if settings.radius is None else settings.radius
+
+
+def _model_of(info: CollectionInfo, model: str | None, collection: Collection | None) -> str:
     if not (model or info.model):
+        found = None if collection is None else suggestion_for(collection, info)
+        named = f", but {found.in_words}" if found else "; name it with --model"
         raise SettingsError(
-            f"collection '{info.name}' does not say which model made its vectors; name it with "
-            f"--model, or compare texts alone with --exclude-radius 0"
+            f"collection '{info.name}' does not say which model made its vectors{named}, or "
+            f"compare texts alone with --exclude-radius 0"
         )
     return checked_model(info, model)
 

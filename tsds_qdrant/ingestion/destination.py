@@ -26,6 +26,7 @@ from tsds_qdrant.representations.model_names import remembered_model, same_model
 from tsds_qdrant.representations.text import Embedder
 from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.task.model import check_made_alike, check_same, may_be_same
+from tsds_qdrant.task.proof import Prompted, info_for_texts
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,30 @@ class Destination:
             collection.close()
             raise CollectionMismatchError(problem)
         return collection
+
+    def proved(
+        self, collection: Collection, embedder: Embedder, text: Mapping[str, str]
+    ) -> Embedder:
+        """``embedder``, with the prompt of the pool, if it makes the vectors that are there.
+
+        Asked of collections that have points and do not name their model: those of frameworks.
+        ``collection`` is closed where it does not.
+
+        Raises:
+            CollectionMismatchError: it makes other vectors.
+        """
+        info = collection.info()
+        try:
+            wanted = TextTemplate.from_dict(text)
+            prompt = info_for_texts(collection, info, lambda: embedder, wanted).metadata.get(
+                "prompt"
+            )
+        except BaseException:
+            collection.close()
+            raise
+        if prompt is not None and isinstance(embedder, Prompted):
+            return embedder.with_prompt(prompt)
+        return embedder
 
     def _check_new(self) -> None:
         """Check that a new collection can be as it is wanted.

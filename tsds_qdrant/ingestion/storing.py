@@ -50,20 +50,22 @@ class StoringRun(Closing):
         """``advice`` says how points get other ids than those that somebody else's have."""
         self._destination = destination
         self._metadata = metadata
-        self._embedder = embedder
         self._total = total
         self._progress = progress
         self._advice = advice
         self._metric: Metric = destination.metric or "Cosine"
         self._by_content = self._is_new = False
         self._index_seconds = 0.0
-        self._encoding = Encoding(embedder, total, progress) if embedder else None
         self._added = self._updated = self._repeated = 0
         self._stored: Stored | None = None
         self._writer: Writer | None = None
         self._behind, self._last = Behind(), set[PointId]()
         self._keeps_graph = False
         self._collection = destination.checked(metadata["model"], metadata["text"], embedder)
+        if self._collection is not None and embedder is not None:
+            embedder = destination.proved(self._collection, embedder, metadata["text"])
+        self._embedder = embedder
+        self._encoding = Encoding(embedder, total, progress) if embedder else None
 
     def close(self) -> None:
         """Close the collection, if there is one."""

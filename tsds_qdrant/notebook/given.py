@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsds_qdrant.arrays import IntArray
-from tsds_qdrant.errors import InputError
+from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.notebook.frames import (
     array_of,
     batches_of_frame,
@@ -19,7 +19,7 @@ from tsds_qdrant.notebook.frames import (
     records_of_pandas,
     values_of_series,
 )
-from tsds_qdrant.paths import COLLECTION_PREFIX, expanded, remembered_source
+from tsds_qdrant.paths import COLLECTION_PREFIX, Location, expanded, remembered_source
 from tsds_qdrant.records.entries import Entry, Findings
 from tsds_qdrant.records.fields import shown
 from tsds_qdrant.records.folders import is_pattern
@@ -34,6 +34,9 @@ KINDS = (
     "a list of texts or of records, a DataFrame of pandas or polars, a Dataset, a Table of Arrow, "
     "an array (n, D) of numpy, or the path of a file"
 )
+
+NOT_FROM_COLLECTIONS = ("data", "payloads")
+"""What is to be stored."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,36 @@ class Given:
         return None if self.records is None else self.records.count
 
     @property
+    def is_collection(self) -> bool:
+        """Whether it is a collection that is there already."""
+        return self.vectors is None and (self.source or "").startswith(COLLECTION_PREFIX)
+
+    @property
     def needs_model(self) -> bool:
         """Whether its vectors are to be made."""
-        is_collection = (self.source or "").startswith(COLLECTION_PREFIX)
-        return self.vectors is None and not is_collection
+        return self.vectors is None and not self.is_collection
+
+    def named_place(self, qdrant: Location | None, collection: str | None) -> str | None:
+        """The collection that holds it, where a call names ``qdrant`` and ``collection``.
+
+        Raises:
+            SettingsError: it is a collection itself, and the call does not say where, or names
+                another one.
+        """
+        if not self.is_collection:
+            return collection
+        name = str(self.source).removeprefix(COLLECTION_PREFIX)
+        if qdrant is None:
+            raise SettingsError(
+                f"'{self.name}' is {self.source}, and nothing says where that is; give "
+                f"qdrant='./store', say"
+            )
+        if collection not in (None, name):
+            raise SettingsError(
+                f"'{self.name}' is {self.source}, and collection is '{collection}'; leave "
+                f"collection out"
+            )
+        return name
 
     def labels(self, rows: IntArray) -> list[Any]:
         """The caller's own index of ``rows``: that of pandas, else their numbers."""
@@ -151,7 +180,7 @@ def _numbers(row: Any) -> bool:
 
 def _of_path(path: str, name: str) -> Given:
     there = is_hub_name(path) or is_pattern(path) or os.path.exists(expanded(path))  # noqa: PTH110
-    if path.startswith(COLLECTION_PREFIX) and name == "task":
+    if path.startswith(COLLECTION_PREFIX) and name not in NOT_FROM_COLLECTIONS:
         return Given(name, None, path, source=path)
     if not there:
         raise InputError(
@@ -219,6 +248,6 @@ def entries_in(given: Given, form: FileForm | None = None) -> list[Entry]:
 
 def counted(given: Given, form: FileForm) -> int | None:
     """How many rows ``given`` has, where that costs little to find out."""
-    if given.source is not None and given.vectors is None:
+    if given.source is not None and given.needs_model:
         return count_records(given.source, form)
     return given.count

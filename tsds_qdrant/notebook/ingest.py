@@ -28,14 +28,26 @@ class Stored:
     """A pool that is in a collection.
 
     Attributes:
-        report: what the ingest did.
-        rows: point id -> number of the first row of the pool that it stands for.
+        report: what the ingest did; None where the pool was there already.
+        rows: point id -> number of the first row of the pool that it stands for; None where all
+            points are the pool.
         reading: how its texts were made and embedded.
     """
 
-    report: IngestReport
-    rows: Mapping[PointId, int]
+    report: IngestReport | None
+    rows: Mapping[PointId, int] | None
     reading: OwnReading
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the ingest, a sentence each."""
+        if self.report is None:
+            return ()
+        left = self.report.rejected
+        return (
+            *([f"left out {left} rows that cannot be used"] if left else []),
+            *self.report.notes,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,9 @@ def ingest(
         asked = Asked.of(settings)
         pool = given_of(data, "data", asked.reading.text_field, payloads)
         place = Kept.of(qdrant, collection, asked)
-        return store(pool, place, asked, reading_with(asked.reading, model), show).report
+        report = store(pool, place, asked, reading_with(asked.reading, model), show).report
+        assert report is not None
+        return report
 
 
 def store(

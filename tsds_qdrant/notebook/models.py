@@ -20,6 +20,7 @@ from tsds_qdrant.representations.text import (
     SentenceTransformerEmbedder,
 )
 from tsds_qdrant.settings.fields import changed
+from tsds_qdrant.task.proof import Prompted
 from tsds_qdrant.task.settings import Reading
 
 
@@ -98,7 +99,12 @@ class OwnReading(Reading):
 
     def embedder(self, model: str, stored: Mapping[str, Any] | None = None) -> Any:
         """The model of the call, or the one of that name; see :meth:`Reading.embedder`."""
-        return self.own or super().embedder(model, stored)
+        if self.own is None:
+            return super().embedder(model, stored)
+        prompt = (stored or {}).get("prompt")
+        if prompt is not None and isinstance(self.own, Prompted):
+            return self.own.with_prompt(prompt)
+        return self.own
 
     def counter(self) -> Callable[[Sequence[str]], list[int]] | None:
         """What counts tokens: the model of the call, if it can."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from tsds_qdrant.errors import BadRecordError, InputError, SettingsError, Suppor
 from tsds_qdrant.guards.sources import guard_against
 from tsds_qdrant.notebook.asked import Asked
 from tsds_qdrant.notebook.bars import bars
+from tsds_qdrant.notebook.described import described_with
 from tsds_qdrant.notebook.given import TEXT, Given, counted, entries_in, given_of, tasks_of
 from tsds_qdrant.notebook.ingest import POOL, Stored, store
 from tsds_qdrant.notebook.models import OwnReading, reading_with
@@ -30,11 +30,9 @@ from tsds_qdrant.records.entries import Entry
 from tsds_qdrant.records.fields import record_values
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.vector_columns import checked_vector
-from tsds_qdrant.represented.marks import all_kept
 from tsds_qdrant.runs.begin import Keeping, new_run
 from tsds_qdrant.selection.results import manifest, sample_rows
 from tsds_qdrant.task.examples import TaskExamples, groups_of, weights_of
-from tsds_qdrant.task.model import info_with_model
 from tsds_qdrant.task.several import together
 from tsds_qdrant.task.sources import examples_of_texts, task_examples
 
@@ -56,8 +54,8 @@ def select_from(
     Args:
         pool: the candidates: a list of texts or of dictionaries; a DataFrame of pandas or polars, a
             Series of texts; a ``datasets.Dataset``, streaming or not; a Table of Arrow; an array
-            (n, D) of vectors of numpy or torch; or the path of a file, as the command line reads
-            it.
+            (n, D) of vectors of numpy or torch; the path of a file, as the command line reads
+            it; or ``collection:NAME`` at the place ``qdrant``, whose points are the candidates.
         task: the task examples, as any of these; or ``collection:NAME`` at the same place. A
             dictionary of several names them as tasks of their own, which count the same;
             ``task_weight`` says otherwise.
@@ -83,11 +81,13 @@ def select_from(
         reading = reading_with(asked.reading, model)
         candidates = given_of(pool, POOL, asked.reading.text_field, payloads)
         examples = tasks_of(task)
-        place = Kept.of(qdrant, collection, asked)
+        place = Kept.of(qdrant, candidates.named_place(qdrant, collection), asked)
         is_new = not place.exists()
         for one in examples.values():
             _check(candidates, one, asked, reading, is_new=is_new)
-        stored = store(candidates, place, asked, reading, show)
+        stored = Stored(None, None, reading)
+        if not candidates.is_collection:
+            stored = store(candidates, place, asked, reading, show)
         return _selected(candidates, examples, place, asked, stored, show)
 
 
@@ -162,11 +162,7 @@ def _selected(
 ) -> Selected:
     settings, reading = asked.selection, stored.reading
     with place.open(settings.strategy) as opened:
-        known = opened.info()
-        if known.vector in all_kept(known):  # another model made these
-            reading = replace(reading, own=None, model=None)
-        made = partial(reading.embedder, stored=known.metadata)
-        info = info_with_model(opened, reading.model, made)
+        reading, info, said = described_with(opened, reading, tasks.values(), asked)
         parts = {
             name: _examples(task, asked, reading, opened, info, place, progress)
             for name, task in tasks.items()
@@ -183,7 +179,9 @@ def _selected(
                 connection=place.connection,
                 progress=progress,
             )
-        where = within(opened, stored.rows, settings.search.where)
+        where = settings.search.where
+        if stored.rows is not None:
+            where = within(opened, stored.rows, where)
         kinds = [task.kind for task in tasks.values()]
         source = {"source": kinds[0] if len(kinds) == 1 else kinds}
         run = new_run(
@@ -202,9 +200,7 @@ def _selected(
         )
         facts = manifest(run.selection, queries=source)
         rows = {size: [*sample_rows(opened, run.selection, size)] for size in run.selection.samples}
-    report = stored.report
-    left_out = f"left out {report.rejected} rows that cannot be used" if report.rejected else ""
-    notes = map(in_python, filter(None, (left_out, *report.notes, examples.note, run.note)))
+    notes = map(in_python, filter(None, (*stored.notes, *said, examples.note, run.note)))
     return Selected(pool, place, run, facts, rows, stored.rows, tuple(notes))
 
 

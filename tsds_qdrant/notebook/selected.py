@@ -38,7 +38,7 @@ class Selected:
         run: the selection and what it rests on.
         manifest: settings, versions, counts and figures.
         samples: size -> its rows, as a file of the command line has them.
-        known: point id -> row of the pool, counted from 0.
+        known: point id -> row of the pool, counted from 0; None of a pool that is a collection.
         notes: what a user should know: rows left out, texts cut, values changed; a sentence each.
         size: which of the samples this is; the largest by default, None where nothing was drawn.
     """
@@ -48,7 +48,7 @@ class Selected:
     run: Run
     manifest: Mapping[str, Any]
     samples: Mapping[int, Sequence[Mapping[str, Any]]]
-    known: Mapping[PointId, int]
+    known: Mapping[PointId, int] | None
     notes: tuple[str, ...] = ()
     size: int | None = None
 
@@ -68,17 +68,26 @@ class Selected:
 
     @property
     def indices(self) -> IntArray:
-        """(n,) rows of the pool, counted from 0: ``frame.iloc[indices]``, ``array[indices]``."""
+        """(n,) rows of the pool, counted from 0: ``frame.iloc[indices]``, ``array[indices]``.
+
+        Raises:
+            SettingsError: the pool is a collection, whose points are known by their ids.
+        """
+        if self.known is None:
+            raise SettingsError(
+                f"the pool is {self.pool.kind}, whose points have no numbers of rows; take ids"
+            )
         return np.array([self.known[point_id] for point_id in self.ids], dtype=np.int64)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """What was selected: ``index``, the caller's own (the row's number where there is none),
+        """What was selected: ``index``, the caller's own (the row's number where there is none;
+        the id of a pool that is a collection),
         ``id``, ``rank``, ``probability``, ``weight``, ``query`` and ``distance`` of the nearest
         task example, ``payload``, and ``score`` where the strategy gives one.
         """
-        labels = self.pool.labels(self.indices)
-        return [{"index": label, **row} for label, row in zip(labels, self._rows, strict=True)]
+        labels = zip(self._labels, self._rows, strict=True)
+        return [{"index": label, **row} for label, row in labels]
 
     def of_size(self, size: int) -> Selected:
         """The sample of another size that was asked for.
@@ -100,7 +109,7 @@ class Selected:
         Raises:
             MissingPackageError: pandas is not installed.
         """
-        return as_pandas(self._given, self.pool.labels(self.indices), self._columns)
+        return as_pandas(self._given, self._labels, self._columns)
 
     def to_polars(self) -> Any:
         """The same as a DataFrame of polars, with ``index`` as a column.
@@ -164,8 +173,15 @@ class Selected:
         return () if self.size is None else self.samples[self.size]
 
     @property
+    def _labels(self) -> list[Any]:
+        """The caller's own index of the selected rows."""
+        return self.ids if self.known is None else self.pool.labels(self.indices)
+
+    @property
     def _given(self) -> Any:
         """The selected rows: a table of the package that the pool is of, or a list of records."""
+        if self.known is None:
+            return [row["payload"] or {} for row in self._rows]
         found = taken(self.pool.original, self.indices)
         if found is not None:
             return found
@@ -184,4 +200,4 @@ class Selected:
 
     @property
     def _indexed(self) -> dict[str, list[Any]]:
-        return {"index": self.pool.labels(self.indices), **self._columns}
+        return {"index": self._labels, **self._columns}

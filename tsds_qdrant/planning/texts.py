@@ -79,13 +79,12 @@ def texts_of(collection: Collection, info: CollectionInfo) -> Texts:
     having = [payload for payload in payloads if template.suits(payload)]
     having = having if template.to_dict() else []
     shown = [shortened(text_of(payload, template), EXAMPLE_LENGTH) for payload in having[:EXAMPLES]]
-    fields = fields_of(payloads)
     return Texts(
         template,
         bool(own.to_dict()),
         len(having),
         len(payloads),
-        fields,
+        fields_of(payloads, inside_texts=True),
         shown,
-        framework_notes(info, fields, payloads),
+        framework_notes(info, fields_of(payloads), payloads),
     )

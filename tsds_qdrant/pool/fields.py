@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,12 +16,14 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Filter, Payload
 from tsds_qdrant.errors import InputError, RequestRejectedError, SettingsError
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.records.dialogue import parsed
 from tsds_qdrant.records.fields import field_values, likely_field, listed_names
 
 FIRST_POINTS, MIXED_POINTS = 16, 48
 """How many points are looked at: the first ones, and a seeded choice of the first page."""
 DEEPEST = 3
 """Fields inside of fields are listed down to this level."""
+FILTER = "--filter"
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _KEY_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|\[(\d*)\]|([^.\[\]"]+)')
 
@@ -77,8 +80,9 @@ def unknown_in(collection: Collection, where: Filter | None) -> str:
     for key in sorted(filtered_fields(where)) if payloads else ():
         path = _path_of(key)
         seen = any(_has_value(payload, path) for payload in payloads)
+        seen = seen and not _inside_text(payloads, path)
         if not seen and _counted(collection, (key,)) is False:
-            return _nobody_has(collection, payloads, key, "--filter", sure=True)
+            return _nobody_has(collection, payloads, key, FILTER, sure=True)
     return ""
 
 
@@ -91,11 +95,31 @@ def sampled_payloads(collection: Collection) -> list[Payload]:
     return [record.content for record in collection.retrieve(chosen)] if chosen else []
 
 
-def fields_of(payloads: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Paths of the fields that hold a value in one of ``payloads``, in the order they come up."""
+def payloads_with(collection: Collection, key: str) -> list[Payload] | None:
+    """Payloads of the first points that have a value at ``key``; None where none may be asked for.
+
+    Not those of all: of as many as are looked at everywhere.
+    """
+    info = collection.info()
+    if not info.limits.unindexed_filter and key not in info.payload_indexes:
+        return None
+    try:
+        page = next(iter(collection.scroll_ids(_having(key))), [])
+    except (RequestRejectedError, SettingsError):
+        return None
+    chosen = page[: FIRST_POINTS + MIXED_POINTS]
+    return [record.content for record in collection.retrieve(chosen)] if chosen else []
+
+
+def fields_of(payloads: Iterable[Mapping[str, Any]], *, inside_texts: bool = False) -> list[str]:
+    """Paths of the fields that hold a value in one of ``payloads``, in the order they come up.
+
+    Those of objects that are JSON text too with ``inside_texts``: texts are read out of them, but
+    Qdrant filters by none.
+    """
     found: dict[str, None] = {}
     for payload in payloads:
-        found.update(dict.fromkeys(_paths(payload)))
+        found.update(dict.fromkeys(_paths(payload, inside_texts=inside_texts)))
     return list(found)
 
 
@@ -112,7 +136,8 @@ def _fault(collection: Collection, payloads: Sequence[Payload], path: str, named
 def _nobody_has(
     collection: Collection, payloads: Sequence[Payload], path: str, named_by: str, *, sure: bool
 ) -> str:
-    name, fields = collection.info().name, fields_of(payloads)
+    name = collection.info().name
+    fields = fields_of(payloads, inside_texts=named_by != FILTER)
     who = "no point" if sure else f"none of {len(payloads)} points looked at"
     close = likely_field(path, fields)
     ways = [f"did you mean '{close}'?" if close else "name one of them"]
@@ -124,13 +149,19 @@ def _nobody_has(
     )
 
 
-def _paths(value: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[str]:
+def _paths(
+    value: Mapping[str, Any], before: str = "", depth: int = 1, *, inside_texts: bool = False
+) -> Iterator[str]:
     for key, inner in value.items():
+        if inside_texts and isinstance(inner, str) and isinstance(held := parsed(inner), Mapping):
+            yield f"{before}{key}"
+            inner = held
         items = inner[:1] if isinstance(inner, list) else []
+        more = partial(_paths, depth=depth + 1, inside_texts=inside_texts)
         if isinstance(inner, Mapping) and inner and depth < DEEPEST:
-            yield from _paths(inner, f"{before}{key}.", depth + 1)
+            yield from more(inner, f"{before}{key}.")
         elif items and isinstance(items[0], Mapping) and items[0] and depth < DEEPEST:
-            yield from _paths(items[0], f"{before}{key}.*.", depth + 1)
+            yield from more(items[0], f"{before}{key}.*.")
         elif not _is_empty(inner):
             yield f"{before}{key}"
 
@@ -151,11 +182,15 @@ def _counted(collection: Collection, keys: Iterable[str]) -> bool | None:
         if not info.limits.unindexed_filter and key not in info.payload_indexes:
             return None
         try:
-            if collection.count({"must_not": [{"is_empty": {"key": key}}]}):
+            if collection.count(_having(key)):
                 return True
         except (RequestRejectedError, SettingsError):
             return None
     return False
+
+
+def _having(key: str) -> Filter:
+    return {"must_not": [{"is_empty": {"key": key}}]}
 
 
 def _keys(path: str) -> Iterator[str]:

@@ -48,6 +48,11 @@ def field_values(record: Any, path: str) -> list[Any]:
     return [value for item in items for value in field_values(item, rest)] if dot else items
 
 
+def name_of(record: Mapping[str, Any], path: str) -> str:
+    """The field of ``record`` itself that holds what is at ``path``."""
+    return path if path in record else path.partition(".")[0]
+
+
 def spelt(record: Any, path: str, place: object = None) -> str:
     """``path`` as ``record`` spells it: where it has no such key, the one that differs in case.
 

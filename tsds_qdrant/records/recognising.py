@@ -15,7 +15,7 @@ from typing import Any
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.records.dialogue import is_dialogue, is_message, parsed
 from tsds_qdrant.records.examples import Example, Turn, UnfitError
-from tsds_qdrant.records.fields import listed_fields, shown
+from tsds_qdrant.records.fields import listed_fields, name_of, shown
 from tsds_qdrant.records.messages import (
     checked_answer,
     earlier_turns,
@@ -108,7 +108,7 @@ def recognised(payload: Mapping[str, Any], fields: FieldMap = MappingProxyType({
             left = lacking(parts, found)
             if not left:
                 example = _example(shape, {part: value for part, (_, value) in found.items()})
-                used = {_name(inside, path) for path, _ in found.values()} - {"rejected"}
+                used = {name_of(inside, path) for path, _ in found.values()} - {"rejected"}
                 used |= set() if example.is_text else _checked_labels(shape, inside)
                 return replace(example, used=frozenset({prefix[:-1]} if prefix else used))
             missing = parts[left[0]][0]
@@ -122,10 +122,6 @@ def _is_given(part: str, value: Any) -> bool:
 
 def _serves(part: str, value: Any) -> bool:
     return value is not None and not (part == "text" and isinstance(value, (list, Mapping)))
-
-
-def _name(payload: Mapping[str, Any], path: str) -> str:
-    return path if path in payload else path.partition(".")[0]
 
 
 def _checked_labels(shape: str, payload: Mapping[str, Any]) -> set[str]:

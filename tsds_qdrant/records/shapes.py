@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -103,7 +103,7 @@ def held_parts(
                 break
 
 
-def lacking(parts: Parts, found: Mapping[str, Any]) -> list[str]:
+def lacking(parts: Collection[str], found: Collection[str]) -> list[str]:
     """The parts that a shape needs and that are not among ``found``."""
     return [part for part in parts if part in NEEDED and part not in found]
 

@@ -17,7 +17,7 @@ class TextSettings(KindSettings):
     """Text vectors
 
     Attributes:
-        model: a sentence-transformers model.
+        model: a sentence-transformers model, or one behind an endpoint.
         truncate_dim: the first entries that are kept.
         prompt: before candidates.
         query_prompt: before task examples.
@@ -28,14 +28,14 @@ class TextSettings(KindSettings):
     """
 
     kind: ClassVar[str] = "text"
-    summary: ClassVar[str] = "Vectors of another sentence-transformers model."
+    summary: ClassVar[str] = "Vectors of another text model."
     example: ClassVar[str] = "--model BAAI/bge-small-en-v1.5 --name bge"
     reads: ClassVar[Reads] = "texts"
 
     model: str = setting(
         MISSING,
-        "sentence-transformers model: of the hub, a directory, or package:NAME.",
-        metavar="NAME|DIR",
+        "Text model: of the hub, a directory, package:NAME, or http://host/v1#NAME.",
+        metavar="NAME|DIR|URL#NAME",
     )
     truncate_dim: int | None = setting(
         None, "Keep the first N entries, of a model made for it (Matryoshka).", least=1

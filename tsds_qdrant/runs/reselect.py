@@ -32,6 +32,7 @@ from tsds_qdrant.runs.pruning import prune
 from tsds_qdrant.runs.resuming import Attempt, carried_out, digest_of, looking, note_of
 from tsds_qdrant.runs.run import Run, StoredRun, keep_run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
+from tsds_qdrant.runs.texts import counter_of
 from tsds_qdrant.runs.write_back import write_back
 from tsds_qdrant.selection.select import Earlier, select_for
 from tsds_qdrant.selection.selection import Selection
@@ -89,7 +90,8 @@ def reselect(
             those that the run knows keep their lists.
         named: look at these ids only, instead of looking for changes.
         sizes: how many to select from now on; as before by default.
-        count_tokens: counts the tokens of texts; the collection's own model by default.
+        count_tokens: counts the tokens of texts; by default the model that was named when the run
+            was begun, or the collection's own.
         deliver: called with what is found, to write files, before the state is stored. Where it
             fails, the state is as it was, and the next reselection finds the same changes again
             (and goes on from what was searched, where no more has changed).
@@ -148,7 +150,7 @@ def reselect(
                 run.settings,
                 run.sizes,
                 guard=guard,
-                count_tokens=count_tokens,
+                count_tokens=count_tokens or counter_of(run.queries),
                 earlier=Earlier(
                     evidence=None if repaired.from_scratch else run.drawn.evidence,
                     traits=run.drawn.traits if untouched else None,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.values import IndexKind, Payload
 from tsds_qdrant.errors import RequestRejectedError, SettingsError
-from tsds_qdrant.pool.fields import sampled_payloads
+from tsds_qdrant.pool.fields import payloads_with, sampled_payloads
 from tsds_qdrant.pool.orderable import kind_of
 from tsds_qdrant.progress import notice
-from tsds_qdrant.records.fields import field_values
+from tsds_qdrant.records.fields import field_values, shown
+
+OTHER = "name another field, or leave it out"
 
 
 def largest_of(collection: Collection, field: str) -> int | float | str | None:
@@ -31,11 +34,7 @@ def largest_of(collection: Collection, field: str) -> int | float | str | None:
         info = collection.info()
         if field in info.payload_indexes:
             raise
-        kind = kind_of(
-            value for payload in sampled_payloads(collection) for value in _values(payload, field)
-        )
-        if kind is None:
-            raise _no_number(field) from None
+        kind = _kind(collection, field)
         if is_server(info.location):
             request = json.dumps({"field_name": field, "field_schema": kind})
             raise RequestRejectedError(
@@ -48,16 +47,40 @@ def largest_of(collection: Collection, field: str) -> int | float | str | None:
         notice("since", f"made a {kind} index on '{field}', by which changes are found")
         largest = collection.largest(field)
     if largest is None and collection.count():
-        raise _no_number(field)
+        raise SettingsError(f"no point has a number or date in '{field}'; {OTHER}")
     return largest
 
 
-def _values(payload: dict[str, Any], field: str) -> Iterable[Any]:
-    for value in field_values(payload, field):
-        yield from value if isinstance(value, list) else (value,)
+def _kind(collection: Collection, field: str) -> IndexKind:
+    """The kind of index that orders points by ``field``, by the first of some that says it.
+
+    Those are points as they come, and then, where Qdrant may look for them, points that have it.
+
+    Raises:
+        SettingsError: none of them has a number or date there; it says which were looked at.
+    """
+    looked = sampled_payloads(collection)
+    if kind := kind_of(_values(looked, field)):
+        return kind
+    having = payloads_with(collection, field)
+    if having is None:
+        raise SettingsError(
+            f"none of {len(looked)} points looked at has a number or date in '{field}', and the "
+            f"limits of collection '{collection.info().name}' allow no search for those that have "
+            f"it; make an index on it, or {OTHER}"
+        ) from None
+    if kind := kind_of(_values(having, field)):
+        return kind
+    held = next(iter(_values(having, field)), None)
+    if held is None:
+        raise SettingsError(f"no point has a value in '{field}'; {OTHER}") from None
+    raise SettingsError(
+        f"none of {len(having)} points looked at that have '{field}' has a number or date in it "
+        f"({shown(held)} say); {OTHER}"
+    ) from None
 
 
-def _no_number(field: str) -> SettingsError:
-    return SettingsError(
-        f"no point has a number or date in '{field}'; name another field, or leave it out"
-    )
+def _values(payloads: Iterable[Payload], field: str) -> Iterator[Any]:
+    for payload in payloads:
+        for value in field_values(payload, field):
+            yield from value if isinstance(value, list) else (value,)

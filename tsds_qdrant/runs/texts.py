@@ -1,12 +1,17 @@
-"""How the texts of the points of a run are made."""
+"""How the texts of the points of a run are made, and their tokens counted."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from tsds_qdrant.errors import InputError
 from tsds_qdrant.pool.fields import check_template
 from tsds_qdrant.pool.texts import own_template, point_template
 from tsds_qdrant.records import TextTemplate
+from tsds_qdrant.representations.named import embedder_named
 from tsds_qdrant.runs.run import Run
+from tsds_qdrant.selection.traits import CountTokens
 
 
 def texts_of_run(run: Run, wanted: TextTemplate | None = None) -> TextTemplate:
@@ -29,3 +34,10 @@ def said_of_run(run: Run) -> TextTemplate:
     except InputError:
         return own
     return own if own.to_dict() else asked
+
+
+def counter_of(queries: Mapping[str, Any]) -> CountTokens | None:
+    """What counts tokens by the model that was named when a run was begun, if it can; unloaded."""
+    model = queries.get("model")
+    count: CountTokens | None = model and getattr(embedder_named(model), "count_tokens", None)
+    return count

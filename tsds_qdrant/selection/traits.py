@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import Payload, PointId
-from tsds_qdrant.errors import InputError, SettingsError
+from tsds_qdrant.errors import BadRecordError, InputError, SettingsError
 from tsds_qdrant.pool.fields import fields_of, sampled_payloads
 from tsds_qdrant.pool.texts import point_template
 from tsds_qdrant.progress import Progress, silent
@@ -93,7 +94,7 @@ class TraitReader:
         if bounds.token_field is not None:
             return {i: _count(record, bounds.token_field, i) for i, record in stored.items()}
         count, template = self._counting()
-        texts = [template.render(record) for record in stored.values()]
+        texts = [_text(record, template, i) for i, record in stored.items()]
         return {i: max(1, n) for i, n in zip(stored, count(texts), strict=True)}
 
     def _counting(self) -> tuple[CountTokens, TextTemplate]:
@@ -111,13 +112,26 @@ class TraitReader:
         if not self._template.to_dict():
             self._template = point_template(self._collection, self._asked, shared=True)
         if not self._template.to_dict():
-            fields = listed_names(fields_of(sampled_payloads(self._collection)))
+            fields = listed_names(fields_of(sampled_payloads(self._collection), inside_texts=True))
             raise SettingsError(
                 f"no field is known to hold the texts of collection '{info.name}' ({fields}), so "
                 f"tokens cannot be counted; name it with --text-field, or a payload field that "
                 f"holds their number (--token-field)"
             )
         return self._count_tokens, self._template
+
+
+def _text(record: Payload, template: TextTemplate, point_id: PointId) -> str:
+    try:
+        return template.render(record)
+    except BadRecordError as error:
+        there = {"is_empty": {"key": template.fields[0].partition(".")[0]}}
+        where = json.dumps({"must_not": [there]})
+        raise InputError(
+            f"point {point_id} {error.fault}, so its tokens cannot be counted; leave such points "
+            f"out, with --filter '{where}' say, or name a payload field that holds the number of "
+            f"tokens (--token-field)"
+        ) from None
 
 
 def _count(record: Payload, name: str, point_id: PointId) -> int:

@@ -180,7 +180,7 @@ def _write(
     left = validation_path(paths[0])
     return ExportReport(
         settings.form,
-        files.layout.name if files.layout else "payload",
+        files.layout.name if files.layout else "mapped" if settings.fields else "payload",
         written,
         shapes=dict(gathered.survey.shapes.most_common()),
         left_out=dict(gathered.left_out.most_common()),

@@ -78,7 +78,7 @@ class TrainingFiles:
         self.layout: Layout | None = None
         self._columns_of: dict[str, str] = {}
         if settings.form == PLAIN:
-            self._columns_of = free_names(gathered.fields)
+            self._columns_of = free_names(settings.fields or gathered.fields)
         else:
             self.layout = layout_of(gathered.survey)
         self.renamed = {name: column for name, column in self._columns_of.items() if name != column}
@@ -143,4 +143,6 @@ class TrainingFiles:
     def _content(self, payload: dict[str, Any]) -> dict[str, Any]:
         if self.layout:
             return self.layout.row(self._gathered.example(payload))
+        if self._settings.fields:
+            return self._gathered.mapped(payload)
         return {self._columns_of[name]: value for name, value in payload.items()}

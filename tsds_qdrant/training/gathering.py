@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,15 @@ from tsds_qdrant.files.json_values import json_safe
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.records import TextTemplate
 from tsds_qdrant.records.examples import Example, UnfitError
-from tsds_qdrant.records.fields import field_values, likely_field, listed_names
+from tsds_qdrant.records.fields import (
+    field_values,
+    likely_field,
+    listed_fields,
+    listed_names,
+    name_of,
+)
 from tsds_qdrant.records.recognising import recognised
-from tsds_qdrant.records.shapes import TEXT
+from tsds_qdrant.records.shapes import TEXT, lacking
 from tsds_qdrant.selection.results import PAYLOAD_PAGE
 from tsds_qdrant.training.forms import PLAIN, Survey, check_fit
 from tsds_qdrant.training.selected import SelectedRow
@@ -136,28 +142,36 @@ class Gathered:
         whole = example.shape == TEXT and self._suits(payload)
         return self._text_of(payload) if whole else example
 
+    def mapped(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the field map's parts as they are; of several at one path a list.
+
+        Raises:
+            UnfitError: ``payload`` has none of a part that is needed.
+        """
+        found = {part: field_values(payload, path) for part, path in self._settings.fields.items()}
+        if left := lacking(self._settings.fields, {part for part in found if found[part]}):
+            fault = f"has no '{self._settings.fields[left[0]]}'"
+            raise UnfitError(f"{fault} ({listed_fields(payload)})")
+        return {
+            part: values if len(values) > 1 else next(iter(values), None)
+            for part, values in found.items()
+        }
+
     def _take(self, row: SelectedRow) -> None:
         if row.payload is None:
             self._gone.append(row.id)
             return
         payload: dict[str, Any] = json_safe(row.payload)
         self._unseen -= {path for path in self._unseen if field_values(payload, path)}
-        if self._settings.form != PLAIN:
-            try:
-                example = self.example(payload)
-                check_fit(self._settings.form, example)
-            except UnfitError as reason:
-                self._mendable |= reason.mendable
-                self.unfit.append((row.id, str(reason)))
-                return
-            self._surveys[example.is_text].see(example)
-            self._texts.append(example.is_text)
-            self.left_out.update(
-                name
-                for name, value in payload.items()
-                if value is not None and name not in example.used
-            )
-            self.lengths.append(example.length)
+        try:
+            used = self._looked_at(payload)
+        except UnfitError as reason:
+            self._mendable |= reason.mendable
+            self.unfit.append((row.id, str(reason)))
+            return
+        self.left_out.update(
+            name for name, value in payload.items() if value is not None and name not in used
+        )
         self.fields.update(dict.fromkeys(payload))
         self._ids.append(row.id)
         self._weights.append(row.weight)
@@ -165,6 +179,24 @@ class Gathered:
             self._vectors.append(row.vector)
         traced = {"id": row.id, "rank": row.rank, "probability": row.probability}
         self.spool.append({**traced, "weight": row.weight, "payload": payload})
+
+    def _looked_at(self, payload: Mapping[str, Any]) -> Collection[str]:
+        """Take into account what ``payload`` shows; names of the fields that a row is made of.
+
+        Raises:
+            UnfitError: no row can be made of it.
+        """
+        if self._settings.form == PLAIN:
+            if not self._settings.fields:
+                return payload.keys()
+            self.mapped(payload)
+            return {name_of(payload, path) for path in self._settings.fields.values()}
+        example = self.example(payload)
+        check_fit(self._settings.form, example)
+        self._surveys[example.is_text].see(example)
+        self._texts.append(example.is_text)
+        self.lengths.append(example.length)
+        return example.used
 
     def _unknown(self, path: str, seen: int) -> str:
         close = likely_field(path, self.fields)
@@ -192,8 +224,8 @@ class Gathered:
 
     def _text_of(self, payload: Mapping[str, Any]) -> Example:
         fields = self._template.fields
-        used = {path if path in payload else path.partition(".")[0] for path in fields}
-        return Example(TEXT, text=self._template.render(payload), used=frozenset(used))
+        used = frozenset(name_of(payload, path) for path in fields)
+        return Example(TEXT, text=self._template.render(payload), used=used)
 
     def _settle_texts(self) -> None:
         """Text alone and everything else make no file together: the fewer of them do not fit."""

@@ -29,7 +29,8 @@ class ExportSettings:
         radius: how near two rows must be to stay on one side of the split; the run's bandwidth h
             by default.
         seed: of the split.
-        fields: part of an example -> field, see :mod:`tsds_qdrant.records.recognising`.
+        fields: part of an example -> field, see :mod:`tsds_qdrant.records.recognising`; ``plain``
+            then writes these parts alone, with the values that they have.
         skip_unfit: leave out records that do not fit the form instead of refusing them.
     """
 
@@ -83,8 +84,6 @@ class ExportSettings:
             if (getattr(self, name) or 0) < 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; choose 0 or more")
         checked_field_map(self.fields)
-        if self.form == PLAIN and self.fields:
-            raise SettingsError("the plain format writes all fields as they are; map none")
         if self.form == DATAFLEX and replace(self, form=PLAIN) != ExportSettings():
             raise SettingsError(
                 "the dataflex format is one p for each row of the pool; it takes no other setting"
