@@ -59,11 +59,11 @@ def mirror(
     if as_json:
         print_json({**vars(report), "unchanged": report.unchanged})
         return
-    for line in _in_words(report):
+    for line in in_words(report):
         say(line)
 
 
-def _in_words(report: MirrorReport) -> list[str]:
+def in_words(report: MirrorReport) -> list[str]:
     """What was done, in lines."""
     ways = {
         "files": "copied as files",

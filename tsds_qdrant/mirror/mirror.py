@@ -124,7 +124,8 @@ class Mirroring:
         target = self._draft.target
         if target.exists() and not (target / CONFIG_FILE).is_file():
             raise CollectionExistsError(
-                f"'{target}' is in the way, and no collection; move it away, or choose another --to"
+                f"'{target}' is in the way, and no collection; move it away, or choose another "
+                f"directory"
             )
         if not target.exists() or self._settings.replace:
             return None, None

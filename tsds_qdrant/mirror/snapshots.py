@@ -14,6 +14,7 @@ from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.snapshots import download_snapshot
 from tsds_qdrant.collections.whole import Shape, Whole, near_vectors
 from tsds_qdrant.errors import CollectionError
+from tsds_qdrant.mirror.expected import expected_bytes
 
 LOOKED_AT = 100
 SAME_SHARE = 0.9
@@ -31,10 +32,11 @@ def unpack(source: Collection, shape: Shape, shard: Path) -> None:
     """
     file = shard.with_name("snapshot.tar")
     shard.parent.mkdir(parents=True, exist_ok=True)
+    place, needed = Place(source.info().location, shard.name), 2 * expected_bytes(source)
+    check_room(place, shard.parent, needed, "be copied and unpacked", lambda: "nothing was copied")
     try:
         download_snapshot(source, file)
         size = file.stat().st_size
-        place = Place(source.info().location, shard.name)
         check_room(place, shard.parent, size, "be unpacked", lambda: "nothing is in its place yet")
         of_snapshot(file, shard, shape.config)
     finally:
