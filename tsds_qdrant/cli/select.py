@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 USUAL = ("qdrant", "collection", "queries", "size", "out")
 RARE = (
-    *("sampler", "cost_scale", "regularizer", "scans", "recall", "token_field", "near_copies"),
-    *("group_field", "exclude_radius", "exclude_report", "template", "max_length", "grpc"),
+    *("sampler", "cost_scale", "regularizer", "scans", "recall", "token_field", "mirror", "grpc"),
+    *("near_copies", "group_field", "exclude_radius", "exclude_report", "template", "max_length"),
 )
 
 
