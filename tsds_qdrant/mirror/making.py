@@ -33,6 +33,7 @@ from tsds_qdrant.mirror.snapshots import unpack
 from tsds_qdrant.progress import Progress
 
 UNPACKED = "snapshot"
+NO_SNAPSHOT = "no snapshot was to be had, so points were read"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Basis:
         origin: the directory of an embedded source; None of others.
         there: the mirror that is to be brought up to date, open; None for a first one.
         facts: what that remembers.
+        shards: of which the server gives snapshots; empty where it does not.
     """
 
     source: Collection
@@ -56,6 +58,7 @@ class Basis:
     origin: Path | None
     there: EdgeCollection | None
     facts: Facts | None
+    shards: tuple[int, ...] = ()
 
 
 class Making:
@@ -156,7 +159,7 @@ class Making:
         if report.additions:
             shard = self._draft.folder / UNPACKED / self._draft.name
         try:
-            unpack(self._basis.source, self._basis.shape, shard)
+            unpack(self._basis.source, self._basis.shape, shard, self._basis.shards)
         except RequestRejectedError as error:
             if "of disk" in str(error) or self._settings.by == "snapshot":
                 raise
@@ -169,7 +172,7 @@ class Making:
     def _go_by_pages(self, error: CollectionError) -> None:
         self._draft.clear()
         self._report.way = "scroll"
-        self._report.notes.append(f"no snapshot was to be had, so points were read: {error}")
+        self._report.notes.append(f"{NO_SNAPSHOT}: {error}")
 
     def _reader(self, stack: ExitStack) -> Collection | None:
         """The collection whose points are read page by page; None where the draft has them."""

@@ -1,12 +1,13 @@
-"""A mirror from the snapshot of a server's shard: files and graph in one download."""
+"""A mirror from snapshots of a server's shards: files and graph in one download of each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tsds_qdrant.collections.edge.cloning import of_snapshot, opened_at
+from tsds_qdrant.collections.edge.cloning import joined, of_files, of_snapshot, opened_at
 from tsds_qdrant.collections.edge.room import check_room
 from tsds_qdrant.collections.payloads import same_payload
 from tsds_qdrant.collections.protocol import Collection
@@ -22,8 +23,16 @@ SAME_SHARE = 0.9
 meanwhile."""
 
 
-def unpack(source: Collection, shape: Shape, shard: Path) -> None:
-    """Make a collection in ``shard`` of a snapshot of ``source``, and compare some points.
+def unpack(source: Collection, shape: Shape, shard: Path, numbers: Sequence[int]) -> None:
+    """Make a collection in ``shard`` of snapshots of ``source``, and compare some points.
+
+    Several shards become one, whose segments are those of all of them.
+
+    Args:
+        source: on a server.
+        shape: of it.
+        shard: a directory that is not there yet.
+        numbers: of the shards of ``source``.
 
     Raises:
         CollectionError: the server gives no snapshot, the engine cannot read it, or it has other
@@ -34,24 +43,44 @@ def unpack(source: Collection, shape: Shape, shard: Path) -> None:
     shard.parent.mkdir(parents=True, exist_ok=True)
     place, needed = Place(source.info().location, shard.name), 2 * expected_bytes(source)
     check_room(place, shard.parent, needed, "be copied and unpacked", lambda: "nothing was copied")
-    try:
-        download_snapshot(source, file)
-        size = file.stat().st_size
-        check_room(place, shard.parent, size, "be unpacked", lambda: "nothing is in its place yet")
-        of_snapshot(file, shard, shape.config)
-    finally:
-        file.unlink(missing_ok=True)
+    for number in numbers:
+        made = shard.with_name(f"{shard.name}.{number}") if shard.exists() else shard
+        try:
+            download_snapshot(source, number, file)
+            size = file.stat().st_size
+            check_room(place, shard.parent, size, "be unpacked", lambda: "nothing is in its place")
+            of_snapshot(file, made, shape.config)
+        finally:
+            file.unlink(missing_ok=True)
+        if made is not shard:
+            joined(shard, made, shape.config)
+    if len(numbers) > 1:
+        of_files(shard, shape.config)
     with opened_at(shard) as copy:
-        first = next(iter(copy.scroll_ids()), [])
-        some = np.unique(np.linspace(0, max(0, len(first) - 1), LOOKED_AT).astype(np.int64))
-        ids = [first[k] for k in some.tolist()] if first else []
-        found, here = source.whole(ids), copy.whole(ids)
-        same = sum(_same(found[point], here[point]) for point in found)
-        if same < SAME_SHARE * len(ids) or (not ids and source.count()):
-            raise CollectionError(
-                f"of {len(ids)} points of the snapshot only {same} are as the server has them; "
-                f"give --by scroll"
-            )
+        _compare(copy, source)
+
+
+def _compare(copy: Collection, source: Collection) -> None:
+    """Check that ``copy`` has about as many points as ``source``, and that some are the same.
+
+    Raises:
+        CollectionError: it has others.
+    """
+    stored, wanted = copy.count(), source.count()
+    if min(stored, wanted) < SAME_SHARE * max(stored, wanted):
+        raise CollectionError(
+            f"the snapshot has {stored} points, and the server {wanted}; give --by scroll"
+        )
+    first = next(iter(copy.scroll_ids()), [])
+    some = np.unique(np.linspace(0, max(0, len(first) - 1), LOOKED_AT).astype(np.int64))
+    ids = [first[k] for k in some.tolist()] if first else []
+    found, here = source.whole(ids), copy.whole(ids)
+    same = sum(_same(found[point], here[point]) for point in found)
+    if same < SAME_SHARE * len(ids):
+        raise CollectionError(
+            f"of {len(ids)} points of the snapshot only {same} are as the server has them; "
+            f"give --by scroll"
+        )
 
 
 def _same(one: Whole, other: Whole) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.limits import MINUTE, Rights
 from tsds_qdrant.collections.protocol import Collection
-from tsds_qdrant.collections.server.snapshots import streams_snapshots
+from tsds_qdrant.collections.server.snapshots import streamed_shards
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.mirror.expected import expected_bytes
 from tsds_qdrant.neighbors.allowed import EF_LADDER
@@ -107,7 +107,7 @@ def mirror_cost(
         here = max(here, searches / info.limits.read_rate * MINUTE)
     if not is_server(info.location) or here < WORTH_SAYING_S:
         return None
-    snapshot = streams_snapshots(collection) and rights.writes is not False
+    snapshot = bool(streamed_shards(collection).shards) and rights.writes is not False
     size, floats = (
         expected_bytes(collection),
         sum(space.dimension or 0 for space in collection.spaces.values()),

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import qdrant_edge as edge
 
@@ -84,6 +85,24 @@ def of_files(shard: Path, config: Mapping[str, Any]) -> None:
         loaded = edge.EdgeShard.load(str(shard))
         count_on(loaded)
         loaded.close()
+
+
+def joined(shard: Path, other: Path, config: Mapping[str, Any]) -> None:
+    """Put the points of the collection in ``other`` into the one in ``shard``, graph and all.
+
+    The segments of both become those of one; ``other`` is gone then. :func:`of_files` has to make
+    a collection of ``shard`` behind that.
+
+    Args:
+        shard: of other ids than ``other`` has.
+        other: files of a shard of the same settings.
+        config: see :func:`of_snapshot`.
+    """
+    of_files(other, config)  # which carries out what is in its log alone
+    for segment in (other / SEGMENTS).iterdir():
+        target = shard / SEGMENTS / segment.name
+        segment.rename(target.with_name(str(uuid4())) if target.exists() else target)
+    shutil.rmtree(other)
 
 
 def unfolded(snapshot: Path, directory: Path) -> list[Path]:
