@@ -70,6 +70,7 @@ def in_words(report: MirrorReport) -> list[str]:
         "snapshot": "from a snapshot",
         "scroll": "read page by page",
     }
+    ways |= {"snapshot": "from a partial snapshot"} if report.partial else {}
     size = f"{report.points} points, {report.bytes / 1e6:.1f} MB"
     place = f"{report.collection} in {report.location}"
     if report.same:

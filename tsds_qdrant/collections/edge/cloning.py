@@ -75,6 +75,22 @@ def of_snapshot(snapshot: Path, shard: Path, config: Mapping[str, Any]) -> None:
     of_files(shard, config)
 
 
+def updated_by(snapshot: Path, shard: Path) -> None:
+    """Bring the collection in ``shard`` to where the partial ``snapshot`` of its source is.
+
+    *subtle*: one that was written to loses points of its source in silence, and where this fails
+    the collection cannot be opened again. So it is for copies that nothing was written to.
+
+    Raises:
+        CollectionError: the snapshot cannot be read, or is of another shard.
+    """
+    with edge_failures(str(shard.parent), shard.name), without_reports():
+        loaded = edge.EdgeShard.load(str(shard))
+        loaded.update_from_snapshot(str(snapshot))
+        count_on(loaded)
+        loaded.close()
+
+
 def of_files(shard: Path, config: Mapping[str, Any]) -> None:
     """Make a collection of the files of a shard in ``shard``; see :func:`of_snapshot`.
 

@@ -1,14 +1,17 @@
 """Snapshots of shards, as a server streams them (Qdrant documentation, "Snapshots").
 
 A tar of the shard's files, graph and all, from ``GET /collections/NAME/shards/SHARD/snapshot``, of
-the node that has the shard.
+the node that has the shard. ``POST .../snapshot/partial/create`` gives those files alone that are
+newer than a manifest of files says ("Synchronizing Qdrant Edge with a Server").
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urljoin
 
 from qdrant_client import QdrantClient
@@ -23,6 +26,7 @@ from tsds_qdrant.collections.server.collection import ServerCollection
 from tsds_qdrant.errors import RequestRejectedError
 
 BLOCK = 4_000_000
+UNCHANGED = 304
 PREPARED_S = 600
 """Seconds that a server may take until the snapshot begins."""
 
@@ -66,8 +70,19 @@ def streamed_shards(collection: Collection) -> Streamed:
     return Streamed(tuple(numbers))
 
 
-def download_snapshot(collection: Collection, shard: int, file: Path) -> None:
+def download_snapshot(
+    collection: Collection, shard: int, file: Path, manifest: Mapping[str, Any] | None = None
+) -> bool:
     """Write the snapshot of one ``shard`` of ``collection`` into ``file``.
+
+    Args:
+        collection: on a server.
+        shard: its number.
+        file: is made.
+        manifest: of the files that a copy has; what is newer alone is written then.
+
+    Returns:
+        False where nothing is newer, and there is no file.
 
     Raises:
         AccessDeniedError: the key may not have it.
@@ -78,11 +93,16 @@ def download_snapshot(collection: Collection, shard: int, file: Path) -> None:
     session = collection.session
     name = quote(session.place.collection, safe="")
 
-    def fetched(client: QdrantClient) -> None:
+    tail = "snapshot" if manifest is None else "snapshot/partial/create"
+
+    def fetched(client: QdrantClient) -> bool:
         http = client.http.client
-        url = urljoin(f"{http.host.rstrip('/')}/", f"collections/{name}/shards/{shard}/snapshot")
+        url = urljoin(f"{http.host.rstrip('/')}/", f"collections/{name}/shards/{shard}/{tail}")
         waits = max(PREPARED_S, session.timeout + GRACE_S)
-        with http._client.stream("GET", url, timeout=waits) as response:
+        method = "GET" if manifest is None else "POST"
+        with http._client.stream(method, url, json=manifest, timeout=waits) as response:
+            if manifest is not None and response.status_code == UNCHANGED:
+                return False
             if response.status_code != 200:
                 response.read()
                 raise UnexpectedResponse.for_response(response)
@@ -90,8 +110,9 @@ def download_snapshot(collection: Collection, shard: int, file: Path) -> None:
                 for block in response.iter_bytes(BLOCK):
                     _check_room(file, len(block))
                     out.write(block)
+        return True
 
-    session.send(fetched, once=True)
+    return session.send(fetched, once=True)
 
 
 def _check_room(file: Path, needed: int) -> None:
