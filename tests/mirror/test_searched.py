@@ -88,6 +88,10 @@ def test_the_run_belongs_to_the_server(door: Door) -> None:
     select = ("select", "--qdrant", door.url, *SELECT, "--mirror", "mirror")
     run(*select, "--out", "s.jsonl", "--state", "task.run", "--report", "page.html")
     run("select", "--qdrant", door.url, *SELECT, "--out", "t.jsonl", "--state", "theirs.run")
+    door.requests.clear()
+    for words in (("explain", "task.run", "--rank", 0), ("export", "task.run", "--out", "e.jsonl")):
+        run(*words, "--qdrant", "mirror")
+    assert not door.requests
     shutil.rmtree("mirror")  # nothing but another search needs it from here on
     shown = json.loads(run("show", "task.run", "--json").stdout)
     assert shown["collection"] == f"docs in {door.url}"
