@@ -209,7 +209,7 @@ def test_what_is_no_mirror_of_it_stays(tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     edge_source(to, points([1, 2])).close()
     with source_of("edge files", tmp_path) as source:
-        with pytest.raises(CollectionExistsError, match="is no mirror; choose another --to"):
+        with pytest.raises(CollectionExistsError, match="is no mirror; choose another directory"):
             source.mirrored(to)
         with pytest.raises(SettingsError, match="is where collection 'pool' itself is"):
             source.mirrored(tmp_path / "source")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -26,6 +25,7 @@ from mirrored import (
     client_source,
     contents,
     edge_source,
+    pack,
     points,
     put,
     reopened,
@@ -52,11 +52,6 @@ def snapshot_of(made: list[Whole], directory: Path, name: str = "shard") -> byte
     packed = directory / f"{name}.tar"
     pack(packed, directory / name / NAME, "segments")
     return packed.read_bytes()
-
-
-def pack(packed: Path, folder: Path, *names: str) -> None:
-    """A tar of files in ``folder``, without the holes in them, as Qdrant makes it."""
-    subprocess.run(["tar", "-cSf", packed, *names], cwd=folder, check=True)
 
 
 @dataclass
@@ -166,8 +161,6 @@ def test_no_snapshot_is_asked_for_where_it_would_not_do(door: Door, tmp_path: Pa
         assert mirror(opened, MirrorSettings(to=tmp_path / "b"), where=odd).points == 50
         with pytest.raises(SettingsError, match="--by snapshot is for all points"):
             mirror(opened, MirrorSettings(to=tmp_path / "c", by="snapshot"), where=odd)
-    door.facts(NAME).params["shard_number"] = 3
-    assert mirrored(door, tmp_path / "d").points == 100
     assert not hook.asked
 
 

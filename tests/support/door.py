@@ -268,11 +268,12 @@ class Door:
 
     def _shards(self, name: str, facts: Facts) -> Any:
         """Where the shards of a collection are, and in which state."""
-        keys = [None] if facts.shard_keys is None else facts.shard_keys
+        shards = [None] * facts.params.get("shard_number", 1)
+        keys = shards if facts.shard_keys is None else facts.shard_keys
         local, remote = [], []
         for shard, key in enumerate(keys):
             own = {"shard_id": shard} if key is None else {"shard_id": shard, "shard_key": key}
-            count = self.client.count(name).count
+            count = self.client.count(name).count // len(keys)
             if key is not None:
                 count = sum(1 for one in facts.key_of.values() if one == key)
             local.append({**own, "points_count": count, "state": facts.states.get(0, "Active")})

@@ -175,6 +175,7 @@ def _entries(manifest: Mapping[str, Any]) -> Iterator[Entry]:
     flags = {
         "qdrant": nodes if all(nodes) else None,
         **reached,
+        "mirror": place.get("mirror"),
         "collection": place.get("name"),
         "vector": place.get("vector"),
         "queries": queries.pop("source", None),

@@ -59,17 +59,18 @@ def mirror(
     if as_json:
         print_json({**vars(report), "unchanged": report.unchanged})
         return
-    for line in _in_words(report):
+    for line in in_words(report):
         say(line)
 
 
-def _in_words(report: MirrorReport) -> list[str]:
+def in_words(report: MirrorReport) -> list[str]:
     """What was done, in lines."""
     ways = {
         "files": "copied as files",
         "snapshot": "from a snapshot",
         "scroll": "read page by page",
     }
+    ways |= {"snapshot": "from a partial snapshot"} if report.partial else {}
     size = f"{report.points} points, {report.bytes / 1e6:.1f} MB"
     place = f"{report.collection} in {report.location}"
     if report.same:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.described import described_for
 from tsds_qdrant.cli.flags import filled, only, taking
+from tsds_qdrant.cli.mirrored import MovedOrMirror
 from tsds_qdrant.cli.options import JsonOption, StateArgument
 from tsds_qdrant.cli.outputs import (
     FORMAT_HELP,
@@ -20,7 +21,6 @@ from tsds_qdrant.cli.outputs import (
     spread,
     write_kept_out,
 )
-from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
 from tsds_qdrant.cli.write_back import in_words, warned
 from tsds_qdrant.errors import SettingsError
@@ -114,14 +114,14 @@ CHANGEABLE = (
         rules=only(TaskRules, "task_weight"),
         reading=only(Reading, *CHANGEABLE),
     ),
-    Moved,
+    MovedOrMirror,
     also={"config": ConfigOption},
 )
 def reselect(
     state: StateArgument,
     outputs: Repaired,
     changed: Changed,
-    moved: Moved,
+    moved: MovedOrMirror,
     as_json: JsonOption = False,
 ) -> None:
     """Repair a selection after its collection has changed, at a cost that follows the change.
@@ -133,6 +133,7 @@ def reselect(
     Example:
         tsds-qdrant reselect task.run --out selected.jsonl --diff changes.jsonl
         tsds-qdrant reselect task.run --size 500 --out selected.jsonl
+        tsds-qdrant reselect task.run --mirror ./mirror --out selected.jsonl
     """
     from tsds_qdrant.collections.ids import ids_of_file
     from tsds_qdrant.files.outputs import write_rows
@@ -166,7 +167,7 @@ def reselect(
         before = run_state.fact("queries") or {}
         source = before.get("source") if given is None else given.facts()["source"]
         with (
-            moved.open(run_state) as opened,
+            moved.open_searched(run_state, quiet=as_json) as opened,
             progress_bars(quiet=as_json) as progress,
         ):
 

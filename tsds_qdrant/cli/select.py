@@ -11,7 +11,8 @@ from tsds_qdrant.cli.by_strategy import ByStrategy, strategy_options
 from tsds_qdrant.cli.commands import ConfigOption, FlagCommand, command_of
 from tsds_qdrant.cli.flags import filled, taking
 from tsds_qdrant.cli.graph_words import slow_scans
-from tsds_qdrant.cli.groups import Examples, Where, note_filter
+from tsds_qdrant.cli.groups import Examples, note_filter
+from tsds_qdrant.cli.mirrored import WhereOrMirror
 from tsds_qdrant.cli.outputs import (
     FORMAT_HELP,
     FORMATS,
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 USUAL = ("qdrant", "collection", "queries", "size", "out")
 RARE = (
-    *("sampler", "cost_scale", "regularizer", "scans", "recall", "token_field", "near_copies"),
-    *("group_field", "exclude_radius", "exclude_report", "template", "max_length", "grpc"),
+    *("sampler", "cost_scale", "regularizer", "scans", "recall", "token_field", "mirror", "grpc"),
+    *("near_copies", "group_field", "exclude_radius", "exclude_report", "template", "max_length"),
 )
 
 
@@ -120,7 +121,7 @@ class Outputs:
 
 
 def select(
-    where: Where,
+    where: WhereOrMirror,
     examples: Examples,
     settings: SelectionSettings,
     guard: GuardSettings,
@@ -139,6 +140,8 @@ def select(
           --size 1000 --out selected.jsonl
         tsds-qdrant select --qdrant http://localhost:6333 --collection pool --queries Q.npy \\
           --ratio 0.01 --alpha 0.5 --out selected.parquet --probabilities p.parquet
+        tsds-qdrant select --qdrant http://localhost:6333 --collection pool --mirror ./mirror \\
+          --queries task.jsonl --size 1000 --exact --out selected.jsonl --state task.run
     """
     from tsds_qdrant.collections.places import FOLDER_HINT
     from tsds_qdrant.pool.fields import check_fields
@@ -150,8 +153,7 @@ def select(
 
     _check_size(settings, run, outputs)
     outputs.check(examples.sources, settings, guard, run)
-    written: list[Path] = []
-    as_text: list[str] = []
+    written, as_text = list[Path](), list[str]()
     source, quiet, connection = examples.facts(), outputs.as_json, where.connection
 
     with where.open_for(settings.strategy, quiet=quiet) as opened, naming(written):
@@ -217,8 +219,7 @@ def select(
     say("\n".join(filter(None, [*parts, wrote(written)])))
     if with_manifest(outputs.out, outputs.probabilities) is None:
         say("no manifest was written, as there is no file for it to lie beside")
-    if tagged:
-        say("\n".join([in_words(tagged), *warned(tagged)]))
+    say("\n".join([in_words(tagged), *warned(tagged)]) if tagged else "")
 
 
 def select_by(name: str) -> Callable[..., None]:
@@ -233,7 +234,7 @@ def select_by(name: str) -> Callable[..., None]:
         RunSettings,
         Outputs,
         Examples,
-        Where,
+        WhereOrMirror,
         usual=USUAL,
         rare=RARE,
         also={**strategy_options(name), "config": ConfigOption},

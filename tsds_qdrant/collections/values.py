@@ -91,6 +91,7 @@ class CollectionInfo:
         shard_keys: those of custom sharding; None where the collection is not sharded by key.
         shard_key: the one whose points alone are read and written; None for all.
         alias_of: the collection that is meant, where ``name`` is an alias.
+        mirror: the directory of the copy that is searched in its place; None for none.
         any_length: products of vectors of any length are wanted under Dot, which say no distances;
             those are then of directions alone.
     """
@@ -117,6 +118,7 @@ class CollectionInfo:
     shard_keys: tuple[ShardKey, ...] | None = None
     shard_key: ShardKey | None = None
     alias_of: str | None = None
+    mirror: str | None = None
     any_length: bool = False
 
     @property

@@ -14,7 +14,10 @@ from tsds_qdrant.collections.whole import Shape
 from tsds_qdrant.errors import CollectionMismatchError
 from tsds_qdrant.mirror.facts import Facts
 
-REPLACE = "or give --replace, which makes the mirror new without what was added to it"
+REPLACE = (
+    "or give --replace to 'tsds-qdrant mirror', which makes the mirror new without what was added "
+    "to it"
+)
 ALIKE = ("size", "distance", "datatype", "multivector_config")
 """Settings of a vector that cannot change while it stays the same."""
 
@@ -32,14 +35,14 @@ def check_spaces(shape: Shape, facts: Facts, spaces: Mapping[str, Space], source
             if before != after:
                 raise CollectionMismatchError(
                     f"the vector '{name}' of {source} has {key} {after}, and {before} when the "
-                    f"mirror was made: it was made again; choose another --to, {REPLACE}"
+                    f"mirror was made: it was made again; choose another directory, {REPLACE}"
                 )
     theirs = {*now, *shape.config.get("sparse_vectors", {})}
     before_all = {*known, *facts.config.get("sparse_vectors", {})}
     for name in (theirs - before_all) & spaces.keys():
         raise CollectionMismatchError(
             f"{source} has a vector '{name}' now, and the mirror one of that name that was added "
-            f"to it; choose another --to, {REPLACE}"
+            f"to it; choose another directory, {REPLACE}"
         )
 
 
@@ -74,7 +77,7 @@ def align(copy: EdgeCollection, source: Collection, shape: Shape, facts: Facts |
         if space.multivector:
             raise CollectionMismatchError(
                 f"the multivector '{name}' has come to the source, and cannot be added to a mirror "
-                f"that is there; choose another --to, {REPLACE}"
+                f"that is there; choose another directory, {REPLACE}"
             )
         copy.add_space(space)
     here = copy.shape().indexes

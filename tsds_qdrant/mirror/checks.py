@@ -15,6 +15,7 @@ from tsds_qdrant.mirror.merging import Merging
 LOOKED_AT = 200
 """Points that are compared, to know a source that was made again from one that has changed."""
 FEWEST = 20
+LOST = "or give --replace to 'tsds-qdrant mirror', and what is there is lost"
 
 
 def checked_facts(there: EdgeCollection, wanted: Source) -> Facts:
@@ -29,13 +30,12 @@ def checked_facts(there: EdgeCollection, wanted: Source) -> Facts:
     if facts is None:
         raise CollectionExistsError(
             f"'{info.location}' has a collection '{info.name}' already, which is no mirror; choose "
-            f"another --to, or give --replace, and what is there is lost"
+            f"another directory, {LOST}"
         )
     if facts.source != wanted:
         raise CollectionMismatchError(
             f"the mirror '{info.name}' in '{info.location}' shows {facts.source}, not {wanted}"
-            f"{_filters(facts.source, wanted)}; choose another --to, or give --replace, and what "
-            f"is there is lost"
+            f"{_filters(facts.source, wanted)}; choose another directory, {LOST}"
         )
     return facts
 
@@ -50,7 +50,8 @@ def check_not_made_again(
     """
     if facts.identity != shape.metadata.get("identity"):
         raise CollectionMismatchError(
-            f"{facts.source} was made again since the mirror was; choose another --to, {REPLACE}"
+            f"{facts.source} was made again since the mirror was; choose another directory, "
+            f"{REPLACE}"
         )
     check_spaces(shape, facts, there.spaces, str(facts.source))
     first = next(iter(there.scroll_ids()), [])
@@ -64,7 +65,7 @@ def check_not_made_again(
         raise CollectionMismatchError(
             f"of {len(ids)} points of the mirror {len(ids) - same_vectors} have gone from "
             f"{facts.source}, or have other vectors there: it may have been made again; choose "
-            f"another --to, {REPLACE}"
+            f"another directory, {REPLACE}"
         )
 
 

@@ -29,10 +29,11 @@ from tsds_qdrant.mirror.facts import NAMED, Facts, Names, Source
 from tsds_qdrant.mirror.merging import Merging
 from tsds_qdrant.mirror.report import MirrorReport
 from tsds_qdrant.mirror.settings import MirrorSettings
-from tsds_qdrant.mirror.snapshots import unpack
+from tsds_qdrant.mirror.snapshots import unpack, update
 from tsds_qdrant.progress import Progress
 
 UNPACKED = "snapshot"
+NO_SNAPSHOT = "no snapshot was to be had, so points were read"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Basis:
         origin: the directory of an embedded source; None of others.
         there: the mirror that is to be brought up to date, open; None for a first one.
         facts: what that remembers.
+        shards: of which the server gives snapshots; empty where it does not.
     """
 
     source: Collection
@@ -56,6 +58,7 @@ class Basis:
     origin: Path | None
     there: EdgeCollection | None
     facts: Facts | None
+    shards: tuple[int, ...] = ()
 
 
 class Making:
@@ -120,7 +123,7 @@ class Making:
             return noted
         self._draft.clear()
         self._progress("mirror", 0, 0)
-        if report.way == "snapshot":
+        if report.way == "snapshot" and not self._updated():
             self._unpack()
         if report.way == "files":
             assert basis.origin is not None
@@ -150,13 +153,39 @@ class Making:
             "by": self._settings.by,
         }
 
+    def _updated(self) -> bool:
+        """Whether the draft is the mirror with what is newer in the source, and no more was needed.
+
+        That is where all of the mirror came as the snapshot of one shard, and nothing was written
+        to it since.
+        """
+        basis, facts, report = self._basis, self._basis.facts, self._report
+        if basis.there is None or facts is None or facts.way != "snapshot" or len(basis.shards) > 1:
+            return False
+        if report.additions or self._indexed or facts.config != basis.shape.config:
+            return False
+        try:
+            manifest = basis.there.manifest()
+            cloned(self._draft.target, self._draft.shard)
+            update(basis.source, manifest, self._draft.shard, basis.shards[0])
+        except CollectionError as error:
+            if "of disk" in str(error):
+                raise
+            self._draft.clear()
+            report.notes.append(
+                f"all was copied again, as no partial snapshot was to be had: {error}"
+            )
+            return False
+        report.partial = True
+        return True
+
     def _unpack(self) -> None:
         """Unpack a snapshot, aside where the mirror is to keep additions; or go by pages."""
         report, shard = self._report, self._draft.shard
         if report.additions:
             shard = self._draft.folder / UNPACKED / self._draft.name
         try:
-            unpack(self._basis.source, self._basis.shape, shard)
+            unpack(self._basis.source, self._basis.shape, shard, self._basis.shards)
         except RequestRejectedError as error:
             if "of disk" in str(error) or self._settings.by == "snapshot":
                 raise
@@ -169,7 +198,7 @@ class Making:
     def _go_by_pages(self, error: CollectionError) -> None:
         self._draft.clear()
         self._report.way = "scroll"
-        self._report.notes.append(f"no snapshot was to be had, so points were read: {error}")
+        self._report.notes.append(f"{NO_SNAPSHOT}: {error}")
 
     def _reader(self, stack: ExitStack) -> Collection | None:
         """The collection whose points are read page by page; None where the draft has them."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 
+from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.edge.cloning import opened_at, path_of
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.edge.directory import CONFIG_FILE
@@ -19,13 +21,13 @@ from tsds_qdrant.collections.edge.sizes import shard_bytes
 from tsds_qdrant.collections.places import check_new
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.refusals import Place
-from tsds_qdrant.collections.server.snapshots import streams_snapshots
+from tsds_qdrant.collections.server.snapshots import Streamed, streamed_shards
 from tsds_qdrant.collections.values import Filter
 from tsds_qdrant.errors import CollectionExistsError, SettingsError
 from tsds_qdrant.mirror.checks import check_not_made_again, checked_facts
 from tsds_qdrant.mirror.draft import Draft
 from tsds_qdrant.mirror.facts import Facts, Source
-from tsds_qdrant.mirror.making import Basis, Making
+from tsds_qdrant.mirror.making import NO_SNAPSHOT, Basis, Making
 from tsds_qdrant.mirror.report import MirrorReport, Way
 from tsds_qdrant.mirror.settings import MirrorSettings
 from tsds_qdrant.paths import expanded, is_same_file
@@ -86,10 +88,10 @@ class Mirroring:
                 f"--to {self._place.location} is where collection '{target.name}' itself is; "
                 f"choose another directory"
             )
-        if self._settings.by == "snapshot" and not self._by_snapshot:
+        if self._settings.by == "snapshot" and not self._streamed.shards:
             raise SettingsError(
-                f"--by snapshot is for all points of a collection of one shard on a server, and "
-                f"{self._shown} is none; leave it out"
+                f"--by snapshot is for all points of a collection on a server, and there is none "
+                f"of {self._shown}: {self._streamed.lacking}; leave it out"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._draft.locked(), ExitStack() as stack:
@@ -99,9 +101,8 @@ class Mirroring:
             seen = self._seen()
             indexes = self._settings.index and not (facts and facts.indexed)
             if seen is None or facts is None or facts.seen != seen or indexes:
-                basis = Basis(
-                    self._source, self._shown, self._shape, seen, self._origin, there, facts
-                )
+                place = (self._source, self._shown, self._shape, seen, self._origin)
+                basis = Basis(*place, there, facts, self._streamed.shards)
                 Making(basis, self._settings, self._draft, report, self._progress).run()
                 self._put_in_place(there)
             else:
@@ -124,7 +125,8 @@ class Mirroring:
         target = self._draft.target
         if target.exists() and not (target / CONFIG_FILE).is_file():
             raise CollectionExistsError(
-                f"'{target}' is in the way, and no collection; move it away, or choose another --to"
+                f"'{target}' is in the way, and no collection; move it away, or choose another "
+                f"directory"
             )
         if not target.exists() or self._settings.replace:
             return None, None
@@ -133,18 +135,23 @@ class Mirroring:
         check_not_made_again(self._source, self._shape, facts, there)
         return there, facts
 
-    @property
-    def _by_snapshot(self) -> bool:
-        return self._shown.where is None and streams_snapshots(self._source)
+    @cached_property
+    def _streamed(self) -> Streamed:
+        if self._shown.where is not None:
+            return Streamed(lacking="a filter is given")
+        return streamed_shards(self._source)
 
     def _report(self, there: EdgeCollection | None, facts: Facts | None) -> MirrorReport:
         additions = bool(facts and there and (facts.added or there.fingerprint() != facts.left))
         way: Way = "scroll"
+        notes, everything = list[str](), self._shown.where is None
         if self._settings.by != "scroll":
-            if self._by_snapshot:
+            if self._streamed.shards:
                 way = "snapshot"
-            elif self._origin is not None and self._shown.where is None and not additions:
+            elif self._origin is not None and everything and not additions:
                 way = "files"
+            elif everything and is_server(self._shown.location):
+                notes = [f"{NO_SNAPSHOT}: {self._streamed.lacking}"]
         return MirrorReport(
             self._place.location,
             self._place.collection,
@@ -152,6 +159,7 @@ class Mirroring:
             way,
             first=facts is None,
             additions=additions,
+            notes=notes,
         )
 
     def _put_in_place(self, there: EdgeCollection | None) -> None:

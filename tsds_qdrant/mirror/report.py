@@ -17,6 +17,7 @@ class MirrorReport:
         collection: its name.
         source: what it shows, in words.
         way: files copied, a snapshot unpacked, or points read page by page.
+        partial: of the snapshot, only what was newer than the mirror.
         first: there was no mirror before, or another one gave way.
         added: points that came.
         updated: points that have other vectors or another payload now.
@@ -35,6 +36,7 @@ class MirrorReport:
     collection: str
     source: str
     way: Way
+    partial: bool = False
     first: bool = False
     added: int = 0
     updated: int = 0

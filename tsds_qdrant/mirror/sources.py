@@ -13,7 +13,7 @@ from pathlib import Path
 from tsds_qdrant.collections import open_collection
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.connection import Connection
-from tsds_qdrant.collections.edge.cloning import of_files, opened_at, unfolded
+from tsds_qdrant.collections.edge.cloning import joined, of_files, opened_at, unfolded
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.edge.directory import write_metadata
 from tsds_qdrant.collections.names import checked_name
@@ -76,13 +76,9 @@ def unpacked(file: Path, shard: Path) -> Iterator[EdgeCollection]:
     described = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     config = config_of(described) if "params" in described else {}
     first.rename(shard)
+    for other in others:
+        joined(shard, other, config)
     of_files(shard, config)
     write_metadata(shard, (described.get("metadata") or {}).get(METADATA_KEY) or {})
     with opened_at(shard) as collection:
-        for other in others:
-            of_files(other, config)
-            with opened_at(other) as more:
-                for page in more.scroll_whole():
-                    collection.put_whole(page.points)
-            shutil.rmtree(other)
         yield collection

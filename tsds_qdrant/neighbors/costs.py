@@ -28,7 +28,7 @@ class Costs:
 
     def __init__(self, info: CollectionInfo) -> None:
         self._info = info
-        self.timed = "://" in info.location
+        self.timed = "://" in info.location and info.mirror is None
         self._scan: float | None = None
         self._walk: float | None = None
 

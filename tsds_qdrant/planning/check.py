@@ -29,6 +29,7 @@ from tsds_qdrant.planning.cluster_state import figures_of, placing_of, troubles_
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 from tsds_qdrant.planning.findings import notes_on, warnings_on, warnings_on_rounding
 from tsds_qdrant.planning.graph_cost import GraphCost, graph_cost
+from tsds_qdrant.planning.mirror_cost import MirrorCost, mirror_cost
 from tsds_qdrant.planning.representations import (
     Represented,
     Sizes,
@@ -71,6 +72,7 @@ class CheckReport:
         scan_reason: why everything is scanned, or "".
         cost: of one search, timed here; None if none could be run.
         graph_cost: of a graph; None where that is no question.
+        mirror_cost: of a copy on this machine; None where that is no question.
         problems: sentences on what keeps a selection from working; empty if nothing does.
         warnings: sentences on what makes it slower, less exact, or leaves points out by mistake.
         notes: sentences on what else there is to know.
@@ -91,6 +93,7 @@ class CheckReport:
     scan_reason: str = ""
     cost: SearchCost | None = None
     graph_cost: GraphCost | None = None
+    mirror_cost: MirrorCost | None = None
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -153,6 +156,7 @@ class CheckReport:
             },
             "expected": self.expected,
             "graph_cost": self.graph_cost and self.graph_cost.as_dict(),
+            "mirror": self.mirror_cost and self.mirror_cost.as_dict(),
             "abilities": {
                 name: {"possible": ability.possible, "why": list(ability.why)}
                 for name, ability in self.abilities.items()
@@ -177,16 +181,18 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
     settings = SearchSettings(recall=recall)
     info = described(collection)
     space = collection.spaces[info.vector]
-    abilities = abilities_of(info, collection.rights())
+    rights = collection.rights()
+    abilities = abilities_of(info, rights)
     candidates = members(collection, info, None, scans=info.limits.exact)
     held = min(candidates.found, in_graph(collection, info))
-    ef, scan_reason, cost, graph = None, "", None, None
+    ef, scan_reason, cost, graph, copy = None, "", None, None, None
     problems = tuple(f"{clause}." for clause in abilities["select"].problems)
     if not problems:
         try:
             searcher = Searcher(collection, settings, seed=seed)
             cost = _tried(searcher, seed)
             graph = graph_cost(collection, info, cost, expected_searches(*USUAL))
+            copy = mirror_cost(collection, info, cost, rights, held)
             ef, scan_reason = searcher.ef, searcher.scan_reason
         except REFUSALS as error:
             problems = (f"{error}.",)
@@ -201,6 +207,7 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         scan_reason=scan_reason,
         cost=cost,
         graph_cost=graph,
+        mirror_cost=copy,
         problems=problems,
         cluster=collection.cluster(),
         abilities=abilities,
@@ -217,7 +224,8 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         *troubles_of(found.cluster),
     )
     warnings = tuple(text for text in warnings if text not in problems)
-    return replace(found, warnings=warnings, notes=(*notes_on(found), *placing_of(info)))
+    notes = (*notes_on(found), *placing_of(info), copy.in_words if copy else "")
+    return replace(found, warnings=warnings, notes=tuple(filter(None, notes)))
 
 
 def _tried(searcher: Searcher, seed: int) -> SearchCost:

@@ -12,12 +12,10 @@ from tsds_qdrant.collections.edge.sizes import shard_bytes, space_bytes
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.mirror.expected import NUMBER_BYTES
 from tsds_qdrant.representations import catalog
 from tsds_qdrant.represented.marks import Kept, Standing, all_kept, kept_of, standing
 from tsds_qdrant.represented.whole import lacking, mixed
-
-NUMBER_BYTES: Mapping[str, float] = {"float16": 2, "uint8": 1, "turbo4": 0.5}
-"""Of a stored number, where it is not 4."""
 
 
 @dataclass(frozen=True)

@@ -160,9 +160,10 @@ def new_run(
                 since_field=keeping.since_field,
                 detect_updates=keeping.detect_updates,
             )
-        examples = examples_of(queries, query_weights)
+        examples, info = examples_of(queries, query_weights), described(collection)
+        place = (identity_of(info), *filter(None, [info.mirror]))
         task = digest_of(
-            *("select", identity_of(described(collection)), settings.stored(), *examples),
+            *("select", *place, settings.stored(), *examples),
             *(guard_facts(guard), *guard_arrays(guard).values()),
         )
         attempt = Attempt(Path(state), task, collection, candidates, mark)

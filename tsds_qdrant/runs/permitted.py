@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tsds_qdrant.collections.homed import home_of
 from tsds_qdrant.collections.limits import announce
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.errors import AccessDeniedError, RequestRejectedError
@@ -18,6 +19,7 @@ def check_write_back(collection: Collection, tagging: Tagging | None) -> None:
     """
     if tagging is None:
         return
+    collection = home_of(collection)
     check_taggable(collection.info(), tagging)
     if needed := collection.limits.raised_for(1):
         raise RequestRejectedError(
@@ -34,5 +36,5 @@ def check_write_back(collection: Collection, tagging: Tagging | None) -> None:
 
 def announce_tags(collection: Collection, selection: Selection) -> None:
     """Say how long it takes to tag the largest sample of ``selection``, if that is long."""
-    rate, points = collection.limits.write_rate, max(selection.samples, default=0)
+    rate, points = home_of(collection).limits.write_rate, max(selection.samples, default=0)
     announce(selection.collection.name, "writes", rate, points - (rate or 0))

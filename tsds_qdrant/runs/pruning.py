@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tsds_qdrant.collections.homed import home_of
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import PRUNED, TAG_FIELD, is_tag
 from tsds_qdrant.collections.values import Payload, PointId
@@ -76,6 +77,7 @@ def prune(
     tags = selection.evidence.dropped()
     if not tags:
         return None
+    collection = home_of(collection)
     again, before = collection.info().replicas > 1, collection.fingerprint()
     ids, counts = list(tags), dict.fromkeys(("written", "unchanged", "taken", "found"), 0)
     for start in range(0, len(ids), PAGE):

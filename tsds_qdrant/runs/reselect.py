@@ -124,7 +124,8 @@ def reselect(
         attempt = None
         if named is None:
             examples = () if queries is None else examples_of(queries, None)
-            task = digest_of("reselect", history, *examples, *sizes)
+            mirror = filter(None, [opened.info().mirror])
+            task = digest_of("reselect", history, *examples, *sizes, *mirror)
             known, changes, _ = looked[0]
             where = known.searcher.members.where
             attempt = Attempt(state.path, task, opened, where, changes.mark)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsds_qdrant.collections.filter_keys import filtered_fields
+from tsds_qdrant.collections.homed import home_of
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import TAG_FIELD, is_tag
 from tsds_qdrant.collections.values import Filter, Payload, PointId
@@ -99,6 +100,7 @@ def write_back(
         AccessDeniedError: the API key may only read.
         UnconfirmedWriteError: too few replicas confirm a write; write back again.
     """
+    collection = home_of(collection)
     info, ledger = collection.info(), ledger or Ledger(None)
     check_taggable(info, tagging)
     # Where nothing is left to chance there are no probabilities: null is no value to Qdrant.

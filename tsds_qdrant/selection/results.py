@@ -132,6 +132,7 @@ def provenance(info: CollectionInfo) -> dict[str, Any]:
         "collection": {
             "location": remembered_location(info.location),
             **({"reached": dict(info.reached)} if info.reached else {}),
+            **({"mirror": remembered_location(info.mirror)} if info.mirror else {}),
             "name": info.name,
             "vector": info.vector,
             "dimension": info.dimension,

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import qdrant_edge as edge
 
@@ -74,6 +75,22 @@ def of_snapshot(snapshot: Path, shard: Path, config: Mapping[str, Any]) -> None:
     of_files(shard, config)
 
 
+def updated_by(snapshot: Path, shard: Path) -> None:
+    """Bring the collection in ``shard`` to where the partial ``snapshot`` of its source is.
+
+    *subtle*: one that was written to loses points of its source in silence, and where this fails
+    the collection cannot be opened again. So it is for copies that nothing was written to.
+
+    Raises:
+        CollectionError: the snapshot cannot be read, or is of another shard.
+    """
+    with edge_failures(str(shard.parent), shard.name), without_reports():
+        loaded = edge.EdgeShard.load(str(shard))
+        loaded.update_from_snapshot(str(snapshot))
+        count_on(loaded)
+        loaded.close()
+
+
 def of_files(shard: Path, config: Mapping[str, Any]) -> None:
     """Make a collection of the files of a shard in ``shard``; see :func:`of_snapshot`.
 
@@ -84,6 +101,24 @@ def of_files(shard: Path, config: Mapping[str, Any]) -> None:
         loaded = edge.EdgeShard.load(str(shard))
         count_on(loaded)
         loaded.close()
+
+
+def joined(shard: Path, other: Path, config: Mapping[str, Any]) -> None:
+    """Put the points of the collection in ``other`` into the one in ``shard``, graph and all.
+
+    The segments of both become those of one; ``other`` is gone then. :func:`of_files` has to make
+    a collection of ``shard`` behind that.
+
+    Args:
+        shard: of other ids than ``other`` has.
+        other: files of a shard of the same settings.
+        config: see :func:`of_snapshot`.
+    """
+    of_files(other, config)  # which carries out what is in its log alone
+    for segment in (other / SEGMENTS).iterdir():
+        target = shard / SEGMENTS / segment.name
+        segment.rename(target.with_name(str(uuid4())) if target.exists() else target)
+    shutil.rmtree(other)
 
 
 def unfolded(snapshot: Path, directory: Path) -> list[Path]:

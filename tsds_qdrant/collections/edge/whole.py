@@ -137,6 +137,13 @@ class EdgeWhole(EdgeSpaces):
         self._write(edge.UpdateOperation.delete_vector_name(name))
         self._known.spaces.pop(name)
 
+    def manifest(self) -> dict[str, Any]:
+        """The files of all segments, and how new each is, as a partial snapshot is asked for by."""
+        with self._failures():
+            self._shard.flush()
+            found: dict[str, Any] = self._shard.snapshot_manifest()
+            return found
+
     def flush(self) -> None:
         """Have all that was written on the disk."""
         with self._failures():

@@ -1,0 +1,62 @@
+"""A server's collection, searched in its mirror: taken, or brought up to date, before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tsds_qdrant.collections import open_collection
+from tsds_qdrant.collections.addresses import is_server
+from tsds_qdrant.collections.connection import Connection
+from tsds_qdrant.collections.homed import homed
+from tsds_qdrant.collections.protocol import Collection
+from tsds_qdrant.collections.reserved import MANIFESTS
+from tsds_qdrant.collections.values import CollectionInfo
+from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.mirror.facts import Facts
+from tsds_qdrant.mirror.mirror import mirror
+from tsds_qdrant.mirror.report import MirrorReport
+from tsds_qdrant.mirror.settings import MirrorSettings
+from tsds_qdrant.progress import Progress, silent
+
+
+def searched_in_mirror(
+    home: Collection,
+    settings: MirrorSettings,
+    *,
+    connection: Connection | None = None,
+    progress: Progress = silent,
+) -> tuple[Collection, MirrorReport]:
+    """The collection ``home``, as its mirror shows it, and what was done to that.
+
+    Closing the first closes ``home`` too.
+
+    Args:
+        home: an open collection on a server.
+        settings: where the mirror is, and how it is made.
+        connection: how it is scanned.
+        progress: see :func:`~tsds_qdrant.mirror.mirror.mirror`.
+
+    Raises:
+        SettingsError: ``home`` is on no server.
+        TsdsError: see :func:`~tsds_qdrant.mirror.mirror.mirror`.
+    """
+    info = home.info()
+    if not is_server(info.location):
+        raise SettingsError(
+            f"--mirror is for a collection on a server, and '{info.location}' is searched where it "
+            f"is; leave --mirror out"
+        )
+    report = mirror(home, settings, progress=progress)
+    scanning = None if connection is None else Connection(scanning=connection.scanning)
+    copy = open_collection(report.location, info.name, vector=info.vector, connection=scanning)
+    return homed(copy, home, metadata_of_source(copy.info())), report
+
+
+def metadata_of_source(info: CollectionInfo) -> dict[str, Any]:
+    """The metadata that the source of the mirror that ``info`` describes had."""
+    facts = Facts.of(info)
+    assert facts is not None
+    found = {key: value for key, value in info.metadata.items() if key in facts.metadata}
+    if MANIFESTS in found:
+        found[MANIFESTS] = {name: found[MANIFESTS][name] for name in facts.made}
+    return found
