@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.training.gradients import ProjectedGradients
-from bench.training.methods import METHODS, pool_of
+from bench.training.methods import METHODS, NAMES, pool_of
 from bench.training.tables import Results, against, by_copies, by_task
 from bench.training.texts import TASKS, VALIDATION, Sizes, Text, copied, drawn
 from tiny_models import saved_model, tiny_model, tiny_tokenizer
@@ -24,7 +24,7 @@ CLASSES = [label for task in TASKS for label in task.labels] + ["other"]
 OPTIONS = (
     *("--per-class", "12", "--task-examples", "6", "--held-out", "6", "--budget", "300"),
     *("--seeds", "2", "--copies", "3", "--rates", "1e-3", "3e-3", "--passes", "1", "2"),
-    *("--layers", "1", "--device", "cpu", "--tasks", "medicine", "mixture"),
+    *("--layers", "1", "--device", "cpu", "--tasks", "medicine", "mixture", "--methods", *NAMES),
 )
 
 

@@ -46,6 +46,8 @@ METHODS: Mapping[str, Method] = {
     "perplexity": Method("perplexity", {"score": "loss", "near_copies": "keep"}, over="hidden"),
 }
 NAMES = (*METHODS, *CEILINGS)
+LONG = ("less",)
+"""Methods that are tried only where they are named: gradients of all texts take their time."""
 WITH_COPIES = (*list(METHODS)[:7], "tarot")
 """Methods that are tried on pools with copies."""
 
