@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -20,7 +22,8 @@ from tsds_qdrant.collections.values import Metric, PointId
 
 MakeCollection = Callable[..., Collection]
 LEFT_OUT = pytest.StashKey[int]()
-"""How many slow tests this run leaves out."""
+"""How many tests this run leaves out."""
+MANY, ONE_IN = 8, 4
 WORKER_OUTPUT = "left_out"
 """Where a process that runs part of the tests says so."""
 
@@ -43,12 +46,31 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("thorough"):
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    items[:] = [item for item in items if not item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    config.stash[LEFT_OUT] = len(slow)
+    kept = [item for item in items if not item.get_closest_marker("slow")]
+    kept = [*some_of_many(kept)]
+    left_out = {*items} - {*kept}
+    items[:] = kept
+    config.hook.pytest_deselected(items=[*left_out])
+    config.stash[LEFT_OUT] = len(left_out)
     if hasattr(config, "workeroutput"):
-        config.workeroutput[WORKER_OUTPUT] = len(slow)
+        config.workeroutput[WORKER_OUTPUT] = len(left_out)
+
+
+def some_of_many(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+    """Of a test with ``MANY`` cases or more the first, and of the others one in ``ONE_IN``."""
+    cases = Counter(map(function_of, items))
+    seen = set()
+    for item in items:
+        name = function_of(item)
+        first = name not in seen
+        seen.add(name)
+        if first or cases[name] < MANY or crc32(item.nodeid.encode()) % ONE_IN == 0:
+            yield item
+
+
+def function_of(item: pytest.Item) -> str:
+    """The test that an item is a case of."""
+    return item.nodeid.split("[", 1)[0]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -75,9 +97,10 @@ def pytest_terminal_summary(
     if count := sum(NO_SERVER in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"{count} server cases were skipped: {NO_SERVER}")
     if not config.getoption("thorough"):
+        count = config.stash.get(LEFT_OUT, 0)
         terminalreporter.write_line(
-            f"quick profile: slow tests left out: {config.stash.get(LEFT_OUT, 0)}; property tests "
-            "draw few examples (--thorough runs everything)"
+            f"quick profile: {count} slow tests, and cases of tests with many, left out; property "
+            "tests draw few examples (--thorough runs everything)"
         )
 
 

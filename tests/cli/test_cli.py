@@ -218,6 +218,7 @@ def test_the_key_of_a_server_shows_nowhere(store: Path, task: list[str], tmp_pat
         assert SECRET not in file.read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_an_ingest_that_can_be_repeated(store: Path, tmp_path: Path) -> None:
     rows = np.repeat(np.load(store / "X.npy"), 4, axis=0)
     np.save(tmp_path / "X.npy", rows)

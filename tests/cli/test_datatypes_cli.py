@@ -81,6 +81,7 @@ def test_a_second_ingest_of_the_same_vectors(place: Path, datatype: str, metric:
 INTEGERS = ("u1", "i2", "u2", "i4", ">i4", "u4", "i8", ">i8", "u8", "f2", ">f4", "f8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("datatype", ["uint8", "float32"])
 def test_vectors_of_any_number_type_are_what_they_are(
@@ -121,6 +122,7 @@ def test_whole_numbers_that_float32_cannot_hold(place: Path) -> None:
     run("ingest", "--vectors", "v.npy", "--qdrant", "store", "--collection", "new")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.5, "0.5"), (-3.0, "-3.0"), (256.0, "256.0"), (1e9, "1000000000.0")]
 )
@@ -211,6 +213,7 @@ def test_check_says_the_datatype(place: Path, datatype: str) -> None:
     assert json.loads(run("check", *pool, "--json").stdout)["datatype"] == datatype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid", "Manhattan"])
 @pytest.mark.parametrize("datatype", DATATYPES)
 def test_from_selection_to_repair(place: Path, datatype: str, metric: str) -> None:

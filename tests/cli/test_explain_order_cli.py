@@ -59,6 +59,7 @@ def test_what_was_asked_for_is_said(part: str, aim: str) -> None:
         assert f"perplexity {HARD[number]:.4g}; {aim} come first; the last one" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0.05, 0.15, 0.3])
 @pytest.mark.parametrize("classes", [(), ("--classes", "kind")])
 def test_windows_hold_what_was_selected_and_nothing_else(

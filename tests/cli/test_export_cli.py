@@ -177,6 +177,7 @@ def test_a_reopened_run_is_not_changed_by_an_export(here: Path) -> None:
     assert (here / "task.run").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["s.csv", "s.parquet", "s.tsv"])
 def test_the_table_of_a_selection_serves_everywhere(tmp_path: Path, name: str) -> None:
     asked = {"role": "user", "content": 'wörd \u2028 "a",\n\tb'}

@@ -143,6 +143,7 @@ def outcome(door: Door) -> tuple[bytes, dict[Any, Any]]:
     return Path("out.jsonl").read_bytes(), kept(door)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [8, pytest.param(1, marks=ALL)])
 @pytest.mark.parametrize(
     ("reply", "code", "first"), [(DEAD, 3, 0), (LOST, 3, 2), (RATE, 3, 4), (EXPIRED, 1, 6)]
@@ -166,6 +167,7 @@ def test_whichever_request_fails_a_repeated_command_does_all(
 VECTORS = ("ingest", "--vectors", "more.npy", "--overwrite")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [INGEST, VECTORS])
 @pytest.mark.parametrize(("reply", "code"), [(DEAD, 3), (EXPIRED, 1)])
 def test_whichever_request_of_an_ingest_fails_no_connection_stays_open(
@@ -177,6 +179,7 @@ def test_whichever_request_of_an_ingest_fails_no_connection_stays_open(
         assert fails.seen > first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("check",), ("explain", "task.run", "--id", "3"), EXPORT])
 def test_commands_that_only_read_fail_as_one(door: Door, words: tuple[str, ...]) -> None:
     run(door, *SELECT)
@@ -202,6 +205,7 @@ KEYS: dict[str, Any] = {
 CHECK = ("check",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "words"),
     [
@@ -222,6 +226,7 @@ def test_keys_that_do_not_open_the_collection(door: Door, key: str | None, words
     assert kept(door) == kept_before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["reader", "token-r"])
 def test_a_key_that_may_only_read_does_all_that_reads(door: Door, key: str) -> None:
     before = kept(door)
@@ -259,6 +264,7 @@ def match(**condition: Any) -> str:
     return json.dumps({"must": [{"key": "lang", "match": condition}]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strict", "condition", "words"),
     [
@@ -290,6 +296,7 @@ def test_filters_that_strict_mode_refuses(
     assert Path("out.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_write_that_fails_half_way_is_finished_by_the_same_command(door: Door) -> None:
     door.limit("pool", upsert_max_batchsize=16)
     door.hook = lambda request: LOST if request.writes and len(kept(door)) > 130 else None

@@ -179,6 +179,7 @@ def children(pid: int) -> list[int]:
     return [int(one) for one in listed]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="children are watched on Linux only")
 @pytest.mark.parametrize(
     ("number", "to_child", "kind", "code"),

@@ -59,6 +59,7 @@ UNKNOWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize(("words", "said", "meant"), UNKNOWN)
 def test_a_field_that_nobody_has(words: tuple[object, ...], said: str, meant: str) -> None:
@@ -70,6 +71,7 @@ def test_a_field_that_nobody_has(words: tuple[object, ...], said: str, meant: st
     assert {path.name for path in Path().iterdir()} <= before | {"task.run.lock"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "meant"), [(one[0], one[2]) for one in UNKNOWN if one[2]])
 def test_the_field_that_was_meant(words: tuple[object, ...], meant: str) -> None:
     """The advice is followed to its end; dates and tokens need more than a field that is there."""
@@ -85,6 +87,7 @@ def test_the_field_that_was_meant(words: tuple[object, ...], meant: str) -> None
     run(*mended)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize("clause", ["must", "should"])
 def test_a_filter_by_a_field_that_nobody_has(clause: str) -> None:
@@ -142,6 +145,7 @@ def test_a_map_of_fields_that_no_selected_point_has() -> None:
     assert len(rows_of("t.jsonl")) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "code"),
     [

@@ -41,6 +41,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_from_check_to_training_file(name: str, place: Path, api: Api) -> None:
     made = FRAMEWORKS[name]
@@ -89,6 +90,7 @@ def test_from_check_to_training_file(name: str, place: Path, api: Api) -> None:
     assert "no field that is known to hold its text" not in listed
 
 
+@pytest.mark.slow
 def test_a_field_that_nobody_has_is_named_before_anything_is_searched(
     place: Path, api: Api
 ) -> None:

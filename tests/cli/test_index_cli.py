@@ -103,6 +103,7 @@ def test_what_is_not_there_gets_no_graph(words: tuple[str, ...]) -> None:
     assert "no collection 'none'" in run(*words, code=1).stderr
 
 
+@pytest.mark.slow
 def test_a_slow_selection_advises_a_graph_and_a_walk_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_slow_selection_advises_a_graph_and_a_walk_nothing(
     assert "the scans took" not in run(*SELECT, "--exact").stderr
 
 
+@pytest.mark.slow
 def test_none_is_advised_where_it_would_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tsds_qdrant.cli.graph_words.SLOW_S", 0.0)
     run("ingest", "--vectors", "X.npy", *PLACE)

@@ -70,6 +70,7 @@ def manifest(strategy: str) -> Any:
     return json.loads(Path(f"{strategy}.jsonl.manifest.json").read_text())
 
 
+@pytest.mark.slow
 def test_less_searches_gradients_unless_told_otherwise() -> None:
     select("less", "task.jsonl", "--near-copies", "keep")
     assert manifest("less")["collection"]["vector"] == "gradient"
@@ -90,6 +91,7 @@ def test_less_searches_gradients_unless_told_otherwise() -> None:
     select("less", "X.npy", "--subtask-field", "kind", code=2)
 
 
+@pytest.mark.slow
 def test_rose_takes_preferences() -> None:
     select("rose", "pairs.jsonl", "--near-copies", "keep")
     order = answers("rose")

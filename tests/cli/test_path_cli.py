@@ -39,6 +39,7 @@ def figures(*words: object) -> dict[str, Any]:
     return shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

@@ -68,6 +68,7 @@ def make_relative(state: Path, location: str) -> None:
 # Relative paths
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_every_directory(here: Path) -> None:
     run("select", *POOL, "--size", 5, "--out", "s.jsonl", "--state", "task.run")
     point = rows_of("s.jsonl")[0]["id"]
@@ -85,6 +86,7 @@ def test_a_run_goes_on_from_every_directory(here: Path) -> None:
     assert facts["queries"]["source"] == str(here / "Q.npy")
 
 
+@pytest.mark.slow
 def test_a_manifest_selects_again_from_every_directory(here: Path) -> None:
     held_out = here / "held.npy"
     np.save(held_out, ROWS[20:24])
@@ -105,6 +107,7 @@ def test_test_items_are_the_same_by_another_path(here: Path) -> None:
     assert "keeps other test items out" in run("select", *words, "held.npy", code=1).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("location", ["store", "./store/", "elsewhere/../store"])
 def test_an_older_relative_state_is_found_from_here_and_by_the_state(
     here: Path, location: str
@@ -127,6 +130,7 @@ def test_of_two_places_the_one_with_the_run_s_collection_is_taken(here: Path) ->
     assert (here / "elsewhere" / "s.jsonl").read_bytes() == (here / "s.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_moved_store_is_named_and_remembered(here: Path) -> None:
     run("select", *POOL, "--size", 5, "--out", "s.jsonl", "--state", "task.run")
     (here / "store").rename(here / "moved")
@@ -170,6 +174,7 @@ def test_another_collection_is_not_taken_for_a_moved_one(here: Path) -> None:
 # Folders of qdrant-client, and memory
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_client_serves_all_but_writing(here: Path) -> None:
     client = QdrantClient(path="local")
     client.create_collection(
@@ -203,6 +208,7 @@ def test_a_folder_of_the_client_serves_all_but_writing(here: Path) -> None:
     run("check", *folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [":memory:", " :memory: "])
 def test_memory_is_refused_before_anything_is_done(here: Path, place: str) -> None:
     for words in (
@@ -219,6 +225,7 @@ def test_memory_is_refused_before_anything_is_done(here: Path, place: str) -> No
 # Streams
 
 
+@pytest.mark.slow
 def test_rows_alone_are_on_standard_output(here: Path) -> None:
     run("select", *POOL, "--size", 5, "--out", "s.jsonl", "--state", "task.run")
     run("reselect", "task.run", "--diff", "d.jsonl")
@@ -272,6 +279,7 @@ def test_a_reader_that_has_enough_ends_a_command_quietly(here: Path) -> None:
     assert (status, talk) == ("141", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -62,6 +62,7 @@ def reached() -> dict[str, Any]:
     return kept
 
 
+@pytest.mark.slow
 def test_a_run_keeps_how_it_was_reached(door: Door) -> None:
     door.keys = {"s3cret-key": "read"}
     flags = ("--consistency", "majority", "--timeout", "30s", "--patience", "5m")
@@ -199,6 +200,7 @@ def stopped(door: Door) -> tuple[threading.Event, threading.Event]:
     return came, over
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_an_interruption_while_a_stopped_server_is_waited_for(door: Door, times: int) -> None:
     came, over = stopped(door)
@@ -217,6 +219,7 @@ def test_an_interruption_while_a_stopped_server_is_waited_for(door: Door, times:
     assert not Path("s.ids").exists()
 
 
+@pytest.mark.slow
 def test_an_interruption_while_a_server_is_away(door: Door) -> None:
     door.hook = lambda request: failed(503, "starting") if request.path.endswith("/batch") else None
     command = started("select", "--qdrant", door.url, *ANSWERED, "--out", "s.ids")
@@ -228,6 +231,7 @@ def test_an_interruption_while_a_server_is_away(door: Door) -> None:
     assert command.returncode == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_watch_ends_while_a_server_is_away(door: Door, number: signal.Signals) -> None:
     run("select", "--qdrant", door.url, *ANSWERED, "--state", "task.run", "--out", "s.ids")
@@ -240,6 +244,7 @@ def test_a_watch_ends_while_a_server_is_away(door: Door, number: signal.Signals)
     assert (command.returncode, said) == (0, ("", ""))
 
 
+@pytest.mark.slow
 def test_an_error_is_not_followed_by_a_wait(door: Door) -> None:
     """One search is refused while others hang at a stopped server."""
     _, over = stopped(door)

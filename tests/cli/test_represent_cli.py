@@ -57,6 +57,7 @@ def figures(*words: str) -> Any:
     return json.loads(commands.run(*words, *PLACE, "--json").stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [pytest.param(k, marks=pytest.mark.slow if k in SLOW else ()) for k in KINDS]
 )
@@ -111,6 +112,7 @@ def test_rows_of_a_store_go_to_their_points(place: Path) -> None:
             assert record.vector == pytest.approx(rows[ids.index(str(record.id))], abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -114,6 +114,7 @@ def test_what_a_plain_upsert_erased_is_made_again(door: Door) -> None:
     assert whitened(door) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strict",
     [
@@ -161,6 +162,7 @@ class Fails:
         return self.reply if self.seen > self.first else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reply", [DEAD, LOST])
 def test_whichever_request_fails_a_repeated_command_does_all(door: Door, reply: Reply) -> None:
     before, first = of_others(door), 0

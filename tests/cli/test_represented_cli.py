@@ -103,6 +103,7 @@ def outputs(label: str) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.slow
 def test_every_command_does_what_it_did(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = outputs("one")
     check = json.loads(run("check", *PLACE, "--json").stdout)
@@ -148,6 +149,7 @@ def selected_again() -> list[tuple[Any, ...]]:
     return selected("later.jsonl")
 
 
+@pytest.mark.slow
 def test_a_point_that_is_ingested_anew_is_represented_again(
     plain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +189,7 @@ def test_nothing_is_ingested_into_a_represented_space(plain: Path) -> None:
     assert json.loads(run("check", *PLACE, "--json").stdout)["warnings"] == []
 
 
+@pytest.mark.slow
 def test_what_is_derived_follows_what_it_is_derived_from(plain: Path) -> None:
     texts = [row["text"] for row in rows_of("pool.jsonl")]
     write_pool(lambda k: texts[k] if k % 3 else texts[k] + "z")
@@ -232,6 +235,7 @@ def test_new_task_examples_of_a_run(plain: Path) -> None:
     assert selected("late.jsonl") != selected("sa.jsonl")
 
 
+@pytest.mark.slow
 def test_check_says_what_there_is(plain: Path) -> None:
     represent()
     found = json.loads(run("check", *PLACE, "--vector", "letters", "--json").stdout)
@@ -254,6 +258,7 @@ def test_check_says_what_there_is(plain: Path) -> None:
         assert sizes.keys() == pool.spaces.keys()
 
 
+@pytest.mark.slow
 def test_sizes_are_those_on_disk(plain: Path) -> None:
     represent()
     run("index", *PLACE)

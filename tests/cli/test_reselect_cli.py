@@ -100,6 +100,7 @@ def scratch(queries: str = "Q.npy") -> list[Any]:
     return chosen.selected_ids
 
 
+@pytest.mark.slow
 def test_more_is_ingested_and_the_selection_follows(
     store: Path, place: list[str], task: list[str]
 ) -> None:
@@ -258,6 +259,7 @@ def test_a_run_is_selected_again_only_with_its_settings(store: Path, task: list[
     assert not (store / "other.jsonl").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["reselect", "runs", "show", "watch"])
 def test_states_that_cannot_be_used(store: Path, task: list[str], command: str) -> None:
     assert "there is no run state 'none.run'" in refused(command, "none.run")

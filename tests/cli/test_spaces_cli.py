@@ -95,6 +95,7 @@ def open_lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_commands_go_on_as_before(store: Path) -> None:
     before = outputs("before")
     add_spaces()

@@ -99,6 +99,7 @@ def test_a_terminal_interrupts_once(tmp_path: Path) -> None:
     assert "ingest" in done.stdout  # a bar
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_whoever_ends_the_command_ends_its_child(
     waiting: subprocess.Popen[str], number: signal.Signals
@@ -134,6 +135,7 @@ def test_a_bus_error_where_there_is_room_is_said(waiting: subprocess.Popen[str])
     assert open_now() == 2_500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -154,6 +156,7 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.slow
 def test_two_ingests_of_one_new_collection() -> None:
     Path("pool.jsonl").write_text(lines(2_500))
     words = (*TSDS, "ingest", "pool.jsonl", "--vectors", "X.npy", *PLACE)

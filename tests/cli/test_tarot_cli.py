@@ -39,6 +39,7 @@ def manifest_of(path: str) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.slow
 def test_without_a_size_folds_choose_it(rows: Any) -> None:
     done = run(*TAROT, "--out", "own.jsonl", "--state", "own.run", "--folds", 4)
     told = manifest_of("own.jsonl")

@@ -254,6 +254,7 @@ def test_what_cannot_be_is_refused_before_the_model_is_loaded(
     )
 
 
+@pytest.mark.slow
 def test_texts_that_were_embedded_once_need_no_model_again(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +284,7 @@ def test_texts_that_were_embedded_once_need_no_model_again(
     assert Path("fourth.jsonl").read_bytes() == Path("first.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_file_holds_several_tasks_and_the_model_is_loaded_once(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def place(
     return f"{flags} --queries Q.npy", len(rows)
 
 
+@pytest.mark.slow
 def test_every_command_takes_the_whole_pool(place: tuple[str, int]) -> None:
     flags, count = place
     for wanted in (f"--size {count}", "--ratio 1", f"--size {count} --strategy similarity-max"):

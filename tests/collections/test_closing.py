@@ -17,6 +17,7 @@ from tsds_qdrant.errors import CollectionError
 ANSWER: Reply = (200, {}, {"title": "qdrant", "version": "1.19.0"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connected", [True, False])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_request_that_connects_while_the_session_is_closed(

@@ -42,6 +42,7 @@ def brute_force(queries: np.ndarray, limit: int) -> list[list[int]]:
     return [list(map(int, row)) for row in np.argsort(far, axis=1)[:, :limit]]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     shared=st.sets(st.integers(0, 39), max_size=40),

@@ -246,6 +246,7 @@ create_collection("store", "pool", dimension=4)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["write_metadata", "_put", "_clear_unfinished"])
 def test_a_maker_killed_on_the_way_leaves_no_collection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -277,6 +278,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_of_several_makers_one_succeeds(tmp_path: Path) -> None:
     for _ in range(3):
         start = str(time.time() + 1.0)

@@ -69,6 +69,7 @@ def check_equal(mine: Any, theirs: Any, metric: Metric) -> None:
     np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "engine"])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("datatype", DATATYPES)

@@ -129,6 +129,7 @@ def test_spaces_and_their_vectors_change_it(pool: EdgeCollection) -> None:
     assert len({*seen}) == len(seen)
 
 
+@pytest.mark.slow
 def test_a_collection_with_a_graph(tmp_path: Path) -> None:
     """Whose points lie in several segments."""
     rows = np.random.default_rng(3).normal(size=(12_000, 256)).astype(np.float32)

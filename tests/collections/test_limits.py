@@ -139,6 +139,7 @@ def test_conditions_are_counted_as_qdrant_counts_them(where: Mapping[str, Any]) 
             check_filter_limits(where, Limits(condition_size=largest - 1), "p")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @settings(deadline=None)
 @given(

@@ -124,6 +124,7 @@ def test_the_next_address_is_asked(door: Door, first: str, brief: None) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", ["hangs up", "is stopped", "shuts down"])
 @pytest.mark.parametrize("start", [4, 6])
 def test_a_node_that_stops_in_the_middle_is_left(

@@ -75,6 +75,7 @@ def test_a_limit(make_collection: MakeCollection, limit: int) -> None:
     assert all(TIES[int(point_id)] == value for point_id, value in found)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_pages")
 def test_a_filter_and_points_without_the_number(make_collection: MakeCollection) -> None:
     numbers = [None if k % 4 == 0 else k // 40 for k in range(200)]

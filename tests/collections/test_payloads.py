@@ -117,6 +117,7 @@ def test_unusual_payloads_are_read_back(tmp_path: Path, payload: dict[str, Any])
     assert json.dumps(replayed(tmp_path, payload)) == json.dumps(payload)
 
 
+@pytest.mark.slow
 @given(
     payloads=st.lists(PAYLOADS, min_size=1, max_size=3),
     beside=st.booleans(),

@@ -200,6 +200,7 @@ def test_nothing_writes_to_a_folder_of_the_client(tmp_path: Path) -> None:
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_two_collections_of_a_folder_are_open_at_once_and_the_lock_is_true(tmp_path: Path) -> None:
     folder = str(client_folder(tmp_path / "local", ("pool", "task")))
     opener = "import sys; from tsds_qdrant import open_collection; open_collection(*sys.argv[1:])"

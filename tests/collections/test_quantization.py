@@ -49,6 +49,7 @@ def exact(rows: np.ndarray) -> dict[PointId, float]:
     return probabilities_of(found)
 
 
+@pytest.mark.slow
 def test_distances_are_rescored(quantized: EdgeCollection, rows: np.ndarray) -> None:
     queries = near_queries(rows, 5)
     true = pairwise_distances(queries, rows, "Cosine")
@@ -82,6 +83,7 @@ def test_scans_pass_the_codes_by(
     assert variation(probabilities_of(found), exact) < 1e-6
 
 
+@pytest.mark.slow
 def test_check_tells(quantized: EdgeCollection) -> None:
     kind = quantized.info().quantization
     report = check(quantized)

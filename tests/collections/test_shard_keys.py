@@ -146,6 +146,7 @@ def test_hits_come_with_their_keys() -> None:
     assert read_grpc(reply).keys == []
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_key(door: Door, tmp_path: Path) -> None:
     np.save(tmp_path / "q.npy", ROWS[:4])
     place = ("--qdrant", door.url, "--collection", "t", "--exact")

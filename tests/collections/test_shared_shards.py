@@ -80,6 +80,7 @@ def test_a_cell_that_is_run_again_and_closed_lets_others_in(store: Path) -> None
     assert not locked(store / "pool")
 
 
+@pytest.mark.slow
 def test_what_nobody_refers_to_lets_others_in(store: Path) -> None:
     collection = open_collection(store, "pool")
     view = collection.at("")

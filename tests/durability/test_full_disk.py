@@ -82,6 +82,7 @@ def check_whole() -> None:
     assert np.allclose(last.vector, row / np.linalg.norm(row), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "said"),
     [
@@ -109,6 +110,7 @@ def test_no_room_is_said_before_anything_is_written(
     check_whole()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [pytest.param(5, marks=pytest.mark.slow), 10, 40])
 def test_a_disk_that_others_fill_ends_in_a_sentence(disk: Callable[[int], None], size: int) -> None:
     disk(size)
@@ -123,6 +125,7 @@ def test_a_disk_that_others_fill_ends_in_a_sentence(disk: Callable[[int], None],
     check_whole()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_where_a_collection_is_read(disk: Callable[[int], None]) -> None:
     disk(100)
     assert answer(*INGEST)[0] == 0

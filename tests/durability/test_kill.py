@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from kills import differences, kill_test
 
 
+@pytest.mark.slow
 def test_three_kills_change_nothing(tmp_path: Path) -> None:
     tally = kill_test(tmp_path, 3)
     assert sum(tally.kills.values()) == 3

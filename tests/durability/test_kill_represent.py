@@ -99,6 +99,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["ngrams", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "ngrams")]
 )

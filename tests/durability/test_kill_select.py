@@ -79,6 +79,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_select_killed_while_it_searches_goes_on(folder: Path) -> None:
     assert ended(folder, "whole", None)
     searching = searches(folder, "whole")["seconds"]

@@ -76,6 +76,7 @@ def refusal(path: Path | str) -> str:
 # Formats, there and back
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(rows=ROWS)
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
@@ -99,6 +100,7 @@ def as_text(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(rows=ROWS)
 @pytest.mark.parametrize("suffix", [".csv", ".TSV", ".csv.gz", ".tsv.zst"])
@@ -124,6 +126,7 @@ def test_table_round_trip(tmp_path: Path, rows: list[dict[str, Any]], suffix: st
         assert back.get("payload") == expected
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(rows=ROWS)
 def test_parquet_round_trip(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
@@ -245,6 +248,7 @@ def test_parquet_columns_hold_what_their_rows_hold(
     assert table["v"].to_pylist() == expected
 
 
+@pytest.mark.slow
 def test_parquet_types_are_settled_by_the_last_row(tmp_path: Path) -> None:
     rows = ({"id": i, "payload": {f"k{i % 999}": i}} for i in range(20_000))
     late = [{"id": "last", "payload": {"k0": "text"}}]

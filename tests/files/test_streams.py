@@ -41,6 +41,7 @@ def in_bash(line: str, directory: Path, *, path: str, form: str = "") -> bytes:
     return ran.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["", "jsonl", "csv", "tsv.gz", "ids", "jsonl.zst", "parquet"])
 @pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_standard_output_has_the_bytes_of_a_file(tmp_path: Path, form: str, path: str) -> None:

@@ -154,6 +154,7 @@ def test_an_optional_field_is_advised_where_text_is_left(tmp_path: Path) -> None
     assert "--template" not in refusal(Destination(str(tmp_path / "other"), "pool"), alone)
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(
     lines=st.lists(
@@ -231,6 +232,7 @@ def twins(shared: int, apart: int) -> list[Record]:
     return [*records, {"text": "another", "id": shared}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [2, 300, FIRST_LOOK + 300])
 def test_another_record_of_the_same_id_is_refused(
     place: Destination, tmp_path: Path, apart: int
@@ -259,6 +261,7 @@ def test_equal_records_may_share_an_id(place: Destination, tmp_path: Path) -> No
     assert (report.added, report.unchanged, report.rejected) == (1, 1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id_field", [None, "id"])
 @pytest.mark.parametrize("apart", [1, 1_500])
 def test_of_equal_records_with_two_vectors_the_first_counts(

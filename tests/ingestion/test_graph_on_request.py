@@ -57,6 +57,7 @@ def test_none_is_built_unless_asked_for(tmp_path: Path) -> None:
     assert report.seconds["index"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewritten", [False, True])
 def test_one_that_is_there_is_kept_up_to_date(tmp_path: Path, rewritten: bool) -> None:
     made(tmp_path)
@@ -107,6 +108,7 @@ def test_what_it_took_is_remembered_beside_the_rest(tmp_path: Path) -> None:
     assert {**before, GRAPH: None} == {**after, GRAPH: None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["much", 3, None, {}, {"seconds": "long"}, {"seconds": None}])
 def test_a_note_of_another_hand_says_nothing(tmp_path: Path, kept: object) -> None:
     made(tmp_path)

@@ -200,6 +200,7 @@ def test_an_empty_collection_learns_its_model(place: Destination, tmp_path: Path
 
 # Three events a chunk of 1,024: half embedded, embedded, read; then the index begins. A chunk is
 # stored while the next one is embedded.
+@pytest.mark.slow
 @pytest.mark.parametrize(("event", "least"), [(1, 0), (2, 0), (3, 0), (6, 1_024), (9, 2_048)])
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, event: int, least: int) -> None:
     file = write(tmp_path / "pool.jsonl", texts(2_500))

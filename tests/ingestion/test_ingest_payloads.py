@@ -54,6 +54,7 @@ def test_a_record_that_could_not_be_read_back_is_named(bad: str) -> None:
     assert stored == [1, 3]
 
 
+@pytest.mark.slow
 def test_floats_that_come_back_as_their_neighbours_are_unchanged() -> None:
     drawn = np.random.default_rng(0).random(1_500).tolist()
     write(*({"score": x, "scores": [x / 3, -x]} for x in drawn))
@@ -67,6 +68,7 @@ def test_floats_that_come_back_as_their_neighbours_are_unchanged() -> None:
     assert "added 1, updated 0, unchanged 1499" in run(*INGEST).stderr
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(PAYLOADS)
 def test_any_record_of_a_file_is_read_back_or_refused_by_its_line(record: dict[str, Any]) -> None:

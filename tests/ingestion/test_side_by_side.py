@@ -50,6 +50,7 @@ def stored(door: Door, node: int = 0) -> dict[PointId, Any]:
     }
 
 
+@pytest.mark.slow
 def test_first_ingests_side_by_side(tmp_path: Any) -> None:
     with open_door() as door, ThreadPoolExecutor() as threads:
         parts = [Part(number, 4) for number in (1, 2, 3, 4)]
@@ -101,6 +102,7 @@ def test_a_server_builds_its_index_by_itself() -> None:
         assert not ingest_vectors(place_of(door, index=True), ROWS[:10]).notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "failing", [1, *(pytest.param(failing, marks=pytest.mark.slow) for failing in (2, 3))]
 )

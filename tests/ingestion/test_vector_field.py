@@ -67,6 +67,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns_of_vectors_are_taken_as_they_are(

@@ -41,6 +41,7 @@ def added(to: Path) -> None:
         ours.index_payload("tsds.mine.rank")
 
 
+@pytest.mark.slow
 def test_vectors_marks_tags_and_indexes_stay(source: EdgeCollection, tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     mirror(source, MirrorSettings(to=to))
@@ -82,6 +83,7 @@ def test_vectors_marks_tags_and_indexes_stay(source: EdgeCollection, tmp_path: P
         assert "grad" in ours.spaces
 
 
+@pytest.mark.slow
 def test_the_source_may_gain_and_lose_spaces_and_indexes(
     source: EdgeCollection, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def copied(source: Path, target: Path) -> None:
     subprocess.run(["cp", "-a", source, target], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by", "event"),
     [
@@ -128,6 +129,7 @@ def test_killed_at_each_step(tmp_path: Path, by: str, event: str) -> None:
     assert [entry.name for entry in to.iterdir()] == [NAME]
 
 
+@pytest.mark.slow
 def test_a_first_mirror_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
     source, to = tmp_path / "source", tmp_path / "mirror"
     edge_source(source, points(range(100))).close()

@@ -132,6 +132,7 @@ def check_equal(source: Kind, to: Path) -> None:
     np.testing.assert_allclose(numbers, their_numbers, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mirror_equals_its_source_and_follows_it(source: Kind, tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     report = source.mirrored(to)
@@ -152,6 +153,7 @@ def test_a_mirror_equals_its_source_and_follows_it(source: Kind, tmp_path: Path)
     assert not [entry for entry in to.iterdir() if entry.name != NAME]
 
 
+@pytest.mark.slow
 def test_settings_and_indexes_are_those_of_the_source(source: Kind, tmp_path: Path) -> None:
     source.mirrored(tmp_path / "mirror")
     with source.open() as theirs, reopened(tmp_path / "mirror") as ours:
@@ -205,6 +207,7 @@ def test_a_filter_narrows_the_mirror_and_is_kept_to(tmp_path: Path) -> None:
             assert contents(ours) == expected
 
 
+@pytest.mark.slow
 def test_what_is_no_mirror_of_it_stays(tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     edge_source(to, points([1, 2])).close()
@@ -289,6 +292,7 @@ def test_a_disk_without_room_is_said_before_anything_is_in_place(
         assert not (directory / "mirror" / NAME).exists()
 
 
+@pytest.mark.slow
 def test_the_graph_is_built_on_request_and_kept(tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     many = points(range(1, 4_001))

@@ -89,6 +89,7 @@ def check_equal(door: Door, to: Path) -> None:
     np.testing.assert_allclose(numbers, their_numbers, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_shard_on_a_server_comes_as_a_snapshot(door: Door, tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     door.hook = Streaming((200, {}, snapshot_of(points(range(1, 101)), tmp_path)))
@@ -110,6 +111,7 @@ def test_a_shard_on_a_server_comes_as_a_snapshot(door: Door, tmp_path: Path) -> 
     check_equal(door, to)
 
 
+@pytest.mark.slow
 def test_additions_stay_where_the_update_is_a_snapshot(door: Door, tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     door.hook = Streaming((200, {}, snapshot_of(points(range(1, 101)), tmp_path)))
@@ -138,6 +140,7 @@ REPLIES: dict[str, Callable[[Path], Reply]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REPLIES)
 def test_without_a_snapshot_that_serves_points_are_read(
     kind: str, door: Door, tmp_path: Path
@@ -208,6 +211,7 @@ def snapshot_file(directory: Path, shards: int, *, packed: bool) -> Path:
     return directory / "pool.snapshot"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shards", "packed"), [(1, False), (3, False), (2, True)])
 def test_the_snapshot_file_of_a_collection_is_mirrored(
     shards: int, packed: bool, tmp_path: Path

@@ -50,6 +50,7 @@ class Counted(OtherCollection):
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["thinned", "stable"])
 def test_probabilities_are_those_of_brute_force(sampler: str) -> None:
     pool, queries = with_copies(0, 900, 4, 400)

@@ -85,6 +85,7 @@ def test_without_a_graph_everything_is_scanned() -> None:
         assert Searcher(collection).scan_reason == "no HNSW graph"
 
 
+@pytest.mark.slow
 def test_exact_when_asked_for(graph: EdgeCollection) -> None:
     searcher = Searcher(graph, SearchSettings(exact=True))
     assert searcher.scan_reason == "asked for"
@@ -98,6 +99,7 @@ def test_large_limits_are_scanned(graph: EdgeCollection) -> None:
     assert searcher.is_exact(int(SCAN_SHARE * COUNT) + 1)
 
 
+@pytest.mark.slow
 def test_a_filter_needs_a_payload_index(graph: EdgeCollection, rows: np.ndarray) -> None:
     searcher = Searcher(graph, SearchSettings(where=GROUP))
     assert searcher.scan_reason == "a filter without a payload index"
@@ -236,6 +238,7 @@ def test_a_probe_of_deeper_lists_needs_no_other_scan(
     assert searcher.counts.probe_searches == 10 * (1 + len(walked) + 2)
 
 
+@pytest.mark.slow
 def test_poison_is_named(poisoned: tuple[EdgeCollection, np.ndarray]) -> None:
     collection, clean = poisoned
     settings = SelectionSettings.of(sizes=(10,), alpha=0.5)

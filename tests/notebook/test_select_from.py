@@ -85,6 +85,7 @@ def same_rows(mine: list[dict[str, Any]], theirs: list[Any]) -> None:
     assert [{k: v for k, v in row.items() if k != "index"} for row in mine] == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_selected_from_as_a_file_is(
     kind: str, selected_by_commands: dict[int, list[Any]]
@@ -97,6 +98,7 @@ def test_every_kind_is_selected_from_as_a_file_is(
     assert found.indices.tolist() == [row["index"] for row in found.rows]
 
 
+@pytest.mark.slow
 def test_texts_files_and_models_that_are_loaded_give_the_same(
     selected_by_commands: dict[int, list[Any]], tmp_path: Path
 ) -> None:
@@ -134,6 +136,7 @@ def by_library(place: Path, rows: list[dict[str, Any]], task: Any, **flat: Any) 
         return select(opened, counted(task), SelectionSettings.of(strategy, sizes=(9,), **flat))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flat", [{}, {"strategy": "round-robin"}, {"alpha": 0.5, "seed": 5}, {"sampler": "top"}]
 )
@@ -283,6 +286,7 @@ def test_packages_of_others_are_imported_only_for_what_comes_from_them() -> None
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
+@pytest.mark.slow
 def test_a_temporary_collection_goes_with_its_result() -> None:
     found = select_from(np.eye(9), np.eye(9)[:2], 3)
     place = Path(found.kept.location)

@@ -183,6 +183,7 @@ def test_a_package_that_is_missing_is_named(package: str, monkeypatch: pytest.Mo
         getattr(found, f"to_{method}")()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["round-robin", "similarity-max", "random", "tarot", "uot"])
 def test_every_strategy_gives_rows_and_a_page(strategy: str, tmp_path: Path) -> None:
     found = of(TEXTS, 5, strategy=strategy)

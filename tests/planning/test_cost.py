@@ -31,6 +31,7 @@ def test_seconds_add_up() -> None:
     assert SearchCost(scan=None, walk=0.5).expected(100, 1_000) == (2_050, pytest.approx(1.025))
 
 
+@pytest.mark.slow
 def test_what_can_be_timed_is_timed() -> None:
     rows = clustered_rows(10_500, 256, 10_500)
     vectors = rows[:20].astype(np.float32)

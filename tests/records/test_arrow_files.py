@@ -109,6 +109,7 @@ TIMES = {
 }
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(values=st.lists(st.none() | st.integers(0, 86_399_999_999_999), min_size=1, max_size=5))
 @pytest.mark.parametrize("shape", ["plain", "list", "fixed", "struct", "map", "large", "words"])

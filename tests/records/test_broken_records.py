@@ -103,6 +103,7 @@ def test_wrong_encoding(tmp_path: Path, name: str, raw: bytes, wanted: str) -> N
     assert wanted in refusal(tmp_path / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.json.zst", "a.csv.gz"])
 def test_cut_off_and_false_compression(tmp_path: Path, name: str) -> None:
     noise = np.random.default_rng(0).integers(0, 10**9, 50_000).tolist()

@@ -93,6 +93,7 @@ def test_names_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         read_records("hf:a/b")
 
 
+@pytest.mark.slow
 def test_without_a_network_one_sentence_says_so(tmp_path: Path) -> None:
     code = (
         "from tsds_qdrant.records import read_records\n"

@@ -29,6 +29,7 @@ INDENTS = st.sampled_from([None, 0, 2])
 KEYS = st.text("abc", min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(
     records=RECORDS,
@@ -68,6 +69,7 @@ def test_every_field_of_a_document_in_pieces_of_any_size(
         assert found == (value if isinstance(value, list) else [value])
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(records=st.lists(st.dictionaries(KEYS, st.integers() | KEYS, min_size=1), min_size=2))
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".jsonl.gz"])
@@ -231,6 +233,7 @@ def test_broken_documents(tmp_path: Path, name: str, text: str, wanted: str) -> 
     assert wanted in refusal(written(tmp_path / name, text))
 
 
+@pytest.mark.slow
 def test_documents_on_standard_input_and_pipes() -> None:
     code = (
         "import sys, json; from tsds_qdrant.records import read_records\n"

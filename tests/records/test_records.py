@@ -33,6 +33,7 @@ from tsds_qdrant.records.json_window import Window
 # Formats, there and back
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(records=RECORDS)
 @pytest.mark.parametrize("suffix", [".jsonl", ".NDJSON", ".jsonl.gz", ".jsonl.zst"])
@@ -41,6 +42,7 @@ def test_json_lines_round_trip(tmp_path: Path, records: list[dict[str, Any]], su
     assert list(read_records(path)) == records
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(records=RECORDS, indent=st.sampled_from([None, 0, 2]))
 @pytest.mark.parametrize("suffix", [".json", ".json.gz", ".json.zst"])
@@ -80,6 +82,7 @@ TABLES = st.integers(1, 4).flatmap(
 )
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(table=TABLES)
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.zst"])
@@ -269,6 +272,7 @@ def test_several_frames_and_members(tmp_path: Path) -> None:
         assert sum(record["a"] for record in read_records(path)) == 50_002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix", [".jsonl", ".json", ".csv", ".jsonl.gz", ".jsonl.zst", ".parquet"]
 )

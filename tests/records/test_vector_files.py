@@ -98,6 +98,7 @@ def test_any_broken_header_is_an_input_error(tmp_path: Path, junk: bytes, keep: 
         load_vectors(tmp_path / "a.npy")
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["i1", "u1", "i2", ">u2", "i4", ">i4", "u4", "i8", ">i8", "u8"]),
     st.lists(st.integers(-(2**63), 2**64 - 1) | st.integers(-300, 300), min_size=1, max_size=6),

@@ -503,6 +503,7 @@ def test_the_run_says_the_same(store: Path) -> None:
     assert tuple(page_at(plain).sections) == UNSHARED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -539,6 +540,7 @@ def test_every_kind_of_selection_has_a_report(
     assert ("The task has no influence here" in text) == (evidence.solution.regime == "pool")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [None, "source"])
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("strategy", PLAIN)
@@ -613,6 +615,7 @@ def test_what_bounds_kept_out_is_named(
     assert ("a bound on the sample kept them out" in text) == (strategy != "tsds")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [5, SIZE])
 @pytest.mark.parametrize("strategy", PLAIN)
 def test_a_page_after_points_have_left(

@@ -60,6 +60,7 @@ def trained_by_trainer(model: Any, out: Path) -> Any:
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["gpt2", "adapters", pytest.param("llama", marks=pytest.mark.slow)]
 )

@@ -37,6 +37,7 @@ def model() -> SentenceTransformerEmbedder:
     return SentenceTransformerEmbedder(MODEL, batch_size=3)
 
 
+@pytest.mark.slow
 def test_vectors_do_not_depend_on_the_company_of_a_text(model: SentenceTransformerEmbedder) -> None:
     batches: list[int] = []
     together = model.encode(TEXTS, batches.append)

@@ -72,6 +72,7 @@ def explicit_at(
     return explicit(model, one_batch(tiny, examples), [*linear_layers(model)], objective)
 
 
+@pytest.mark.slow
 def test_gradient_has_a_unit_block_for_each_checkpoint(
     tiny: LanguageModel, warm: tuple[Checkpoint, ...]
 ) -> None:
@@ -102,6 +103,7 @@ def test_values_of_gradients(tiny: LanguageModel) -> None:
     assert found.values["answer_tokens"][0] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [LossGradients, MarginGradients])
 def test_unnormalised_kinds(tiny: LanguageModel, warm: Any, kind: Any) -> None:
     found = kind(GradientSource(tiny, warm, SMALL)).candidates(DIALOGUES)
@@ -117,6 +119,7 @@ def test_unnormalised_kinds(tiny: LanguageModel, warm: Any, kind: Any) -> None:
     assert ("margin" in found.values) == (kind is MarginGradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["less", "torch"])
 def test_adam_turns_candidates_and_leaves_targets(
     tiny: LanguageModel, warm: tuple[Checkpoint, ...], form: Any
@@ -246,6 +249,7 @@ def preferred(pairs: Sequence[tuple[Shown, Shown]]) -> list[Shown]:
     return [replace(chosen, rejected=rejected) for chosen, rejected in pairs]
 
 
+@pytest.mark.slow
 def test_contrasts_are_the_gradients_of_dpo_whatever_its_reference(
     tiny: LanguageModel, warm: tuple[Checkpoint, ...]
 ) -> None:
@@ -287,6 +291,7 @@ def test_equal_sides_of_a_pair_have_no_contrast(tmp_path: Path) -> None:
     assert not np.any(found.rows[1:])  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_what_was_chosen_scores_above_what_was_rejected(tiny: LanguageModel) -> None:
     made = UnitGradients(GradientSource(tiny, projection=Projection(2048)))
     for pair in PAIRS:
@@ -295,6 +300,7 @@ def test_what_was_chosen_scores_above_what_was_rejected(tiny: LanguageModel) -> 
         assert chosen > 0 > rejected
 
 
+@pytest.mark.slow
 def test_whole_models_are_checkpoints_too(tmp_path: Path, tiny: LanguageModel) -> None:
     for seed in (3, 4):
         language(tmp_path / f"checkpoint-{seed}", seed=seed)
@@ -307,6 +313,7 @@ def test_whole_models_are_checkpoints_too(tmp_path: Path, tiny: LanguageModel) -
         np.testing.assert_allclose(part, alone.rows, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_base_model_is_named_and_checkpoints_leave_it_as_it_is(
     tiny: LanguageModel, warm: tuple[Checkpoint, ...]
 ) -> None:
@@ -330,6 +337,7 @@ def test_a_model_that_was_loaded_for_inference_has_gradients(tmp_path: Path) -> 
     np.testing.assert_allclose(made.rows, expected, rtol=1e-4, atol=1e-6)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_untrained_adapters_are_told(tmp_path: Path, tiny: LanguageModel) -> None:
     fresh = Checkpoint.read(adapters(tmp_path / "fresh", tiny, steps=0))
     said: list[str] = []

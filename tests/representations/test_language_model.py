@@ -194,6 +194,7 @@ def test_names_without_a_model(name: str, error: Any, words: str) -> None:
             use(name)
 
 
+@pytest.mark.slow
 def test_directories_without_a_causal_language_model(tmp_path: Path) -> None:
     def directory(name: str, made: Any = None) -> Path:
         return Path(saved_model(tmp_path / name, made))

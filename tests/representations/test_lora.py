@@ -78,6 +78,7 @@ def test_steps_are_those_of_torch_on_each_example_alone(directory: str) -> None:
         torch.testing.assert_close(trained[bare(name)], parameter.detach(), atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_changes_nothing_without_dropout_and_the_loss_falls(directory: str) -> None:
     found = []
     for tokens in (1, 30, 10_000):
@@ -91,6 +92,7 @@ def test_memory_changes_nothing_without_dropout_and_the_loss_falls(directory: st
             torch.testing.assert_close(value, found[0][1][name], atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [1, 2])
 def test_a_restored_training_goes_on_to_the_same_bytes(
     directory: str, tmp_path: Path, stopped: int
@@ -109,6 +111,7 @@ def test_a_restored_training_goes_on_to_the_same_bytes(
             assert file.read_bytes() == (tmp_path / f"halved-{number}" / file.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_chance_follows_from_the_seed_and_is_left_as_it_was(directory: str) -> None:
     torch.manual_seed(9)
     expected = torch.rand(3)
@@ -167,6 +170,7 @@ def test_a_loss_that_is_no_number_ends_the_training(directory: str) -> None:
         one.epoch(1, nothing)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the system bounds no files")
 @pytest.mark.parametrize("largest", [100, 2_000, 9_000])
 def test_a_full_disk_leaves_no_checkpoint(directory: str, tmp_path: Path, largest: int) -> None:

@@ -50,6 +50,7 @@ def test_a_pattern_that_fits_nothing_is_told_with_one_that_does(tiny: LanguageMo
     assert linear_layers(tiny.model, [f"*{advice}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["loss", "margin"])
 @pytest.mark.parametrize(("dimension", "seed"), [(32, 0), (512, 1), (2048, -5), (16384, 7)])
 def test_blocks_are_the_projections_of_explicit_gradients(
@@ -125,6 +126,7 @@ def predicted_variance(one: Any, other: Any, projection: Projection) -> float:
     return float(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [512, 2048])
 def test_dot_products_are_right_in_the_mean_and_spread_as_the_dimension_says(
     tiny: LanguageModel, dimension: int
@@ -151,6 +153,7 @@ def test_dot_products_are_right_in_the_mean_and_spread_as_the_dimension_says(
     assert 0.75 < ratio < 1.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("size", [1, 4, 16])
 def test_neither_batches_nor_padding_change_a_row(

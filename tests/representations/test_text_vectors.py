@@ -78,6 +78,7 @@ PROMPTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prompts", "prompt", "query_prompt", "document", "query"), PROMPTS)
 def test_prompts(
     loaded: Any,

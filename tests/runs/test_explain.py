@@ -331,6 +331,7 @@ def test_the_regularizer_tv(tmp_path: Path) -> None:
                     assert (point_id in inside) == (turn > alpha)
 
 
+@pytest.mark.slow
 def test_every_engine(make_collection: MakeCollection, tmp_path: Path) -> None:
     ids: list[PointId] = [
         k if k % 2 else f"00000000-0000-4000-8000-{k:012x}" for k in range(len(POOL))

@@ -27,6 +27,7 @@ few = settings(
 )
 
 
+@pytest.mark.slow
 @few
 @given(seed=st.integers(0, 2**32), radius=st.sampled_from([0.3, 0.8]))
 def test_what_is_kept_out_while_bounds_look_further(seed: int, radius: float) -> None:
@@ -72,6 +73,7 @@ def step(collection: Collection, pool: Pool, ids: list[PointId]) -> list[PointId
     return [*(i for i in ids if i not in some[3:]), *new]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),

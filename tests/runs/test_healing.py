@@ -93,6 +93,7 @@ class From(FailingWrites):
         super().__init__(UNCONFIRMED, *range(first, 100), applied=applied)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     first=st.integers(0, 1),

@@ -134,6 +134,7 @@ EACH: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strict", EACH, ids=str)
 @pytest.mark.parametrize("where", [None, EN], ids=["all", "filter"])
 def test_each_limit_leaves_a_run_as_it_is(
@@ -166,6 +167,7 @@ LIMITS = st.fixed_dictionaries(
 ONE_AT_A_TIME = {"max_query_limit": 1, "condition_max_size": 1}
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(LIMITS, st.sampled_from([None, EN]), st.booleans())
 @example({**ONE_AT_A_TIME, "read_rate_limit": 60}, None, False)
@@ -250,6 +252,7 @@ MEMBERS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid"])
 @pytest.mark.parametrize("where", [None, EN], ids=["all", "filter"])
 @pytest.mark.parametrize("strict", MEMBERS, ids=str)
@@ -296,6 +299,7 @@ def searched(door: Door) -> bool:
     return any("query" in one.path for one in door.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("access", ["read", {"p": "r"}])
 def test_a_key_that_may_not_write_is_refused_before_the_searching(
     access: Any, tmp_path: Path

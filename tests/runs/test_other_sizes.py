@@ -13,6 +13,7 @@ ROWS = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
 POOL = ("--qdrant", "store", "--collection", "pool")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["tsds", "similarity-max", "random"])
 def test_a_run_takes_another_size(
     strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

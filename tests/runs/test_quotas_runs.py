@@ -14,6 +14,7 @@ from tsds_qdrant.runs.reopen import reopen
 from tsds_qdrant.selection.quotas import Quota
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [

@@ -93,6 +93,7 @@ def follow(history: History, directory: Path, wanted: SelectionSettings, steps: 
     return steps
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
@@ -143,6 +144,7 @@ def test_any_history(
             collection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("regularizer", ["kde", "uniform", "tv"])
 def test_every_engine(backend: Backend, tmp_path: Path, seed: int, regularizer: Any) -> None:

@@ -126,6 +126,7 @@ def plain(
     return made
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(
     pool=st.sampled_from([EXACT, WALKED]),
@@ -180,6 +181,7 @@ def broken_off(collection: Any, state: Path, settings: SelectionSettings, querie
     return str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_nothing_kept_is_used_once_the_collection_has_changed(
     strategy: str, rows: np.ndarray, tmp_path: Path

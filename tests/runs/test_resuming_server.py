@@ -91,6 +91,7 @@ def cleared(name: str) -> None:
         path.unlink()
 
 
+@pytest.mark.slow
 @reuses_folder
 @given(shares=st.lists(st.floats(0, 0.99), min_size=1, max_size=3), strategy=st.booleans())
 def test_the_same_command_goes_on_after_an_outage(
@@ -134,6 +135,7 @@ def test_without_a_state_the_way_out_is_said(door: Door, outage: Outage) -> None
     assert "went on from " in select(door, "task")
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on(door: Door, outage: Outage) -> None:
     outage.begin()
     select(door, "whole", "--bandwidth", "0.9")

@@ -94,6 +94,7 @@ def test_a_run_of_the_whole_pool_is_reopened_after_a_candidate_has_left(
     agree(reselect(state, collection=pool).selection, select(pool, TASK, given_of(name, 20)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(25))
 @given(st.integers(0, 10**9))
 def test_reselecting_near_the_size_of_the_pool_is_selecting_afresh(seed: int) -> None:
@@ -143,6 +144,7 @@ def test_a_watch_of_equal_candidates_goes_on(tmp_path: Path) -> None:
     assert 0 < event["alpha"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("strategy", PLAIN)
 def test_equal_candidates_are_selected_on_every_engine(

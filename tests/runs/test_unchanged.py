@@ -61,6 +61,7 @@ def again(state: RunState, place: Any) -> tuple[Reselection, int, int]:
 WAYS = [{}, {"detect_updates": True}, {"since_field": "n"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_an_embedded_collection_that_did_not_change_is_not_read(
     tmp_path: Path, way: dict[str, Any]
@@ -134,6 +135,7 @@ def test_tags_that_decide_who_is_a_candidate_are_a_change(tmp_path: Path) -> Non
         same(done.selection, truth)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.lists(
@@ -238,6 +240,7 @@ FOREIGN: dict[str, Foreign] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", FOREIGN)
 @pytest.mark.parametrize("stamps", [True, False], ids=["stamps", "ids"])
 def test_what_changed_on_a_server_is_found(way: str, stamps: bool, tmp_path: Path) -> None:
@@ -271,6 +274,7 @@ def test_ids_are_paged_and_not_fetched_again(tmp_path: Path) -> None:
         assert [page.get("offset") for page in pages if not page.get("filter")] == [None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["Cosine", "Euclid", "Manhattan"])
 @pytest.mark.parametrize("size", [20, 60])
 def test_one_percent_more_costs_a_tenth_of_the_rows_at_most(

@@ -116,6 +116,7 @@ def test_selected_points_carry_their_tag_and_nothing_else_is_touched(pool: Colle
     assert (again.written, again.cleared, again.unchanged) == (0, 0, 20)
 
 
+@pytest.mark.slow
 def test_those_that_leave_lose_their_tag_and_names_live_side_by_side(pool: Collection) -> None:
     before = stored(pool)
     first = select(pool, QUERIES, WANTED)
@@ -624,6 +625,7 @@ app(sys.argv[2:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "left", "carriers"),
     [("set_payload", 0, 0), ("set_payload", 7, 7)],

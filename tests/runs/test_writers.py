@@ -191,6 +191,7 @@ def came_by(collection: Collection, mark: Mark) -> tuple[list[PointId], Mark]:
     return changes.came, changes.mark
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(WRITERS, ACTIONS)
 def test_a_run_beside_writers_equals_one_from_scratch(

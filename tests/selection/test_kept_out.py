@@ -85,6 +85,7 @@ def test_the_result_is_that_of_a_collection_without_them(
     assert found.selected_ids == without.selected_ids
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1), strategy=st.sampled_from(["tsds", "similarity-max"]))
 def test_a_repaired_run_is_that_from_scratch(

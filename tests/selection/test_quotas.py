@@ -211,6 +211,7 @@ def test_the_whole_pool_is_tried_last() -> None:
             select(collection, QUERIES, beyond)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(20), deadline=None)
 @given(
     st.lists(

@@ -102,6 +102,7 @@ def test_only_candidates_near_the_edge_change_when_probabilities_move_a_little(
     assert before ^ after <= set(may_cross.tolist())
 
 
+@pytest.mark.slow
 def test_the_first_drawn_and_the_second_follow_successive_sampling() -> None:
     p, keys = np.array([0.5, 0.3, 0.15, 0.05]), point_keys([3, 1, 4, 15])
     draws = 20_000

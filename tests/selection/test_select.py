@@ -67,6 +67,7 @@ def test_the_derived_scales_follow_the_unit(pool: EdgeCollection) -> None:
     assert large.selected_ids == small.selected_ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_backend_selects_the_same(make_collection: MakeCollection, metric: Metric) -> None:
     ids = [*range(7, 600), *(f"00000000-0000-4000-8000-{number:012x}" for number in range(7))]

@@ -84,6 +84,7 @@ def task_of(vectors: Any) -> TaskExamples:
     return TaskExamples(rows, ["w1 x"] * len(rows), np.ones(len(rows)), TEXT)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(60))
 @given(st.integers(0, 10**9))
 @example(72)
@@ -130,6 +131,7 @@ def test_p_of_a_size_near_the_pool_is_that_of_brute_force(seed: int, share: floa
     assert variation(probabilities_of(found), wanted) <= 1e-5
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(30))
 @given(st.integers(0, 10**9))
 def test_bounds_that_bind_nothing_change_nothing(seed: int) -> None:

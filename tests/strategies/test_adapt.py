@@ -252,6 +252,7 @@ def test_pruning_keeps_a_pool_that_every_cluster_shares() -> None:
 SETTINGS: dict[str, Any] = {"sizes": (5, 12), "clusters": "c", "scores": ("s", "t")}
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(30), deadline=None)
 @given(seed=st.integers(0, 2**32), calm=st.booleans())
 def test_replaying_the_ledger_gives_the_same(seed: int, calm: bool) -> None:

@@ -205,6 +205,7 @@ def test_a_filter_gives_what_a_smaller_collection_gives(row: Row, seed: int, gri
     same(found, wanted, row)
 
 
+@pytest.mark.slow
 @law(80, INDEPENDENT)
 def test_a_guard_gives_what_deleting_the_copies_gives(row: Row, seed: int, grid: bool) -> None:
     case = Case(row, seed, grid)
@@ -226,6 +227,7 @@ def test_a_guard_gives_what_deleting_the_copies_gives(row: Row, seed: int, grid:
     assert not {case.payloads[k]["text"] for k in chosen} & set(held_out.excerpts)
 
 
+@pytest.mark.slow
 @law(120)
 def test_repair_gives_what_starting_over_gives(row: Row, seed: int, grid: bool) -> None:
     case = Case(row, seed, grid)
@@ -269,6 +271,7 @@ def check_nothing_is_done_twice(state: RunState, pool: Counted, last: Selection)
         assert not pool.read["payloads"]
 
 
+@pytest.mark.slow
 @law(60)
 def test_a_reopened_run_is_the_run(row: Row, seed: int, grid: bool) -> None:
     """Whatever has changed in the collection since, and whatever it was bounded by."""
@@ -311,6 +314,7 @@ def test_more_than_there_are_is_refused(row: Row) -> None:
         select(case.opened(strangers=False), case.task, case.settings(sizes=(count + 1,)))
 
 
+@pytest.mark.slow
 @law(60)
 def test_samples_keep_to_bounds_and_take_what_fits(row: Row, seed: int, grid: bool) -> None:
     case = Case(row, seed, grid)
@@ -381,6 +385,7 @@ def fits(sample: Sequence[Payload], bounds: Bounds, size: int | None) -> bool:
     return most is None or all(groups.count(name) <= most for name in groups)
 
 
+@pytest.mark.slow
 @law(30)
 def test_exports_and_tags_are_those_of_the_sample(row: Row, seed: int, grid: bool) -> None:
     case = Case(row, seed, grid)
@@ -414,6 +419,7 @@ def test_exports_and_tags_are_those_of_the_sample(row: Row, seed: int, grid: boo
         assert (again.written, again.cleared, again.unchanged) == (0, 0, len(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.strategy)
 def test_a_watch_sees_a_change(row: Row, tmp_path: Path) -> None:
     case = Case(row, 1, grid=False)
@@ -455,6 +461,7 @@ def test_cards_say_what_is_so(row: Row) -> None:
     assert bool(counted.searches) != card.reads_all
 
 
+@pytest.mark.slow
 @law(60, INDEPENDENT)
 def test_strangers_change_nothing(row: Row, seed: int, grid: bool) -> None:
     """Points without the vector, and vectors of zeros where directions count, are no candidates."""

@@ -150,6 +150,7 @@ def lengths_apart(rng: np.random.Generator, n: int, d: int) -> Any:
     return rng.normal(size=(n, d)) * rng.lognormal(sigma=1.5, size=(n, 1))
 
 
+@pytest.mark.slow
 @FEW
 @given(
     seed=st.integers(0, 2**32),

@@ -145,6 +145,7 @@ class Trained:
         return margins_of(rows, rows @ self.start, np.full(40, 1 / 40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_estimates_are_losses_of_retrained_models(seed: int) -> None:
     made = Trained(seed)

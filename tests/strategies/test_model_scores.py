@@ -35,6 +35,7 @@ def with_scores(pool: Any, values: list[dict[str, Any]], name: str = "hidden") -
     add_made(pool, kept, range(len(values)), values=values, name=name)
 
 
+@pytest.mark.slow
 @FEW
 @given(seed=st.integers(0, 2**32), few=st.booleans())
 def test_parts_of_the_order(seed: int, few: bool) -> None:

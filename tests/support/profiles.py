@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-THOROUGH = 20
+THOROUGH = 18
 """Examples of a property test that asks for no number, in the thorough profile."""
-MOST = 30
+MOST = 25
 """Maximum number of examples of any property test there, so that all ends in half an hour."""
 
 

@@ -56,6 +56,7 @@ def stored(vector: str, ids: list[int]) -> Any:
         return np.stack([one.vector for one in pool.retrieve(ids, vectors=True)])  # type: ignore[arg-type,misc]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vector", ["hidden", "gradient", "whitened"])
 def test_a_task_of_candidates_has_their_vectors(
     made: Path, vector: str, monkeypatch: pytest.MonkeyPatch

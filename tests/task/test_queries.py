@@ -109,6 +109,7 @@ def test_records_become_texts_vectors_and_weights(tmp_path: Path, name: str) -> 
     assert (examples.cut, examples.note) == (None, "")
 
 
+@pytest.mark.slow
 def test_commands_say_which_task_examples_the_model_reads_only_in_part(
     pool: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

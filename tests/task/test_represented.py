@@ -238,6 +238,7 @@ def test_the_task_is_made_once(store: Path) -> None:
     assert len(Revised.texts()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["cut", "empty", "swapped", "directory", "read-only"])
 def test_a_cache_that_cannot_be_used_is_done_without(
     store: Path, harm: str, monkeypatch: pytest.MonkeyPatch

@@ -91,6 +91,7 @@ def write(path: str, records: Sequence[Mapping[str, Any]]) -> str:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["vectors", "vectors and template", "texts", "id field"])
 def test_the_order_is_that_of_the_records(place: Destination, way: str) -> None:
     records = [{"text": f"word{k % 40} other{k % 7}", "key": f"k{k}"} for k in range(300)]

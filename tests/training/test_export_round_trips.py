@@ -102,6 +102,7 @@ def embedded(file: str, tmp_path: Path) -> list[str]:
     return model.texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 @pytest.mark.parametrize(
     ("form", "kind"), [(form, kind) for form, kinds in KEPT.items() for kind in kinds]
@@ -149,6 +150,7 @@ def test_every_form_but_the_one_without_records_is_tried() -> None:
     assert {*KEPT, DATAFLEX} == set(FORMS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz", "s.csv", "s.parquet"])
 @pytest.mark.parametrize("payload", [ALPACA[1], DIALOGUES[0], CALLS[0], SHOWN[0], TEXTS[1]])
 def test_the_rows_of_a_selection_are_recognised(

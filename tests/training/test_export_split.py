@@ -22,6 +22,7 @@ from tsds_qdrant.training.spool import Spool
 load, make, offline = exported.load, exported.make, exported.offline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("exact", [False, True])
 def test_no_pair_of_near_duplicates_straddles_the_split(

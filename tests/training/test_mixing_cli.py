@@ -124,6 +124,7 @@ def test_the_weights_are_drawn(log: Path, tmp_path: Path) -> None:
     assert not run("mix", "--losses", log, "--json", "--plot", tmp_path / "w.svg").stderr
 
 
+@pytest.mark.slow
 def test_names_are_in_the_legend_whatever_they_are(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     names = ["_x", "$y", r"$\\frac$", "網", "long" * 50, *(f"s{k}" for k in range(30))]

@@ -196,6 +196,7 @@ def test_losses_by_source_are_those_of_the_model(collection: Collection, tmp_pat
             assert found[name] == (pytest.approx(loss / count, rel=1e-4), count)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_trainer_resumed_from_a_checkpoint_has_the_same_stream(
     collection: Collection, tmp_path: Path
@@ -227,6 +228,7 @@ def test_a_trainer_resumed_from_a_checkpoint_has_the_same_stream(
     assert rows_of(log) == rows_of(tmp_path / "whole.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("arguments", "words"),

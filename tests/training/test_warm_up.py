@@ -61,6 +61,7 @@ def changed(collection: Collection) -> Any:
     return [(one.id, one.payload) for one in collection.retrieve(ids)], collection.info().metadata
 
 
+@pytest.mark.slow
 def test_every_engine_is_only_read_and_gives_the_same(
     make_collection: MakeCollection, model: str, tmp_path: Path
 ) -> None:
@@ -77,6 +78,7 @@ def test_every_engine_is_only_read_and_gives_the_same(
     assert (known["pool"], known["trained"], known["part"]["seed"]) == (40, 10, 0)
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_checkpoints_weigh_by_their_rates(
     pool: Collection, model: str, tmp_path: Path
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_part_is_by_chance_of_seed_and_id(share: float) -> None:
     assert PartSettings(share, 5000).of(ids) == ids
 
 
+@pytest.mark.slow
 def test_stopped_in_every_epoch_it_ends_the_same(
     pool: Collection, model: str, tmp_path: Path
 ) -> None:
@@ -144,6 +147,7 @@ def test_killed_in_every_epoch_it_ends_the_same(store: Path, model: str, tmp_pat
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_draft_and_a_gap_are_made_good(pool: Collection, model: str, tmp_path: Path) -> None:
     warmed(pool, model, tmp_path / "whole")
     out = tmp_path / "again"
@@ -155,6 +159,7 @@ def test_a_draft_and_a_gap_are_made_good(pool: Collection, model: str, tmp_path:
     assert contents(out) == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_made_again_when_it_is_removed(
     pool: Collection, model: str, tmp_path: Path
 ) -> None:
@@ -171,6 +176,7 @@ def test_a_damaged_checkpoint_is_made_again_when_it_is_removed(
     assert contents(out) == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_what_is_ingested_meanwhile_is_no_matter(
     pool: Collection, model: str, tmp_path: Path
 ) -> None:
@@ -183,6 +189,7 @@ def test_what_is_ingested_meanwhile_is_no_matter(
     assert contents(tmp_path / "again") == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_another_warm_up_is_never_continued(pool: Collection, model: str, tmp_path: Path) -> None:
     out = tmp_path / "warm"
     warmed(pool, model, out, epochs=1)

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "like_ids": "give the rows as the task",
     "like_filter": "give the rows as the task",
     "config": "pass its settings by their names",
+    "mirror": "mirror the collection, and give that directory as qdrant",
 }
 """Flags that a call has no use for -> what to do instead."""
 GROUPS: Mapping[str, type] = {

@@ -96,6 +96,7 @@ def test_a_guard_gives_what_deleting_the_copies_gives(seed: int, grid: bool) -> 
     assert same(found, outcome(lambda: select(pool, case.task, wanted)), ROW)
 
 
+@pytest.mark.slow
 @LAW
 @seeds
 def test_repair_gives_what_starting_over_gives(seed: int, grid: bool) -> None:

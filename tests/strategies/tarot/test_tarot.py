@@ -158,6 +158,7 @@ def naive_folds(distances: Array, guides: list[Array]) -> tuple[set[int], list[i
     return union, chosen
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(12), deadline=None)
 @given(st.integers(0, 2**32))
 def test_folds_choose_what_plain_loops_choose(seed: int) -> None:

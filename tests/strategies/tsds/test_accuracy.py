@@ -82,6 +82,7 @@ def run(
     return select_for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", CASES)
 def test_the_bound_covers_what_went_wrong(run: Run, settings: SelectionSettings) -> None:
     """With every list in the sample the bound covers the true total variation.
@@ -98,6 +99,7 @@ def test_the_bound_covers_what_went_wrong(run: Run, settings: SelectionSettings)
     assert 0.0 < found.transport.accuracy.recall < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", CASES[1::2])
 def test_the_bound_holds_on_average_where_lists_are_sampled(
     run: Run, settings: SelectionSettings
@@ -112,6 +114,7 @@ def test_the_bound_holds_on_average_where_lists_are_sampled(
     assert 0.01 < np.mean(true) <= np.mean(bounds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", CASES[1:])
 def test_limits_cover_what_no_sample_has_met(run: Run, settings: SelectionSettings) -> None:
     exact = probabilities_of(run(settings, 48, True))
@@ -141,6 +144,7 @@ class RarelyWrong(OtherCollection):
         return first_hits(hits.only(~(spoiled & first)), limit)
 
 
+@pytest.mark.slow
 def test_no_miss_is_no_proof(graph: EdgeCollection, rows: np.ndarray) -> None:
     queries, settings = near_queries(rows, 48), CASES[0].altered(accuracy=1.0)
     exact = probabilities_of(select(graph, queries, settings.altered(exact=True)))
@@ -236,6 +240,7 @@ def test_unknown_where_scans_are_not_allowed(graph: EdgeCollection, rows: np.nda
     assert found.counts.probe_searches == 1  # the look for poison
 
 
+@pytest.mark.slow
 def test_the_sample_is_seeded(run: Run) -> None:
     bounds = {
         run(CASES[2].altered(seed=3), 48, False).transport.accuracy.variation_bound

@@ -163,6 +163,7 @@ POOLS: dict[str, Callable[[], Pool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [next(iter(POOLS)), *(pytest.param(n, marks=pytest.mark.slow) for n in [*POOLS][1:])]
 )
@@ -235,6 +236,7 @@ def queries() -> Array:
     return near_queries(flat(10_500, 32), EXAMPLES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scan", "walk", "scanned"), [(0.03, 0.0, False), (0.001, 0.002, True)])
 def test_lists_on_a_server_are_scanned_where_that_took_little(
     scan: float, walk: float, scanned: bool, good: EdgeCollection, queries: Array

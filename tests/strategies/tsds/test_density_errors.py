@@ -115,6 +115,7 @@ HARD = [(4, 0.03, 300), (6, 0.03, 300), (6, 0.03, 100), (4, 0.1, 300), (6, 0.3, 
 OTHERS = [case for case in product((1, 4, 6), (0.03, 0.3), (100, 300, 900)) if case not in HARD]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("most", "share", "size"),
     [*HARD, *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS)],
@@ -138,6 +139,7 @@ def test_the_bound_covers_the_threshold_that_densities_move(
         assert said.density_error < true
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_where_searches_have_erred_a_few_good_ones_are_no_proof(
     graph: EdgeCollection, rows: np.ndarray, seed: int
