@@ -238,6 +238,7 @@ def test_history_and_facts(store: Path, place: list[str], task: list[str]) -> No
     assert history == run("runs", "task.run").stdout
 
 
+@pytest.mark.slow
 def test_the_ways_to_look(store: Path, task: list[str]) -> None:
     words = [*task[:-1], "other.run", "--out", "o.jsonl"]
     run("select", *words, "--detect-updates")

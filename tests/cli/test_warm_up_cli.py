@@ -24,6 +24,7 @@ def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("ingest", "pool.jsonl", "--vectors", "X.npy", *PLACE)
 
 
+@pytest.mark.slow
 def test_it_says_what_was_learnt_and_goes_on() -> None:
     saved_model(Path("lm"))
     words = ("warm-up", *PLACE, "--model", "./lm", "--map", "prompt=q,completion=a", *SMALL)

@@ -100,6 +100,7 @@ def test_an_outage_longer_than_patience_is_reported(door: Door) -> None:
     assert 120 <= clock.now <= 135
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["refuses", "is silent", "is starting"])
 def test_the_next_address_is_asked(door: Door, first: str, brief: None) -> None:
     expected = selected(open_collection(door.url, "s"))

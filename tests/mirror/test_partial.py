@@ -118,6 +118,7 @@ CHANGES: dict[str, Callable[[Server], None]] = {
 }
 
 
+@pytest.mark.slow
 def test_it_is_as_a_full_one(server: Server, tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     mirrored(server, to)
@@ -197,6 +198,7 @@ REPLIES: dict[str, Callable[[Server], Reply]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REPLIES)
 def test_without_a_partial_one_all_is_copied_again(
     kind: str, server: Server, tmp_path: Path
@@ -215,6 +217,7 @@ def test_without_a_partial_one_all_is_copied_again(
     assert mirrored(server, to).partial
 
 
+@pytest.mark.slow
 def test_a_server_put_back_to_an_earlier_state_is_noticed(server: Server, tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     earlier = server.shard.partial({})

@@ -83,6 +83,7 @@ def test_the_selection_is_that_of_the_server_without_a_search_on_it(door: Door) 
     same_selection("again.jsonl", "mirror.jsonl")
 
 
+@pytest.mark.slow
 def test_the_run_belongs_to_the_server(door: Door) -> None:
     server = ("--qdrant", door.url, "--collection", "docs")
     select = ("select", "--qdrant", door.url, *SELECT, "--mirror", "mirror")

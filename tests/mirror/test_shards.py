@@ -110,6 +110,7 @@ def check_equal(door: Door, to: Path) -> None:
     np.testing.assert_allclose(numbers, their_numbers, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_shards_joined_are_one_collection(tmp_path: Path) -> None:
     first, *others = (
         shard_files(tmp_path / f"shard-{k}", own) for k, own in sharded(points(range(900))).items()
@@ -137,6 +138,7 @@ def test_shards_joined_are_one_collection(tmp_path: Path) -> None:
         assert searched(ours)[0] == searched(theirs)[0]
 
 
+@pytest.mark.slow
 def test_every_shard_comes_as_a_snapshot(door: Door, tmp_path: Path) -> None:
     to = tmp_path / "mirror"
     door.hook = node = Node(snapshots(sharded(points(NUMBERS)), tmp_path / "one"))
@@ -160,6 +162,7 @@ def test_every_shard_comes_as_a_snapshot(door: Door, tmp_path: Path) -> None:
     assert [i for i, one in having.items() if one[1]] == list(range(2, 101))
 
 
+@pytest.mark.slow
 def test_the_shard_of_one_key_is_a_snapshot_too(door: Door, tmp_path: Path) -> None:
     facts = door.facts(NAME)
     facts.params["shard_number"] = 1
@@ -193,6 +196,7 @@ def unsaid(said: Any) -> None:
     del said["local_shards"][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [

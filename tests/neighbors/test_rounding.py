@@ -21,6 +21,7 @@ UNIT = RNG.normal(size=(60, 384)).astype(np.float32)
 UNIT /= np.linalg.norm(UNIT, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["Cosine", "Dot"])
 @pytest.mark.parametrize("datatype", ["float32", "float16"])
 def test_copies_lie_within_the_smallest_distance(metric: Metric, datatype: str) -> None:

@@ -37,6 +37,7 @@ def made(name: str, store: Path, rows: Any = None) -> dict[str, Any]:
     return {"qdrant": store}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_the_points_of_a_collection_are_the_pool(name: str, store: Path) -> None:
     """Selected as by the command line, and the collection stays as it was."""

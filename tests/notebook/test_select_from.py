@@ -247,6 +247,7 @@ class TestTheSameCellTwice:
         with open_elsewhere(tmp_path, "pool"):
             assert len(found.rows) == 6  # nothing of it is open
 
+    @pytest.mark.slow
     def test_only_the_pool_that_is_given_is_selected_from(self, tmp_path: Path) -> None:
         texts = made_up(50)
         kept: dict[str, Any] = {"qdrant": tmp_path, "collection": "pool", "model": counted}

@@ -56,6 +56,7 @@ def test_an_index_may_repeat_or_have_levels(frame: pd.DataFrame) -> None:
         assert [row["index"] for row in found.rows] == back.index.tolist()
 
 
+@pytest.mark.slow
 def test_every_pool_becomes_a_frame_of_each_package() -> None:
     polars, datasets = pytest.importorskip("polars"), pytest.importorskip("datasets")
     rows = [{"text": text, "deep": {"n": k}} for k, text in enumerate(TEXTS)]

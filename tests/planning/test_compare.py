@@ -308,6 +308,7 @@ def test_wrong_usage_of_the_command(task: list[str], words: tuple[Any, ...], tol
     assert told in run("compare", *task, *words, code=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", PLAIN_METHODS)
 def test_select_writes_the_selection_of_every_method(
     store: Path, task: list[str], method: str

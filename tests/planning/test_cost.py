@@ -14,6 +14,7 @@ from tsds_qdrant.selection.select import select
 from tsds_qdrant.selection.settings import SelectionSettings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("examples", "size"), [(10, 300), (50, 1_000), (200, 500)])
 def test_searches_are_foretold(examples: int, size: int) -> None:
     rows = clustered_rows(4_000, 12, 400)

@@ -67,6 +67,7 @@ def test_ingest_goes_through_an_alias(door: Door) -> None:
     assert "it holds live, v1" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [

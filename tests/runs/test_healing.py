@@ -168,6 +168,7 @@ def test_without_a_state_replicas_get_everything() -> None:
         assert tags(door, 0) == tags(door, 1) == expected(selection)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("replicas", "lacking"), [(2, False), (2, True), (3, True)])
 def test_replicas_that_are_seen_to_differ_are_healed(
     tmp_path: Path, replicas: int, lacking: bool
