@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 from backends import BACKENDS, NO_SERVER, Backend, make_backend, running_server
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from numpy.typing import ArrayLike
 from profiles import THOROUGH
 
@@ -27,8 +27,10 @@ MANY, ONE_IN = 8, 4
 WORKER_OUTPUT = "left_out"
 """Where a process that runs part of the tests says so."""
 
-settings.register_profile("quick", max_examples=10)
-settings.register_profile("thorough", max_examples=THOROUGH)
+UNHURRIED = [HealthCheck.too_slow]
+"""On a machine with other work to do the first examples take their time."""
+settings.register_profile("quick", max_examples=10, suppress_health_check=UNHURRIED)
+settings.register_profile("thorough", max_examples=THOROUGH, suppress_health_check=UNHURRIED)
 pytest.register_assert_rewrite("commands", "pool_oracle")
 
 

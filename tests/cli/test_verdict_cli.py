@@ -93,7 +93,11 @@ def test_select_says_it_as_it_is(store: Path, task: list[str], tmp_path: Path) -
 @pytest.mark.parametrize(
     ("sampler", "how", "why"),
     [
-        ((), "the largest p first and near-duplicates once", "near-duplicates of them were taken"),
+        (
+            (),
+            "the largest p first and near-duplicates thinned out",
+            "near-duplicates of them were taken",
+        ),
         (("--sampler", "top"), "the largest p first", "p &gt; 0, but others have more"),
         (("--sampler", "stable"), "by chances p", "but chance took others. These"),
         (

@@ -66,6 +66,7 @@ BAD: list[tuple[Any, Any, dict[str, Any], type[TsdsError], str]] = [
      "row 0 of 'task' has no field 'body' (its fields: q); name one of them (task_text_field"),
     ("pool.jsonl", TEXTS, {}, InputError, "'pool' is \"pool.jsonl\", which is no file; give the"),
     (Path("nowhere/x.npy"), X, {}, InputError, "'nowhere/x.npy' does not exist; check the path"),
+    ("what is a socket?", TEXTS, {}, InputError, "no file; give the path of one, or texts"),
     ("some text " * 500, TEXTS, {}, InputError, "which is no file; give the path of one, or texts"),
     (TEXTS, TEXTS, {"payloads": [{}] * 12}, InputError, "payloads are given, and 'pool' is a list"),
     (X, X, {"payloads": [{"a": 1}]}, InputError, "20 vectors for 1 records; give one row each"),

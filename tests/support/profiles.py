@@ -16,5 +16,7 @@ def examples(number: int) -> int:
     return min(number, MOST if drawn >= THOROUGH else drawn)
 
 
-reuses_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+reuses_folder = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 """For tests whose examples all write to one folder."""

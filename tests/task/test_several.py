@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pool_oracle import edge_pool
 
 from tsds_qdrant import TaskExamples
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.representations.cut import Cut
 from tsds_qdrant.task.given import GivenTasks, named_source
-from tsds_qdrant.task.several import together
+from tsds_qdrant.task.settings import Reading
+from tsds_qdrant.task.several import reading_of, together
 
 
 def examples(weights: list[float], **more: Any) -> TaskExamples:
@@ -102,3 +106,25 @@ def test_facts_make_the_same_flags(tmp_path: Any, monkeypatch: pytest.MonkeyPatc
     assert facts["task_weight"] == ["x=2"]
     assert "like_ids" not in facts
     assert GivenTasks(queries="a.csv").facts() == {"source": str(tmp_path / "a.csv")}
+
+
+@pytest.mark.parametrize(
+    ("record", "said", "read_by"),
+    [
+        ({"text": "of the task"}, {"text_field": "para"}, {}),
+        ({"text": "of the task"}, {"template": "{title}: {para}"}, {}),
+        ({"Para": "of the task"}, {"text_field": "para"}, {"text_field": "para"}),
+        ({"text": "of the task", "para": "x"}, {"text_field": "para"}, {"text_field": "para"}),
+        ({"text": "of the task"}, {"text_field": "nowhere"}, {"text_field": "nowhere"}),
+        ({"words": "of the task"}, {"text_field": "para"}, {"text_field": "para"}),
+    ],
+)
+def test_a_field_that_only_points_have_is_theirs_alone(
+    tmp_path: Path, record: dict[str, Any], said: dict[str, str], read_by: dict[str, str]
+) -> None:
+    source = tmp_path / "task.jsonl"
+    source.write_text(json.dumps(record), encoding="utf-8")
+    payloads = [{"para": "of a point", "title": "a title"}] * 2
+    with edge_pool(np.eye(2, 4), payloads=payloads) as pool:
+        reading = reading_of(str(source), Reading(**said), pool)
+    assert reading.text_template().to_dict() == read_by

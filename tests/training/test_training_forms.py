@@ -143,8 +143,8 @@ def test_a_field_map_names_other_fields() -> None:
     [
         ({"promt": "q"}, "'promt' is no part of an example; map prompt, completion"),
         ({"prompt": ""}, "'prompt' is mapped to no field; write prompt=FIELD"),
-        ({"prompt": "q"}, "names prompt, which make no example; map prompt and completion"),
-        ({"text": "t", "messages": "m"}, "names messages, text, which make no example"),
+        ({"prompt": "q"}, "names prompt, and that makes no example; map prompt and completion"),
+        ({"text": "t", "messages": "m"}, "names messages, text, and that makes no example"),
     ],
 )
 def test_field_maps_that_cannot_be_right(fields: dict[str, str], fault: str) -> None:
@@ -345,7 +345,7 @@ def test_turns_are_taken() -> None:
         ({"radius": 0.1}, "a radius is given, but no validation share; set one"),
         ({"seed": -1}, "seed is -1; choose 0 or more"),
         ({"shuffle": -2}, "shuffle is -2"),
-        ({"form": "chat", "fields": {"prompt": "a"}}, "which make no example"),
+        ({"form": "chat", "fields": {"prompt": "a"}}, "and that makes no example"),
         ({"fields": {"text": ""}}, "'text' is mapped to no field; write text=FIELD"),
         ({"form": "dataflex", "size": 3}, "one p for each row of the pool; it takes no other"),
     ],

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tsds_qdrant.selection.selection import Selection
 
 TAKEN_BY = {
-    "thinned": ", the largest p first and near-duplicates once",
+    "thinned": ", the largest p first and near-duplicates thinned out",
     "top": ", the largest p first",
     "stable": ", by chances p",
     "multinomial": ", by chances p and with replacement",

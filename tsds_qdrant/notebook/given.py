@@ -22,7 +22,7 @@ from tsds_qdrant.notebook.frames import (
 from tsds_qdrant.paths import COLLECTION_PREFIX, Location, expanded, remembered_source
 from tsds_qdrant.records.entries import Entry, Findings
 from tsds_qdrant.records.fields import shown
-from tsds_qdrant.records.folders import is_pattern
+from tsds_qdrant.records.folders import is_pattern, paths_of_pattern
 from tsds_qdrant.records.form import FileForm
 from tsds_qdrant.records.hub import is_hub_name
 from tsds_qdrant.records.memory import InMemory
@@ -179,14 +179,15 @@ def _numbers(row: Any) -> bool:
 
 
 def _of_path(path: str, name: str) -> Given:
-    there = is_hub_name(path) or is_pattern(path) or os.path.exists(expanded(path))  # noqa: PTH110
+    several = is_pattern(path) and any(paths_of_pattern(path))
+    there = several or is_hub_name(path) or os.path.exists(expanded(path))  # noqa: PTH110
     if path.startswith(COLLECTION_PREFIX) and name not in NOT_FROM_COLLECTIONS:
         return Given(name, None, path, source=path)
     if not there:
         raise InputError(
             f"'{name}' is {shown(path)}, which is no file; give the path of one, or texts as a list"
         )
-    where = path if is_hub_name(path) or is_pattern(path) else str(expanded(path))
+    where = path if is_hub_name(path) or several else str(expanded(path))
 
     def read(form: FileForm, findings: Findings) -> Iterator[Entry]:
         return read_entries(where, findings, form)

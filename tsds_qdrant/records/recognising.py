@@ -77,8 +77,8 @@ def checked_field_map(fields: FieldMap) -> FieldMap:
     parts = set(fields) - {"system"}
     if parts and parts not in _WHOLE:
         raise SettingsError(
-            f"the field map names {', '.join(sorted(parts))}, which make no example; map prompt "
-            "and completion (and input), or messages, or text"
+            f"the field map names {', '.join(sorted(parts))}, and that makes no example; map "
+            "prompt and completion (and input), or messages, or text"
         )
     return fields
 

@@ -87,6 +87,13 @@ class TextTemplate:
         except BadRecordError:
             return False
 
+    def spelt_suits(self, record: Mapping[str, Any]) -> bool:
+        """The same, where upper and lower case may differ in the names of fields."""
+        try:
+            return self.spelt_as(record).suits(record)
+        except BadRecordError:
+            return False
+
     @property
     def in_words(self) -> str:
         """The name of the one field that is the text; else the template, on one line."""

@@ -1,6 +1,6 @@
 """Drawing a sample from the probabilities.
 
-``thinned``      the default: best first, and near-duplicates once; nothing is left to chance
+``thinned``      the default: best first, and near-duplicates thinned out; nothing is left to chance
                  (:mod:`tsds_qdrant.selection.thinning`).
 ``stable``       a fixed number, no repeats, by successive sampling proportional to p: candidates
                  are ranked by E_j / p_j, where E_j is an exponential variate made from a hash of

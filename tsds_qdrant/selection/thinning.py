@@ -1,4 +1,4 @@
-"""Best first, and near-duplicates once: the order of the sampler ``thinned``.
+"""Best first, and near-duplicates thinned out: the order of the sampler ``thinned``.
 
 A candidate is worth the mass of its neighbourhood, p_j density_j, as far as nobody stands for that
 yet. The most valuable is taken; to each candidate k within the bandwidth of it then goes the less,

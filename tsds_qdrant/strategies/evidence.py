@@ -224,8 +224,8 @@ class TransportEvidence(Evidence):
         if self.alpha_given:
             return "at this alpha every candidate gets its even share; raise alpha"
         return (
-            "what is asked for takes the whole pool, and every candidate gets its even share; ask "
-            "for fewer, or loosen bounds"
+            "what is asked for takes all in the pool that is no near-duplicate, so that every "
+            "candidate gets its even share; ask for fewer, or loosen bounds"
         )
 
     def in_words(self) -> list[str]:

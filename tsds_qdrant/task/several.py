@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.ids import ids_of_file
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
-from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.errors import InputError, SettingsError
 from tsds_qdrant.paths import COLLECTION_PREFIX
-from tsds_qdrant.progress import Progress, silent
+from tsds_qdrant.pool.fields import check_template
+from tsds_qdrant.progress import Progress, notice, silent
 from tsds_qdrant.records import read_entries
+from tsds_qdrant.records.usual import usual_template
 from tsds_qdrant.representations.base import Way
 from tsds_qdrant.task.examples import TaskExamples, is_text_source
 from tsds_qdrant.task.given import LIKE_FILTER, LIKE_IDS, GivenTasks
@@ -62,7 +65,7 @@ def read_given(
         parts[name] = task_examples(
             source,
             info,
-            reading,
+            reading_of(source, reading, collection),
             collection=collection,
             connection=connection,
             progress=progress,
@@ -71,6 +74,31 @@ def read_given(
         )
     found = together(parts, dict(given.task_weight))
     return replace(found, template=template, in_pool=given.in_pool)
+
+
+def reading_of(source: str, reading: Reading, collection: Collection) -> Reading:
+    """How the records of ``source`` are read: by their own field, where only points have the named.
+
+    Raises:
+        SettingsError, InputError: they cannot be read.
+    """
+    template = reading.text_template()
+    if not template.to_dict() or not is_text_source(source) or not Path(source).is_file():
+        return reading
+    first = next(read_entries(source, form=reading.form), None)
+    usual = usual_template([] if first is None else [first.record])
+    if first is None or not usual.to_dict() or template.spelt_suits(first.record):
+        return reading
+    try:
+        check_template(collection, template)
+    except InputError:
+        return reading
+    notice(
+        f"texts of {source}",
+        f"'{source}' has no '{template.in_words}', which is that of points: '{usual.in_words}' is "
+        f"taken for its texts",
+    )
+    return replace(reading, text_field=None, template=None)
 
 
 def check_readable(given: GivenTasks, reading: Reading) -> None:
