@@ -23,7 +23,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.snapshots import Streamed, streamed_shards
 from tsds_qdrant.collections.values import Filter
-from tsds_qdrant.errors import CollectionExistsError, SettingsError
+from tsds_qdrant.errors import CollectionExistsError, InputError, SettingsError
 from tsds_qdrant.mirror.checks import check_not_made_again, checked_facts
 from tsds_qdrant.mirror.draft import Draft
 from tsds_qdrant.mirror.facts import Facts, Source
@@ -31,6 +31,7 @@ from tsds_qdrant.mirror.making import NO_SNAPSHOT, Basis, Making
 from tsds_qdrant.mirror.report import MirrorReport, Way
 from tsds_qdrant.mirror.settings import MirrorSettings
 from tsds_qdrant.paths import expanded, is_same_file
+from tsds_qdrant.pool.members import Members, no_candidate
 from tsds_qdrant.progress import Progress, silent
 
 
@@ -57,6 +58,7 @@ def mirror(
         CollectionLockedError: the mirror is open in another process, or being made by one.
         RequestRejectedError: there is no room on the disk.
         SettingsError: the mirror would take the place of its source, or another one that cannot be.
+        InputError: no point matches ``where``, and there is no mirror yet.
     """
     shown = Source.of(source.info(), where, file)
     return Mirroring(source, settings, shown, progress).done()
@@ -93,6 +95,8 @@ class Mirroring:
                 f"--by snapshot is for all points of a collection on a server, and there is none "
                 f"of {self._shown}: {self._streamed.lacking}; leave it out"
             )
+        if not target.exists() or self._settings.replace:
+            self._check_filter()
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._draft.locked(), ExitStack() as stack:
             self._draft.recovered()
@@ -112,6 +116,13 @@ class Mirroring:
         report.bytes = shard_bytes(self._place.location, self._place.collection)
         report.seconds = time.perf_counter() - started
         return report
+
+    def _check_filter(self) -> None:
+        """Check that some point matches the filter, before anything is made."""
+        where = self._shown.where
+        if where and not self._source.count(where):
+            none = Members(self._source, where, 0)
+            raise InputError(no_candidate(self._source.info(), none, where))
 
     def _seen(self) -> str | None:
         """A text that stays the same until the source changes; None of servers."""
