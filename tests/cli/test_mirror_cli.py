@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,68 @@ def test_a_filter_that_no_point_matches_makes_no_mirror(
         assert made.count() == 13
     again = refused("mirror", *place, "--to", "mirror", "--filter", where, "--replace")
     assert words in again
+
+
+def test_what_would_write_to_a_folder_says_to_mirror_it() -> None:
+    mirroring = "tsds-qdrant mirror --qdrant local --collection pool --to local-mirror"
+    for words in (
+        ("represent", "bm25", *FOLDER),
+        ("index", *FOLDER),
+        ("write-back", "task.run", *FOLDER, "--name", "task"),
+    ):
+        assert f"which is only read; mirror it with '{mirroring}' and work there" in refused(*words)
+    select = ("--queries", "Q.npy", "--size", 3, "--out", "o.jsonl")
+    said = refused("select", *FOLDER, *select, "--strategy", "less")
+    assert said.endswith(
+        f"{mirroring} && tsds-qdrant represent gradient --model MODEL --qdrant local-mirror "
+        f"--collection pool"
+    )
+    Path("like.txt").write_text("7\n")
+    select = ("--like-ids", "like.txt", *select[2:], "--strategy", "bm25")
+    said = refused("select", *FOLDER, *select)
+    commands = said.split("make them: ")[1].split(" && ")
+    assert commands[0] == mirroring
+    assert commands[1] == "tsds-qdrant represent bm25 --qdrant local-mirror --collection pool"
+    for command in commands:
+        run(*command.split()[1:])
+    with open_collection("local-mirror", "pool") as made:
+        assert "bm25" in made.spaces
+    said = refused("select", *STORE, *select)
+    assert said.endswith("make them: tsds-qdrant represent bm25 --qdrant store --collection pool")
+    said = refused("ingest", "--vectors", "Q.npy", *FOLDER)
+    assert "ingest into a directory of its own, --qdrant local-tsds say" in said
+
+
+def test_check_of_a_folder_says_why_nothing_is_written_and_what_it_takes() -> None:
+    lines = dict(
+        line.strip().split(": ", 1)
+        for line in run("check", *FOLDER).stdout.splitlines()
+        if ": " in line
+    )
+    assert (
+        "'local' is a folder of qdrant-client's local mode, which is only read"
+        in (lines["write-back"])
+    )
+    size = json.loads(run("check", *FOLDER, "--json").stdout)["bytes"]["total"]
+    assert size >= Path("local/collection/pool/storage.sqlite").stat().st_size
+    assert lines["on disk"] == f"{size / 1000:.1f} kB"
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("local", "'local' is a folder of qdrant-client's local mode, which is only read; choose"),
+        ("store/pool", "store/pool' is a collection itself; choose another --to"),
+        ("Q.npy", "Q.npy' is a file; give --to a directory"),
+        ("Q.npy/in", "Q.npy' is a file; give --to a directory"),
+        ("/proc/mirror", "choose another --to"),
+        ("", "--to is empty; give a directory"),
+        (" ", "--to is empty; give a directory"),
+    ],
+)
+def test_a_place_where_no_mirror_can_be(to: str, words: str) -> None:
+    for place in (FOLDER, STORE):
+        said = refused("mirror", *place, "--to", to, code=1 if to.strip() else 2)
+        assert words in said
+        assert "make room" not in said
+        assert "give --qdrant" not in said

@@ -18,13 +18,17 @@ from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.edge.directory import CONFIG_FILE
 from tsds_qdrant.collections.edge.locks import held
 from tsds_qdrant.collections.edge.sizes import shard_bytes
-from tsds_qdrant.collections.places import check_new
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.snapshots import Streamed, streamed_shards
 from tsds_qdrant.collections.values import Filter
 from tsds_qdrant.errors import CollectionExistsError, InputError, SettingsError
-from tsds_qdrant.mirror.checks import check_not_made_again, checked_facts
+from tsds_qdrant.mirror.checks import (
+    check_not_made_again,
+    check_place,
+    checked_facts,
+    made_directory,
+)
 from tsds_qdrant.mirror.draft import Draft
 from tsds_qdrant.mirror.facts import Facts, Source
 from tsds_qdrant.mirror.making import NO_SNAPSHOT, Basis, Making
@@ -41,6 +45,7 @@ def mirror(
     *,
     where: Filter | None = None,
     file: str | None = None,
+    flag: str = "--to",
     progress: Progress = silent,
 ) -> MirrorReport:
     """Make the mirror of ``source`` that ``settings`` ask for, or bring it up to date.
@@ -50,9 +55,11 @@ def mirror(
         settings: where to, and how.
         where: the points that it is to show; all by default.
         file: the snapshot file that ``source`` was unpacked from, if it was.
+        flag: what named the directory that the mirror is in.
         progress: stages ``mirror``, ``settle``, ``index`` and ``put in place``.
 
     Raises:
+        CollectionError: no mirror can be made in the directory.
         CollectionExistsError: there is another collection of that name.
         CollectionMismatchError: there is a mirror of something else, or the source was made again.
         CollectionLockedError: the mirror is open in another process, or being made by one.
@@ -61,23 +68,29 @@ def mirror(
         InputError: no point matches ``where``, and there is no mirror yet.
     """
     shown = Source.of(source.info(), where, file)
-    return Mirroring(source, settings, shown, progress).done()
+    check_place(settings.to, source.info().name, flag)
+    return Mirroring(source, settings, shown, flag, progress).done()
 
 
 class Mirroring:
     """One run of ``mirror``."""
 
     def __init__(
-        self, source: Collection, settings: MirrorSettings, shown: Source, progress: Progress
+        self,
+        source: Collection,
+        settings: MirrorSettings,
+        shown: Source,
+        flag: str,
+        progress: Progress,
     ) -> None:
         self._source = source
         self._settings = settings
         self._shown = shown
+        self._flag = flag
         self._progress = progress
         self._shape = source.shape()
         self._origin = path_of(source)
         directory, name = expanded(settings.to), source.info().name
-        check_new(str(directory), name)
         self._draft = Draft(directory, name)
         self._place = Place(str(directory), name)
 
@@ -87,8 +100,8 @@ class Mirroring:
         target = self._draft.target
         if self._origin is not None and is_same_file(self._origin, target):
             raise SettingsError(
-                f"--to {self._place.location} is where collection '{target.name}' itself is; "
-                f"choose another directory"
+                f"{self._flag} {self._place.location} is where collection '{target.name}' itself "
+                f"is; choose another directory"
             )
         if self._settings.by == "snapshot" and not self._streamed.shards:
             raise SettingsError(
@@ -97,7 +110,7 @@ class Mirroring:
             )
         if not target.exists() or self._settings.replace:
             self._check_filter()
-        target.parent.mkdir(parents=True, exist_ok=True)
+        made_directory(self._settings.to, self._flag)
         with self._draft.locked(), ExitStack() as stack:
             self._draft.recovered()
             there, facts = self._open_target(stack)
