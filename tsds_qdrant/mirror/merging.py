@@ -116,7 +116,7 @@ def _same(one: Any, other: Any, space: Space) -> bool:
         return True
     if space.datatype != FLOAT32 or space.metric != "Cosine" or space.multivector:
         return False
-    # Earlier versions brought rows of unit length to it once more, beside others of none.
+    # Mirrors made before have rows of unit length brought to it once more, where others were not.
     return normalized(rows[0][np.newaxis], "Cosine").tobytes() == stored
 
 
