@@ -195,7 +195,7 @@ def test_a_folder_of_the_client_serves_all_but_writing(here: Path) -> None:
     for command in (("reselect",), ("explain", "--id", 1), ("report", "--out", "r.html")):
         tsds(here / "elsewhere", command[0], here / "c.run", *command[1:])
     refused = run("select", *words, "--write-back", "mine", code=1).stderr
-    assert "only read; ingest into a directory of its own" in refused
+    assert "only read; mirror it with 'tsds-qdrant mirror --qdrant local --co" in refused
     assert "leave --write-back out" in refused
     refused = run("ingest", "--vectors", "Q.npy", *folder, code=1).stderr
     assert "'local' is a folder of qdrant-client's local mode, which is only read" in refused

@@ -191,7 +191,7 @@ def test_nothing_writes_to_a_folder_of_the_client(tmp_path: Path) -> None:
             lambda: pool.index_payload("n"),
             lambda: pool.update_metadata({"model": "m"}),
         ):
-            with pytest.raises(RequestRejectedError, match="which is only read; ingest into"):
+            with pytest.raises(RequestRejectedError, match="only read; mirror it with 'tsds"):
                 call()
     with pytest.raises(UnsupportedCollectionError, match="only read; ingest into a directory of"):
         ingest_vectors(Destination(str(folder), "pool"), ROWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -9,9 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from mirrored import NAME, contents, edge_source, points, reopened
+from commands import run
+from door import open_door
+from mirrored import NAME, client_source, contents, edge_source, points, reopened
 
 from tsds_qdrant import open_collection
+from tsds_qdrant.collections.spaces import ANY_SPACE
+from tsds_qdrant.collections.whole import Shape
 from tsds_qdrant.mirror import MirrorSettings, mirror, swapping
 from tsds_qdrant.mirror.draft import Draft
 
@@ -145,6 +150,31 @@ def test_a_first_mirror_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
     assert resumed == 100
     with reopened(to) as ours, open_collection(source, NAME, vector="dense") as theirs:
         assert contents(ours) == contents(theirs)
+
+
+def test_an_interrupted_one_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shape, "page", property(lambda _: 40))
+
+    def interrupting(_: str, done: int, total: int) -> None:
+        if 0 < done < total:
+            raise KeyboardInterrupt
+
+    with open_door() as door:
+        client_source(door.client, points(range(100)))
+        with (
+            open_collection(door.url, NAME, vector=ANY_SPACE) as source,
+            pytest.raises(KeyboardInterrupt),
+        ):
+            mirror(source, MirrorSettings(to=tmp_path), progress=interrupting)
+        since = Draft(tmp_path, NAME).progress()["since"]
+        place = ("--qdrant", door.url, "--collection", NAME, "--to", tmp_path)
+        said = run("mirror", *place).stderr
+    assert "added 100, " in said
+    found = re.search(r"went on behind the first 40 points, .* as of (\S+); run it again", said)
+    assert found
+    assert found[1] == since
 
 
 def test_without_an_exchange_the_old_one_steps_aside_and_back(

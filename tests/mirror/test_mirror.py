@@ -17,6 +17,7 @@ from mirrored import (
     CONFIG,
     INDEXES,
     NAME,
+    assert_near,
     client_source,
     contents,
     edge_source,
@@ -126,7 +127,10 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
 
 def check_equal(source: Kind, to: Path) -> None:
     with source.open() as theirs, reopened(to) as ours:
-        assert contents(ours) == contents(theirs)
+        if source.kind == "door":  # where each search changes the last bits of stored vectors
+            assert_near(ours, theirs)
+        else:
+            assert contents(ours) == contents(theirs)
         (ids, numbers), (their_ids, their_numbers) = searched(ours), searched(theirs)
     assert ids == their_ids
     np.testing.assert_allclose(numbers, their_numbers, atol=1e-5)
@@ -148,7 +152,6 @@ def test_a_mirror_equals_its_source_and_follows_it(source: Kind, tmp_path: Path)
     assert report.points == 147
     if report.way == "scroll":
         assert (report.added, report.deleted) == (30, 3)
-        # A search in local mode, behind the door, changes the last bits of stored vectors.
         assert report.updated == 12 or (source.kind == "door" and report.updated > 12)
     assert not [entry for entry in to.iterdir() if entry.name != NAME]
 

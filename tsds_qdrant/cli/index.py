@@ -22,7 +22,7 @@ def index(where: Where, as_json: JsonOption = False) -> None:
     from tsds_qdrant.collections import check_writes, is_server
     from tsds_qdrant.collections.graph import build_graph, in_graph, no_graph
 
-    check_writes(where.location)
+    check_writes(where.location, where.collection)
     with where.open() as opened, progress_bars(quiet=as_json) as progress:
         progress("index", 0, 1)
         seconds = build_graph(opened)

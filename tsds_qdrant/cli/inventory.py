@@ -46,7 +46,7 @@ def sizes(report: CheckReport) -> str:
     ]
     if found.total is None:
         return ", ".join(each) or "not known"
-    return f"{in_bytes(found.total)}, of which {', '.join(each)}"
+    return ", of which ".join(filter(None, [in_bytes(found.total), ", ".join(each)]))
 
 
 def in_bytes(size: int) -> str:

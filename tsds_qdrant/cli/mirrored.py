@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tsds_qdrant.cli.groups import Where
 from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import progress_bars, say
+from tsds_qdrant.mirror.settings import directory_of
 from tsds_qdrant.settings.fields import setting
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class WhereOrMirror(Where):
         mirror: the directory of a copy that is searched in its place.
     """
 
-    mirror: Path | None = setting(None, HELP, metavar="DIR")
+    mirror: Path | None = setting(None, HELP, metavar="DIR", parse=directory_of)
 
     @contextmanager
     def open_for(self, strategy: Strategy, *, quiet: bool = False) -> Iterator[Collection]:
@@ -59,7 +60,7 @@ class MovedOrMirror(Moved):
         mirror: the directory of a copy that is searched in its place.
     """
 
-    mirror: Path | None = setting(None, HELP, metavar="DIR")
+    mirror: Path | None = setting(None, HELP, metavar="DIR", parse=directory_of)
 
     @contextmanager
     def open_searched(self, state: RunState, *, quiet: bool = False) -> Iterator[Collection]:

@@ -132,7 +132,7 @@ def done(
     from tsds_qdrant.ingestion.represent import represent
     from tsds_qdrant.ingestion.represent_report import RepresentSettings
 
-    check_writes(where.location)
+    check_writes(where.location, where.collection)
     if is_server(where.location) and not run.write:
         raise SettingsError(
             f"'represent {kind.kind}' adds '{kind.known_as}' to collection '{where.collection}' "

@@ -64,7 +64,7 @@ def write_back(state: StateArgument, where: Where, tags: Tags, as_json: JsonOpti
     from tsds_qdrant.runs.home import write_home
     from tsds_qdrant.runs.state import RunState
 
-    check_writes(where.location)
+    check_writes(where.location, where.collection)
     run, place = RunState(state), (where.location, where.collection)
     with (
         run.held(),

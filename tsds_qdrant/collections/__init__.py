@@ -13,6 +13,7 @@ from tsds_qdrant.collections.places import (
     check_new,
     client_names,
     holds_for_client,
+    not_ingested,
     read_only,
 )
 from tsds_qdrant.collections.protocol import Collection
@@ -128,14 +129,18 @@ def check_layout(location: Location, layout: Layout) -> None:
         raise SettingsError(f"{flags} are for servers, and '{location}' is none; leave that out")
 
 
-def check_writes(location: Location) -> None:
+def check_writes(location: Location, name: str | None = None) -> None:
     """Check that collections of ``location`` can be written to, as far as its kind says.
+
+    ``name`` is that of the collection that is to be changed; without it one is to be ingested.
 
     Raises:
         UnsupportedCollectionError: it is a folder of qdrant-client.
     """
     if not is_server(location) and client_names(expanded(location)) is not None:
-        raise UnsupportedCollectionError(read_only(os.fspath(location)))
+        place = os.fspath(location)
+        why = not_ingested(place) if name is None else read_only(place, name)
+        raise UnsupportedCollectionError(why)
 
 
 def collection_exists(

@@ -9,6 +9,7 @@ which is that server's alone.
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tsds_qdrant.errors import CollectionNotFoundError, UnsupportedCollectionErr
 
 SHARD_FILE = "edge_config.json"
 CLIENT_FILE = "meta.json"
+CLIENT_COLLECTIONS = "collection"
 CLIENT_POINTS = "storage.sqlite"
 FOLDER_HINT = (
     "qdrant-client's local mode loads all of its folder and compares every vector; for repeated "
@@ -65,8 +67,10 @@ def not_found(location: str, name: str) -> CollectionNotFoundError:
     )
 
 
-def check_new(location: str, name: str) -> None:
+def check_new(location: str, name: str, *, instead: str = "") -> None:
     """Check that a collection made at ``location`` does not get into something of another kind.
+
+    ``instead`` is what to do where it does, for those whom no other --qdrant helps.
 
     Raises:
         SettingsError: ``name`` cannot name one.
@@ -74,42 +78,73 @@ def check_new(location: str, name: str) -> None:
     """
     place, name = Path(location), checked_name(name)
     if client_names(place) is not None:
-        raise UnsupportedCollectionError(read_only(location))
-    advice = _inside(place)
-    if not advice and embedded_names(place / name):
-        advice = f"'{place / name}' is a directory of collections; give --qdrant {place / name}"
-    if advice:
-        raise UnsupportedCollectionError(f"no collection can be made in {location}: {advice}")
+        why = f"{only_read(location)}; {instead}" if instead else not_ingested(location)
+        raise UnsupportedCollectionError(why)
+    what, advice = _inside(place)
+    if not what and embedded_names(place / name):
+        what = f"'{place / name}' is a directory of collections"
+        advice = f"give --qdrant {place / name}"
+    if what:
+        raise UnsupportedCollectionError(
+            f"no collection can be made in {location}: {what}; {instead or advice}"
+        )
 
 
-def read_only(location: str) -> str:
-    """Why nothing is written to a folder of qdrant-client, and what to do."""
-    return (
-        f"'{location}' is a folder of qdrant-client's local mode, which is only read; ingest into "
-        f"a directory of its own, --qdrant {location}-tsds say"
-    )
+def only_read(location: str) -> str:
+    """That nothing is written to the folder of qdrant-client ``location``."""
+    return f"'{location}' is a folder of qdrant-client's local mode, which is only read"
+
+
+def read_only(location: str, name: str) -> str:
+    """The same, and what to do to change its collection ``name``."""
+    command = mirror_command(location, name)
+    return f"{only_read(location)}; mirror it with '{command}' and work there"
+
+
+def not_ingested(location: str) -> str:
+    """The same, and where to ingest."""
+    own = _beside(location, "tsds")
+    return f"{only_read(location)}; ingest into a directory of its own, --qdrant {own} say"
+
+
+def mirror_place(location: str) -> str:
+    """The directory that advice takes for the mirror of a collection in ``location``."""
+    return _beside(location, "mirror")
+
+
+def mirror_command(location: str, name: str) -> str:
+    """The command that mirrors collection ``name`` of ``location`` there."""
+    place = ["--qdrant", location, "--collection", name, "--to", mirror_place(location)]
+    return shlex.join(["tsds-qdrant", "mirror", *place])
+
+
+def _beside(location: str, what: str) -> str:
+    return f"{location.rstrip('/')}-{what}"
 
 
 def _other_place(place: Path) -> str:
     """What to give in the place of ``place``, where that can be seen; else ""."""
     if place.is_file():
         return f"'{place}' is a file; give --qdrant the directory of collections it belongs to"
-    return _inside(place) or _above(place)
+    return "; ".join(filter(None, _inside(place))) or _above(place)
 
 
-def _inside(place: Path) -> str:
-    """What to give where ``place`` is a part of what holds collections."""
+def _inside(place: Path) -> tuple[str, str]:
+    """What ``place`` is where it is a part of what holds collections, and what to give; or ""."""
     place = place.absolute()
     for depth, inner in enumerate((place, place.parent)):
         if (inner / SHARD_FILE).is_file():
             what = "is a collection itself" if not depth else "is a part of a collection"
-            return f"'{place}' {what}; give --qdrant {inner.parent} --collection {inner.name}"
+            return f"'{place}' {what}", f"give --qdrant {inner.parent} --collection {inner.name}"
     for folder in (place.parent, place.parent.parent):
-        if client_names(folder) is not None and (folder / "collection") in (place, place.parent):
-            return f"'{place}' is a part of a folder of qdrant-client; give --qdrant {folder}"
+        if client_names(folder) is not None and (folder / CLIENT_COLLECTIONS) in (
+            place,
+            place.parent,
+        ):
+            return f"'{place}' is a part of a folder of qdrant-client", f"give --qdrant {folder}"
     storages = [place]
     storages += [inner.parent for inner in (place, place.parent) if inner.name == "collections"]
-    return next((_servers_own(one) for one in storages if _is_server_storage(one)), "")
+    return next((_servers_own(one) for one in storages if _is_server_storage(one)), ("", ""))
 
 
 def _above(place: Path) -> str:
@@ -117,7 +152,7 @@ def _above(place: Path) -> str:
     if embedded_names(place) or client_names(place) is not None:
         return ""
     if _is_server_storage(place / "storage"):
-        return _servers_own(place / "storage")
+        return "; ".join(_servers_own(place / "storage"))
     below = sorted({file.parent.parent for file in place.glob(f"[!.]*/*/{SHARD_FILE}")})
     below += sorted({f.parent for f in place.glob(f"*/{CLIENT_FILE}") if client_names(f.parent)})
     if not below:
@@ -127,10 +162,10 @@ def _above(place: Path) -> str:
     return f"it holds directories of collections; give --qdrant one of {_listed(found)}"
 
 
-def _servers_own(storage: Path) -> str:
+def _servers_own(storage: Path) -> tuple[str, str]:
     return (
-        f"'{storage}' is the storage of a Qdrant server, which reads it alone; give --qdrant the "
-        f"URL of that server, http://localhost:6333 say"
+        f"'{storage}' is the storage of a Qdrant server, which reads it alone",
+        "give --qdrant the URL of that server, http://localhost:6333 say",
     )
 
 

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from tsds_qdrant.collections.edge.collection import EdgeCollection
+from tsds_qdrant.collections.edge.directory import check_location
+from tsds_qdrant.collections.places import check_new
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.whole import Shape
-from tsds_qdrant.errors import CollectionExistsError, CollectionMismatchError
+from tsds_qdrant.errors import CollectionError, CollectionExistsError, CollectionMismatchError
 from tsds_qdrant.mirror.aligning import REPLACE, check_spaces
 from tsds_qdrant.mirror.facts import Facts, Source
 from tsds_qdrant.mirror.merging import Merging
+from tsds_qdrant.paths import expanded
 
 LOOKED_AT = 200
 """Points that are compared, to know a source that was made again from one that has changed."""
 FEWEST = 20
 LOST = "or give --replace to 'tsds-qdrant mirror', and what is there is lost"
+
+
+def check_place(to: Path, name: str, flag: str) -> None:
+    """Check that the mirror ``name`` can be made in the directory ``to``, which ``flag`` names.
+
+    Raises:
+        CollectionError: it is a file, is a part of something else of Qdrant's, or is not writable.
+    """
+    directory = expanded(to)
+    check_new(str(directory), name, instead=f"choose another {flag}")
+    check_location(str(directory), flag)
+
+
+def made_directory(to: Path, flag: str) -> None:
+    """Make the directory ``to``, which ``flag`` names, where it does not exist.
+
+    Raises:
+        CollectionError: it cannot be made.
+    """
+    directory = expanded(to)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CollectionError(
+            f"the directory '{directory}' cannot be made ({error.strerror}); choose another {flag}"
+        ) from error
 
 
 def checked_facts(there: EdgeCollection, wanted: Source) -> Facts:

@@ -16,6 +16,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.values import Filter, PointId
 from tsds_qdrant.collections.whole import SPARSE_FLOATS, Whole
+from tsds_qdrant.errors import UnreachableError
 from tsds_qdrant.mirror.draft import Draft
 from tsds_qdrant.mirror.facts import Names
 from tsds_qdrant.mirror.merging import Merging
@@ -61,23 +62,31 @@ class Copying:
         done, total = int(noted.get("done", 0)), self._source.count(self._where)
         if not done or offset is not None:
             before, first = time.monotonic(), self._fresh
-            progress("mirror", done, total)
-            for page in self._source.scroll_whole(self._where, after=offset):
-                if first and page.points:
-                    self._check_room(draft, page.points, total)
-                    first = False
-                self._put(page.points)
-                done += len(page.points)
-                if page.following is None or time.monotonic() - before > NOTED_S:
-                    before = time.monotonic()
-                    self._copy.flush()
-                    noted |= {"offset": page.following, "done": done}
-                    noted |= {"names": self._names.stored()}
-                    noted |= {"added": self._report.added, "updated": self._report.updated}
-                    draft.note(noted)
-                progress("mirror", done, max(done, total))
+            try:
+                progress("mirror", done, total)
+                for page in self._source.scroll_whole(self._where, after=offset):
+                    if first and page.points:
+                        self._check_room(draft, page.points, total)
+                        first = False
+                    self._put(page.points)
+                    offset, done = page.following, done + len(page.points)
+                    if offset is None or time.monotonic() - before > NOTED_S:
+                        before = time.monotonic()
+                        self._note(draft, noted, offset, done)
+                    progress("mirror", done, max(done, total))
+            except (KeyboardInterrupt, UnreachableError):
+                if done:
+                    self._note(draft, noted, offset, done)
+                raise
         self._settle(progress)
         return self._names
+
+    def _note(self, draft: Draft, noted: dict[str, Any], offset: PointId | None, done: int) -> None:
+        """Remember that ``done`` points are in the draft, and which one, ``offset``, is next."""
+        self._copy.flush()
+        noted |= {"offset": offset, "done": done, "names": self._names.stored()}
+        noted |= {"added": self._report.added, "updated": self._report.updated}
+        draft.note(noted)
 
     def _put(self, points: Sequence[Whole]) -> None:
         for point in points:

@@ -18,19 +18,24 @@ from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.edge.directory import CONFIG_FILE
 from tsds_qdrant.collections.edge.locks import held
 from tsds_qdrant.collections.edge.sizes import shard_bytes
-from tsds_qdrant.collections.places import check_new
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.refusals import Place
 from tsds_qdrant.collections.server.snapshots import Streamed, streamed_shards
 from tsds_qdrant.collections.values import Filter
-from tsds_qdrant.errors import CollectionExistsError, SettingsError
-from tsds_qdrant.mirror.checks import check_not_made_again, checked_facts
+from tsds_qdrant.errors import CollectionExistsError, InputError, SettingsError
+from tsds_qdrant.mirror.checks import (
+    check_not_made_again,
+    check_place,
+    checked_facts,
+    made_directory,
+)
 from tsds_qdrant.mirror.draft import Draft
 from tsds_qdrant.mirror.facts import Facts, Source
 from tsds_qdrant.mirror.making import NO_SNAPSHOT, Basis, Making
 from tsds_qdrant.mirror.report import MirrorReport, Way
 from tsds_qdrant.mirror.settings import MirrorSettings
 from tsds_qdrant.paths import expanded, is_same_file
+from tsds_qdrant.pool.members import Members, no_candidate
 from tsds_qdrant.progress import Progress, silent
 
 
@@ -40,6 +45,7 @@ def mirror(
     *,
     where: Filter | None = None,
     file: str | None = None,
+    flag: str = "--to",
     progress: Progress = silent,
 ) -> MirrorReport:
     """Make the mirror of ``source`` that ``settings`` ask for, or bring it up to date.
@@ -49,33 +55,42 @@ def mirror(
         settings: where to, and how.
         where: the points that it is to show; all by default.
         file: the snapshot file that ``source`` was unpacked from, if it was.
+        flag: what named the directory that the mirror is in.
         progress: stages ``mirror``, ``settle``, ``index`` and ``put in place``.
 
     Raises:
+        CollectionError: no mirror can be made in the directory.
         CollectionExistsError: there is another collection of that name.
         CollectionMismatchError: there is a mirror of something else, or the source was made again.
         CollectionLockedError: the mirror is open in another process, or being made by one.
         RequestRejectedError: there is no room on the disk.
         SettingsError: the mirror would take the place of its source, or another one that cannot be.
+        InputError: no point matches ``where``, and there is no mirror yet.
     """
     shown = Source.of(source.info(), where, file)
-    return Mirroring(source, settings, shown, progress).done()
+    check_place(settings.to, source.info().name, flag)
+    return Mirroring(source, settings, shown, flag, progress).done()
 
 
 class Mirroring:
     """One run of ``mirror``."""
 
     def __init__(
-        self, source: Collection, settings: MirrorSettings, shown: Source, progress: Progress
+        self,
+        source: Collection,
+        settings: MirrorSettings,
+        shown: Source,
+        flag: str,
+        progress: Progress,
     ) -> None:
         self._source = source
         self._settings = settings
         self._shown = shown
+        self._flag = flag
         self._progress = progress
         self._shape = source.shape()
         self._origin = path_of(source)
         directory, name = expanded(settings.to), source.info().name
-        check_new(str(directory), name)
         self._draft = Draft(directory, name)
         self._place = Place(str(directory), name)
 
@@ -85,15 +100,17 @@ class Mirroring:
         target = self._draft.target
         if self._origin is not None and is_same_file(self._origin, target):
             raise SettingsError(
-                f"--to {self._place.location} is where collection '{target.name}' itself is; "
-                f"choose another directory"
+                f"{self._flag} {self._place.location} is where collection '{target.name}' itself "
+                f"is; choose another directory"
             )
         if self._settings.by == "snapshot" and not self._streamed.shards:
             raise SettingsError(
                 f"--by snapshot is for all points of a collection on a server, and there is none "
                 f"of {self._shown}: {self._streamed.lacking}; leave it out"
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or self._settings.replace:
+            self._check_filter()
+        made_directory(self._settings.to, self._flag)
         with self._draft.locked(), ExitStack() as stack:
             self._draft.recovered()
             there, facts = self._open_target(stack)
@@ -112,6 +129,13 @@ class Mirroring:
         report.bytes = shard_bytes(self._place.location, self._place.collection)
         report.seconds = time.perf_counter() - started
         return report
+
+    def _check_filter(self) -> None:
+        """Check that some point matches the filter, before anything is made."""
+        where = self._shown.where
+        if where and not self._source.count(where):
+            none = Members(self._source, where, 0)
+            raise InputError(no_candidate(self._source.info(), none, where))
 
     def _seen(self) -> str | None:
         """A text that stays the same until the source changes; None of servers."""

@@ -46,7 +46,7 @@ def searched_in_mirror(
             f"--mirror is for a collection on a server, and '{info.location}' is searched where it "
             f"is; leave --mirror out"
         )
-    report = mirror(home, settings, progress=progress)
+    report = mirror(home, settings, flag="--mirror", progress=progress)
     scanning = None if connection is None else Connection(scanning=connection.scanning)
     copy = open_collection(report.location, info.name, vector=info.vector, connection=scanning)
     return homed(copy, home, metadata_of_source(copy.info())), report

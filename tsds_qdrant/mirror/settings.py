@@ -25,6 +25,17 @@ def way_of(text: str, flag: str) -> By:
     raise SettingsError(f"{flag} is '{text}'; choose one of {', '.join(WAYS)}")
 
 
+def directory_of(text: str, flag: str) -> Path:
+    """The directory of that name.
+
+    Raises:
+        SettingsError: it has none.
+    """
+    if not text.strip():
+        raise SettingsError(f"{flag} is empty; give a directory")
+    return Path(text)
+
+
 @dataclass(frozen=True)
 class MirrorSettings:
     """The mirror
@@ -37,7 +48,10 @@ class MirrorSettings:
     """
 
     to: Path = setting(
-        MISSING, "Directory of the mirror, made if it does not exist.", metavar="DIR"
+        MISSING,
+        "Directory of the mirror, made if it does not exist.",
+        metavar="DIR",
+        parse=directory_of,
     )
     replace: bool = setting(
         False, "Take the place of the collection that is there, whatever it is; it is lost."

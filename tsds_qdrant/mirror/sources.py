@@ -21,6 +21,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.server.description import METADATA_KEY
 from tsds_qdrant.collections.spaces import ANY_SPACE
 from tsds_qdrant.collections.whole import config_of
+from tsds_qdrant.mirror.checks import check_place, made_directory
 from tsds_qdrant.paths import Location, absolute, expanded
 
 SETTINGS = "config.json"
@@ -55,6 +56,8 @@ def opened_source(
         with open_collection(location, name, vector=ANY_SPACE, connection=connection) as opened:
             yield Opened(opened)
         return
+    check_place(directory, name, "--to")
+    made_directory(directory, "--to")
     file = Path(absolute(location))
     digest = hashlib.sha256(str(file).encode()).hexdigest()[:8]
     aside = expanded(directory) / f".unpacked-{digest}"

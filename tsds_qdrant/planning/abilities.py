@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tsds_qdrant.collections.limits import MINUTE, RATES, Kind, Limits, Rights, deeper
-from tsds_qdrant.collections.places import FOLDER_HINT
+from tsds_qdrant.collections.places import only_read
 from tsds_qdrant.collections.reserved import TAG_FIELD, WRITER_FIELD
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.neighbors.allowed import EF_LADDER
@@ -76,7 +76,7 @@ def _writing(
     info: CollectionInfo, rights: Rights, problems: Sequence[str], bounds: Sequence[str]
 ) -> Ability:
     if not info.limits.writes:
-        return Ability(False, (FOLDER_HINT,))
+        return Ability(False, (only_read(info.location),))
     if rights.writes is False:
         return Ability(False, (rights.refusal,))
     if problems:

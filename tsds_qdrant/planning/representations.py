@@ -8,7 +8,7 @@ from typing import Any
 
 from tsds_qdrant.collections.addresses import is_server
 from tsds_qdrant.collections.conditions import joined
-from tsds_qdrant.collections.edge.sizes import shard_bytes, space_bytes
+from tsds_qdrant.collections.edge.sizes import client_bytes, shard_bytes, space_bytes
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import Space
 from tsds_qdrant.collections.values import CollectionInfo
@@ -23,7 +23,7 @@ class Sizes:
     """What a collection takes on disk, in bytes.
 
     Attributes:
-        total: None on a server.
+        total: None on a server, and where it is not known.
         spaces: of the vectors of each space, with their index; None where that is not known.
         estimated: they are computed from the numbers that there are, and not measured.
     """
@@ -104,6 +104,8 @@ def representations_of(collection: Collection, info: CollectionInfo) -> tuple[Re
 def sizes_of(collection: Collection, info: CollectionInfo) -> Sizes:
     """What ``collection`` takes on disk."""
     spaces = collection.spaces
+    if not (info.limits.writes or is_server(info.location)):
+        return Sizes(client_bytes(info.location, info.name), {}, estimated=False)
     if not is_server(info.location):
         return Sizes(
             shard_bytes(info.location, info.name),

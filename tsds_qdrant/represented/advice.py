@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from tsds_qdrant.collections.addresses import is_server
+from tsds_qdrant.collections.places import mirror_command, mirror_place
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.representations import catalog
@@ -38,11 +39,16 @@ def represent_command(info: CollectionInfo, name: str, kept: Kept, *, again: boo
 def first_command(info: CollectionInfo, kind: str, *flags: str) -> str:
     """The command that makes a representation of ``kind`` that the collection has not.
 
-    ``flags`` hold what only the user knows as a word in capitals: ``--model MODEL``.
+    ``flags`` hold what only the user knows as a word in capitals: ``--model MODEL``. Of what is
+    only read a mirror is made before, and is represented.
     """
-    words = ["tsds-qdrant", "represent", kind, *flags, "--qdrant", info.location]
-    words += ["--collection", info.name, *(["--write"] if is_server(info.location) else [])]
-    return shlex.join(words)
+    server = is_server(info.location)
+    mirrored = not (info.limits.writes or server)
+    place = mirror_place(info.location) if mirrored else info.location
+    words = ["tsds-qdrant", "represent", kind, *flags, "--qdrant", place]
+    words += ["--collection", info.name, *(["--write"] if server else [])]
+    first = f"{mirror_command(info.location, info.name)} && " if mirrored else ""
+    return first + shlex.join(words)
 
 
 def value_commands(collection: Collection, info: CollectionInfo, path: str) -> list[str]:

@@ -103,7 +103,9 @@ def check_taggable(info: CollectionInfo, tagging: Tagging) -> None:
         RequestRejectedError: strict mode asks for an index that is not there; or it is only read.
     """
     if not info.limits.writes:
-        raise RequestRejectedError(f"{read_only(info.location)}, or leave --write-back out")
+        raise RequestRejectedError(
+            f"{read_only(info.location, info.name)}, or leave --write-back out"
+        )
     needed = {f"{tagging.key}.rank": "an integer", tagging.place: "a keyword"}
     for field, kind in needed.items() if info.tags_need_index else ():
         if field and field not in info.payload_indexes:

@@ -25,6 +25,7 @@ from tsds_qdrant.errors import InputError, UnsupportedCollectionError
 from tsds_qdrant.neighbors.repair import RepairReport
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.representations.base import Shown
+from tsds_qdrant.represented.advice import first_command
 from tsds_qdrant.represented.marks import all_kept, described
 from tsds_qdrant.represented.opening import Here, Opened
 from tsds_qdrant.represented.whole import check_whole
@@ -164,10 +165,7 @@ def words_of(collection: Collection, wanted: str | None) -> str:
         )
     if len(found) != 1 and wanted is None:
         several = f"several vectors of words, {', '.join(found)}; choose one with --words"
-        none = (
-            f"no vectors of words; make them: tsds-qdrant represent bm25 --qdrant "
-            f"{info.location} --collection {info.name}"
-        )
+        none = f"no vectors of words; make them: {first_command(info, KIND)}"
         raise UnsupportedCollectionError(
             f"collection '{info.name}' has {several if found else none}"
         )

@@ -66,8 +66,8 @@ def read_metadata(directory: Path) -> dict[str, Any]:
     return read_object(file)
 
 
-def check_location(location: str) -> None:
-    """Check that a collection can be made below ``location``.
+def check_location(location: str, flag: str = "--qdrant") -> None:
+    """Check that a collection can be made below ``location``, which ``flag`` names.
 
     Raises:
         CollectionError: a file is in the way, or the place is not writable.
@@ -76,9 +76,9 @@ def check_location(location: str) -> None:
     while not place.exists():
         place = place.parent
     if not place.is_dir():
-        raise CollectionError(f"'{place}' is a file; give --qdrant a directory")
+        raise CollectionError(f"'{place}' is a file; give {flag} a directory")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise CollectionError(f"the directory '{place}' is not writable; choose another --qdrant")
+        raise CollectionError(f"the directory '{place}' is not writable; choose another {flag}")
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tsds_qdrant.collections.edge.directory import SEGMENTS, shard_path
 from tsds_qdrant.collections.edge.vector_files import file_of
+from tsds_qdrant.collections.places import CLIENT_COLLECTIONS
 
 PARTS = ("vector_storage", "vector_index")
 BLOCK = 512
@@ -21,6 +22,11 @@ BLOCK = 512
 def shard_bytes(location: str, name: str) -> int:
     """Bytes on disk of collection ``name``."""
     return _bytes_of([shard_path(location, name)])
+
+
+def client_bytes(location: str, name: str) -> int | None:
+    """Bytes on disk of collection ``name`` of a folder of qdrant-client; None if not known."""
+    return _bytes_of([Path(location) / CLIENT_COLLECTIONS / name]) or None
 
 
 def space_bytes(location: str, name: str, space: str) -> int:

@@ -133,12 +133,17 @@ class EdgeVectors(EdgeReads):
     def _sent(self, rows: Float32Array, space: Space) -> Float32Array:
         """``rows`` (n, D), of unit length where the engine would bring them to it.
 
-        So it stores what it gets, which is then known without asking.
+        So it stores what it gets, which is then known without asking. What becomes of a row does
+        not depend on the others: one of unit length stays as it is, bit for bit.
         """
         if space.datatype != FLOAT32 or space.metric != "Cosine":
             return rows
         squares = np.einsum("ij,ij->i", rows, rows)
-        return normalized(rows, "Cosine") if (np.abs(squares - 1) > LEFT_ALONE).any() else rows
+        uneven = np.abs(squares - 1) > LEFT_ALONE
+        if uneven.any():
+            rows = rows.copy()
+            rows[uneven] = normalized(rows[uneven], "Cosine")
+        return rows
 
     def _follow(self, ids: Sequence[PointId], rows: Float32Array, space: Space) -> None:
         """Note that the points ``ids`` have the vectors ``rows`` (n, D) in ``space`` now."""

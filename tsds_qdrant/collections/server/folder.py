@@ -125,7 +125,7 @@ class FolderCollection(ServerCollection):
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse to write, whatever was to be written."""
-        raise RequestRejectedError(read_only(self._session.place.location))
+        raise RequestRejectedError(read_only(self._session.place.location, self._name))
 
     upsert = amend = set_vectors = set_payload = delete_payload = clear_payload = _refuse
     delete = write_again = add_space = index_payload = update_metadata = _refuse

@@ -125,7 +125,9 @@ class Adapt(Strategy):
         """
         info = searcher.info
         if self.prune is not None and not info.limits.writes:
-            raise RequestRejectedError(f"{read_only(info.location)}, or leave --prune out")
+            raise RequestRejectedError(
+                f"{read_only(info.location, info.name)}, or leave --prune out"
+            )
         known = begun(searcher, task, self._looked, self.prune)
         if not (known.labels != "").any():
             raise nobody_has(searcher, [self.clusters], "a cluster", "--clusters")
