@@ -151,8 +151,8 @@ def _check(
         collection.close()
     changed, selected = owed.changed, owed.selected
     owed.changed = owed.selected = False
-    event = {"event": "changed" if changed else "unchanged", "selection_changed": selected}
-    event |= {"run": done.number, **done.run}
+    name = "changed" if changed else "unchanged"
+    event = {"event": name, "selection_changed": selected, "run": done.number, **done.run}
     if settings.on_change and selected:
         event["on_change"] = _run(settings.on_change)
     return event
