@@ -171,6 +171,8 @@ def test_nothing_changed(store: Path, task: list[str]) -> None:
     assert spoken.stdout == ""
     assert "0 points came or changed, 0 in use left (found by sequence; blind to" in spoken.stderr
     assert f"0 searches; sample: 0 added, 0 removed, {SIZE} kept (0.0" in spoken.stderr
+    assert spoken.stderr.endswith("wrote after.jsonl, after.jsonl.manifest.json\n")
+    assert "wrote" not in run("reselect", "task.run").stderr
     assert (store / "after.jsonl").read_bytes() == (store / "before.jsonl").read_bytes()
 
 
