@@ -7,6 +7,7 @@
     ├── OutputError                 a result that cannot be written
     ├── MissingPackageError         an optional package that is not installed
     ├── EmbeddingError              a model that cannot be loaded or run
+    │   └── ModelUnreachableError   exit code 3: no answer from a model's endpoint
     ├── SupportError                more candidates wanted than the solution holds
     ├── ContaminationError          candidates copy test items, where that is to fail
     ├── StateError                  a run state that cannot be used
@@ -91,6 +92,13 @@ class MissingPackageError(TsdsError):
 
 class EmbeddingError(TsdsError):
     """A model that cannot be loaded or run."""
+
+
+class ModelUnreachableError(EmbeddingError):
+    """The endpoint of a model gives no answer, or is busy."""
+
+    exit_code = 3
+    retryable = True
 
 
 class SupportError(TsdsError):

@@ -111,6 +111,8 @@ def test_a_folder_of_the_client_says_the_same(tmp_path: Path) -> None:
     shown = json.loads(run("check", *place, "--json", code=4).stdout)
     assert (shown["points"], shown["points_with_vector"]) == (90, 60)
     assert shown["zero_vectors"] == {"count": 8, "ids": [1, 2, 4, 5, 7, 8, 10, 11]}
+    assert shown["expected"]["size"] == 52
+    assert "of 52 for 200 task examples takes" in run("check", *place, code=4).stdout
     np.save(tmp_path / "q.npy", ROWS[:3])
     for strategy in ("tsds", "random"):
         words = ["--queries", tmp_path / "q.npy", "--ratio", "1", "--out", tmp_path / "o.jsonl"]

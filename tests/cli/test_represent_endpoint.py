@@ -64,7 +64,7 @@ def test_it_goes_on_where_the_endpoint_went_away(api: Api) -> None:
     ]
     words += ["--model", api.model, "--batch-size", 20]
     api.failures = [None] * 7 + [(500, {}, SECRET.encode())] * 99
-    failed = run(*words, code=1)
+    failed = run(*words, code=3)
     assert "HTTP 500 (***)" in failed.stderr
     assert "run the same command again" in failed.stderr
     before = {one for one, row in stored().items() if row is not None}

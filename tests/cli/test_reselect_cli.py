@@ -11,6 +11,7 @@ from typing import Any
 import commands
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient, models
 from typer.testing import Result
 
 from tsds_qdrant import SelectionSettings, open_collection, select
@@ -170,6 +171,8 @@ def test_nothing_changed(store: Path, task: list[str]) -> None:
     assert spoken.stdout == ""
     assert "0 points came or changed, 0 in use left (found by sequence; blind to" in spoken.stderr
     assert f"0 searches; sample: 0 added, 0 removed, {SIZE} kept (0.0" in spoken.stderr
+    assert spoken.stderr.endswith("wrote after.jsonl, after.jsonl.manifest.json\n")
+    assert "wrote" not in run("reselect", "task.run").stderr
     assert (store / "after.jsonl").read_bytes() == (store / "before.jsonl").read_bytes()
 
 
@@ -279,3 +282,35 @@ def test_a_collection_that_is_gone_or_another(store: Path, place: list[str], tas
     assert "collection 'pool' was made again since the run, or is another one" in line
     assert "collection 'pool' was made again" in refused("watch", "task.run", "--once")
     assert len(json.loads(run("runs", "task.run", "--json").stdout)) == 1
+
+
+@pytest.mark.parametrize("command", ["reselect", "watch"])
+def test_a_folder_whose_collection_was_made_again_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Qdrant-client's local mode keeps no identity: none of the points that are known is there."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+
+    def store(first: int) -> None:
+        client = QdrantClient(path="folder")
+        if client.collection_exists("pool"):
+            client.delete_collection("pool")
+        form = models.VectorParams(size=8, distance=models.Distance.COSINE)
+        client.create_collection("pool", vectors_config=form)
+        rows = rng.normal(size=(50, 8)).tolist()
+        points = [models.PointStruct(id=first + k, vector=row) for k, row in enumerate(rows)]
+        client.upsert("pool", points)
+        client.close()
+
+    store(0)
+    np.save("Q.npy", rng.normal(size=(4, 8)))
+    words = ("--qdrant", "folder", "--collection", "pool", "--queries", "Q.npy", "--size", 10)
+    run("select", *words, "--out", "out.jsonl", "--state", "task.run")
+    store(1000)
+    before = Path("out.jsonl").read_bytes(), Path("task.run").read_bytes()
+    once = ("--once",) if command == "watch" else ()
+    line = refused(command, "task.run", *once, "--out", "out.jsonl")
+    assert "none of 50 points of collection 'pool' that the run remembers is stored" in line
+    assert "it was made again; select again with --state" in line
+    assert (Path("out.jsonl").read_bytes(), Path("task.run").read_bytes()) == before

@@ -235,6 +235,7 @@ def test_bad_examples_are_one_sentence(
             "21 candidates are wanted but the pool has 20",
         ),
         (("--size", 3, "--filter", "topic=none"), "gives no candidate: no point matches"),
+        (("--size", 3, "--filter", "topic=foot"), "no point has 'foot' in 'topic', where others"),
         (("--size", 3, "--quota", "topc:.5"), "did you mean 'topic'?"),
         (("--size", 3, "--state", "kept.run"), "was made with sizes (4,), not (3,)"),
     ],

@@ -49,4 +49,5 @@ def test_what_can_be_timed_is_timed() -> None:
         assert cost.scan
         assert cost.walk is None
         expected = check(pool).as_dict()["expected"]
-        assert expected["searches"] == SearchCost(1.0, None).expected(200, 1_000)[0]
+        assert (expected["task_examples"], expected["size"]) == (200, 100)
+        assert expected["searches"] == SearchCost(1.0, None).expected(200, 100)[0]

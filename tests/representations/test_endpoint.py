@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -13,7 +14,12 @@ import pytest
 from embeddings_api import CUT, Api, serving
 from hashed_words import HashedWords
 
-from tsds_qdrant.errors import EmbeddingError, MissingPackageError, SettingsError
+from tsds_qdrant.errors import (
+    EmbeddingError,
+    MissingPackageError,
+    ModelUnreachableError,
+    SettingsError,
+)
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.representations.endpoint import KEY_VARIABLE, EndpointEmbedder
 from tsds_qdrant.representations.model_names import is_gone, remembered_model, same_model
@@ -121,6 +127,58 @@ def test_it_gives_up_after_a_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> 
     said, pauses = refusal(api)
     assert "answers with HTTP 500 (oops) for texts 0 to 2 of 7, 4 times" in said
     assert pauses == [0.5, 1.0, 2.0]
+
+
+def test_a_wait_is_never_silent_for_long() -> None:
+    """Nothing listens there; time passes in the pauses alone."""
+    now, lines = [0.0], [0.0]
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        lines.append(now[0])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    model = EndpointEmbedder("http://127.0.0.1:9/v1#m", sleep=sleep, clock=lambda: now[0])
+    with notices_to(say), pytest.raises(ModelUnreachableError) as caught:
+        model.encode(["x"])
+    assert (caught.value.exit_code, caught.value.retryable) == (3, True)
+    assert caught.value.kind == "model_unreachable"
+    assert "asked again in 0.5 s, for 120 s more at most" in said[0]
+    assert "asked again in 16 s, for 104 s more at most" in said[1]
+    assert np.diff([*lines, now[0]]).max() <= 30.0
+    assert 3 <= len(said) <= 8
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("localhost:9/v1#foo", "http://localhost:9/v1#foo"),
+        ("localhost:9/v1", "http://localhost:9/v1#NAME"),
+        ("10.0.0.3:8000/v1#org/model", "http://10.0.0.3:8000/v1#org/model"),
+        ("api.example.com/v1#m", "http://api.example.com/v1#m"),
+    ],
+)
+def test_an_address_without_its_scheme(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=f"did you mean {re.escape(meant)}\\?"):
+        embedder_named(name)
+
+
+@pytest.mark.parametrize("name", ["BAAI/bge-small-en-v1.5", "all-MiniLM-L6-v2", "package:a_b", "x"])
+def test_other_names_are_no_addresses(name: str) -> None:
+    assert embedder_named(name).name == name
+
+
+def test_an_answer_of_another_form_is_nothing_that_passes(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsds_qdrant.representations.endpoint.PATIENCE_S", 0.1)
+    api.failures = [(200, {}, b"<html>")] * 5
+    with pytest.raises(EmbeddingError, match="of another form") as caught:
+        EndpointEmbedder(api.model).encode(["x"])
+    assert caught.value.exit_code == 1
 
 
 def test_a_key_that_is_refused_is_not_repeated(api: Api) -> None:

@@ -210,6 +210,51 @@ def test_a_collection_made_again_is_refused(tmp_path: Path) -> None:
         collection.close()
 
 
+@pytest.mark.parametrize("way", ["ids", "field", "named"])
+@pytest.mark.parametrize("strategy", ["tsds", "random"])
+def test_a_collection_made_again_with_other_ids_is_refused(
+    tmp_path: Path, way: str, strategy: str
+) -> None:
+    """Nothing identifies it, and no vector is left to be compared: none of its points is stored."""
+    rng = np.random.default_rng(3)
+    queries = rng.normal(size=(5, 3)).astype(np.float32)
+    wanted = SelectionSettings.of(strategy, sizes=(5,))
+    collection = create_collection(str(tmp_path / "store"), "pool", dimension=3, metric="Euclid")
+    payloads = [{"at": k} for k in range(200)]
+    collection.upsert(range(200), rng.normal(size=(200, 3)).astype(np.float32), payloads)
+    keeping = Keeping(since_field="at" if way == "field" else None)
+    state, _ = begin_run(tmp_path / "run", collection, queries, wanted, keeping=keeping)
+    before = state.path.read_bytes()
+    collection.delete(list(range(200)))
+    others = rng.normal(size=(200, 3)).astype(np.float32)
+    collection.upsert(range(1000, 1200), others, [{"at": 200 + k} for k in range(200)])
+    delivered: list[Any] = []
+    named = [1000, 1001] if way == "named" else None
+    with pytest.raises(CollectionMismatchError, match="is stored any more: it was made again"):
+        reselect(state, collection=collection, named=named, deliver=delivered.append)
+    assert (delivered, state.path.read_bytes()) == ([], before)
+    collection.close()
+
+
+def test_a_run_goes_on_where_little_of_its_pool_is_left(tmp_path: Path) -> None:
+    """All points in use left, and others that it has seen are stored."""
+    rng = np.random.default_rng(3)
+    pool = rng.normal(size=(200, 3)).astype(np.float32)
+    pool[150:] += 100.0
+    queries = rng.normal(size=(5, 3)).astype(np.float32)
+    wanted = SelectionSettings.of(sizes=(5,), alpha=0.5, cost_scale=1.0, bandwidth=0.5)
+    collection = create_collection(str(tmp_path / "store"), "pool", dimension=3, metric="Euclid")
+    collection.upsert(range(200), pool)
+    state, _ = begin_run(tmp_path / "run", collection, queries, wanted)
+    collection.delete(list(range(199)))
+    others = rng.normal(size=(60, 3)).astype(np.float32)
+    collection.upsert(range(1000, 1060), others)
+    done = reselect(state, collection=collection)
+    assert len(done.changes.came) == 60
+    same(done.selection, select(collection, queries, wanted))
+    collection.close()
+
+
 def test_nothing_changed_means_no_search_and_the_same_selection(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     collection = create_collection(str(tmp_path), "pool", dimension=3, metric="Euclid")

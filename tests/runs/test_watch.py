@@ -30,6 +30,7 @@ from tsds_qdrant.runs.begin import Keeping, begin_run
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.tagging import Tagging
 from tsds_qdrant.runs.watch import LONGEST_PAUSE_S, WatchSettings, watch
+from tsds_qdrant.selection.results import sample_paths
 from tsds_qdrant.settings.texts import seconds_of
 
 RNG = np.random.default_rng(5)
@@ -240,6 +241,67 @@ def test_a_command_runs_after_each_change(store: Path, state: RunState) -> None:
     assert (store / "note").read_text() == "ran\n"
 
 
+def add_far(store: Path, first: int) -> None:
+    collection = open_collection(str(store / "store"), "pool")
+    collection.upsert([first], np.full((1, 4), 1e3, dtype=np.float32), [{"text": "far"}])
+    collection.close()
+
+
+@pytest.mark.parametrize("sampler", ["stable", "multinomial"])
+def test_a_command_runs_only_where_what_is_selected_changed(
+    store: Path, sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(store)
+    collection = open_collection("store", "pool")
+    wanted = SelectionSettings.of(
+        sizes=(6, 3), alpha=0.5, cost_scale=1.0, bandwidth=0.6, sampler=sampler
+    )
+    state, _ = begin_run("own.run", collection, QUERIES, wanted)
+    collection.close()
+    out, command = store / "out.jsonl", "echo ran >> note; exit 3"
+    settings = WatchSettings(once=True, on_change=command, out=out)
+    played(state, settings)
+    written = sample_paths(out, (3, 6))[3].read_bytes()
+
+    def checked(settings: WatchSettings) -> tuple[Any, ...]:
+        ((event,), _) = played(state, settings)
+        return event["event"], event["selection_changed"], event.get("on_change")
+
+    assert checked(settings) == ("unchanged", False, None)
+    add_far(store, 1000)
+    assert checked(settings) == ("changed", False, None)
+    assert sample_paths(out, (3, 6))[3].read_bytes() == written
+    add_near(store, 1001)
+    assert checked(settings) == ("changed", True, 3)
+    assert (store / "note").read_text() == "ran\n"
+
+
+@pytest.mark.parametrize("with_file", [True, False])
+def test_a_selected_point_that_was_written_again(store: Path, with_file: bool) -> None:
+    """A file shows whether its payload is another one; without one it may be."""
+    collection = open_collection(str(store / "store"), "pool")
+    collection.upsert(range(200), POOL, [{"at": k} for k in range(200)])
+    keeping = Keeping(since_field="at")
+    state, first = begin_run(store / "own.run", collection, QUERIES, WANTED, keeping=keeping)
+    collection.close()
+    chosen = int(first.selected_ids[0])
+    out = store / "out.jsonl" if with_file else None
+    settings = WatchSettings(once=True, on_change="true", out=out)
+    played(state, settings)
+
+    def written(text: str) -> tuple[Any, ...]:
+        collection = open_collection(str(store / "store"), "pool")
+        collection.upsert([chosen], POOL[chosen : chosen + 1], [{"at": 1000, "text": text}])
+        collection.close()
+        ((event,), _) = played(state, settings)
+        assert (event["added"], event["removed"]) == (0, 0)
+        return event["event"], event["selection_changed"], event.get("on_change")
+
+    assert written("new") == ("changed", True, 0)
+    assert written("new") == ("changed", not with_file, None if with_file else 0)
+    assert written("newer") == ("changed", True, 0)
+
+
 def test_a_change_is_told_though_its_write_back_failed(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +373,15 @@ def test_the_output_of_a_command_is_talk(store: Path) -> None:
     assert child.returncode == 0
     assert [json.loads(line)["on_change"] for line in shown.splitlines()] == [0]
     assert spoken == "one\ntwo\n"
+
+
+def test_a_command_that_fails_is_said(store: Path) -> None:
+    add_near(store, 1000)
+    with started(store / "task.run", "--once", "--on-change", "exit 7") as child:
+        shown, spoken = child.communicate(timeout=60)
+    assert child.returncode == 0
+    assert json.loads(shown)["on_change"] == 7
+    assert spoken == "the command of --on-change ended with code 7: exit 7\n"
 
 
 def test_times() -> None:

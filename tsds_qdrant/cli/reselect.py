@@ -21,7 +21,7 @@ from tsds_qdrant.cli.outputs import (
     spread,
     write_kept_out,
 )
-from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say
+from tsds_qdrant.cli.terminal import naming, print_json, progress_bars, say, wrote
 from tsds_qdrant.cli.write_back import in_words, warned
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.settings.fields import setting
@@ -240,3 +240,5 @@ def reselect(
         say(line)
     if {"write_back", "prune"} & done.run.keys():
         say(in_words(done.run))
+    if written:
+        say(wrote(written))

@@ -14,6 +14,7 @@ from tsds_qdrant.cli.flags import taking
 from tsds_qdrant.cli.options import StateArgument
 from tsds_qdrant.cli.outputs import check_distinct
 from tsds_qdrant.cli.reached import Moved
+from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.errors import SettingsError, TsdsError
 from tsds_qdrant.runs.settings import WatchSettings
 
@@ -27,7 +28,9 @@ def watch(
     """Reselect whenever the collection has changed; one JSON event a line on stdout.
 
     Ends cleanly on Ctrl-C and SIGTERM (at once on a second Ctrl-C), and goes on where it was when
-    it is started again. A server that is away is tried again with growing pauses.
+    it is started again. A server that is away is tried again with growing pauses. The command of
+    --on-change runs where what is selected has changed (ids, order, probabilities or payloads),
+    and not where candidates came or left without that.
 
     \b
     Example:
@@ -68,6 +71,8 @@ def watch(
     try:
         for event in watch_run(RunState(state), settings, stop, **moved.where):
             typer.echo(json.dumps(event))
+            if code := event.get("on_change"):
+                say(f"the command of --on-change ended with code {code}: {settings.on_change}")
     except BrokenPipeError:
         raise
     except (TsdsError, OSError) as error:

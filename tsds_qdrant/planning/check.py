@@ -116,8 +116,9 @@ class CheckReport:
         """Searches and seconds of a selection of usual size; None if none could be timed."""
         if self.cost is None:
             return None
-        searches, seconds = self.cost.expected(*USUAL)
-        figures = {"task_examples": USUAL[0], "size": USUAL[1], "searches": searches}
+        examples, size = _usual(self.having - len(self.zero))
+        searches, seconds = self.cost.expected(examples, size)
+        figures = {"task_examples": examples, "size": size, "searches": searches}
         return {**figures, "seconds": seconds}
 
     def as_dict(self) -> dict[str, Any]:
@@ -171,6 +172,11 @@ class CheckReport:
         }
 
 
+def _usual(candidates: int) -> tuple[int, int]:
+    """Task examples and size of a usual selection, which is no larger than the pool."""
+    return USUAL[0], min(USUAL[1], candidates)
+
+
 def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> CheckReport:
     """Describe ``collection`` and try a few searches on it; nothing is written.
 
@@ -191,7 +197,8 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         try:
             searcher = Searcher(collection, settings, seed=seed)
             cost = _tried(searcher, seed)
-            graph = graph_cost(collection, info, cost, expected_searches(*USUAL))
+            usual = _usual(candidates.found - len(candidates.zero))
+            graph = graph_cost(collection, info, cost, expected_searches(*usual))
             copy = mirror_cost(collection, info, cost, rights, held)
             ef, scan_reason = searcher.ef, searcher.scan_reason
         except REFUSALS as error:

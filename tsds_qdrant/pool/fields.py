@@ -78,7 +78,7 @@ def unknown_in(collection: Collection, where: Filter | None) -> str:
     """
     payloads = sampled_payloads(collection) if where and filtered_fields(where) else []
     for key in sorted(filtered_fields(where)) if payloads else ():
-        path = _path_of(key)
+        path = path_of(key)
         seen = any(_has_value(payload, path) for payload in payloads)
         seen = seen and not _inside_text(payloads, path)
         if not seen and _counted(collection, (key,)) is False:
@@ -209,7 +209,7 @@ def _keys(path: str) -> Iterator[str]:
     yield key
 
 
-def _path_of(key: str) -> str:
+def path_of(key: str) -> str:
     """The path of what Qdrant calls ``key`` (documentation, "Payload", "Nested payload")."""
     parts = (quoted or plain or number or "*" for quoted, number, plain in _KEY_PART.findall(key))
     return ".".join(parts)

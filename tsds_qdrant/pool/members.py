@@ -16,6 +16,7 @@ from tsds_qdrant.collections.matching import matching
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo, Filter, PointId
 from tsds_qdrant.pool.fields import unknown_in
+from tsds_qdrant.pool.unmatched import unmatched_in
 
 FIRST_LOOK = 16
 NEXT_LOOK = 1_000
@@ -163,5 +164,9 @@ def no_candidate(info: CollectionInfo, members: Members, where: Filter | None) -
         advice = "choose another with --vector"
     elif where:
         what = "no point matches the filter"
-        advice = unknown_in(members.collection, where) or advice
+        advice = (
+            unknown_in(members.collection, where)
+            or unmatched_in(members.collection, where)
+            or advice
+        )
     return f"collection '{info.name}' gives no candidate: {what}; {advice}"

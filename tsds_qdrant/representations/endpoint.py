@@ -8,6 +8,7 @@ as a header.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tsds_qdrant.arrays import Float32Array
-from tsds_qdrant.errors import EmbeddingError
+from tsds_qdrant.errors import EmbeddingError, ModelUnreachableError
 from tsds_qdrant.progress import notice
 from tsds_qdrant.representations.model_names import endpoint_of
 from tsds_qdrant.representations.prompts import passage_prompts
@@ -28,7 +29,9 @@ from tsds_qdrant.representations.prompts import passage_prompts
 KEY_VARIABLE = "TSDS_QDRANT_MODEL_KEY"
 PATIENCE_S = 120.0
 """From the first failure of a request to the last attempt."""
-TIMEOUT_S = 60.0
+TIMEOUT_S, CONNECT_TIMEOUT_S = 60.0, 10.0
+SAID_EVERY_S = 30.0
+"""At the latest, while an endpoint is waited for."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 20.0
 AGAIN = (408, 425, 429, 500, 502, 503, 504, 529)
 """Answers after which the same request may succeed."""
@@ -43,8 +46,9 @@ class _Failure:
 
     Attributes:
         reason: in words.
-        again: whether the same request may succeed.
+        again: whether the same request may succeed, though the endpoint is there.
         smaller: whether a smaller one may.
+        away: whether the endpoint is not there, or too busy; the same request may succeed then.
         wait: seconds that the endpoint asks to wait.
         advice: what helps.
     """
@@ -52,6 +56,7 @@ class _Failure:
     reason: str
     again: bool = False
     smaller: bool = False
+    away: bool = False
     wait: float = 0.0
     advice: str = ""
 
@@ -64,6 +69,7 @@ class EndpointEmbedder:
         batch_size: texts of one request.
         prompt: before each text; None or "" for none.
         sleep: waits.
+        clock: the time in seconds, from any start.
 
     Attributes:
         tokens: how many the endpoint says to have read so far.
@@ -79,13 +85,15 @@ class EndpointEmbedder:
         batch_size: int = 64,
         prompt: str | None = None,
         sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.tokens = 0
         self._url, self._model = endpoint_of(name)
         self._batch_size = batch_size
         self._prompt = prompt
-        self._sleep = sleep
+        self._sleep, self._clock = sleep, clock
+        self._said = -math.inf
 
     @property
     def made_with(self) -> dict[str, Any]:
@@ -113,13 +121,15 @@ class EndpointEmbedder:
         """(n, D) float32 vectors of ``texts``, as the endpoint gives them.
 
         Raises:
-            EmbeddingError: the endpoint refuses, or stays away for longer than two minutes.
+            EmbeddingError: the endpoint refuses.
+            ModelUnreachableError: it stays away for longer than two minutes.
         """
         import httpx
 
         shown = [(self._prompt or "") + text for text in texts]
         parts: list[Float32Array] = []
-        with httpx.Client(timeout=TIMEOUT_S) as client:
+        limits = httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        with httpx.Client(timeout=limits) as client:
             for start in range(0, len(shown), self._batch_size):
                 batch = shown[start : start + self._batch_size]
                 parts.append(self._made(client, batch, start, len(shown)))
@@ -138,7 +148,7 @@ class EndpointEmbedder:
 
     def _made(self, client: Any, batch: list[str], start: int, total: int) -> Float32Array:
         """Vectors of texts ``start`` and following, asked for again, or in halves."""
-        began, failures = time.monotonic(), 0
+        began, failures = self._clock(), 0
         while True:
             found = self._asked(client, batch)
             if not isinstance(found, _Failure):
@@ -151,11 +161,20 @@ class EndpointEmbedder:
             failures += 1
             pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10))
             pause = max(pause, found.wait)
-            left = PATIENCE_S - (time.monotonic() - began)
-            if not found.again or pause > left:
-                raise EmbeddingError(self._given_up(found, failures, start, len(batch), total))
-            notice("endpoint", f"{self._named} {found.reason}; asked again in {pause:.3g} s")
+            left = PATIENCE_S - (self._clock() - began)
+            if not (found.again or found.away) or pause > left:
+                kind = ModelUnreachableError if found.away else EmbeddingError
+                raise kind(self._given_up(found, failures, start, len(batch), total))
+            self._waiting(found, pause, left)
             self._sleep(pause)
+
+    def _waiting(self, found: _Failure, pause: float, left: float) -> None:
+        """Say that the endpoint is waited for, if ``pause`` makes the silence a long one."""
+        now = self._clock()
+        if now + pause - self._said > SAID_EVERY_S:
+            self._said = now
+            text = f"{self._named} {found.reason}; asked again in {pause:.3g} s"
+            notice(f"endpoint {now}", f"{text}, for {left:.0f} s more at most")
 
     def _given_up(self, found: _Failure, failures: int, start: int, size: int, total: int) -> str:
         which = f"text {start}" if size == 1 else f"texts {start} to {start + size - 1}"
@@ -178,10 +197,12 @@ class EndpointEmbedder:
             answer = client.post(f"{self._url}/embeddings", json=body, headers=headers)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeEncodeError):
             return _Failure("cannot be asked", advice=f"check its URL, and {KEY_VARIABLE}")
+        except httpx.ConnectTimeout:
+            return _Failure(f"cannot be reached within {CONNECT_TIMEOUT_S:.0f} s", away=True)
         except httpx.TimeoutException:
-            return _Failure(f"gives no answer within {TIMEOUT_S:.0f} s", again=True)
+            return _Failure(f"gives no answer within {TIMEOUT_S:.0f} s", away=True)
         except httpx.HTTPError as error:
-            return _Failure(f"cannot be reached ({_first_line(str(error), secret)})", again=True)
+            return _Failure(f"cannot be reached ({_first_line(str(error), secret)})", away=True)
         if answer.status_code != 200:
             return _refusal(answer, secret)
         try:
@@ -209,7 +230,7 @@ def _refusal(answer: Any, secret: str) -> _Failure:
         what = "another key" if secret else "a key"
         return _Failure(reason, advice=f"set {KEY_VARIABLE} to {what}")
     if status in AGAIN:
-        return _Failure(reason, again=True, wait=_wait(answer.headers.get("Retry-After")))
+        return _Failure(reason, away=True, wait=_wait(answer.headers.get("Retry-After")))
     if status in SMALLER:
         return _Failure(reason, smaller=True, advice="check --model, or shorten or drop that text")
     return _Failure(reason, advice="check the URL and the name behind # in --model")

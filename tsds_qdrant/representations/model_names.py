@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from tsds_qdrant.paths import absolute, expanded
 PACKAGE_PREFIX = "package:"
 FASTEMBED_PREFIX = "fastembed:"
 WEIGHTS = (".safetensors", ".bin", ".onnx", ".xml", ".pt", ".msgpack", ".h5")
+ADDRESS = re.compile(r"[\w.-]+:\d+(/[^#]*)?(#.+)?|(localhost|[\w-]+(\.[\w-]+)+)(/[^#]*)?#.+")
+"""A host with a port, or another one before the name of a model."""
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -61,6 +64,17 @@ def endpoint_of(name: str) -> tuple[str, str]:
             f"'{name}' names no model of an endpoint; write http://host/v1#NAME, and quote it"
         )
     return name.partition("#")[0].rstrip("/"), parts.fragment
+
+
+def check_no_bare_address(name: str) -> None:
+    """Check that ``name`` is not that of an endpoint whose ``http://`` was forgotten.
+
+    Raises:
+        SettingsError: it is.
+    """
+    if directory_of(name) is None and ADDRESS.fullmatch(name):
+        meant = f"http://{name}" + ("" if "#" in name else "#NAME")
+        raise SettingsError(f"model '{name}' is an address without http://; did you mean {meant}?")
 
 
 def is_gguf(name: str) -> bool:

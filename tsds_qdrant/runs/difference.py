@@ -29,6 +29,7 @@ class Difference:
         ordered: p is known of what was drawn alone; else it is 0 where it is not here.
         forced: expected number of additions that the change of p forces on any sampler; all of
             them where the strategy leaves nothing to chance.
+        same_rows: the samples of all sizes hold the same ids in the same order, with the same p.
     """
 
     added: list[PointId]
@@ -38,6 +39,7 @@ class Difference:
     new: dict[PointId, float | None]
     forced: float
     ordered: bool = False
+    same_rows: bool = False
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows for a file: id, change, old and new probability."""
@@ -76,7 +78,28 @@ def difference_of(before: Drawn, selection: Selection) -> Difference:
         new=new,
         forced=_forced(old, new, size) if by_p else float(len(added)),
         ordered=ordered,
+        same_rows=_same_rows(before, ids, old, selection, new),
     )
+
+
+def _same_rows(
+    before: Drawn,
+    ids: list[PointId],
+    old: dict[PointId, float | None],
+    selection: Selection,
+    new: dict[PointId, float | None],
+) -> bool:
+    """Whether all samples are what they were; where a candidate may be drawn twice, all p count."""
+    if before.samples.keys() != selection.samples.keys():
+        return False
+    for size, sample in selection.samples.items():
+        was = [ids[k] for k in before.samples[size].tolist()]
+        now = [selection.ids[k] for k in sample.candidates.tolist()]
+        if was != now or any(old.get(one) != new.get(one) for one in now):
+            return False
+        if (sample.weights != 1).any() and old != new:
+            return False
+    return True
 
 
 def _forced(old: dict[PointId, float | None], new: dict[PointId, float | None], size: int) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from tsds_qdrant.collections.ids import point_ids
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import PointId
 from tsds_qdrant.errors import CollectionMismatchError
@@ -43,6 +44,8 @@ from tsds_qdrant.task.examples import TaskExamples
 
 OTHER_SHARE = 0.5
 """From this share of places with another vector on, the collection counts as another one."""
+LOOKED_UP = 10_000
+"""Ids at most, beside those in use, by which a collection is known again."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +202,11 @@ def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) 
 
     Vectors are not looked at where nothing changed at all.
     """
-    changes = changes_among(known.searcher.members, run.mark, known.used(), named)
+    changes = changes_among(known.searcher.members, run.mark, used := known.used(), named)
     if changes.none:
         return changes
+    if len(changes.gone) == len(used):
+        _check_some_left(run, known.searcher.members.collection, used)
     seen = {*changes.came, *changes.gone}
     moved, checked = known.moved()
     silently = [point_id for point_id in moved if point_id not in seen]
@@ -211,3 +216,23 @@ def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) 
             f"not those of the run: it was made again; select again with --state"
         )
     return replace(changes, came=[*changes.came, *silently])
+
+
+def _check_some_left(run: StoredRun, collection: Collection, used: Sequence[PointId]) -> None:
+    """Check that some point that the run remembers is stored, where nothing else identifies it.
+
+    Of the points that it has merely seen a sample is looked up, evenly spread over the ids.
+
+    Raises:
+        CollectionMismatchError: none is, and others are.
+    """
+    if run.collection.get("identity") or not collection.count():
+        return
+    keys = run.mark.keys
+    seen = point_ids(keys[:: max(1, -(-len(keys) // LOOKED_UP))])
+    remembered = list(dict.fromkeys([*used, *seen]))
+    if remembered and not collection.existing(remembered):
+        raise CollectionMismatchError(
+            f"none of {len(remembered)} points of collection '{run.collection['name']}' that the "
+            f"run remembers is stored any more: it was made again; select again with --state"
+        )

@@ -78,7 +78,7 @@ class WatchSettings:
         once: end after one check.
         max_failures: give up after this many checks in a row without a server; None: never.
         out: where every new selection is written.
-        on_change: a command that runs after every new selection.
+        on_change: a command that runs after every check that changed what is selected.
         health: a JSON file that every check replaces, for probes.
         metrics: the same in the text format of Prometheus.
     """
@@ -91,7 +91,9 @@ class WatchSettings:
         None, "Give up after this many failed checks; never if unset.", least=1
     )
     out: Path | None = setting(None, "The selection; replaced whenever it changes.", metavar="FILE")
-    on_change: str | None = setting(None, "Shell command to run after each change.", metavar="CMD")
+    on_change: str | None = setting(
+        None, "Shell command to run whenever what is selected has changed.", metavar="CMD"
+    )
     health: Path | None = setting(
         None, "JSON file that every check replaces: time, ok, run, error.", metavar="FILE"
     )

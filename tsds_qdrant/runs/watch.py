@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,19 @@ from tsds_qdrant.selection.results import sample_paths, write_samples
 
 LONGEST_PAUSE_S = 600.0
 STDERR = 2
+
+
+@dataclass
+class _Owed:
+    """What no event has said yet, as what followed it failed.
+
+    Attributes:
+        changed: the pool has changed.
+        selected: so has what is selected.
+    """
+
+    changed: bool = False
+    selected: bool = False
 
 
 def watch(
@@ -59,7 +74,7 @@ def watch(
     wait = pause or stop.wait
     failures = 0
     behind = True  # the run may have gone on without our file
-    owed = threading.Event()  # a change that no event has named, as the write-back failed then
+    owed = _Owed()
     with state.held():
         vitals = Vitals.of(state, settings)
         while not stop.is_set():
@@ -115,31 +130,54 @@ def _check(
     reached: tuple[Location | None, Connection | None],
     progress: Progress,
     behind: bool,
-    owed: threading.Event,
+    owed: _Owed,
 ) -> dict[str, Any]:
     location, connection = reached
     collection = open_of_run(state, location=location, connection=connection)
 
     def deliver(done: Reselection) -> None:
-        if done.changes.came or done.changes.gone:
-            owed.set()
-        if settings.out and (behind or owed.is_set() or not _written(done, settings.out)):
+        changed = bool(done.changes.came or done.changes.gone)
+        owed.changed = owed.changed or changed
+        paths = [] if settings.out is None else _paths(done, settings.out)
+        before = [_digest(path) if path.is_file() else None for path in paths]
+        if settings.out and (behind or owed.changed or None in before):
             write_samples(collection, done.selection, settings.out)
+        if changed and not owed.selected:
+            owed.selected = not done.difference.same_rows or _rewritten(done, paths, before)
 
     try:
         done = reselect(state, collection=collection, deliver=deliver, progress=progress)
     finally:
         collection.close()
-    changed = owed.is_set()
-    owed.clear()
-    event = {"event": "changed" if changed else "unchanged", "run": done.number, **done.run}
-    if settings.on_change and changed:
+    changed, selected = owed.changed, owed.selected
+    owed.changed = owed.selected = False
+    name = "changed" if changed else "unchanged"
+    event = {"event": name, "selection_changed": selected, "run": done.number, **done.run}
+    if settings.on_change and selected:
         event["on_change"] = _run(settings.on_change)
     return event
 
 
-def _written(done: Reselection, out: Path) -> bool:
-    return all(path.exists() for path in sample_paths(out, tuple(done.selection.samples)).values())
+def _paths(done: Reselection, out: Path) -> list[Path]:
+    return list(sample_paths(out, tuple(done.selection.samples)).values())
+
+
+def _rewritten(done: Reselection, paths: list[Path], before: list[bytes | None]) -> bool:
+    """Whether payloads of the same sample are others now: by its files, where there were some.
+
+    Without them whatever came may be another one.
+    """
+    if paths and None not in before:
+        return any(_digest(path) != was for path, was in zip(paths, before, strict=True))
+    return not set(done.changes.came).isdisjoint(done.selection.selected_ids)
+
+
+def _digest(path: Path) -> bytes:
+    found = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as stream:
+        for part in iter(partial(stream.read, 1 << 20), b""):
+            found.update(part)
+    return found.digest()
 
 
 def _run(command: str) -> int:
