@@ -27,7 +27,7 @@ LFS_POINTER = b"version https://git-lfs"
 
 def means_path(name: str) -> bool:
     """Whether ``name`` can be nothing but a path: a name of the hub has one slash at most."""
-    if is_endpoint(name) or name.startswith(FASTEMBED_PREFIX):
+    if is_endpoint(name) or name.startswith(FASTEMBED_PREFIX) or ADDRESS.fullmatch(name):
         return False
     return name.startswith((".", "/", "~")) or Path(name).is_absolute() or name.count("/") > 1
 
@@ -66,17 +66,6 @@ def endpoint_of(name: str) -> tuple[str, str]:
     return name.partition("#")[0].rstrip("/"), parts.fragment
 
 
-def check_no_bare_address(name: str) -> None:
-    """Check that ``name`` is not that of an endpoint whose ``http://`` was forgotten.
-
-    Raises:
-        SettingsError: it is.
-    """
-    if directory_of(name) is None and ADDRESS.fullmatch(name):
-        meant = f"http://{name}" + ("" if "#" in name else "#NAME")
-        raise SettingsError(f"model '{name}' is an address without http://; did you mean {meant}?")
-
-
 def is_gguf(name: str) -> bool:
     """Whether ``name`` is that of a file of llama.cpp's format, which holds a language model."""
     return name.lower().endswith(".gguf")
@@ -110,12 +99,16 @@ def loadable(name: str, flag: str = "--model", then: str = ", which ingest remem
     Raises:
         EmbeddingError: a path to no directory, or a package without one.
         MissingPackageError: the package is not installed.
+        SettingsError: an endpoint whose ``http://`` was forgotten.
     """
     if name.startswith(PACKAGE_PREFIX):
         return str(_package_directory(name))
     path = expanded(name)
     if path.is_dir():
         return str(path)
+    if ADDRESS.fullmatch(name):
+        meant = f"http://{name}" + ("" if "#" in name else "#NAME")
+        raise SettingsError(f"model '{name}' is an address without http://; did you mean {meant}?")
     if path.is_file():
         raise EmbeddingError(
             f"'{absolute(name)}' is a file and no model; give {flag} the directory that holds it"

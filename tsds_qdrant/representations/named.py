@@ -8,11 +8,7 @@ from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.representations.backends import Backend
 from tsds_qdrant.representations.endpoint import EndpointEmbedder
 from tsds_qdrant.representations.fastembed_model import FastembedEmbedder
-from tsds_qdrant.representations.model_names import (
-    FASTEMBED_PREFIX,
-    check_no_bare_address,
-    is_endpoint,
-)
+from tsds_qdrant.representations.model_names import FASTEMBED_PREFIX, is_endpoint
 from tsds_qdrant.representations.text import Embedder, SentenceTransformerEmbedder
 
 
@@ -37,8 +33,7 @@ def embedder_named(
         prompt: before each text; None for the model's own way.
 
     Raises:
-        SettingsError: the URL names no model or lacks its http://, or a setting is for models of
-            another kind.
+        SettingsError: the URL names no model, or a setting is for models of another kind.
     """
     elsewhere = is_endpoint(name) or name.startswith(FASTEMBED_PREFIX)
     said = {"device": device, "max_length": max_length}
@@ -53,6 +48,5 @@ def embedder_named(
         return EndpointEmbedder(name, batch_size=batch_size, prompt=prompt)
     if name.startswith(FASTEMBED_PREFIX):
         return FastembedEmbedder(name, batch_size=batch_size)
-    check_no_bare_address(name)
     own: dict[str, Any] = {"device": device, "backend": backend, "max_length": max_length}
     return SentenceTransformerEmbedder(name, batch_size=batch_size, prompt=prompt, **own)
