@@ -258,7 +258,7 @@ def test_test_items_beside_ready_vectors_want_the_same_proof(store: Path, api: A
 def test_a_run_goes_on_where_the_endpoint_went_away(store: Path, api: Api) -> None:
     """Four proving texts, and batches of 64: the third of these fails."""
     api.failures = [None, None, None, *[(500, {}, SECRET.encode())] * 9]
-    failed = run(*words(store, api, "--state", store / "r.run"), code=1)
+    failed = run(*words(store, api, "--state", store / "r.run"), code=3)
     assert "HTTP 500 (***)" in failed.stderr
     assert "run the same command again" in failed.stderr
     assert not (store / "o.jsonl").exists()

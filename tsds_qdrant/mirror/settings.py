@@ -8,6 +8,7 @@ from typing import Literal
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.settings.fields import setting
+from tsds_qdrant.settings.places import directory_of
 
 By = Literal["auto", "snapshot", "scroll"]
 WAYS: tuple[By, ...] = ("auto", "snapshot", "scroll")
@@ -23,17 +24,6 @@ def way_of(text: str, flag: str) -> By:
         if way == text.lower():
             return way
     raise SettingsError(f"{flag} is '{text}'; choose one of {', '.join(WAYS)}")
-
-
-def directory_of(text: str, flag: str) -> Path:
-    """The directory of that name.
-
-    Raises:
-        SettingsError: it has none.
-    """
-    if not text.strip():
-        raise SettingsError(f"{flag} is empty; give a directory")
-    return Path(text)
 
 
 @dataclass(frozen=True)
