@@ -12,7 +12,7 @@ from tsds_qdrant.cli.groups import Where
 from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import progress_bars, say
 from tsds_qdrant.settings.fields import setting
-from tsds_qdrant.settings.places import directory_of
+from tsds_qdrant.settings.texts import directory_of
 
 if TYPE_CHECKING:
     from tsds_qdrant.collections.connection import Connection

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tsds_qdrant.errors import SettingsError
 from tsds_qdrant.settings.fields import setting
-from tsds_qdrant.settings.places import directory_of
+from tsds_qdrant.settings.texts import directory_of
 
 By = Literal["auto", "snapshot", "scroll"]
 WAYS: tuple[By, ...] = ("auto", "snapshot", "scroll")

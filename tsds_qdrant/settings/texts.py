@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tsds_qdrant.errors import SettingsError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -96,3 +98,14 @@ def weight_by_name(text: str, flag: str) -> tuple[str, float]:
     if not 0 < weight < float("inf"):
         raise SettingsError(f"{flag} is '{text}'; give a name and a positive number, like space=2")
     return name, weight
+
+
+def directory_of(text: str, flag: str) -> Path:
+    """The directory of that name, which ``flag`` gives.
+
+    Raises:
+        SettingsError: the name is empty.
+    """
+    if not text.strip():
+        raise SettingsError(f"{flag} is empty; give a directory")
+    return Path(text)
