@@ -23,7 +23,7 @@ from tsds_qdrant.collections.values import Metric, PointId
 MakeCollection = Callable[..., Collection]
 LEFT_OUT = pytest.StashKey[int]()
 """How many tests this run leaves out."""
-MANY, ONE_IN = 8, 4
+MANY, ONE_IN = 8, 6
 WORKER_OUTPUT = "left_out"
 """Where a process that runs part of the tests says so."""
 
