@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import rows_of, run
-from embeddings_api import Api, serving
+from embeddings_api import SECRET, Api, serving_with_key
 from framework_payloads import made_by
 from hashed_words import HashedWords
 
@@ -18,24 +18,18 @@ from tsds_qdrant import open_collection
 from tsds_qdrant.errors import EmbeddingError, SettingsError
 from tsds_qdrant.progress import notices_to
 from tsds_qdrant.representations.base import Shown
-from tsds_qdrant.representations.endpoint import KEY_VARIABLE
 from tsds_qdrant.representations.text_vectors import TextVectors
 
-SECRET = "sk-very-secret-0123456789"
 WORDS = ("bread", "court", "rain", "socket", "sea", "wheel")
 TEXTS = [f"number {n} is about {WORDS[n % 6]} and {WORDS[(n * 5) % 6]}" for n in range(300)]
 
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Api]:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(KEY_VARIABLE, SECRET)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("tsds_qdrant.representations.endpoint.PATIENCE_S", 0.2)
     monkeypatch.chdir(tmp_path)
-    with serving() as served:
-        served.key = SECRET
+    with serving_with_key(monkeypatch) as served:
         yield served
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from embeddings_api import CUT, Api, serving
+from embeddings_api import CUT, SECRET, Api, serving_with_key
 from hashed_words import HashedWords
 
 from tsds_qdrant.errors import (
@@ -27,16 +27,11 @@ from tsds_qdrant.representations.named import embedder_named
 
 TEXTS = [f"text {k} of some words" for k in range(7)]
 EXPECTED = HashedWords().encode(TEXTS)
-SECRET = "sk-very-secret-0123456789"
 
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(KEY_VARIABLE, SECRET)
-    with serving() as served:
-        served.key = SECRET
+    with serving_with_key(monkeypatch) as served:
         yield served
 
 

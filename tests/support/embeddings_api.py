@@ -13,8 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hashed_words import HashedWords
 from playback import Reply, listening
+
+from tsds_qdrant.representations.endpoint import KEY_VARIABLE
+
+SECRET = "sk-very-secret-0123456789"
 
 
 @dataclass
@@ -69,4 +74,15 @@ def serving() -> Iterator[Api]:
     """An endpoint that knows the model ``hashed``: words in 32 bins."""
     api = Api()
     with listening(api.answer) as api.url:
+        yield api
+
+
+@contextmanager
+def serving_with_key(patch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """The same, for whoever has the key ``SECRET``, as the environment has; without proxies."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        patch.delenv(name, raising=False)
+    patch.setenv(KEY_VARIABLE, SECRET)
+    with serving() as api:
+        api.key = SECRET
         yield api

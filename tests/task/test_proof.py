@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import rows_of, run
-from embeddings_api import Api, serving
+from embeddings_api import SECRET, Api, serving_with_key
 from framework_payloads import FRAMEWORKS, made_by
 from hashed_words import HashedWords
 from hypothesis import given, settings
@@ -30,7 +30,6 @@ from tsds_qdrant.task.suggestion import suggestion_for
 
 TEXTS = [f"about {word} and {word}s alone" for word in ("bread", "court", "rain", "socket", "sea")]
 WAY = TextTemplate("page_content")
-SECRET = "sk-very-secret-0123456789"
 
 
 class Prompted(HashedWords):
@@ -186,13 +185,9 @@ def test_suggestions_that_are_none() -> None:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Api]:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(KEY_VARIABLE, SECRET)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("tsds_qdrant.representations.endpoint.PATIENCE_S", 0.2)
-    with serving() as served:
-        served.key = SECRET
+    with serving_with_key(monkeypatch) as served:
         yield served
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +44,11 @@ class WhereOrMirror(Where):
             CollectionError: see :meth:`Where.open_for`.
             TsdsError: see :func:`~tsds_qdrant.mirror.searched.searched_in_mirror`.
         """
-        with super().open_for(strategy, quiet=quiet) as home:
-            if self.mirror is None:
-                yield home
-                return
-            with _searched(home, self.mirror, self.connection, quiet=quiet) as opened:
-                yield opened
+        with (
+            super().open_for(strategy, quiet=quiet) as home,
+            _searched(home, self.mirror, lambda: self.connection, quiet=quiet) as opened,
+        ):
+            yield opened
 
 
 @dataclass(frozen=True)
@@ -70,25 +69,28 @@ class MovedOrMirror(Moved):
             TsdsError: see :meth:`Moved.open` and
                 :func:`~tsds_qdrant.mirror.searched.searched_in_mirror`.
         """
-        with self.open(state) as home:
-            if self.mirror is None:
-                yield home
-                return
-            with _searched(home, self.mirror, self.connection(state), quiet=quiet) as opened:
-                yield opened
+        with (
+            self.open(state) as home,
+            _searched(home, self.mirror, lambda: self.connection(state), quiet=quiet) as opened,
+        ):
+            yield opened
 
 
 @contextmanager
 def _searched(
-    home: Collection, directory: Path, connection: Connection, *, quiet: bool
+    home: Collection, directory: Path | None, reached: Callable[[], Connection], *, quiet: bool
 ) -> Iterator[Collection]:
+    """The mirror of ``home`` in the ``directory``, brought up to date; ``home`` where none is."""
+    if directory is None:
+        yield home
+        return
     from tsds_qdrant.cli.mirror import in_words
     from tsds_qdrant.mirror.searched import searched_in_mirror
     from tsds_qdrant.mirror.settings import MirrorSettings
 
     settings = MirrorSettings(to=directory)
     with progress_bars(quiet=quiet) as progress:
-        found, report = searched_in_mirror(home, settings, connection=connection, progress=progress)
+        found, report = searched_in_mirror(home, settings, connection=reached(), progress=progress)
     with found:
         say("\n".join(in_words(report)), quiet=quiet)
         yield found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
+from tsds_qdrant.arrays import spread_over
 from tsds_qdrant.collections.edge.collection import EdgeCollection
 from tsds_qdrant.collections.edge.directory import check_location
 from tsds_qdrant.collections.places import check_new
@@ -85,9 +84,7 @@ def check_not_made_again(
             f"{REPLACE}"
         )
     check_spaces(shape, facts, there.spaces, str(facts.source))
-    first = next(iter(there.scroll_ids()), [])
-    some = np.unique(np.linspace(0, max(0, len(first) - 1), LOOKED_AT).astype(np.int64))
-    ids = [first[k] for k in some.tolist()] if first else []
+    ids = spread_over(next(iter(there.scroll_ids()), []), LOOKED_AT)
     found, stored = source.whole(ids), there.whole(ids)
     same_vectors = Merging(there, source.spaces, facts.names).alike(
         [found[i] for i in ids if i in found], stored

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tsds_qdrant.arrays import spread_over
 from tsds_qdrant.collections.payloads import weighed
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.spaces import Space
@@ -26,9 +27,7 @@ def expected_bytes(source: Collection) -> float:
     """About how many bytes a snapshot of ``source`` has: points times what a few of them take."""
     rate = source.limits.read_rate
     most = LOOKED_AT if rate is None else min(LOOKED_AT, max(1, rate // RATE_SHARE))
-    first = next(iter(source.scroll_ids()), [])
-    some = np.unique(np.linspace(0, max(0, len(first) - 1), most).astype(np.int64))
-    found = source.whole([first[k] for k in some.tolist()] if first else [])
+    found = source.whole(spread_over(next(iter(source.scroll_ids()), []), most))
     sizes = [
         weighed(point.payload).bytes
         + sum(_bytes_of(vector, source.spaces.get(name)) for name, vector in point.vectors.items())

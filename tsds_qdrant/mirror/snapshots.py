@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
+from tsds_qdrant.arrays import spread_over
 from tsds_qdrant.collections.edge.cloning import (
     joined,
     of_files,
@@ -142,9 +141,7 @@ def _compare(copy: Collection, source: Collection) -> None:
         raise CollectionError(
             f"the snapshot has {stored} points, and the server {wanted}; give --by scroll"
         )
-    first = next(iter(copy.scroll_ids()), [])
-    some = np.unique(np.linspace(0, max(0, len(first) - 1), LOOKED_AT).astype(np.int64))
-    ids = [first[k] for k in some.tolist()] if first else []
+    ids = spread_over(next(iter(copy.scroll_ids()), []), LOOKED_AT)
     found, here = source.whole(ids), copy.whole(ids)
     same = sum(_same(found[point], here[point]) for point in found)
     if same < SAME_SHARE * len(ids):

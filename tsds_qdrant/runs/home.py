@@ -11,8 +11,7 @@ import hashlib
 import json
 from typing import Any
 
-import numpy as np
-
+from tsds_qdrant.arrays import spread_over
 from tsds_qdrant.collections.payloads import same_payload
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.reserved import MADE_FIELD, TAG_FIELD
@@ -80,8 +79,7 @@ def check_same_points(selection: Selection, copy: Collection, target: Collection
         CollectionMismatchError: most of them do not.
     """
     rows = list(selection.sample_rows(max(selection.samples)))
-    some = np.unique(np.linspace(0, max(0, len(rows) - 1), LOOKED_AT).astype(np.int64))
-    ids = [rows[k]["id"] for k in some.tolist()] if rows else []
+    ids = [row["id"] for row in spread_over(rows, LOOKED_AT)]
     info = target.info()
     place = f"collection '{info.name}' of {info.location}"
     here, there = copy.whole(ids), target.whole(ids)

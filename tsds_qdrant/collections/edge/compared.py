@@ -140,18 +140,17 @@ class Compared:
         exact = queries.astype(np.float64)
         squares = np.einsum("ij,ij->i", exact, exact)[:, None]
         own = np.einsum("ij,ij->i", points, points)
+        error = 2 * (points.shape[1] + 4) * EPS64
         with np.errstate(over="ignore", invalid="ignore"):
             scores: FloatArray = exact @ points.T
-            error = 2 * (points.shape[1] + 4) * EPS64
             if is_similarity(self.metric):
                 errors = error * np.sqrt(squares * own.max(initial=0.0))
                 least, most = scores - errors, scores + errors
             else:
                 squared = squares + own - 2.0 * scores
                 errors = 2 * error * (squares + own.max(initial=0.0))
-                scores = np.sqrt(np.maximum(squared, 0.0))
-                least = np.sqrt(np.maximum(squared - errors, 0.0))
-                most = np.sqrt(np.maximum(squared + errors, 0.0))
+                bounds = (squared - errors, squared, squared + errors)
+                least, scores, most = (np.sqrt(np.maximum(one, 0.0)) for one in bounds)
             doubtful = least.astype(np.float32) != most.astype(np.float32)
         for query in np.flatnonzero(doubtful.any(axis=1)).tolist():
             pairs = np.flatnonzero(doubtful[query])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -63,7 +62,7 @@ def ranked_among(
     spots: Int32Array,
     queries: Float32Array,
     limit: int,
-    max_distance: float | None,
+    max_distance: float,
 ) -> Iterator[Ranked]:
     """Of each of ``queries`` (B, D) the ``limit`` nearest of the points at ``spots`` (n,).
 
@@ -72,7 +71,7 @@ def ranked_among(
     order = np.argsort(compared.order[spots])
     places = compared.order[spots][order]
     points = compared.at(compared.rows[spots]).astype(np.float64)[order]
-    reach = (max_distance or math.inf) * (1 + LOOSE)
+    reach = max_distance * (1 + LOOSE)
     step = max(1, TILE_FLOATS // max(1, len(points)))
 
     def rank(start: int) -> list[Ranked]:

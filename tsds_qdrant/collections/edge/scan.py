@@ -111,8 +111,10 @@ class Scan:
         self, queries: Float32Array, limit: int, max_distance: float | None
     ) -> Iterator[tuple[int, Ranked]]:
         """Answers to those of ``queries`` that come in crowds, where few points are near them."""
+        if max_distance is None:
+            return
         compared = self.compared
-        met = [*crowds(queries, compared.metric, max_distance)] if max_distance is not None else []
+        met = [*crowds(queries, compared.metric, max_distance)]
         if not met:
             return
         middles = queries[[crowd.middle for crowd in met]]
