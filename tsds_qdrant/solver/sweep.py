@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tsds_qdrant.arrays import FloatArray
+from tsds_qdrant.arrays import FloatArray, IntArray
 from tsds_qdrant.solver.lists import NeighborLists
 
 
@@ -112,9 +112,13 @@ class Sweep:
 
     def plan(self, threshold: float) -> FloatArray:
         """(n,) mass of each entry: every row filled, nearest first, to the cap m_i w / s."""
-        room = np.minimum(self.weights, threshold - self.before)
+        return self._mass(threshold, slice(None))
+
+    def _mass(self, threshold: float, entries: slice | IntArray) -> FloatArray:
+        """The mass of some ``entries``."""
+        room = np.minimum(self.weights[entries], threshold - self.before[entries])
         np.maximum(room, 0.0, out=room)
-        room *= self._shares / threshold
+        room *= self._shares[entries] / threshold
         return room
 
     def even_plan(self, total: float) -> FloatArray:
@@ -130,10 +134,7 @@ class Sweep:
     def probabilities(self, threshold: float, candidates: int) -> FloatArray:
         """(candidates,) p_j, the column sums of :meth:`plan`; entries without mass are left out."""
         near = np.flatnonzero(self.before < threshold)
-        room = np.minimum(self.weights[near], threshold - self.before[near])
-        room *= self._shares[near] / threshold
-        sums = np.bincount(self.lists.candidates[near], weights=room, minlength=candidates)
-        return sums.astype(np.float64, copy=False)
+        return _sums(self.lists.candidates[near], self._mass(threshold, near), candidates)
 
     @cached_property
     def _shares(self) -> FloatArray:
@@ -143,7 +144,11 @@ class Sweep:
 
 def column_sums(lists: NeighborLists, plan: FloatArray, candidates: int) -> FloatArray:
     """(candidates,) p_j: what each candidate receives of ``plan`` (n,)."""
-    sums = np.bincount(lists.candidates, weights=plan, minlength=candidates)
+    return _sums(lists.candidates, plan, candidates)
+
+
+def _sums(receivers: IntArray, mass: FloatArray, candidates: int) -> FloatArray:
+    sums = np.bincount(receivers, weights=mass, minlength=candidates)
     return sums.astype(np.float64, copy=False)
 
 
