@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeCollection
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from marked import marks
 from plain_strategies import PLAIN
@@ -94,8 +94,21 @@ def test_a_run_of_the_whole_pool_is_reopened_after_a_candidate_has_left(
     agree(reselect(state, collection=pool).selection, select(pool, TASK, given_of(name, 20)))
 
 
+@pytest.mark.parametrize("count", [1, 9])
+def test_a_few_points_that_were_all_replaced_are_the_same_collection(
+    count: int, tmp_path: Path
+) -> None:
+    with edge_pool(ROWS[:count]) as pool:
+        given = given_of("tsds", 1)
+        state, _ = begin_run(tmp_path / "r.run", pool, TASK, given)
+        pool.upsert(range(100, 110), ROWS[:10])
+        pool.delete(list(range(count)))
+        agree(reselect(state, collection=pool).selection, select(pool, TASK, given))
+
+
 @pytest.mark.slow
 @settings(deadline=None, max_examples=examples(25))
+@example(247764)
 @given(st.integers(0, 10**9))
 def test_reselecting_near_the_size_of_the_pool_is_selecting_afresh(seed: int) -> None:
     rng = np.random.default_rng(seed)

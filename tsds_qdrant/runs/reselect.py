@@ -46,6 +46,8 @@ OTHER_SHARE = 0.5
 """From this share of places with another vector on, the collection counts as another one."""
 LOOKED_UP = 10_000
 """Ids at most, beside those in use, by which a collection is known again."""
+FEW = 10
+"""Of fewer points, all can have left a collection that is still the same."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,8 @@ def _changes(run: StoredRun, known: Knowledge, named: Sequence[PointId] | None) 
 def _check_some_left(run: StoredRun, collection: Collection, used: Sequence[PointId]) -> None:
     """Check that some point that the run remembers is stored, where nothing else identifies it.
 
-    Of the points that it has merely seen a sample is looked up, evenly spread over the ids.
+    Of the points that it has merely seen a sample is looked up, evenly spread over the ids. A run
+    that remembers only a few points goes on: they can all have been deleted one by one.
 
     Raises:
         CollectionMismatchError: none is, and others are.
@@ -231,7 +234,7 @@ def _check_some_left(run: StoredRun, collection: Collection, used: Sequence[Poin
     keys = run.mark.keys
     seen = point_ids(keys[:: max(1, -(-len(keys) // LOOKED_UP))])
     remembered = list(dict.fromkeys([*used, *seen]))
-    if remembered and not collection.existing(remembered):
+    if len(remembered) >= FEW and not collection.existing(remembered):
         raise CollectionMismatchError(
             f"none of {len(remembered)} points of collection '{run.collection['name']}' that the "
             f"run remembers is stored any more: it was made again; select again with --state"
