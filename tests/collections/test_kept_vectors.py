@@ -50,6 +50,13 @@ def check(collection: EdgeCollection, *, from_file: bool = True) -> None:
     assert list(loaded.ids) == ids
     rows = np.arange(len(ids)) if loaded.rows is None else loaded.rows
     assert loaded.matrix[rows].tobytes() == truth.tobytes()
+    asked = [*ids[::-1], *ids[:2]]
+    for wanted in (asked, [*asked, 10**6]):
+        found = collection.retrieve(wanted, payloads=False, vectors=True)
+        engine = collection.retrieve(wanted, vectors=True)
+        assert [(one.id, one.payload) for one in found] == [(own, {}) for own in asked]
+        assert [one.id for one in engine] == asked
+        assert np.array_equal([one.vector for one in found], [one.vector for one in engine])
 
 
 STEP = st.tuples(

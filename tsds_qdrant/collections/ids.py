@@ -220,10 +220,14 @@ class KeyedIds(Sequence[PointId]):
 
     def places(self, ids: Sequence[PointId]) -> IntArray:
         """(m,) where those of ``ids`` that are among them stand, ascending."""
+        places, there = self.lookup(ids)
+        return np.unique(places[there])
+
+    def lookup(self, ids: Sequence[PointId]) -> tuple[IntArray, BoolArray]:
+        """(n,) where each of ``ids`` stands, and whether it is among them."""
         if self._packed is None:
             self._packed = packed(self.keys)
-        places, there = found_in(self._packed, packed(point_keys(ids)))
-        return np.unique(places[there])
+        return found_in(self._packed, packed(point_keys(ids)))
 
 
 def taken(ids: Sequence[PointId], places: IntArray) -> HitIds:

@@ -38,16 +38,16 @@ def densities_at(
     *subtle*: values are summed nearest first, without the first of those as near as the candidate
     itself: so copies, and the same place after a repair, have the same density to the last bit.
     """
-    members = np.concatenate([np.empty(0, np.int64), *(place.members for place in places)])
-    distances = np.concatenate([np.empty(0), *(place.distances for place in places)])
-    owner = np.repeat(np.arange(len(places)), [len(place.members) for place in places])
-    kept = ~excluded[members]
-    members, distances, owner = members[kept], distances[kept], owner[kept]
-    fresh = np.ones(len(owner), dtype=np.bool_)
-    fresh[1:] = (owner[1:] != owner[:-1]) | (distances[1:] != distances[:-1])
-    first_tied = np.maximum.accumulate(np.where(fresh, np.arange(len(owner)), 0))
+    members, distances, owner = _side_by_side(places)
+    if excluded.any():
+        kept = ~excluded[members]
+        members, distances, owner = members[kept], distances[kept], owner[kept]
+    first_tied = np.flatnonzero(
+        np.r_[True, (owner[1:] != owner[:-1]) | (distances[1:] != distances[:-1])][: len(owner)]
+    )
+    own = np.flatnonzero(members == candidates[owner])
     is_self = np.zeros(len(owner), dtype=np.bool_)
-    is_self[first_tied[members == candidates[owner]]] = True
+    is_self[first_tied[np.searchsorted(first_tied, own, side="right") - 1]] = True
     counts = np.bincount(owner, minlength=len(places))
     return densities_of(distances, counts, is_self, bandwidth)
 
@@ -60,6 +60,13 @@ def foresee(
     A guess is the density of a neighbour times the kernel's value between them: where copies come
     by the hundred, those that were not asked about yet will have about as many neighbours.
     """
-    for place, density in zip(places, densities.tolist(), strict=True):
-        near = density * kernel(place.distances, bandwidth)
-        guesses[place.members] = np.fmax(guesses[place.members], near)
+    members, distances, owner = _side_by_side(places)
+    np.fmax.at(guesses, members, densities[owner] * kernel(distances, bandwidth))
+
+
+def _side_by_side(places: Sequence[Vicinity]) -> tuple[IntArray, FloatArray, IntArray]:
+    """(n,) members, distances and numbers of the ``places``, one place after the other."""
+    members = np.concatenate([np.empty(0, np.int64), *(place.members for place in places)])
+    distances = np.concatenate([np.empty(0), *(place.distances for place in places)])
+    counts = [len(place.members) for place in places]
+    return members, distances, np.repeat(np.arange(len(places)), counts)

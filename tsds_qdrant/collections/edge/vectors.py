@@ -16,7 +16,7 @@ from tsds_qdrant.collections.edge.vector_file import Mapped
 from tsds_qdrant.collections.ids import KeyedIds, checked_ids, taken
 from tsds_qdrant.collections.scanning import AUTO, ENGINE
 from tsds_qdrant.collections.spaces import Space
-from tsds_qdrant.collections.values import FLOAT32, Filter, PointId
+from tsds_qdrant.collections.values import FLOAT32, Filter, PointId, Record, Wanted
 
 IN_MEMORY_POINTS = 10_000
 """Collections up to this many points without a vector file are read into memory."""
@@ -92,6 +92,24 @@ class EdgeVectors(EdgeReads):
             mapped.release if mapped.matrix.nbytes > self._known.scanning.memory_bytes else None,
         )
 
+    def retrieve(
+        self, ids: Sequence[PointId], *, payloads: Wanted = True, vectors: bool = False
+    ) -> list[Record]:
+        """Fetch stored points in the order of ``ids``; ids that do not exist are left out.
+
+        Vectors alone come from their file once that was scanned, if it has all of them as they are
+        stored: several times as fast as the engine, which makes lists of numbers of them.
+        """
+        info, known = self._description, self._known
+        mapped, scanned = known.mapped.get(info.vector), known.loaded.get(info.vector)
+        if vectors and payloads is False and info.datatype == FLOAT32 and mapped and scanned:
+            wanted = checked_ids(ids)
+            places, there = mapped.keys.lookup(wanted)
+            if there.all():
+                rows = scanned[1].compared.at(mapped.rows[places])
+                return [Record(own, {}, row) for own, row in zip(wanted, rows, strict=True)]
+        return super().retrieve(ids, payloads=payloads, vectors=vectors)
+
     def vectors(self, ids: Sequence[PointId]) -> tuple[list[PointId], Float32Array]:
         """Those of ``ids`` that have a vector of the searched space, and these (n, D)."""
         mapped = self._known.files.mapped(self._description.vector)
@@ -123,7 +141,7 @@ class EdgeVectors(EdgeReads):
     def _read(self, ids: Sequence[PointId]) -> tuple[list[PointId], Float32Array]:
         """Those of ``ids`` that have the vector, and the vectors (n, D), from the engine."""
         info = self._description
-        stored = self.retrieve(ids, payloads=False, vectors=True)
+        stored = super().retrieve(ids, payloads=False, vectors=True)
         rows = [record.vector for record in stored if record.vector is not None]
         matrix = np.array(rows, dtype=np.float32).reshape(len(rows), info.dimension)
         if info.datatype == "uint8":  # alone not brought to unit length when it is stored
