@@ -174,6 +174,7 @@ def test_what_cannot_be_right_is_refused(words: tuple[object, ...], said: str) -
     assert "s3cret" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_port_of_grpc_alone_means_grpc() -> None:
     port = free_port()
     words = ("--qdrant", "http://127.0.0.1", "--collection", "c", "--grpc-port", port)

@@ -180,6 +180,7 @@ def test_the_full_form_varies_one_thing_at_a_time(tmp_path: Path) -> None:
     assert options_of([]).sizes == (10_000, 100_000)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("faiss")
 def test_one_run_from_end_to_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -162,6 +162,7 @@ def work_of(selection: Selection, metered: MeteredCollection) -> Work:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATED)
 def test_no_selection_costs_more_than_stated(name: str) -> None:
     now, stated = asdict(measured()[name]), asdict(STATED[name])

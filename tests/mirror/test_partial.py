@@ -169,6 +169,7 @@ def test_a_new_vector_brings_a_full_one(server: Server, tmp_path: Path) -> None:
         assert contents(ours, spaces=["more"])[1][1] == {"more": [1.0, 2.0, 3.0]}
 
 
+@pytest.mark.slow
 def test_after_a_write_to_the_mirror_no_point_of_the_server_is_lost(
     server: Server, tmp_path: Path
 ) -> None:

@@ -218,6 +218,7 @@ def test_where_a_shard_cannot_be_had_points_are_read(
         mirrored(door, tmp_path / "other", "snapshot")
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_lacks_a_shard_is_no_mirror(door: Door, tmp_path: Path) -> None:
     made = sharded(points(NUMBERS))
     door.hook = Node(snapshots({**made, 2: []}, tmp_path / "one"))

@@ -92,6 +92,7 @@ def test_exact_when_asked_for(graph: EdgeCollection) -> None:
     assert searcher.is_exact(1)
 
 
+@pytest.mark.slow
 def test_large_limits_are_scanned(graph: EdgeCollection) -> None:
     searcher = Searcher(graph)
     assert searcher.scan_reason == ""
@@ -246,6 +247,7 @@ def test_poison_is_named(poisoned: tuple[EdgeCollection, np.ndarray]) -> None:
         select(collection, near_queries(clean, 5), settings)
 
 
+@pytest.mark.slow
 def test_poison_that_only_a_density_search_meets(
     poisoned: tuple[EdgeCollection, np.ndarray],
 ) -> None:

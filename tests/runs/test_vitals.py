@@ -166,6 +166,7 @@ def test_what_passes_is_told(store: Path) -> None:
     assert total(seen.metrics[2], "checks_total", "locked") == 2
 
 
+@pytest.mark.slow
 def test_what_ends_a_watch_is_told(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "Patience", lambda *_, **__: Patience(seconds=0))
     state = RunState(store / "task.run")

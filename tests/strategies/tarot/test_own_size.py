@@ -52,6 +52,7 @@ def asked(case: Case) -> SelectionSettings:
     return case.settings(**bounds)
 
 
+@pytest.mark.slow
 @LAW
 @seeds
 def test_it_chooses_the_same_again(seed: int, grid: bool) -> None:
@@ -82,6 +83,7 @@ def test_a_filter_gives_what_a_smaller_collection_gives(seed: int, grid: bool) -
     same(found, outcome(lambda: select(pool, case.task, wanted)), ROW)
 
 
+@pytest.mark.slow
 @LAW
 @seeds
 def test_a_guard_gives_what_deleting_the_copies_gives(seed: int, grid: bool) -> None:

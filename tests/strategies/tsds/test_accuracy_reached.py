@@ -250,6 +250,7 @@ def test_lists_on_a_server_are_scanned_where_that_took_little(
     assert found.transport.accuracy.lists == (0 if scanned else min(16, EXAMPLES))
 
 
+@pytest.mark.slow
 def test_lists_without_densities_are_scanned_where_walks_take_longer(
     good: EdgeCollection, queries: Array
 ) -> None:
