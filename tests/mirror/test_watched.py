@@ -261,6 +261,18 @@ def test_a_run_that_is_on_no_server_is_refused(door: Door) -> None:
     assert not Path("mirror").exists()
 
 
+def test_a_run_on_a_shard_key(door: Door) -> None:
+    door.shard("docs", "acme", "other")
+    began(door, "--shard-key", "acme")
+    words = ("watch", "task.run", "--once", "--mirror", "mirror", "--out", OUT)
+    assert "(shard key 'acme')" in run(*words).stderr
+    door.client.delete("docs", [rows_of(OUT)[0]["id"]])
+    assert json.loads(run(*words).stdout)["selection_changed"]
+    assert run(*words).stderr == ""
+    assert not searches(door.requests)
+    as_on_the_server(door)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_watch_that_is_ended_in_a_round_leaves_the_old_mirror_or_the_new(
