@@ -56,12 +56,13 @@ def test_a_condition_matches_what_it_says(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("source", r"--filter is 'source', which is no condition; give source=20ng"),
+        ("source", r"--filter is 'source', which is no condition; give \"source=20ng\""),
         ("source=", "no condition"),
         ("year>=soon", "has 'year>=soon'; give a number behind >="),
         ("a=1 and", "no condition"),
         ("{", "--filter is no JSON"),
-        ("[1]", r"--filter is \[1\]; give source=20ng"),
+        ("[1]", r"--filter is \[1\], which is no filter; give \"source=20ng\""),
+        ('{"lang": "en"}', r"--filter is {'lang': 'en'}, which is no filter; give \"source=20ng\""),
     ],
 )
 def test_what_is_none_is_refused(text: str, words: str) -> None:

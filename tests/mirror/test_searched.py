@@ -174,3 +174,62 @@ def test_a_mirror_of_something_else_is_left_alone(door: Door) -> None:
     assert "with a filter" in said
     assert "give --replace to 'tsds-qdrant mirror'" in said
     assert not Path("s.jsonl").exists()
+
+
+def point(door: Door, alias: str, name: str) -> None:
+    made = models.CreateAlias(collection_name=name, alias_name=alias)
+    door.client.update_collection_aliases([models.CreateAliasOperation(create_alias=made)])
+
+
+READ = (
+    ("explain", "task.run", "--rank", 0),
+    ("export", "task.run", "--out", "e.jsonl"),
+    ("report", "task.run", "--out", "page.html"),
+)
+"""Commands that look at what a run selected."""
+
+
+@pytest.mark.parametrize("way", ["alias", "shard key"])
+def test_a_run_on_an_alias_or_a_shard_key_is_read_from_its_mirror(door: Door, way: str) -> None:
+    where: tuple[str, ...] = ("--qdrant", door.url, "--collection", "docs")
+    if way == "alias":
+        point(door, "live", "docs")
+        where = (*where[:-1], "live")
+    else:
+        door.shard("docs", "acme", "other")
+        where = (*where, "--shard-key", "acme")
+    run("select", *where, *SELECT[2:], "--out", "s.jsonl", "--state", "task.run")
+    run("mirror", *where, "--to", "mirror")
+    door.requests.clear()
+    for words in READ:
+        run(*words, "--qdrant", "mirror")
+    assert [row["text"] for row in rows_of("e.jsonl")] == [
+        row["payload"]["text"] for row in rows_of("s.jsonl")
+    ]
+    assert not door.requests
+    said = run("reselect", "task.run", "--qdrant", "mirror", code=1).stderr
+    assert "select again with --state" in said
+
+
+def test_a_mirror_of_what_an_alias_stands_for_now_is_another_one(door: Door) -> None:
+    point(door, "live", "docs")
+    where = ("--qdrant", door.url, "--collection", "live")
+    run("select", *where, *SELECT[2:], "--out", "s.jsonl", "--state", "task.run")
+    for name in ("docs", "others"):
+        point(door, "live", name)
+        run("mirror", *where, "--to", name)
+    said = run(*READ[0], "--qdrant", "others", code=1).stderr
+    assert (
+        "alias 'live' pointed to collection 'docs' in the run, and points to 'others' now" in said
+    )
+    run(*READ[0], "--qdrant", "docs")
+
+
+def test_a_mirror_of_another_shard_key_is_another_one(door: Door) -> None:
+    door.shard("docs", "acme", "other")
+    where = ("--qdrant", door.url, "--collection", "docs", "--shard-key")
+    select = ("--out", "s.jsonl", "--state", "task.run")
+    run("select", *where, "acme", *SELECT[2:], *select)
+    run("mirror", *where, "other", "--to", "mirror")
+    said = run(*READ[0], "--qdrant", "mirror", code=1).stderr
+    assert "shard key of collection 'docs' is 'other', in the run it was 'acme'" in said

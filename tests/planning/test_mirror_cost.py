@@ -43,7 +43,7 @@ def door() -> Iterator[Door]:
 
 def cost_of(url: str, cost: SearchCost, rights: Rights | None = None) -> MirrorCost | None:
     with open_collection(url, "pool") as opened:
-        return mirror_cost(opened, opened.info(), cost, rights or Rights(), 0)
+        return mirror_cost(opened, opened.info(), cost, rights or Rights(), 0, (200, 1_000))
 
 
 def test_the_size_is_that_of_points_times_bytes(door: Door) -> None:
@@ -75,10 +75,10 @@ def test_it_pays_where_the_server_is_slow(
 
 
 def test_it_does_not_pay_where_the_download_takes_longer() -> None:
-    made = MirrorCost(10**11, True, 1_000.0, 60.0, 5.0, True, "")
+    made = MirrorCost(10**11, True, 1_000.0, 60.0, 5.0, True, "", 200, 1_000)
     assert not made.pays
-    assert MirrorCost(10**9, True, 10.0, 30.0, 5.0, True, "").pays
-    assert not MirrorCost(10**9, True, 10.1, 30.0, 5.0, True, "").pays
+    assert MirrorCost(10**9, True, 10.0, 30.0, 5.0, True, "", 200, 1_000).pays
+    assert not MirrorCost(10**9, True, 10.1, 30.0, 5.0, True, "", 200, 1_000).pays
 
 
 def test_an_embedded_collection_needs_none(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_check_says_it_in_one_line_and_the_command_runs(
     door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    door.limit("pool", read_rate_limit=3_000)  # 46 s for a selection of usual size
+    door.limit("pool", read_rate_limit=3_000)  # 14 s for a selection of usual size
     said = run("check", "--qdrant", door.url, "--collection", "pool").stdout
     (line,) = (line for line in said.splitlines() if "a mirror would pay" in line)
-    assert "for a selection of 1000 for 200 task examples from it, which takes about" in line
+    assert f"for a selection of {COUNT} for 200 task examples from it, which takes about" in line
     found = re.search(r"'tsds-qdrant (mirror .*)', or give --mirror ./mirror to select", line)
     assert found is not None
     run(*shlex.split(found[1]))

@@ -17,6 +17,7 @@ from tsds_qdrant.settings.texts import directory_of
 if TYPE_CHECKING:
     from tsds_qdrant.collections.connection import Connection
     from tsds_qdrant.collections.protocol import Collection
+    from tsds_qdrant.runs.mirrored import Mirrored
     from tsds_qdrant.runs.state import RunState
     from tsds_qdrant.strategies.base import Strategy
 
@@ -60,6 +61,18 @@ class MovedOrMirror(Moved):
     """
 
     mirror: Path | None = setting(None, HELP, metavar="DIR", parse=directory_of)
+
+    @property
+    def mirrored(self) -> Mirrored | None:
+        """The mirror that a watch searches in; None where none is named."""
+        if self.mirror is None:
+            return None
+        from tsds_qdrant.cli.mirror import in_words
+        from tsds_qdrant.mirror.settings import MirrorSettings
+        from tsds_qdrant.runs.mirrored import Mirrored
+
+        settings = MirrorSettings(to=self.mirror)
+        return Mirrored(settings, lambda report: say("\n".join(in_words(report))))
 
     @contextmanager
     def open_searched(self, state: RunState, *, quiet: bool = False) -> Iterator[Collection]:

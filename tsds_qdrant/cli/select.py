@@ -58,8 +58,8 @@ class Outputs:
 
     out: Path | None = setting(
         None,
-        "The selection: .jsonl, .csv (also .gz, .zst), .parquet or .ids; - for stdout, without "
-        "a manifest.",
+        "The selection: .jsonl, .csv (also .gz, .zst), .parquet; .ids or .txt for ids alone, one "
+        "a line; - for stdout, without a manifest.",
         metavar="FILE|-",
     )
     probabilities: Path | None = setting(

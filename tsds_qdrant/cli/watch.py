@@ -11,19 +11,19 @@ import typer
 
 from tsds_qdrant.cli.commands import ConfigOption
 from tsds_qdrant.cli.flags import taking
+from tsds_qdrant.cli.mirrored import MovedOrMirror
 from tsds_qdrant.cli.options import StateArgument
 from tsds_qdrant.cli.outputs import check_distinct
-from tsds_qdrant.cli.reached import Moved
 from tsds_qdrant.cli.terminal import say
 from tsds_qdrant.errors import SettingsError, TsdsError
 from tsds_qdrant.runs.settings import WatchSettings
 
 
-@taking(WatchSettings, Moved, also={"config": ConfigOption})
+@taking(WatchSettings, MovedOrMirror, also={"config": ConfigOption})
 def watch(
     state: StateArgument,
     settings: WatchSettings,
-    moved: Moved,
+    moved: MovedOrMirror,
 ) -> None:
     """Reselect whenever the collection has changed; one JSON event a line on stdout.
 
@@ -36,6 +36,7 @@ def watch(
     Example:
         tsds-qdrant watch task.run --every 60s --out selected.jsonl
         tsds-qdrant watch task.run --once --on-change 'make train'
+        tsds-qdrant watch task.run --mirror ./mirror --out selected.jsonl
     """
     from tsds_qdrant.files.outputs import check_rows_path, check_writable
     from tsds_qdrant.files.streams import is_stream
@@ -69,7 +70,10 @@ def watch(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     try:
-        for event in watch_run(RunState(state), settings, stop, **moved.where):
+        watching = watch_run(
+            RunState(state), settings, stop, **moved.where, mirrored=moved.mirrored
+        )
+        for event in watching:
             typer.echo(json.dumps(event))
             if code := event.get("on_change"):
                 say(f"the command of --on-change ended with code {code}: {settings.on_change}")

@@ -119,7 +119,8 @@ class Connection:
     def elsewhere(self, location: str) -> Connection:
         """The same without what belongs to the nodes it was remembered with.
 
-        A single port of gRPC stays, and certificates where ``location`` is still encrypted.
+        A single port of gRPC stays, certificates where ``location`` is still encrypted, and the
+        shard key where it is still a server.
         """
         return replace(
             self,
@@ -127,6 +128,7 @@ class Connection:
             grpc=self.over_grpc or None,
             grpc_port=self.grpc_port if isinstance(self.grpc_port, int) else None,
             ca_cert=self.ca_cert if location.startswith("https://") else None,
+            shard_key=self.shard_key if is_server(location) else None,
         )
 
     def remembered(self) -> dict[str, Any]:

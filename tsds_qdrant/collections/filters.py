@@ -13,13 +13,13 @@ from uuid import UUID
 
 from tsds_qdrant.collections.values import Filter
 from tsds_qdrant.errors import SettingsError
+from tsds_qdrant.settings.filters import CLAUSES
 
 if TYPE_CHECKING:
     import qdrant_edge
     from qdrant_client import models
 
 Checks = Mapping[str, Callable[[Any, str], None]]
-CLAUSES = ("must", "should", "must_not")
 BOUNDS = ("gt", "gte", "lt", "lte")
 EXAMPLES = {
     "filter": '{"must": [{"key": "source", "match": {"value": "wiki"}}]}',

@@ -40,15 +40,27 @@ def home_of(collection: Collection) -> Collection:
     return collection.home if isinstance(collection, _Homed) else collection
 
 
+def copy_of(collection: Collection) -> Collection:
+    """What is searched in the place of the :func:`homed` ``collection``."""
+    assert isinstance(collection, _Homed)
+    return collection.copy
+
+
+def read_at_home(collection: Collection) -> Collection:
+    """The :func:`homed` ``collection``, searched in its copy, with its points read at home."""
+    assert isinstance(collection, _Homed)
+    return cast(Collection, _ReadAtHome(collection.copy, collection.home, collection.metadata))
+
+
 class _Homed:
     def __init__(self, copy: Collection, home: Collection, metadata: Mapping[str, Any]) -> None:
-        self._copy = copy
+        self.copy = copy
         self.home = home
         self._home_info = home.info()
-        self._metadata = metadata
+        self.metadata = metadata
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.home if name in AT_HOME else self._copy, name)
+        return getattr(self.home if name in AT_HOME else self.copy, name)
 
     def __enter__(self) -> _Homed:
         return self
@@ -58,33 +70,39 @@ class _Homed:
 
     def close(self) -> None:
         """Release both."""
-        self._copy.close()
+        self.copy.close()
         self.home.close()
 
     @property
     def spaces(self) -> Mapping[str, Space]:
         """Those of the collection; what was added to the copy is left out."""
         theirs = self.home.spaces
-        return {name: space for name, space in self._copy.spaces.items() if name in theirs}
+        return {name: space for name, space in self.copy.spaces.items() if name in theirs}
 
     def at(self, name: str) -> Collection:
         """A view of both."""
         home = self.home.at(name)
-        return homed(self._copy.at(name), home, self._metadata)
+        return homed(self.copy.at(name), home, self.metadata)
 
     def fingerprint(self) -> None:
         """None, as of every server: that of the copy says nothing of later ones."""
 
     def info(self) -> CollectionInfo:
         """The copy, by the address of the collection."""
-        copy, home = self._copy.info(), self._home_info
+        copy, home = self.copy.info(), self._home_info
         return replace(
             copy,
             location=home.location,
             name=home.name,
-            metadata=self._metadata,
+            metadata=self.metadata,
             reached=home.reached,
             shard_key=home.shard_key,
             alias_of=home.alias_of,
             mirror=copy.location,
         )
+
+
+class _ReadAtHome(_Homed):
+    @property
+    def retrieve(self) -> Any:
+        return self.home.retrieve

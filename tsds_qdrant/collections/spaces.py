@@ -19,7 +19,8 @@ from tsds_qdrant.errors import (
 )
 
 ANY_SPACE = "\0any"
-"""In place of a name: whichever dense vector there is, for those who read all of them."""
+"""In place of a name: whichever vector there is, for those who read all of them; a plain dense one
+where there is one."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,16 @@ def chosen_space(
         UnsupportedCollectionError: no dense vector, or a multivector.
     """
     dense = {key: space for key, space in spaces.items() if space.kind == "dense"}
+    if vector == ANY_SPACE:
+        if not spaces:
+            raise UnsupportedCollectionError(
+                f"collection '{name}' has no vector of any kind; give --collection one that has"
+            )
+        return min(spaces.values(), key=lambda one: (one.multivector, one.kind, one.name))
     if not dense:
         raise UnsupportedCollectionError(
             f"collection '{name}' has no dense vector; selection needs one, ingest the texts again"
         )
-    if vector == ANY_SPACE:
-        several = [key for key, space in dense.items() if not space.multivector]
-        vector = min(several, default=None)
     if vector is None and isinstance(representation, str) and representation in dense:
         vector = representation
     if vector is None:
@@ -139,15 +143,25 @@ def plain_space(spaces: Mapping[str, Space], wanted: str, name: str) -> Space:
         CollectionNotFoundError: there is none of that name.
         UnsupportedCollectionError: it is a multivector.
     """
+    space = known_space(spaces, wanted, name)
+    if space.multivector:
+        raise UnsupportedCollectionError(
+            f"vector '{wanted}' of collection '{name}' is a multivector; "
+            f"choose a plain dense vector with --vector"
+        )
+    return space
+
+
+def known_space(spaces: Mapping[str, Space], wanted: str, name: str) -> Space:
+    """The space ``wanted`` of collection ``name``, of any kind.
+
+    Raises:
+        CollectionNotFoundError: there is none of that name.
+    """
     if wanted not in spaces:
         raise CollectionNotFoundError(
             f"collection '{name}' has no space '{wanted}', it has {_listed(spaces)}; "
             f"name one of them, or add it"
-        )
-    if spaces[wanted].multivector:
-        raise UnsupportedCollectionError(
-            f"vector '{wanted}' of collection '{name}' is a multivector; "
-            f"choose a plain dense vector with --vector"
         )
     return spaces[wanted]
 

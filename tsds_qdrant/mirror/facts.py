@@ -23,17 +23,20 @@ class Source:
         collection: its name there.
         shard_key: whose points alone it shows; None for all.
         where: which points; None for all.
+        alias_of: the collection that ``collection`` stood for then; None where it is none's alias.
     """
 
     location: str
     collection: str
     shard_key: Any = None
     where: Filter | None = None
+    alias_of: str | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, info: CollectionInfo, where: Filter | None, file: str | None = None) -> Source:
         """What a mirror of the collection that ``info`` describes shows; of a snapshot ``file``."""
-        return cls(file or remembered_location(info.location), info.name, info.shard_key, where)
+        place = file or remembered_location(info.location)
+        return cls(place, info.name, info.shard_key, where, info.alias_of)
 
     def __str__(self) -> str:
         narrowed = "" if self.where is None else " with a filter"

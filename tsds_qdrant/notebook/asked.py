@@ -24,6 +24,7 @@ from tsds_qdrant.selection.bounds import Bounds
 from tsds_qdrant.selection.quotas import Quota
 from tsds_qdrant.selection.settings import SelectionSettings, Wanted
 from tsds_qdrant.settings.fields import FLAG, Flag, key_of
+from tsds_qdrant.settings.filters import filter_of, payload_filter
 from tsds_qdrant.strategies.catalog import DEFAULT, SHORT_FOR, rule_of
 from tsds_qdrant.task.given import TaskRules
 from tsds_qdrant.task.settings import Reading
@@ -190,6 +191,8 @@ def _value(key: str, given: Any, one: Known) -> Any:
         return tuple(_text_of(key, item, one.flag) for item in several)
     if isinstance(given, str) and one.flag.parse is not None:
         return one.flag.parse(given, key)
+    if one.flag.parse is payload_filter:
+        return filter_of(given, key)
     if one.hint == tuple[int, ...]:
         numbers = given if isinstance(given, (list, tuple, np.ndarray)) else (given,)
         return tuple(_whole(key, item) for item in numbers)

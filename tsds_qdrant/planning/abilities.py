@@ -17,8 +17,13 @@ from tsds_qdrant.neighbors.vicinities import FIRST_SCAN_LIMIT
 from tsds_qdrant.progress import about
 
 USUAL = 200, 1_000
-"""Task examples and size of the selection whose cost is predicted."""
+"""Task examples and size of the selection whose cost is predicted; see :func:`usual`."""
 USUAL_TIMEOUT_S = 60
+
+
+def usual(candidates: int) -> tuple[int, int]:
+    """Task examples and size of a usual selection, which is no larger than the pool."""
+    return USUAL[0], min(USUAL[1], candidates)
 
 
 @dataclass(frozen=True)
@@ -52,22 +57,22 @@ def abilities_of(info: CollectionInfo, rights: Rights) -> dict[str, Ability]:
     unsearchable = _unsearchable(info)
     searching = () if unsearchable else _bounds_of_searches(info)
     return {
-        "select": _reading(unsearchable, searching, limits),
-        "reselect": _reading(unsearchable, (*searching, *_bounds_of_repairs(limits)), limits),
+        "select": _reading(unsearchable, searching, info),
+        "reselect": _reading(unsearchable, (*searching, *_bounds_of_repairs(limits)), info),
         "write_back": _writing(info, rights, _unfindable(info), _bounds_of_tags(info)),
         "ingest": _writing(info, rights, _full(info), _bounds_of_ingest(info)),
     }
 
 
-def _reading(problems: Sequence[str], bounds: Sequence[str], limits: Limits) -> Ability:
-    searches = expected_searches(*USUAL)
-    per_minute = limits.read_rate
+def _reading(problems: Sequence[str], bounds: Sequence[str], info: CollectionInfo) -> Ability:
+    examples, size = usual(info.count)
+    searches, per_minute = expected_searches(examples, size), info.limits.read_rate
     if per_minute and searches > per_minute:
         waited = about((searches - per_minute) * MINUTE / per_minute)
         bounds = (
             *bounds,
-            f"{per_minute} reads a minute are allowed ({RATES['reads']}): {USUAL[1]} points for "
-            f"{USUAL[0]} task examples take {waited}",
+            f"{per_minute} reads a minute are allowed ({RATES['reads']}): {size} points for "
+            f"{examples} task examples take {waited}",
         )
     return Ability(False, tuple(problems)) if problems else Ability(True, tuple(bounds))
 

@@ -24,7 +24,7 @@ from tsds_qdrant.errors import (
 from tsds_qdrant.neighbors.expected import expected_searches
 from tsds_qdrant.neighbors.search import Searcher
 from tsds_qdrant.neighbors.settings import SearchSettings
-from tsds_qdrant.planning.abilities import USUAL, Ability, abilities_of
+from tsds_qdrant.planning.abilities import Ability, abilities_of, usual
 from tsds_qdrant.planning.cluster_state import figures_of, placing_of, troubles_of
 from tsds_qdrant.planning.cost import SearchCost, measure_cost
 from tsds_qdrant.planning.findings import notes_on, warnings_on, warnings_on_rounding
@@ -116,7 +116,7 @@ class CheckReport:
         """Searches and seconds of a selection of usual size; None if none could be timed."""
         if self.cost is None:
             return None
-        examples, size = _usual(self.having - len(self.zero))
+        examples, size = usual(self.having - len(self.zero))
         searches, seconds = self.cost.expected(examples, size)
         figures = {"task_examples": examples, "size": size, "searches": searches}
         return {**figures, "seconds": seconds}
@@ -172,11 +172,6 @@ class CheckReport:
         }
 
 
-def _usual(candidates: int) -> tuple[int, int]:
-    """Task examples and size of a usual selection, which is no larger than the pool."""
-    return USUAL[0], min(USUAL[1], candidates)
-
-
 def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> CheckReport:
     """Describe ``collection`` and try a few searches on it; nothing is written.
 
@@ -197,9 +192,9 @@ def check(collection: Collection, *, recall: float = 0.98, seed: int = 0) -> Che
         try:
             searcher = Searcher(collection, settings, seed=seed)
             cost = _tried(searcher, seed)
-            usual = _usual(candidates.found - len(candidates.zero))
-            graph = graph_cost(collection, info, cost, expected_searches(*usual))
-            copy = mirror_cost(collection, info, cost, rights, held)
+            sizes = usual(candidates.count)
+            graph = graph_cost(collection, info, cost, expected_searches(*sizes))
+            copy = mirror_cost(collection, info, cost, rights, held, sizes)
             ef, scan_reason = searcher.ef, searcher.scan_reason
         except REFUSALS as error:
             problems = (f"{error}.",)

@@ -28,7 +28,6 @@ from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.mirror.expected import expected_bytes
 from tsds_qdrant.neighbors.allowed import EF_LADDER
 from tsds_qdrant.neighbors.costs import Costs
-from tsds_qdrant.planning.abilities import USUAL
 from tsds_qdrant.planning.cost import SearchCost
 from tsds_qdrant.progress import about
 
@@ -55,6 +54,8 @@ class MirrorCost:
         there: seconds of the same in the mirror.
         room: the disk of this directory has room for it.
         command: what makes it.
+        task_examples: of that selection.
+        size: how many it selects.
     """
 
     bytes: int
@@ -64,6 +65,8 @@ class MirrorCost:
     there: float
     room: bool
     command: str
+    task_examples: int
+    size: int
 
     @property
     def pays(self) -> bool:
@@ -78,9 +81,9 @@ class MirrorCost:
         way = "a snapshot" if self.snapshot else "read page by page"
         return (
             f"a mirror would pay: about {self.bytes / 1e6:.0f} MB ({way}), {about(self.copy)} for "
-            f"it and {about(self.there)} for a selection of {USUAL[1]} for {USUAL[0]} task "
-            f"examples from it, which takes {about(self.here)} here: '{self.command}', or give "
-            f"--mirror {DIRECTORY} to select."
+            f"it and {about(self.there)} for a selection of {self.size} for {self.task_examples} "
+            f"task examples from it, which takes {about(self.here)} here: '{self.command}', or "
+            f"give --mirror {DIRECTORY} to select."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,7 +92,12 @@ class MirrorCost:
 
 
 def mirror_cost(
-    collection: Collection, info: CollectionInfo, cost: SearchCost, rights: Rights, in_graph: int
+    collection: Collection,
+    info: CollectionInfo,
+    cost: SearchCost,
+    rights: Rights,
+    in_graph: int,
+    usual: tuple[int, int],
 ) -> MirrorCost | None:
     """What a mirror of ``collection`` costs, and saves; None where that is no question.
 
@@ -101,8 +109,9 @@ def mirror_cost(
         cost: of one search.
         rights: what the key may do, as a snapshot is for those that may write.
         in_graph: how many vectors are in an HNSW graph.
+        usual: task examples and size of a selection.
     """
-    searches, here = cost.expected(*USUAL)
+    searches, here = cost.expected(*usual)
     if info.limits.read_rate is not None:
         here = max(here, searches / info.limits.read_rate * MINUTE)
     if not is_server(info.location) or here < WORTH_SAYING_S:
@@ -130,4 +139,5 @@ def mirror_cost(
         searches * each,
         shutil.disk_usage(Path.cwd()).free > 2 * size,
         shlex.join(["tsds-qdrant", "mirror", *words]),
+        *usual,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import CollectionMismatchError, CollectionNotFoundError, StateError
+from tsds_qdrant.mirror.facts import Facts
 from tsds_qdrant.paths import Location
 from tsds_qdrant.representations.model_names import same_model
 from tsds_qdrant.represented.marks import all_kept, described
@@ -42,6 +44,22 @@ def identity_of(info: CollectionInfo) -> dict[str, Any]:
         "identity": info.metadata.get("identity"),
         "reached": dict(info.reached),
     }
+
+
+def check_read(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
+    """Check that what the run selected can be read in ``info``: its collection, or a mirror of it.
+
+    A mirror has neither aliases nor shard keys, and remembers those of its source.
+
+    Raises:
+        CollectionMismatchError: see :func:`check_identity`.
+    """
+    facts = Facts.of(info)
+    if facts is not None:
+        theirs = {name: getattr(facts.source, name) for name in ("shard_key", "alias_of")}
+        given = {name: one for name, one in theirs.items() if stored.get(name) is not None}
+        info = replace(info, **given)
+    check_identity(info, stored)
 
 
 def check_identity(info: CollectionInfo, stored: Mapping[str, Any]) -> None:
@@ -173,7 +191,7 @@ def _opened(
     )
     try:
         if checked:
-            check_identity(described(opened), stored)
+            check_read(described(opened), stored)
     except BaseException:
         opened.close()
         raise

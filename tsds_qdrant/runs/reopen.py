@@ -9,7 +9,7 @@ from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.guards.stored import stored_guard
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.represented.marks import described
-from tsds_qdrant.runs.address import check_identity
+from tsds_qdrant.runs.address import check_read
 from tsds_qdrant.runs.run import Run, load_run, resume_knowledge
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.selection.select import Earlier, select_for
@@ -26,11 +26,11 @@ def reopen(
 
     Raises:
         StateError: the state cannot be used.
-        CollectionMismatchError: ``collection`` is not that of the run.
+        CollectionMismatchError: ``collection`` is neither that of the run nor a mirror of it.
     """
     state = state if isinstance(state, RunState) else RunState(state)
     run, arrays, facts = load_run(state)
-    check_identity(described(collection), run.collection)
+    check_read(described(collection), run.collection)
     known = resume_knowledge(collection, run, arrays, facts, progress)
     known.searcher.candidates = run.candidates or known.searcher.candidates
     selection = select_for(

@@ -7,18 +7,20 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tsds_qdrant.collections.connection import Connection
+from tsds_qdrant.collections.protocol import Collection
 from tsds_qdrant.collections.server.retries import Patience
 from tsds_qdrant.errors import CollectionLockedError, TsdsError, UnreachableError
 from tsds_qdrant.paths import Location
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run, reached_as
+from tsds_qdrant.runs.mirrored import Mirrored
 from tsds_qdrant.runs.reselect import Reselection, reselect
 from tsds_qdrant.runs.settings import WatchSettings
 from tsds_qdrant.runs.state import RunState
@@ -51,6 +53,7 @@ def watch(
     connection: Connection | None = None,
     progress: Progress = silent,
     pause: Callable[[float], Any] | None = None,
+    mirrored: Mirrored | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one event for each check until ``stop`` is set.
 
@@ -66,6 +69,7 @@ def watch(
         connection: how a server is reached; as the run did by default.
         progress: called as searches go on.
         pause: waits that many seconds, or until stopped; ``stop.wait`` by default.
+        mirrored: where the mirror is that is searched in the collection's place.
 
     Raises:
         StateError: another process holds the state.
@@ -80,8 +84,9 @@ def watch(
         while not stop.is_set():
             started = time.perf_counter()
             try:
-                reached = (location, _until(stop, state, connection))
-                event = _check(state, settings, reached, progress, behind, owed)
+                reached = _until(stop, state, connection)
+                opened = _opened(state, location, reached, mirrored)
+                event = _check(state, settings, opened, progress, behind, owed)
                 failures, behind = 0, False
                 delay = settings.every
             except (TsdsError, OSError) as error:
@@ -124,17 +129,30 @@ def _until(
     return replace(connection or Connection(), patience=replace(patience, sleep=stop.wait))
 
 
+@contextmanager
+def _opened(
+    state: RunState,
+    location: Location | None,
+    connection: Connection | None,
+    mirrored: Mirrored | None,
+) -> Iterator[Collection]:
+    """The run's collection, or what its mirror shows of it."""
+    with open_of_run(state, location=location, connection=connection) as home:
+        if mirrored is None:
+            yield home
+            return
+        with mirrored.opened(state, home, connection) as copy:
+            yield copy
+
+
 def _check(
     state: RunState,
     settings: WatchSettings,
-    reached: tuple[Location | None, Connection | None],
+    opened: AbstractContextManager[Collection],
     progress: Progress,
     behind: bool,
     owed: _Owed,
 ) -> dict[str, Any]:
-    location, connection = reached
-    collection = open_of_run(state, location=location, connection=connection)
-
     def deliver(done: Reselection) -> None:
         changed = bool(done.changes.came or done.changes.gone)
         owed.changed = owed.changed or changed
@@ -145,10 +163,8 @@ def _check(
         if changed and not owed.selected:
             owed.selected = not done.difference.same_rows or _rewritten(done, paths, before)
 
-    try:
+    with opened as collection:
         done = reselect(state, collection=collection, deliver=deliver, progress=progress)
-    finally:
-        collection.close()
     changed, selected = owed.changed, owed.selected
     owed.changed = owed.selected = False
     name = "changed" if changed else "unchanged"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from tsds_qdrant.errors import SettingsError
 
+CLAUSES = ("must", "should", "must_not")
 EXAMPLES = (
-    'source=20ng, "year>=2020 and lang=en,de", or JSON like '
+    '"source=20ng", "year>=2020 and lang=en,de" or JSON like '
     '{"must": [{"key": "lang", "match": {"value": "en"}}]}'
 )
 CONDITION = re.compile(r"\s*(?P<key>[^\s=<>!]+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.+?)\s*")
@@ -28,7 +30,7 @@ def payload_filter(text: str, flag: str) -> dict[str, Any]:
         SettingsError: neither.
     """
     if text.lstrip().startswith(("{", "[")):
-        return json_object(text, flag)
+        return json_filter(text, flag)
     found: dict[str, list[dict[str, Any]]] = {}
     for part in AND.split(text):
         condition = CONDITION.fullmatch(part)
@@ -40,19 +42,28 @@ def payload_filter(text: str, flag: str) -> dict[str, Any]:
     return found
 
 
-def json_object(text: str, flag: str) -> dict[str, Any]:
-    """An object from JSON.
+def json_filter(text: str, flag: str) -> dict[str, Any]:
+    """A filter from JSON.
 
     Raises:
-        SettingsError: no JSON object.
+        SettingsError: no JSON, or no filter.
     """
     try:
         parsed = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"{flag} is no JSON ({error}); quote it for the shell") from None
-    if not isinstance(parsed, dict):
-        raise SettingsError(f"{flag} is {text}; give {EXAMPLES}")
-    return parsed
+        raise SettingsError(f"{flag} is no JSON ({error}); give {EXAMPLES}, in quotes") from None
+    return dict(filter_of(parsed, flag))
+
+
+def filter_of(given: Any, flag: str) -> Mapping[str, Any]:
+    """``given`` in Qdrant's JSON form, of which its clauses are looked at.
+
+    Raises:
+        SettingsError: it has another form.
+    """
+    if not isinstance(given, Mapping) or not given.keys() <= {*CLAUSES, "min_should"}:
+        raise SettingsError(f"{flag} is {given!r}, which is no filter; give {EXAMPLES}")
+    return given
 
 
 def _condition(key: str, sign: str, value: str, flag: str) -> dict[str, Any]:

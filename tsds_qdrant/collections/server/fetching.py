@@ -21,7 +21,7 @@ from tsds_qdrant.collections.server.description import vector_of
 from tsds_qdrant.collections.server.plain import Reading, listed_by_rest, points_by_rest
 from tsds_qdrant.collections.server.rates import Cost, Rate
 from tsds_qdrant.collections.server.session import Session
-from tsds_qdrant.collections.spaces import Space, plain_space
+from tsds_qdrant.collections.spaces import Space, known_space
 from tsds_qdrant.collections.values import CollectionInfo, Filter, Payload, PointId, Record, Wanted
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class ServerFetches(Closing):
     @property
     def _space(self) -> Space:
         """The searched space."""
-        return plain_space(self._spaces, self._description.vector, self._name)
+        return known_space(self._spaces, self._description.vector, self._name)
 
     @property
     def _key(self) -> ShardKey | None:
