@@ -22,7 +22,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from tsds_qdrant import (
 from tsds_qdrant.collections.ids import point_keys
 from tsds_qdrant.files.outputs import write_json
 from tsds_qdrant.neighbors.geometry import near_duplicate_share, nearest
-from tsds_qdrant.planning.contestants import METHODS, settings_of
+from tsds_qdrant.planning.contestants import settings_of
 from tsds_qdrant.representations.words.ngrams import HashedTexts, hashed, log_importance
 from tsds_qdrant.strategies.chance import weighted_order
 
@@ -57,7 +57,19 @@ SMALLEST_CLASS = 500
 NEAR_COPY = 0.3
 """Distance within which texts are copies, reposts, or replies that quote the whole."""
 FIGURES = ("share", "coverage", "copies")
-CLASS = "class"
+CLASS, STABLE = "class", "-stable"
+METHODS = (
+    "tsds",
+    f"tsds{STABLE}",
+    "tsds-uniform",
+    "random",
+    "similarity-max",
+    "similarity-mean",
+    "round-robin",
+    "dsir",
+    CLASS,
+)
+"""Those that need nothing but texts and their vectors; by ``-stable`` with that sampler."""
 
 PAGE = 1_000
 
@@ -150,7 +162,10 @@ def selected(
         keys = point_keys(rows.tolist())
         order = weighted_order(log_weights, keys, settings.wanted.sizes[0], settings.wanted.seed)
         return [int(k) for k in rows[order]]
-    found = select(given.collection, queries, settings_of(method, settings))
+    asked = settings_of(method.removesuffix(STABLE), settings)
+    if method.endswith(STABLE):
+        asked = replace(asked, wanted=replace(asked.wanted, sampler="stable"))
+    found = select(given.collection, queries, asked)
     return [int(k) for k in found.selected_ids]
 
 
@@ -257,7 +272,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="wheel and vectors go here")
     parser.add_argument("--vectors", type=Path, help="ready .npy, one row for each text")
     parser.add_argument("--classes", help="names, separated by commas")
-    parser.add_argument("--methods", default=",".join([*METHODS, CLASS]))
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="every run; in the cache by default")
     options = parser.parse_args()
