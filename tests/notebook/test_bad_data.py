@@ -82,7 +82,7 @@ BAD: list[tuple[Any, Any, dict[str, Any], type[TsdsError], str]] = [
     (X, X, {"state": "run"}, SettingsError, "state is 'run', and its collection would be removed"),
     (X, "collection:other", {}, TsdsError, "no collection 'other'"),
     (X, X, {"filter": {"source": "news"}}, SettingsError,
-     "filter is {'source': 'news'}, which is no filter; give \"source=20ng\""),
+     "filter {'source': 'news'} has no clause 'source'; give \"source=20ng\""),
     (X, X, {"filter": ["source=news"]}, SettingsError, "which is no filter; give \"source=20ng\""),
     (X, X, {"metric": "l2"}, SettingsError, "metric is 'l2'; choose one of Cosine"),
     ([{"text": "a", "id": 1}, {"text": "b", "id": 1}], TEXTS, {"id_field": "id", "size": 1},

@@ -305,10 +305,10 @@ def at() -> Any:
 
 
 def arrival(rng: np.random.Generator, there: list[int], count: int) -> dict[str, Any]:
-    """New points; some of those that are there leave, or come again with another vector."""
+    """New points, of ids that chance does not give twice; some that are there leave or change."""
     old = rng.permutation(there)[: int(rng.integers(0, 3))].tolist() if there else []
     gone = [one for one in old if rng.random() < 0.5]
-    ids = [*rng.integers(0, 10**6, count).tolist(), *(set(old) - set(gone))]
+    ids = [*rng.integers(0, 10**12, count).tolist(), *(set(old) - set(gone))]
     ids = list(dict.fromkeys(ids))
     rows = rng.normal(size=(len(ids), 4)).astype(np.float32)
     if len(rows) > 3:

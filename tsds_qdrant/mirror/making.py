@@ -82,7 +82,7 @@ class Making:
         """Make the draft, or go on with it, until it is whole.
 
         Raises:
-            CollectionError: see :func:`~tsds_qdrant.mirror.mirror.mirror`.
+            CollectionError: see :func:`~tsds_qdrant.mirror.mirroring.mirror`.
         """
         basis, report = self._basis, self._report
         noted = self._begun()

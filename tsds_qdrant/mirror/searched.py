@@ -13,7 +13,7 @@ from tsds_qdrant.collections.reserved import MANIFESTS
 from tsds_qdrant.collections.values import CollectionInfo
 from tsds_qdrant.errors import CollectionError, CollectionLockedError, SettingsError
 from tsds_qdrant.mirror.facts import Facts, Source
-from tsds_qdrant.mirror.mirror import mirror
+from tsds_qdrant.mirror.mirroring import mirror
 from tsds_qdrant.mirror.report import MirrorReport
 from tsds_qdrant.mirror.settings import MirrorSettings
 from tsds_qdrant.progress import Progress, silent
@@ -34,11 +34,11 @@ def searched_in_mirror(
         home: an open collection on a server.
         settings: where the mirror is, and how it is made.
         connection: how it is scanned.
-        progress: see :func:`~tsds_qdrant.mirror.mirror.mirror`.
+        progress: see :func:`~tsds_qdrant.mirror.mirroring.mirror`.
 
     Raises:
         SettingsError: ``home`` is on no server.
-        TsdsError: see :func:`~tsds_qdrant.mirror.mirror.mirror`.
+        TsdsError: see :func:`~tsds_qdrant.mirror.mirroring.mirror`.
     """
     location = home.info().location
     if not is_server(location):

@@ -61,8 +61,11 @@ def filter_of(given: Any, flag: str) -> Mapping[str, Any]:
     Raises:
         SettingsError: it has another form.
     """
-    if not isinstance(given, Mapping) or not given.keys() <= {*CLAUSES, "min_should"}:
+    if not isinstance(given, Mapping):
         raise SettingsError(f"{flag} is {given!r}, which is no filter; give {EXAMPLES}")
+    for clause in given:
+        if clause not in (*CLAUSES, "min_should"):
+            raise SettingsError(f"{flag} {given!r} has no clause '{clause}'; give {EXAMPLES}")
     return given
 
 
