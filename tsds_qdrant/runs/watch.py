@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tsds_qdrant.collections.connection import Connection
 from tsds_qdrant.collections.protocol import Collection
@@ -20,12 +20,14 @@ from tsds_qdrant.errors import CollectionLockedError, TsdsError, UnreachableErro
 from tsds_qdrant.paths import Location
 from tsds_qdrant.progress import Progress, silent
 from tsds_qdrant.runs.address import open_of_run, reached_as
-from tsds_qdrant.runs.mirrored import Mirrored
 from tsds_qdrant.runs.reselect import Reselection, reselect
 from tsds_qdrant.runs.settings import WatchSettings
 from tsds_qdrant.runs.state import RunState
 from tsds_qdrant.runs.vitals import FAILED, Vitals, failure_facts, utc
 from tsds_qdrant.selection.results import sample_paths, write_samples
+
+if TYPE_CHECKING:
+    from tsds_qdrant.runs.mirrored import Mirrored
 
 LONGEST_PAUSE_S = 600.0
 STDERR = 2
