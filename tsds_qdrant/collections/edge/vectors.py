@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 from pydantic_core import to_json
 
-from tsds_qdrant.arrays import Float32Array
+from tsds_qdrant.arrays import Float32Array, spread_over
 from tsds_qdrant.collections.distance import normalized
 from tsds_qdrant.collections.edge.loaded import LoadedVectors
 from tsds_qdrant.collections.edge.reads import EdgeReads
@@ -25,6 +25,9 @@ READ_POINTS = 5_000
 LEFT_ALONE = 5e-7
 """How far the square of a row's length may be from 1 for the engine to store it as it is (half of
 what Qdrant allows, which sums in another order)."""
+ALL_PER_ID = 500
+"""Points of a file for each that is wanted, up to which it is looked up there: beyond, the engine
+is faster, and no second form of all ids is held for it."""
 COMPARED = 4
 """Rows of each part that are read back: what is stored must be what was sent."""
 
@@ -97,12 +100,13 @@ class EdgeVectors(EdgeReads):
     ) -> list[Record]:
         """Fetch stored points in the order of ``ids``; ids that do not exist are left out.
 
-        Vectors alone come from their file once that was scanned, if it has all of them as they are
-        stored: several times as fast as the engine, which makes lists of numbers of them.
+        Many vectors alone come from their file once that was scanned, if it has all of them as they
+        are stored: several times as fast as the engine, which makes lists of numbers of them.
         """
         info, known = self._description, self._known
         mapped, scanned = known.mapped.get(info.vector), known.loaded.get(info.vector)
-        if vectors and payloads is False and info.datatype == FLOAT32 and mapped and scanned:
+        alone = vectors and payloads is False and info.datatype == FLOAT32
+        if alone and mapped and scanned and len(mapped.keys) <= ALL_PER_ID * len(ids):
             wanted = checked_ids(ids)
             places, there = mapped.keys.lookup(wanted)
             if there.all():
@@ -169,9 +173,8 @@ class EdgeVectors(EdgeReads):
         if files.of(space.name) is None or not len(ids):
             return
         view = self.at(space.name)
-        few = np.unique(np.linspace(0, len(ids) - 1, COMPARED).astype(np.int64))
-        few = few if space.datatype == FLOAT32 else np.empty(0, dtype=np.int64)
-        if not len(few) or not np.array_equal(view._read([ids[k] for k in few])[1], rows[few]):
+        few = spread_over(range(len(ids)), COMPARED) if space.datatype == FLOAT32 else []
+        if not few or not np.array_equal(view._read([ids[k] for k in few])[1], rows[few]):
             ids, rows = view._read(ids)
         files.put(space.name, ids, rows)
 
