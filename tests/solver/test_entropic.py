@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles import Array, transport_program
 from profiles import examples
@@ -43,11 +43,12 @@ def test_the_value_comes_down_to_that_of_the_linear_program(seed: int) -> None:
 
 
 @FEW
+@example(84822598, 0.05)
 @given(st.integers(0, 2**32), st.sampled_from([0.05, 0.3, 2.0]))
 def test_no_plan_beside_it_is_better(seed: int, epsilon: float) -> None:
     """Moving mass around any four entries leaves <P, C> + eps KL(P | a b) no smaller."""
     problem = problem_of(seed)
-    found = entropic_plan(problem, epsilon=epsilon)
+    found = entropic_plan(problem, epsilon=epsilon, sweeps=100_000)  # a few need many at .05
     assert found.converged
     plan, even = found.plan, np.outer(problem.rows, problem.columns)
 
